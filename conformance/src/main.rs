@@ -1,1 +1,3 @@
+mod result;
+
 fn main() {}
