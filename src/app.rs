@@ -1,0 +1,184 @@
+//! (method, path) → one of the three operations; and the audit line of what came of it.
+
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::host::Host;
+use crate::issue_long::issue_long;
+use crate::issue_short::issue_short;
+use crate::request::Call;
+use crate::response::Response;
+use crate::revoke::revoke;
+use crate::settings::Settings;
+
+/// Where a call goes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Route {
+    IssueLong,
+    IssueShort,
+    Revoke { token_id: String },
+}
+
+/// What was decided and for whom: one line in the log per call. It holds ids and codes, never a credential.
+#[derive(Debug, Default, Serialize)]
+pub struct Audit {
+    /// The operation, by its `operationId`.
+    pub event: &'static str,
+    /// `issued`, `revoked`, or the code of the refusal.
+    pub outcome: &'static str,
+    pub status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The token that was made or revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<String>,
+    /// The token that the caller presented.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<&'static str>,
+    /// What the operator should know and the caller should not: which dependency or setting failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Cloudflare's id of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ray: Option<String>,
+}
+
+impl Route {
+    /// Finds the operation. The path is compared as it was sent: another case, a doubled or a final slash is another path.
+    pub fn find(base_path: &str, method: &str, path: &str) -> Result<Self, Error> {
+        let below = path.strip_prefix(base_path).and_then(|path| path.strip_prefix("/auth/tokens/"));
+        let route = match below.ok_or(Error::PathNotFound)? {
+            "long" => Self::IssueLong,
+            "short" => Self::IssueShort,
+            rest => {
+                let token_id = rest.strip_suffix("/revoke").filter(|id| !id.is_empty() && !id.contains('/'));
+                // What does not decode is no id either, and is refused as one.
+                let token_id =
+                    percent_decode_str(token_id.ok_or(Error::PathNotFound)?).decode_utf8_lossy().into_owned();
+                Self::Revoke { token_id }
+            }
+        };
+        if method == "POST" { Ok(route) } else { Err(Error::MethodNotAllowed { allow: "POST" }) }
+    }
+
+    /// Whether the operation has a use for the request's body.
+    pub fn reads_body(&self) -> bool {
+        !matches!(self, Self::Revoke { .. })
+    }
+
+    const fn event(&self) -> &'static str {
+        match self {
+            Self::IssueLong => "issueLongTermToken",
+            Self::IssueShort => "issueShortTermToken",
+            Self::Revoke { .. } => "revokeToken",
+        }
+    }
+}
+
+/// Answers a call, whatever comes of it.
+pub async fn answer(settings: &Settings, host: &impl Host, route: &Route, call: &Call) -> (Response, Audit) {
+    let mut audit = Audit { event: route.event(), ..Audit::default() };
+    let result = match route {
+        Route::IssueLong => issue_long(settings, host, call, &mut audit).await,
+        Route::IssueShort => issue_short(settings, host, call, &mut audit).await,
+        Route::Revoke { token_id } => revoke(settings, host, call, token_id, &mut audit).await,
+    };
+    audit.outcome = match route {
+        Route::Revoke { .. } => "revoked",
+        _ => "issued",
+    };
+    let response = result.unwrap_or_else(|error| audit.refuse(&error));
+    audit.status = response.status;
+    (response, audit)
+}
+
+impl Audit {
+    /// The line of a call that was refused before it reached an operation.
+    pub fn of_refusal(error: &Error) -> (Response, Self) {
+        let mut audit = Self { event: "none", ..Self::default() };
+        let response = audit.refuse(error);
+        audit.status = response.status;
+        (response, audit)
+    }
+
+    fn refuse(&mut self, error: &Error) -> Response {
+        (_, self.outcome) = error.status_and_code();
+        self.problem = error.for_the_log();
+        error.respond()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(base: &str, path: &str) -> Result<Route, Error> {
+        Route::find(base, "POST", path)
+    }
+
+    #[test]
+    fn three_paths() {
+        for base in ["", "/v1", "/v2"] {
+            assert_eq!(find(base, &format!("{base}/auth/tokens/long")), Ok(Route::IssueLong));
+            assert_eq!(find(base, &format!("{base}/auth/tokens/short")), Ok(Route::IssueShort));
+            let revoke = Route::Revoke { token_id: "tok_lt_x".into() };
+            assert_eq!(find(base, &format!("{base}/auth/tokens/tok_lt_x/revoke")), Ok(revoke));
+        }
+        assert_eq!(
+            find("/v1", "/v1/auth/tokens/tok%5Flt%5fx/revoke"),
+            Ok(Route::Revoke { token_id: "tok_lt_x".into() })
+        );
+    }
+
+    #[test]
+    fn no_other_path() {
+        for path in [
+            "",
+            "/",
+            "/v1",
+            "/v1/",
+            "/auth/tokens/long",
+            "/v2/auth/tokens/long",
+            "/v1/auth/tokens",
+            "/v1/auth/tokens/",
+            "/v1/auth/tokens/long/",
+            "/v1/auth/tokens//long",
+            "/v1//auth/tokens/long",
+            "/V1/auth/tokens/long",
+            "/v1/auth/tokens/Long",
+            "/v1/auth/tokens/revoke",
+            "/v1/auth/tokens//revoke",
+            "/v1/auth/tokens/x/revoke/",
+            "/v1/auth/tokens/x/y/revoke",
+            "/v1/auth/tokens/x/Revoke",
+            "/v1/auth/tokens/long%2F",
+            "/v1x/auth/tokens/long",
+        ] {
+            assert_eq!(find("/v1", path), Err(Error::PathNotFound), "{path}");
+        }
+    }
+
+    #[test]
+    fn other_methods() {
+        for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "post", "POSTS", ""] {
+            for path in ["/v1/auth/tokens/long", "/v1/auth/tokens/short", "/v1/auth/tokens/x/revoke"] {
+                assert_eq!(
+                    Route::find("/v1", method, path),
+                    Err(Error::MethodNotAllowed { allow: "POST" }),
+                    "{method} {path}"
+                );
+            }
+            assert_eq!(Route::find("/v1", method, "/v1/nothing"), Err(Error::PathNotFound));
+        }
+    }
+
+    #[test]
+    fn a_broken_escape_is_an_id_that_no_token_has() {
+        for id in ["%", "%z", "%ff", "%2F", "%00"] {
+            assert!(matches!(find("/v1", &format!("/v1/auth/tokens/{id}/revoke")), Ok(Route::Revoke { .. })), "{id}");
+        }
+    }
+}
