@@ -2,7 +2,7 @@
 //! WASM could. `edge` answers with Cloudflare's parts; the tests answer with parts that can fail, lag and forget.
 
 use crate::error::Unavailable;
-use crate::keys::{PublicJwk, ShortKey};
+use crate::keys::PublicJwk;
 use crate::once::{Answer, Ask};
 
 /// The two rate limits.
@@ -32,8 +32,8 @@ pub trait Host {
     /// Counts a call against a limit; `false` means that it is over.
     async fn within(&self, limit: Limit, key: &str) -> Result<bool, Unavailable>;
 
-    /// An Ed25519 signature (RFC 8032) with the service's own key.
-    async fn sign(&self, key: &ShortKey, message: &[u8]) -> Result<[u8; 64], Unavailable>;
+    /// An Ed25519 signature (RFC 8032) with the first `at+jwt` key.
+    async fn sign(&self, message: &[u8]) -> Result<[u8; 64], Unavailable>;
 
     /// Whether `signature` is the key's over `message`, by the algorithm that the key is bound to. A key or a signature
     /// that makes no sense is `false`.

@@ -17,6 +17,8 @@
 pub mod app;
 pub mod assertion;
 pub mod client;
+#[cfg(all(target_arch = "wasm32", feature = "edge"))]
+mod edge;
 pub mod error;
 pub mod host;
 pub mod issue_long;
@@ -33,3 +35,5 @@ pub mod secret;
 pub mod settings;
 pub mod token;
 pub mod token_id;
+#[cfg(target_arch = "wasm32")]
+pub mod webcrypto;

@@ -1,0 +1,119 @@
+//! The Worker: the only code that names the `worker` crate. It reads the request, the clock and randomness, asks `app`,
+//! and writes the response and the audit line.
+
+mod bindings;
+mod once_object;
+
+use js_sys::Uint8Array;
+use wasm_bindgen::JsCast;
+use web_sys::{Headers, ReadableStreamDefaultReader, Request, ResponseInit};
+use worker::js_sys::futures::JsFuture;
+use worker::{Context, Date, Env, Result, console_error, console_log, event};
+
+use crate::app::{self, Audit, Route};
+use crate::error::{Error, Unavailable};
+use crate::request::{Body, Call, MAX_BODY};
+use crate::response::Response;
+use bindings::Isolate;
+
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, _context: Context) -> Result<web_sys::Response> {
+    let ray = header(&request, "CF-Ray");
+    let (response, mut audit) = match respond(&request, &env).await {
+        Ok(answer) => answer,
+        Err(error) => Audit::of_refusal(&error),
+    };
+    audit.ray = ray;
+    let line = serde_json::to_string(&audit).unwrap_or_default();
+    if audit.status >= 500 {
+        console_error!("{line}")
+    } else {
+        console_log!("{line}")
+    }
+    write(response)
+}
+
+async fn respond(request: &Request, env: &Env) -> core::result::Result<(Response, Audit), Error> {
+    let isolate = Isolate::of(env).await?;
+    let url = request.url();
+    let (origin, path) = split(&url);
+    let route = Route::find(&isolate.settings.base_path, &request.method(), path)?;
+    let body = if route.reads_body() { read_body(request).await } else { Body::Read(Vec::new()) };
+    let mut random = [0; 12];
+    getrandom::fill(&mut random)
+        .map_err(|error| Unavailable { dependency: "randomness", problem: error.to_string() })?;
+    let call = Call {
+        origin: origin.to_owned(),
+        authorization: header(request, "Authorization"),
+        client_id_header: header(request, "X-Client-Id"),
+        content_type: header(request, "Content-Type"),
+        body,
+        ip: header(request, "CF-Connecting-IP").unwrap_or_default(),
+        now: Date::now().as_millis() / 1000,
+        random,
+    };
+    Ok(app::answer(&isolate.settings, &*isolate, &route, &call).await)
+}
+
+/// Scheme, host and port of a URL, and its path without the query.
+fn split(url: &str) -> (&str, &str) {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let path = url[host..].find('/').map_or(url.len(), |at| host + at);
+    let end = url[path..].find(['?', '#']).map_or(url.len(), |at| path + at);
+    (&url[..path], &url[path..end])
+}
+
+fn header(request: &Request, name: &str) -> Option<String> {
+    request.headers().get(name).ok().flatten()
+}
+
+/// Reads the body, but not more than is allowed.
+async fn read_body(request: &Request) -> Body {
+    let Some(stream) = request.body() else { return Body::Read(Vec::new()) };
+    let announced = header(request, "Content-Length").and_then(|length| length.parse::<usize>().ok());
+    match announced {
+        Some(length) if length > MAX_BODY => Body::TooLarge,
+        // HTTP holds a sender to the length that it announced, so there is no more than that to buffer.
+        Some(_) => match request.array_buffer() {
+            Ok(promise) => match JsFuture::from(promise).await {
+                Ok(buffer) => capped(Uint8Array::new(&buffer).to_vec()),
+                Err(_) => Body::Broken,
+            },
+            Err(_) => Body::Broken,
+        },
+        None => read_stream(&stream).await.unwrap_or(Body::Broken),
+    }
+}
+
+async fn read_stream(stream: &web_sys::ReadableStream) -> Option<Body> {
+    let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into().ok()?;
+    let mut bytes = Vec::new();
+    loop {
+        let chunk = JsFuture::from(reader.read()).await.ok()?;
+        let field = |name: &str| js_sys::Reflect::get(&chunk, &name.into()).ok();
+        if field("done")?.is_truthy() {
+            return Some(Body::Read(bytes));
+        }
+        bytes.extend(field("value")?.dyn_into::<Uint8Array>().ok()?.to_vec());
+        if bytes.len() > MAX_BODY {
+            // The rest is not wanted; that it stops coming is the runtime's business.
+            let _ = reader.cancel();
+            return Some(Body::TooLarge);
+        }
+    }
+}
+
+fn capped(bytes: Vec<u8>) -> Body {
+    if bytes.len() > MAX_BODY { Body::TooLarge } else { Body::Read(bytes) }
+}
+
+fn write(response: Response) -> Result<web_sys::Response> {
+    let headers = Headers::new()?;
+    for (name, value) in &response.headers {
+        headers.set(name, value)?;
+    }
+    let init = ResponseInit::new();
+    init.set_status(response.status);
+    init.set_headers(&headers);
+    Ok(web_sys::Response::new_with_opt_str_and_init(response.body.as_deref(), &init)?)
+}
