@@ -42,11 +42,7 @@ impl Dev {
         let folder = Path::new(ROOT).join("target/wrangler-dev").join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
-        run(Command::new(env!("CARGO"))
-            .args(["run", "--quiet", "--package", "admin", "--manifest-path"])
-            .arg(Path::new(ROOT).join("Cargo.toml"))
-            .args(["--", "dev"])
-            .current_dir(&folder));
+        run(admin(&folder).arg("dev"));
         let config = fs::read_to_string(Path::new(ROOT).join("wrangler.toml")).unwrap();
         let config = config.replace("main = \"build/", "main = \"../../../build/").replace("[build]\n", "[unused]\n");
         fs::write(folder.join("wrangler.toml"), config).unwrap();
@@ -171,6 +167,14 @@ impl Dev {
     }
 }
 
+/// Gives the running server other settings. wrangler looks again when its configuration is written.
+async fn set_vars(folder: &Path, vars: &str) {
+    fs::write(folder.join(".dev.vars"), vars).unwrap();
+    let config = folder.join("wrangler.toml");
+    fs::write(&config, fs::read(&config).unwrap()).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+}
+
 impl Drop for Dev {
     fn drop(&mut self) {
         self.kill();
@@ -217,6 +221,13 @@ fn wrangler(folder: &Path) -> Command {
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new(bin.join("wrangler"));
     command.current_dir(folder).env("PATH", path).env("WRANGLER_SEND_METRICS", "false").env("CI", "true");
+    command
+}
+
+fn admin(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "--quiet", "--package", "admin", "--manifest-path"]).arg(Path::new(ROOT).join("Cargo.toml"));
+    command.arg("--").current_dir(folder);
     command
 }
 
@@ -357,15 +368,10 @@ async fn a_crash_forgets_nothing() {
 async fn keys_rotate_under_way() {
     let dev = Dev::start("rotation").await;
     let first = dev.issue("valid").await;
-    let admin = |args: &[&str]| {
-        run(Command::new(env!("CARGO"))
-            .args(["run", "--quiet", "--package", "admin", "--manifest-path"])
-            .arg(Path::new(ROOT).join("Cargo.toml"))
-            .args(["--", "--keys", ".dev/keys.json"])
-            .args(args)
-            .current_dir(&dev.folder));
+    let admin = async |args: &[&str]| {
+        run(admin(&dev.folder).args(["--keys", ".dev/keys.json"]).args(args));
         let keys = fs::read_to_string(dev.folder.join(".dev/keys.json")).unwrap();
-        fs::write(dev.folder.join(".dev.vars"), format!("AUTH_KEYS='{keys}'\n")).unwrap();
+        set_vars(&dev.folder, &format!("AUTH_KEYS='{keys}'\n")).await;
     };
     let kid = |index: usize| {
         let keys: Value =
@@ -379,13 +385,11 @@ async fn keys_rotate_under_way() {
     };
     let steps = async {
         for key_use in ["at+jwt", "lt+jwt", "token-id"] {
-            admin(&["keys", "add", key_use]);
-            tokio::time::sleep(Duration::from_secs(3)).await;
+            admin(&["keys", "add", key_use]).await;
         }
         for index in [4, 5, 6] {
             let kid = kid(index);
-            admin(&["keys", "promote", &kid]);
-            tokio::time::sleep(Duration::from_secs(3)).await;
+            admin(&["keys", "promote", &kid]).await;
         }
     };
     let mut answered = 0;
@@ -418,18 +422,15 @@ async fn keys_rotate_under_way() {
 async fn a_missing_or_broken_setting_stops_the_service() {
     let dev = Dev::start("settings").await;
     let issued = dev.issue("valid").await;
-    let vars = dev.folder.join(".dev.vars");
-    let keys = fs::read_to_string(&vars).unwrap();
+    let keys = fs::read_to_string(dev.folder.join(".dev.vars")).unwrap();
     let (x, d) = ("\"x\":\"", "\"d\":\"");
     let swapped = keys.replacen(&keys[keys.find(x).unwrap() + 5..][..43], &keys[keys.find(d).unwrap() + 5..][..43], 1);
     for broken in ["OTHER='x'\n".to_owned(), "AUTH_KEYS='{}'\n".to_owned(), "AUTH_KEYS=''\n".to_owned(), swapped] {
-        fs::write(&vars, broken).unwrap();
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        set_vars(&dev.folder, &broken).await;
         dev.long(&dev.id("valid"), &dev.by_secret("valid")).await.is(500).code("server_error");
         dev.short(text(&issued, "access_token"), None).await.is(500).code("server_error");
         dev.revoke(text(&issued, "access_token"), text(&issued, "token_id")).await.is(500).code("server_error");
-        fs::write(&vars, &keys).unwrap();
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        set_vars(&dev.folder, &keys).await;
         dev.short(text(&issued, "access_token"), None).await.is(201);
     }
     let log = fs::read_to_string(dev.folder.join("log")).unwrap();

@@ -2,17 +2,15 @@
 //! and writes the response and the audit line.
 
 mod bindings;
+mod body;
 mod once_object;
 
-use js_sys::Uint8Array;
-use wasm_bindgen::JsCast;
-use web_sys::{Headers, ReadableStreamDefaultReader, Request, ResponseInit};
-use worker::js_sys::futures::JsFuture;
+use web_sys::{Headers, Request, ResponseInit};
 use worker::{Context, Date, Env, Result, console_error, console_log, event};
 
 use crate::app::{self, Audit, Route};
 use crate::error::{Error, Unavailable};
-use crate::request::{Body, Call, MAX_BODY};
+use crate::request::{Body, Call};
 use crate::response::Response;
 use bindings::Isolate;
 
@@ -38,7 +36,7 @@ async fn respond(request: &Request, env: &Env) -> core::result::Result<(Response
     let url = request.url();
     let (origin, path) = split(&url);
     let route = Route::find(&isolate.settings.base_path, &request.method(), path)?;
-    let body = if route.reads_body() { read_body(request).await } else { Body::Read(Vec::new()) };
+    let body = if route.reads_body() { body::read(request).await } else { Body::Read(Vec::new()) };
     let mut random = [0; 12];
     getrandom::fill(&mut random)
         .map_err(|error| Unavailable { dependency: "randomness", problem: error.to_string() })?;
@@ -65,46 +63,6 @@ fn split(url: &str) -> (&str, &str) {
 
 fn header(request: &Request, name: &str) -> Option<String> {
     request.headers().get(name).ok().flatten()
-}
-
-/// Reads the body, but not more than is allowed.
-async fn read_body(request: &Request) -> Body {
-    let Some(stream) = request.body() else { return Body::Read(Vec::new()) };
-    let announced = header(request, "Content-Length").and_then(|length| length.parse::<usize>().ok());
-    match announced {
-        Some(length) if length > MAX_BODY => Body::TooLarge,
-        // HTTP holds a sender to the length that it announced, so there is no more than that to buffer.
-        Some(_) => match request.array_buffer() {
-            Ok(promise) => match JsFuture::from(promise).await {
-                Ok(buffer) => capped(Uint8Array::new(&buffer).to_vec()),
-                Err(_) => Body::Broken,
-            },
-            Err(_) => Body::Broken,
-        },
-        None => read_stream(&stream).await.unwrap_or(Body::Broken),
-    }
-}
-
-async fn read_stream(stream: &web_sys::ReadableStream) -> Option<Body> {
-    let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into().ok()?;
-    let mut bytes = Vec::new();
-    loop {
-        let chunk = JsFuture::from(reader.read()).await.ok()?;
-        let field = |name: &str| js_sys::Reflect::get(&chunk, &name.into()).ok();
-        if field("done")?.is_truthy() {
-            return Some(Body::Read(bytes));
-        }
-        bytes.extend(field("value")?.dyn_into::<Uint8Array>().ok()?.to_vec());
-        if bytes.len() > MAX_BODY {
-            // The rest is not wanted; that it stops coming is the runtime's business.
-            let _ = reader.cancel();
-            return Some(Body::TooLarge);
-        }
-    }
-}
-
-fn capped(bytes: Vec<u8>) -> Body {
-    if bytes.len() > MAX_BODY { Body::TooLarge } else { Body::Read(bytes) }
 }
 
 fn write(response: Response) -> Result<web_sys::Response> {
