@@ -1,0 +1,553 @@
+//! One page that needs nothing else: no script, no font, no host. It is read from the top: the verdict, the matrix, what
+//! needs a reader, then every case with its exchanges.
+//!
+//! The page is also well-formed XML, so that a test can prove with a parser that nothing from the server breaks out.
+
+use super::text::{escape, one_line};
+use super::{
+    attention, cell, count, duration, holds, operation_path, operations, outcome_name, plural, spelled,
+    statuses, summary, total, verdict_name, worst, WORST_FIRST,
+};
+use crate::result::{Answer, CaseResult, Cell, Counts, Exchange, Outcome, Report, Verdict};
+
+const STYLE: &str = include_str!("html.css");
+const ICONS: &str = include_str!("html.icons.svg");
+/// Beyond this many, open cases bury the page rather than show what is wrong.
+const OPEN_AT_MOST: usize = 20;
+
+pub fn render(report: &Report) -> String {
+    [head(report), banner(report), "<main>\n".to_owned(), matrix(report), next(report), needs(report), cases(report), run(report), "</main>\n".to_owned(), foot(report)].concat()
+}
+
+fn head(report: &Report) -> String {
+    format!(
+        r##"<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8"/>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"/>
+<meta name="viewport" content="width=device-width, initial-scale=1"/>
+<meta name="color-scheme" content="light dark"/>
+<meta name="referrer" content="no-referrer"/>
+<meta name="robots" content="noindex"/>
+<title>{verdict}: {target}</title>
+<style>
+{STYLE}{filters}</style>
+</head>
+<body>
+{ICONS}<a class="skip" href="#matrix">Skip to the matrix</a>
+"##,
+        verdict = verdict_name(report.verdict),
+        target = inline(&report.target.base_url),
+        filters = filter_rules(),
+    )
+}
+
+fn banner(report: &Report) -> String {
+    let (class, symbol) = match report.verdict {
+        Verdict::Conformant => ("pass", "pass"),
+        Verdict::NotConformant => ("fail", "fail"),
+        Verdict::Incomplete => ("blocked", "blocked"),
+        Verdict::Unreachable => ("blocked", "error"),
+        Verdict::InternalError => ("error", "error"),
+    };
+    let facts: String = [
+        ("Target", inline(&report.target.base_url)),
+        ("Profile", inline(&report.profile)),
+        ("Started", time(&report.started_at)),
+        ("Took", duration(report.duration_ms)),
+        ("Exit code", report.exit_code.to_string()),
+    ]
+    .into_iter()
+    .map(|(name, value)| format!("<div><dt>{name}</dt><dd>{value}</dd></div>\n"))
+    .collect();
+    format!(
+        r##"<header class="banner {class}">
+<p class="eyebrow">Conformance report</p>
+<h1><span class="seal">{icon}</span>{verdict}</h1>
+<p class="lead">{summary}</p>
+<dl class="facts">
+{facts}</dl>
+</header>
+"##,
+        icon = symbol_of(symbol),
+        verdict = verdict_name(report.verdict),
+        summary = inline(&summary(report)),
+    )
+}
+
+fn matrix(report: &Report) -> String {
+    let statuses = statuses(report);
+    let mut rows = String::new();
+    for operation in operations(report) {
+        let promised: Vec<_> = statuses.iter().map(|&status| (status, cell(report, operation, Some(status)))).collect();
+        if promised.iter().all(|(_, cell)| cell.is_none()) {
+            continue;
+        }
+        rows.push_str(&format!("<tr role=\"row\">\n<th role=\"rowheader\" scope=\"row\">{}</th>\n", operation_title(operation)));
+        for (status, cell) in promised {
+            rows.push_str(&match cell {
+                Some(cell) => format!("<td role=\"cell\"><a class=\"tile {}\" href=\"#{}\">{}</a></td>\n", class_of(&cell.counts), anchor(cell), tile(status, &cell.counts)),
+                None => format!("<td role=\"cell\"><span class=\"tile none\"><span class=\"vh\">{status} is not promised</span></span></td>\n"),
+            });
+        }
+        rows.push_str("</tr>\n");
+    }
+    // What no cell holds has one row, over all columns.
+    for cell in report.matrix.iter().filter(|cell| cell.status.is_none()) {
+        rows.push_str(&format!(
+            "<tr role=\"row\" class=\"outside\">\n<th role=\"rowheader\" scope=\"row\">{}</th>\n<td role=\"cell\" colspan=\"{}\"><a class=\"tile wide {}\" href=\"#{}\">{}</a></td>\n</tr>\n",
+            operation_title(&cell.operation),
+            statuses.len().max(1),
+            class_of(&cell.counts),
+            anchor(cell),
+            tile_text(&cell.counts),
+        ));
+    }
+    let columns: String = statuses.iter().map(|status| format!("<th role=\"columnheader\" scope=\"col\">{status}</th>\n")).collect();
+    let table = if rows.is_empty() {
+        "<p class=\"quiet\">No cell was looked at.</p>\n".to_owned()
+    } else {
+        format!(
+            "<table class=\"matrix\" role=\"table\" style=\"--columns:{}\">\n<caption class=\"vh\">Cases passed of all cases, for each operation and the statuses that it promises</caption>\n<thead role=\"rowgroup\">\n<tr role=\"row\">\n<td role=\"cell\"></td>\n{columns}</tr>\n</thead>\n<tbody role=\"rowgroup\">\n{rows}</tbody>\n</table>\n",
+            statuses.len().max(1)
+        )
+    };
+    format!("<section id=\"matrix\">\n<h2>Status matrix</h2>\n{}{table}</section>\n", tally(&report.counts))
+}
+
+/// The run's counts as a bar, and in words for everyone whom the bar does not reach.
+fn tally(counts: &Counts) -> String {
+    let present: Vec<Outcome> = WORST_FIRST.into_iter().rev().filter(|&outcome| count(counts, outcome) > 0).collect();
+    if present.is_empty() {
+        return String::new();
+    }
+    let bar: String = present.iter().map(|&outcome| format!("<i class=\"{}\" style=\"flex-grow:{}\"></i>", class(outcome), count(counts, outcome))).collect();
+    let words: String = present
+        .iter()
+        .map(|&outcome| format!("<li class=\"{}\">{} <b>{}</b> {}</li>\n", class(outcome), icon(outcome), count(counts, outcome), outcome_name(outcome).to_lowercase()))
+        .collect();
+    format!("<div class=\"bar\" aria-hidden=\"true\">{bar}</div>\n<ul class=\"tally\">\n{words}</ul>\n")
+}
+
+fn tile(status: u16, counts: &Counts) -> String {
+    format!("<span class=\"vh\">{status}: </span>{}", tile_text(counts))
+}
+
+fn tile_text(counts: &Counts) -> String {
+    let Some(worst) = worst(counts) else {
+        return "<span class=\"of\">–</span><span class=\"word\">not run</span>".to_owned();
+    };
+    let many = count(counts, worst);
+    let word = match worst {
+        Outcome::Pass => "pass".to_owned(),
+        _ => format!("{many} {}", short_name(worst)),
+    };
+    format!("{}<span class=\"of\">{}<small>/{}</small></span><span class=\"word\">{word}</span>", icon(worst), counts.pass, total(counts))
+}
+
+fn next(report: &Report) -> String {
+    if report.advice.is_empty() {
+        return String::new();
+    }
+    let items: String = report.advice.iter().map(|advice| format!("<li>{}</li>\n", inline(advice))).collect();
+    format!("<section id=\"next\">\n<h2>What to do next</h2>\n<ul class=\"advice\">\n{items}</ul>\n</section>\n")
+}
+
+fn needs(report: &Report) -> String {
+    let items: String = attention(report)
+        .into_iter()
+        .map(|case| {
+            format!(
+                "<li class=\"{}\"><a href=\"#{}\">{}<span class=\"vh\">{}: </span><code>{}</code></a><p>{}</p></li>\n",
+                class(case.outcome),
+                case_anchor(case),
+                icon(case.outcome),
+                outcome_name(case.outcome),
+                inline(&case.id),
+                inline(&super::text::clip(&in_short(case), 240)),
+            )
+        })
+        .collect();
+    if items.is_empty() {
+        return String::new();
+    }
+    format!("<section id=\"attention\">\n<h2>Needs attention</h2>\n<ul class=\"attention\">\n{items}</ul>\n</section>\n")
+}
+
+fn in_short(case: &CaseResult) -> String {
+    match (&case.wanted, &case.got, &case.reason) {
+        (Some(wanted), Some(got), _) => format!("Wanted {wanted}, got {got}"),
+        (_, _, Some(reason)) => reason.clone(),
+        _ => case.requirement.clone(),
+    }
+}
+
+fn cases(report: &Report) -> String {
+    let mut open: Vec<*const CaseResult> = attention(report).into_iter().filter(|case| case.outcome != Outcome::Blocked).map(std::ptr::from_ref).collect();
+    open.truncate(OPEN_AT_MOST);
+    let is_open = |case: &CaseResult| open.contains(&std::ptr::from_ref(case));
+
+    let mut groups = String::new();
+    for cell in &report.matrix {
+        let here: Vec<&CaseResult> = report.cases.iter().filter(|case| holds(cell, case)).collect();
+        groups.push_str(&group(report, &anchor(cell), &cell_title(cell), &spelled(&cell.counts), &here, is_open));
+    }
+    // A case of no cell is still a case.
+    let strays: Vec<&CaseResult> = report.cases.iter().filter(|case| !report.matrix.iter().any(|cell| holds(cell, case))).collect();
+    if !strays.is_empty() {
+        groups.push_str(&group(report, "cell-other", "Of no cell", &plural(u32::try_from(strays.len()).unwrap_or(u32::MAX), "case"), &strays, is_open));
+    }
+    format!("<section id=\"cases\">\n<h2>Cases</h2>\n{}{groups}</section>\n", filters(report))
+}
+
+/// Radio buttons and `:has()` do without script what a script would do.
+fn filters(report: &Report) -> String {
+    let mut out = String::from("<fieldset class=\"filter\">\n<legend class=\"vh\">Show the cases that ended in</legend>\n");
+    let all = u32::try_from(report.cases.len()).unwrap_or(u32::MAX);
+    out.push_str(&format!("<input type=\"radio\" name=\"show\" id=\"show-all\" checked=\"checked\"/><label for=\"show-all\">All <b>{all}</b></label>\n"));
+    for outcome in WORST_FIRST {
+        let many = report.cases.iter().filter(|case| case.outcome == outcome).count();
+        if many > 0 {
+            out.push_str(&format!(
+                "<input type=\"radio\" name=\"show\" id=\"show-{class}\"/><label class=\"{class}\" for=\"show-{class}\">{} {} <b>{many}</b></label>\n",
+                icon(outcome),
+                outcome_name(outcome),
+                class = class(outcome),
+            ));
+        }
+    }
+    out.push_str("</fieldset>\n");
+    out
+}
+
+fn filter_rules() -> String {
+    WORST_FIRST
+        .into_iter()
+        .map(|outcome| {
+            let class = class(outcome);
+            format!("body:has(#show-{class}:checked) :is(.case:not(.{class}), .cell:not(:has(.case.{class}))) {{ display: none; }}\n")
+        })
+        .collect()
+}
+
+fn group(report: &Report, anchor: &str, title: &str, counts: &str, cases: &[&CaseResult], is_open: impl Fn(&CaseResult) -> bool) -> String {
+    let rows: String = cases.iter().map(|case| case_row(report, case, is_open(case))).collect();
+    let rows = if rows.is_empty() { "<p class=\"quiet\">No case ran here.</p>\n".to_owned() } else { rows };
+    format!(
+        "<section class=\"cell\" id=\"{anchor}\">\n<h3>{title} <span class=\"counts\">{counts}</span> <a class=\"up\" href=\"#matrix\">Matrix</a></h3>\n{rows}</section>\n"
+    )
+}
+
+fn case_row(report: &Report, case: &CaseResult, is_open: bool) -> String {
+    let class = class(case.outcome);
+    let open = if is_open { " open=\"open\"" } else { "" };
+    // A link to what lies within opens it, so the anchor is inside; browsers do that without script.
+    format!(
+        r##"<details class="case {class}"{open}>
+<summary>{icon}<span class="outcome">{outcome}</span><code class="id">{id}</code><span class="requirement">{requirement}</span><span class="ms">{ms}</span></summary>
+<div class="body" id="{anchor}">
+<p class="requirement">{requirement}</p>
+{facts}{exchanges}<p class="meta">{operation} · level {level} · effect {effect} · <a href="#{anchor}">link to this case</a></p>
+</div>
+</details>
+"##,
+        icon = icon(case.outcome),
+        outcome = outcome_name(case.outcome),
+        id = inline(&case.id),
+        requirement = inline(&case.requirement),
+        ms = duration(case.duration_ms),
+        anchor = case_anchor(case),
+        facts = facts(case),
+        exchanges = exchanges(report, case),
+        operation = inline(&case.operation),
+        level = inline(&case.level),
+        effect = inline(&case.effect),
+    )
+}
+
+fn facts(case: &CaseResult) -> String {
+    let mut out = String::new();
+    for (class, name, value) in [("wanted", "Wanted", &case.wanted), ("got", "Got", &case.got), ("why", "Why", &case.reason)] {
+        if let Some(value) = value {
+            out.push_str(&format!("<div class=\"{class}\"><dt>{name}</dt><dd>{}</dd></div>\n", escape(value)));
+        }
+    }
+    if let Some(curl) = &case.curl {
+        out.push_str(&format!("<div class=\"curl\"><dt>Reproduce</dt><dd><pre>{}</pre></dd></div>\n", escape(curl)));
+    }
+    if out.is_empty() { out } else { format!("<dl class=\"verdicts\">\n{out}</dl>\n") }
+}
+
+fn exchanges(report: &Report, case: &CaseResult) -> String {
+    if case.exchanges.is_empty() {
+        return "<p class=\"quiet\">No request was sent.</p>\n".to_owned();
+    }
+    let last = case.exchanges.len() - 1;
+    let rows: String = case
+        .exchanges
+        .iter()
+        .enumerate()
+        // The last one is the one that was judged; the others led to it.
+        .map(|(index, each)| exchange(report, each, index == last))
+        .collect();
+    format!("<h4>{}</h4>\n<div class=\"exchanges\">\n{rows}</div>\n", plural(u32::try_from(case.exchanges.len()).unwrap_or(u32::MAX), "exchange"))
+}
+
+fn exchange(report: &Report, exchange: &Exchange, is_open: bool) -> String {
+    let open = if is_open { " open=\"open\"" } else { "" };
+    let path = exchange.url.strip_prefix(report.target.base_url.trim_end_matches('/')).unwrap_or(&exchange.url);
+    let status = exchange.response.as_ref().map_or_else(|| "no answer".to_owned(), |answer| answer.status.to_string());
+    let answer = match (&exchange.response, &exchange.error) {
+        (Some(answer), None) => response(answer),
+        (Some(answer), Some(error)) => format!("{}<p class=\"broken\">{}</p>\n", response(answer), escape(error)),
+        (None, Some(error)) => format!("<p class=\"broken\">{}</p>\n", escape(error)),
+        (None, None) => "<p class=\"quiet\">No answer came.</p>\n".to_owned(),
+    };
+    format!(
+        r##"<details class="exchange"{open}>
+<summary><span class="method">{method}</span> <code>{path}</code> <span class="status">{arrow}<span class="vh">answered </span>{status}</span><span class="ms">{ms}</span></summary>
+<div class="sides">
+<div class="side">
+<h5>Request</h5>
+<pre><b>{method} {url}</b>
+{headers}</pre>
+{body}</div>
+<div class="side">
+<h5>Response</h5>
+{answer}</div>
+</div>
+</details>
+"##,
+        method = inline(&exchange.method),
+        path = inline(path),
+        arrow = symbol_of("arrow"),
+        ms = duration(exchange.duration_ms),
+        url = inline(&exchange.url),
+        headers = headers(&exchange.request_headers),
+        body = exchange.request_body.as_deref().map(body).unwrap_or_default(),
+    )
+}
+
+fn response(answer: &Answer) -> String {
+    format!("<pre><b>{}</b>\n{}</pre>\n{}", answer.status, headers(&answer.headers), body(&answer.body))
+}
+
+fn headers(headers: &[(String, String)]) -> String {
+    headers.iter().map(|(name, value)| format!("<span class=\"name\">{}:</span> {}\n", inline(name), escape(value))).collect()
+}
+
+fn body(text: &str) -> String {
+    if text.is_empty() {
+        return "<p class=\"quiet\">Empty body</p>\n".to_owned();
+    }
+    // HTML drops a line feed right after `<pre>`, so one is given to it.
+    format!("<pre class=\"payload\">\n{}</pre>\n", escape(text))
+}
+
+fn run(report: &Report) -> String {
+    let mut out = String::from("<section id=\"run\">\n<h2>The run</h2>\n<div class=\"cards\">\n");
+    let cleanup = &report.cleanup;
+    let (title, class, symbol) = if cleanup.left.is_empty() { ("Nothing left behind", "pass", "pass") } else { ("Left behind", "fail", "fail") };
+    let left: String = cleanup.left.iter().map(|(id, why)| format!("<li><code>{}</code> {}</li>\n", inline(id), inline(why))).collect();
+    out.push_str(&format!(
+        "<div class=\"card\">\n<h3 class=\"{class}\">{} {title}</h3>\n<p>{} minted, {} revoked.</p>\n{}</div>\n",
+        symbol_of(symbol),
+        plural(cleanup.minted, "token"),
+        cleanup.revoked,
+        if left.is_empty() { left } else { format!("<ul>\n{left}</ul>\n") },
+    ));
+    if let Some(consistency) = &report.consistency {
+        let rows: String = consistency.observed_ms.iter().map(|(id, ms)| format!("<tr><td><code>{}</code></td><td>{}</td></tr>\n", inline(id), duration(*ms))).collect();
+        let rows = if rows.is_empty() { rows } else { format!("<table class=\"delays\">\n<thead><tr><th scope=\"col\">Case</th><th scope=\"col\">Delay</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n") };
+        out.push_str(&format!(
+            "<div class=\"card\">\n<h3>Until a revocation held</h3>\n<p>From the 204 to the first refusal that lasted; the window is {}.</p>\n{rows}</div>\n",
+            duration(consistency.window_ms)
+        ));
+    }
+    out.push_str("</div>\n</section>\n");
+    out
+}
+
+fn foot(report: &Report) -> String {
+    format!(
+        "<footer>\n<p>{} {} · drawn from the JSON report, format {}. Secrets are masked; characters that would not show are spelled out, such as ␛ or ⟨U+202E⟩.</p>\n</footer>\n</body>\n</html>\n",
+        inline(&report.tool.name),
+        inline(&report.tool.version),
+        report.report_version
+    )
+}
+
+fn operation_title(operation: &str) -> String {
+    match (operation, operation_path(operation)) {
+        (_, Some(path)) => format!("{}<code>{path}</code>", inline(operation)),
+        ("outside", None) => "Outside the matrix<code>paths, methods, headers</code>".to_owned(),
+        (_, None) => inline(operation),
+    }
+}
+
+fn cell_title(cell: &Cell) -> String {
+    match cell.status {
+        Some(status) => format!("{} <b>{status}</b>", inline(&cell.operation)),
+        None if cell.operation == "outside" => "Outside the matrix".to_owned(),
+        None => inline(&cell.operation),
+    }
+}
+
+fn anchor(cell: &Cell) -> String {
+    let status = cell.status.map(|status| format!("-{status}")).unwrap_or_default();
+    format!("cell-{}{status}", identifier(&cell.operation))
+}
+
+fn case_anchor(case: &CaseResult) -> String {
+    format!("case-{}", identifier(&case.id))
+}
+
+/// Only what means the same in an `id` and in a link's fragment; the rest by its number.
+fn identifier(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '-' => out.push(c),
+            _ => out.push_str(&format!("_{:x}_", u32::from(c))),
+        }
+    }
+    out
+}
+
+fn class(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Pass => "pass",
+        Outcome::Fail => "fail",
+        Outcome::Blocked => "blocked",
+        Outcome::NotApplicable => "na",
+        Outcome::ExpectedFail => "xfail",
+        Outcome::UnexpectedPass => "xpass",
+        Outcome::Error => "error",
+    }
+}
+
+fn class_of(counts: &Counts) -> &'static str {
+    worst(counts).map_or("idle", class)
+}
+
+/// What fits below a number.
+fn short_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Pass => "pass",
+        Outcome::Fail => "fail",
+        Outcome::Blocked => "blocked",
+        Outcome::NotApplicable => "n/a",
+        Outcome::ExpectedFail => "expected",
+        Outcome::UnexpectedPass => "surprise",
+        Outcome::Error => "error",
+    }
+}
+
+/// Each outcome has its own shape, so that nothing is told by colour alone.
+fn icon(outcome: Outcome) -> String {
+    symbol_of(class(outcome))
+}
+
+fn symbol_of(name: &str) -> String {
+    format!("<svg class=\"icon\" aria-hidden=\"true\"><use href=\"#i-{name}\"/></svg>")
+}
+
+fn inline(text: &str) -> String {
+    escape(&one_line(text))
+}
+
+/// `2026-03-01T12:00:00Z` for machines, with a gap for people.
+fn time(at: &str) -> String {
+    let at = inline(at);
+    format!("<time datetime=\"{at}\">{}</time>", at.replacen('T', " ", 1).replacen('Z', " UTC", 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use roxmltree::{Document, Node, ParsingOptions};
+
+    use super::*;
+    use crate::report::{sample, text};
+
+    fn parse(html: &str) -> Document<'_> {
+        Document::parse_with_options(html, ParsingOptions { allow_dtd: true, ..ParsingOptions::default() }).unwrap()
+    }
+
+    fn class_is(node: Node<'_, '_>, class: &str) -> bool {
+        node.attribute("class").is_some_and(|classes| classes.split(' ').any(|each| each == class))
+    }
+
+    #[test]
+    fn every_link_leads_somewhere_within() {
+        for report in sample::all() {
+            let html = render(&report);
+            let document = parse(&html);
+            let ids: Vec<&str> = document.descendants().filter_map(|node| node.attribute("id")).collect();
+            let mut unique = ids.clone();
+            unique.sort_unstable();
+            unique.dedup();
+            assert_eq!(unique.len(), ids.len(), "an id is there twice");
+            for link in document.descendants().filter_map(|node| node.attribute("href")) {
+                assert!(link.strip_prefix('#').is_some_and(|id| ids.contains(&id)), "{link}");
+            }
+            assert_eq!(document.descendants().filter(|node| node.has_tag_name("details") && class_is(*node, "case")).count(), report.cases.len());
+        }
+    }
+
+    #[test]
+    fn the_page_asks_no_one_for_anything() {
+        let html = render(&sample::report());
+        let document = parse(&html);
+        for node in document.descendants().filter(Node::is_element) {
+            assert!(!["script", "link", "img", "iframe", "object", "embed", "base", "form"].contains(&node.tag_name().name()));
+            for attribute in node.attributes() {
+                assert!(attribute.name() != "src" && !attribute.name().starts_with("on"), "{attribute:?}");
+            }
+        }
+        assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
+        assert!(html.contains("content=\"default-src 'none';"));
+    }
+
+    #[test]
+    fn the_matrix_shows_twelve_cells_and_the_outside() {
+        let html = render(&sample::report());
+        let document = parse(&html);
+        let tiles: Vec<_> = document.descendants().filter(|node| class_is(*node, "tile")).collect();
+        assert_eq!(tiles.iter().filter(|node| node.has_tag_name("a")).count(), 13);
+        assert_eq!(tiles.iter().filter(|node| class_is(**node, "none")).count(), 3 * 7 - 12);
+    }
+
+    #[test]
+    fn a_case_of_no_cell_is_shown() {
+        let mut report = sample::report();
+        report.cases[0].status = Some(418);
+        assert!(render(&report).contains("id=\"cell-other\""));
+    }
+
+    #[test]
+    fn an_identifier_is_safe_in_a_link() {
+        assert_eq!(identifier("long.401.secret-wrong"), "long.401.secret-wrong");
+        assert_eq!(identifier("a b_\"ü"), "a_20_b_5f__22__fc_");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_the_server_says_is_only_text(hostile in sample::hostile()) {
+            let html = render(&sample::poisoned(&hostile));
+            let document = parse(&html);
+            let harmless = render(&sample::poisoned("harmless"));
+            let outline = |document: &Document<'_>| document
+                .descendants()
+                .filter(Node::is_element)
+                .map(|node| format!("{} {:?}", node.tag_name().name(), node.attributes().map(|each| (each.name().to_owned(), each.value().to_owned())).collect::<Vec<_>>()))
+                .collect::<Vec<_>>();
+            prop_assert!(outline(&document) == outline(&parse(&harmless)));
+            let shown = format!("{}.", text::visible(&hostile));
+            prop_assert!(document.descendants().any(|node| class_is(node, "payload") && node.text().is_some_and(|text| text.trim_start_matches('\n') == shown.trim_start_matches('\n'))));
+        }
+    }
+}
