@@ -97,7 +97,9 @@ fn notes(a: &Report, b: &Report) -> Vec<String> {
 impl Diff {
     pub fn is_empty(&self) -> bool {
         self.verdict.0 == self.verdict.1
-            && [&self.newly_failing, &self.newly_passing, &self.changed, &self.came, &self.went].iter().all(|list| list.is_empty())
+            && [&self.newly_failing, &self.newly_passing, &self.changed, &self.came, &self.went]
+                .iter()
+                .all(|list| list.is_empty())
     }
 
     /// Something fails that did not before; a case that came failing counts.
@@ -141,10 +143,12 @@ fn list(f: &mut fmt::Formatter<'_>, title: &str, changes: &[Change]) -> fmt::Res
     if changes.is_empty() {
         return Ok(());
     }
-    writeln!(f, "\n{title} ({})", plural(u32::try_from(changes.len()).unwrap_or(u32::MAX), "case"))?;
+    writeln!(f, "\n{title} ({})", plural(changes.len(), "case"))?;
     for change in changes {
         let outcomes = match (change.before, change.after) {
-            (Some(before), Some(after)) if before != after => format!("{} -> {}", outcome_name(before), outcome_name(after)),
+            (Some(before), Some(after)) if before != after => {
+                format!("{} -> {}", outcome_name(before), outcome_name(after))
+            }
             (_, Some(outcome)) | (Some(outcome), None) => outcome_name(outcome).to_owned(),
             (None, None) => String::new(),
         };
@@ -176,18 +180,36 @@ mod tests {
             let mut report = sample::conformant();
             let pattern = report.cases[0].clone();
             report.verdict = verdict;
-            report.cases = outcomes.iter().map(|&(id, outcome)| {
-                let reason = (outcome != Outcome::Pass).then(|| "The control \u{1b}did not pass.\nSee to it.".to_owned());
-                CaseResult { id: id.to_owned(), outcome, reason, ..pattern.clone() }
-            }).collect();
+            report.cases = outcomes
+                .iter()
+                .map(|&(id, outcome)| {
+                    let reason =
+                        (outcome != Outcome::Pass).then(|| "The control \u{1b}did not pass.\nSee to it.".to_owned());
+                    CaseResult { id: id.to_owned(), outcome, reason, ..pattern.clone() }
+                })
+                .collect();
             report
         };
         let a = with(
-            &[("a", Outcome::Pass), ("b", Outcome::Fail), ("c", Outcome::Blocked), ("d", Outcome::Pass), ("e", Outcome::Fail), ("same", Outcome::Pass)],
+            &[
+                ("a", Outcome::Pass),
+                ("b", Outcome::Fail),
+                ("c", Outcome::Blocked),
+                ("d", Outcome::Pass),
+                ("e", Outcome::Fail),
+                ("same", Outcome::Pass),
+            ],
             Verdict::Incomplete,
         );
         let mut b = with(
-            &[("a", Outcome::Fail), ("b", Outcome::Pass), ("c", Outcome::NotApplicable), ("e", Outcome::Error), ("f", Outcome::UnexpectedPass), ("same", Outcome::Pass)],
+            &[
+                ("a", Outcome::Fail),
+                ("b", Outcome::Pass),
+                ("c", Outcome::NotApplicable),
+                ("e", Outcome::Error),
+                ("f", Outcome::UnexpectedPass),
+                ("same", Outcome::Pass),
+            ],
             Verdict::NotConformant,
         );
         b.profile = "seed".to_owned();
@@ -202,25 +224,25 @@ Verdict: Incomplete -> Not conformant
 
 Newly failing (1 case)
   a  Pass -> Fail
-      The control ␛did not pass. See to it.
+      The control ‹U+001B›did not pass. See to it.
 
 Newly passing (1 case)
   b  Fail -> Pass
 
 Changed otherwise (1 case)
   c  Blocked -> Not applicable
-      The control ␛did not pass. See to it.
+      The control ‹U+001B›did not pass. See to it.
 
 Came (1 case)
   f  Unexpected pass
-      The control ␛did not pass. See to it.
+      The control ‹U+001B›did not pass. See to it.
 
 Went (1 case)
   d  Pass
 
 Still failing (1 case)
   e  Fail -> Error
-      The control ␛did not pass. See to it.
+      The control ‹U+001B›did not pass. See to it.
 "
         );
     }

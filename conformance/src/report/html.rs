@@ -5,8 +5,8 @@
 
 use super::text::{escape, one_line};
 use super::{
-    attention, cell, count, duration, holds, operation_path, operations, outcome_name, plural, spelled,
-    statuses, summary, total, verdict_name, worst, WORST_FIRST,
+    WORST_FIRST, attention, cell, count, duration, holds, operation_path, operations, outcome_name, plural, spelled,
+    statuses, summary, total, verdict_name, worst,
 };
 use crate::result::{Answer, CaseResult, Cell, Counts, Exchange, Outcome, Report, Verdict};
 
@@ -16,7 +16,19 @@ const ICONS: &str = include_str!("html.icons.svg");
 const OPEN_AT_MOST: usize = 20;
 
 pub fn render(report: &Report) -> String {
-    [head(report), banner(report), "<main>\n".to_owned(), matrix(report), next(report), needs(report), cases(report), run(report), "</main>\n".to_owned(), foot(report)].concat()
+    [
+        head(report),
+        banner(report),
+        "<main>\n".to_owned(),
+        matrix(report),
+        next(report),
+        needs(report),
+        cases(report),
+        run(report),
+        "</main>\n".to_owned(),
+        foot(report),
+    ]
+    .concat()
 }
 
 fn head(report: &Report) -> String {
@@ -84,10 +96,13 @@ fn matrix(report: &Report) -> String {
         if promised.iter().all(|(_, cell)| cell.is_none()) {
             continue;
         }
-        rows.push_str(&format!("<tr role=\"row\">\n<th role=\"rowheader\" scope=\"row\">{}</th>\n", operation_title(operation)));
+        rows.push_str(&format!(
+            "<tr role=\"row\">\n<th role=\"rowheader\" scope=\"row\">{}</th>\n",
+            operation_title(operation)
+        ));
         for (status, cell) in promised {
             rows.push_str(&match cell {
-                Some(cell) => format!("<td role=\"cell\"><a class=\"tile {}\" href=\"#{}\">{}</a></td>\n", class_of(&cell.counts), anchor(cell), tile(status, &cell.counts)),
+                Some(cell) => format!("<td role=\"cell\">{}</td>\n", tile(report, cell, "", &format!("<span class=\"of-status\">{status}<span class=\"vh\">: </span></span>"))),
                 None => format!("<td role=\"cell\"><span class=\"tile none\"><span class=\"vh\">{status} is not promised</span></span></td>\n"),
             });
         }
@@ -96,15 +111,14 @@ fn matrix(report: &Report) -> String {
     // What no cell holds has one row, over all columns.
     for cell in report.matrix.iter().filter(|cell| cell.status.is_none()) {
         rows.push_str(&format!(
-            "<tr role=\"row\" class=\"outside\">\n<th role=\"rowheader\" scope=\"row\">{}</th>\n<td role=\"cell\" colspan=\"{}\"><a class=\"tile wide {}\" href=\"#{}\">{}</a></td>\n</tr>\n",
+            "<tr role=\"row\" class=\"outside\">\n<th role=\"rowheader\" scope=\"row\">{}</th>\n<td role=\"cell\" colspan=\"{}\">{}</td>\n</tr>\n",
             operation_title(&cell.operation),
             statuses.len().max(1),
-            class_of(&cell.counts),
-            anchor(cell),
-            tile_text(&cell.counts),
+            tile(report, cell, " wide", ""),
         ));
     }
-    let columns: String = statuses.iter().map(|status| format!("<th role=\"columnheader\" scope=\"col\">{status}</th>\n")).collect();
+    let columns: String =
+        statuses.iter().map(|status| format!("<th role=\"columnheader\" scope=\"col\">{status}</th>\n")).collect();
     let table = if rows.is_empty() {
         "<p class=\"quiet\">No cell was looked at.</p>\n".to_owned()
     } else {
@@ -122,16 +136,33 @@ fn tally(counts: &Counts) -> String {
     if present.is_empty() {
         return String::new();
     }
-    let bar: String = present.iter().map(|&outcome| format!("<i class=\"{}\" style=\"flex-grow:{}\"></i>", class(outcome), count(counts, outcome))).collect();
+    let bar: String = present
+        .iter()
+        .map(|&outcome| format!("<i class=\"{}\" style=\"flex-grow:{}\"></i>", class(outcome), count(counts, outcome)))
+        .collect();
     let words: String = present
         .iter()
-        .map(|&outcome| format!("<li class=\"{}\">{} <b>{}</b> {}</li>\n", class(outcome), icon(outcome), count(counts, outcome), outcome_name(outcome).to_lowercase()))
+        .map(|&outcome| {
+            format!(
+                "<li class=\"{}\">{} <b>{}</b> {}</li>\n",
+                class(outcome),
+                icon(outcome),
+                count(counts, outcome),
+                outcome_name(outcome).to_lowercase()
+            )
+        })
         .collect();
     format!("<div class=\"bar\" aria-hidden=\"true\">{bar}</div>\n<ul class=\"tally\">\n{words}</ul>\n")
 }
 
-fn tile(status: u16, counts: &Counts) -> String {
-    format!("<span class=\"vh\">{status}: </span>{}", tile_text(counts))
+fn tile(report: &Report, cell: &Cell, shape: &str, label: &str) -> String {
+    let class = class_of(&cell.counts);
+    let text = tile_text(&cell.counts);
+    if report.cases.iter().any(|case| holds(cell, case)) {
+        format!("<a class=\"tile{shape} {class}\" href=\"#{}\">{label}{text}</a>", anchor(cell))
+    } else {
+        format!("<span class=\"tile{shape} {class}\">{label}{text}</span>")
+    }
 }
 
 fn tile_text(counts: &Counts) -> String {
@@ -143,7 +174,12 @@ fn tile_text(counts: &Counts) -> String {
         Outcome::Pass => "pass".to_owned(),
         _ => format!("{many} {}", short_name(worst)),
     };
-    format!("{}<span class=\"of\">{}<small>/{}</small></span><span class=\"word\">{word}</span>", icon(worst), counts.pass, total(counts))
+    format!(
+        "{}<span class=\"of\">{}<small>/{}</small></span><span class=\"word\">{word}</span>",
+        icon(worst),
+        counts.pass,
+        total(counts)
+    )
 }
 
 fn next(report: &Report) -> String {
@@ -172,7 +208,9 @@ fn needs(report: &Report) -> String {
     if items.is_empty() {
         return String::new();
     }
-    format!("<section id=\"attention\">\n<h2>Needs attention</h2>\n<ul class=\"attention\">\n{items}</ul>\n</section>\n")
+    format!(
+        "<section id=\"attention\">\n<h2>Needs attention</h2>\n<ul class=\"attention\">\n{items}</ul>\n</section>\n"
+    )
 }
 
 fn in_short(case: &CaseResult) -> String {
@@ -184,27 +222,34 @@ fn in_short(case: &CaseResult) -> String {
 }
 
 fn cases(report: &Report) -> String {
-    let mut open: Vec<*const CaseResult> = attention(report).into_iter().filter(|case| case.outcome != Outcome::Blocked).map(std::ptr::from_ref).collect();
-    open.truncate(OPEN_AT_MOST);
-    let is_open = |case: &CaseResult| open.contains(&std::ptr::from_ref(case));
+    if report.cases.is_empty() {
+        return String::new();
+    }
+    let failed = attention(report).into_iter().filter(|case| case.outcome != Outcome::Blocked);
+    let open: Vec<&str> = failed.take(OPEN_AT_MOST).map(|case| case.id.as_str()).collect();
+    let is_open = |case: &CaseResult| open.contains(&case.id.as_str());
 
     let mut groups = String::new();
     for cell in &report.matrix {
         let here: Vec<&CaseResult> = report.cases.iter().filter(|case| holds(cell, case)).collect();
-        groups.push_str(&group(report, &anchor(cell), &cell_title(cell), &spelled(&cell.counts), &here, is_open));
+        if !here.is_empty() {
+            groups.push_str(&group(report, &anchor(cell), &cell_title(cell), &spelled(&cell.counts), &here, is_open));
+        }
     }
     // A case of no cell is still a case.
-    let strays: Vec<&CaseResult> = report.cases.iter().filter(|case| !report.matrix.iter().any(|cell| holds(cell, case))).collect();
+    let strays: Vec<&CaseResult> =
+        report.cases.iter().filter(|case| !report.matrix.iter().any(|cell| holds(cell, case))).collect();
     if !strays.is_empty() {
-        groups.push_str(&group(report, "cell-other", "Of no cell", &plural(u32::try_from(strays.len()).unwrap_or(u32::MAX), "case"), &strays, is_open));
+        groups.push_str(&group(report, "cell-other", "Of no cell", &plural(strays.len(), "case"), &strays, is_open));
     }
     format!("<section id=\"cases\">\n<h2>Cases</h2>\n{}{groups}</section>\n", filters(report))
 }
 
 /// Radio buttons and `:has()` do without script what a script would do.
 fn filters(report: &Report) -> String {
-    let mut out = String::from("<fieldset class=\"filter\">\n<legend class=\"vh\">Show the cases that ended in</legend>\n");
-    let all = u32::try_from(report.cases.len()).unwrap_or(u32::MAX);
+    let mut out =
+        String::from("<fieldset class=\"filter\">\n<legend class=\"vh\">Show the cases that ended in</legend>\n");
+    let all = report.cases.len();
     out.push_str(&format!("<input type=\"radio\" name=\"show\" id=\"show-all\" checked=\"checked\"/><label for=\"show-all\">All <b>{all}</b></label>\n"));
     for outcome in WORST_FIRST {
         let many = report.cases.iter().filter(|case| case.outcome == outcome).count();
@@ -231,11 +276,17 @@ fn filter_rules() -> String {
         .collect()
 }
 
-fn group(report: &Report, anchor: &str, title: &str, counts: &str, cases: &[&CaseResult], is_open: impl Fn(&CaseResult) -> bool) -> String {
+fn group(
+    report: &Report,
+    anchor: &str,
+    title: &str,
+    counts: &str,
+    cases: &[&CaseResult],
+    is_open: impl Fn(&CaseResult) -> bool,
+) -> String {
     let rows: String = cases.iter().map(|case| case_row(report, case, is_open(case))).collect();
-    let rows = if rows.is_empty() { "<p class=\"quiet\">No case ran here.</p>\n".to_owned() } else { rows };
     format!(
-        "<section class=\"cell\" id=\"{anchor}\">\n<h3>{title} <span class=\"counts\">{counts}</span> <a class=\"up\" href=\"#matrix\">Matrix</a></h3>\n{rows}</section>\n"
+        "<section class=\"cell\" id=\"{anchor}\">\n<h3>{title} <span class=\"counts\">{counts}</span> <a class=\"up\" href=\"#matrix\">↑ Matrix</a></h3>\n{rows}</section>\n"
     )
 }
 
@@ -245,7 +296,7 @@ fn case_row(report: &Report, case: &CaseResult, is_open: bool) -> String {
     // A link to what lies within opens it, so the anchor is inside; browsers do that without script.
     format!(
         r##"<details class="case {class}"{open}>
-<summary>{icon}<span class="outcome">{outcome}</span><code class="id">{id}</code><span class="requirement">{requirement}</span><span class="ms">{ms}</span></summary>
+<summary>{icon}<code class="id">{id}</code><span class="requirement">{requirement}</span><span class="outcome">{outcome}</span><span class="ms">{ms}</span></summary>
 <div class="body" id="{anchor}">
 <p class="requirement">{requirement}</p>
 {facts}{exchanges}<p class="meta">{operation} · level {level} · effect {effect} · <a href="#{anchor}">link to this case</a></p>
@@ -268,7 +319,9 @@ fn case_row(report: &Report, case: &CaseResult, is_open: bool) -> String {
 
 fn facts(case: &CaseResult) -> String {
     let mut out = String::new();
-    for (class, name, value) in [("wanted", "Wanted", &case.wanted), ("got", "Got", &case.got), ("why", "Why", &case.reason)] {
+    for (class, name, value) in
+        [("wanted", "Wanted", &case.wanted), ("got", "Got", &case.got), ("why", "Why", &case.reason)]
+    {
         if let Some(value) = value {
             out.push_str(&format!("<div class=\"{class}\"><dt>{name}</dt><dd>{}</dd></div>\n", escape(value)));
         }
@@ -291,7 +344,7 @@ fn exchanges(report: &Report, case: &CaseResult) -> String {
         // The last one is the one that was judged; the others led to it.
         .map(|(index, each)| exchange(report, each, index == last))
         .collect();
-    format!("<h4>{}</h4>\n<div class=\"exchanges\">\n{rows}</div>\n", plural(u32::try_from(case.exchanges.len()).unwrap_or(u32::MAX), "exchange"))
+    format!("<h4>{}</h4>\n<div class=\"exchanges\">\n{rows}</div>\n", plural(case.exchanges.len(), "exchange"))
 }
 
 fn exchange(report: &Report, exchange: &Exchange, is_open: bool) -> String {
@@ -334,7 +387,10 @@ fn response(answer: &Answer) -> String {
 }
 
 fn headers(headers: &[(String, String)]) -> String {
-    headers.iter().map(|(name, value)| format!("<span class=\"name\">{}:</span> {}\n", inline(name), escape(value))).collect()
+    headers
+        .iter()
+        .map(|(name, value)| format!("<span class=\"name\">{}:</span> {}\n", inline(name), escape(value)))
+        .collect()
 }
 
 fn body(text: &str) -> String {
@@ -348,18 +404,33 @@ fn body(text: &str) -> String {
 fn run(report: &Report) -> String {
     let mut out = String::from("<section id=\"run\">\n<h2>The run</h2>\n<div class=\"cards\">\n");
     let cleanup = &report.cleanup;
-    let (title, class, symbol) = if cleanup.left.is_empty() { ("Nothing left behind", "pass", "pass") } else { ("Left behind", "fail", "fail") };
-    let left: String = cleanup.left.iter().map(|(id, why)| format!("<li><code>{}</code> {}</li>\n", inline(id), inline(why))).collect();
+    let (title, class, symbol) =
+        if cleanup.left.is_empty() { ("Nothing left behind", "pass", "pass") } else { ("Left behind", "fail", "fail") };
+    let left: String = cleanup
+        .left
+        .iter()
+        .map(|(id, why)| format!("<li><code>{}</code> {}</li>\n", inline(id), inline(why)))
+        .collect();
     out.push_str(&format!(
         "<div class=\"card\">\n<h3 class=\"{class}\">{} {title}</h3>\n<p>{} minted, {} revoked.</p>\n{}</div>\n",
         symbol_of(symbol),
-        plural(cleanup.minted, "token"),
+        plural(cleanup.minted as usize, "token"),
         cleanup.revoked,
         if left.is_empty() { left } else { format!("<ul>\n{left}</ul>\n") },
     ));
     if let Some(consistency) = &report.consistency {
-        let rows: String = consistency.observed_ms.iter().map(|(id, ms)| format!("<tr><td><code>{}</code></td><td>{}</td></tr>\n", inline(id), duration(*ms))).collect();
-        let rows = if rows.is_empty() { rows } else { format!("<table class=\"delays\">\n<thead><tr><th scope=\"col\">Case</th><th scope=\"col\">Delay</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n") };
+        let rows: String = consistency
+            .observed_ms
+            .iter()
+            .map(|(id, ms)| format!("<tr><td><code>{}</code></td><td>{}</td></tr>\n", inline(id), duration(*ms)))
+            .collect();
+        let rows = if rows.is_empty() {
+            rows
+        } else {
+            format!(
+                "<table class=\"delays\">\n<thead><tr><th scope=\"col\">Case</th><th scope=\"col\">Delay</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n"
+            )
+        };
         out.push_str(&format!(
             "<div class=\"card\">\n<h3>Until a revocation held</h3>\n<p>From the 204 to the first refusal that lasted; the window is {}.</p>\n{rows}</div>\n",
             duration(consistency.window_ms)
@@ -371,7 +442,7 @@ fn run(report: &Report) -> String {
 
 fn foot(report: &Report) -> String {
     format!(
-        "<footer>\n<p>{} {} · drawn from the JSON report, format {}. Secrets are masked; characters that would not show are spelled out, such as ␛ or ⟨U+202E⟩.</p>\n</footer>\n</body>\n</html>\n",
+        "<footer>\n<p>{} {} · drawn from the JSON report, format {}. Secrets are masked; characters that would not show are spelled out, such as ‹U+202E›.</p>\n</footer>\n</body>\n</html>\n",
         inline(&report.tool.name),
         inline(&report.tool.version),
         report.report_version
@@ -439,7 +510,7 @@ fn short_name(outcome: Outcome) -> &'static str {
         Outcome::Blocked => "blocked",
         Outcome::NotApplicable => "n/a",
         Outcome::ExpectedFail => "expected",
-        Outcome::UnexpectedPass => "surprise",
+        Outcome::UnexpectedPass => "unexpected",
         Outcome::Error => "error",
     }
 }
@@ -492,7 +563,10 @@ mod tests {
             for link in document.descendants().filter_map(|node| node.attribute("href")) {
                 assert!(link.strip_prefix('#').is_some_and(|id| ids.contains(&id)), "{link}");
             }
-            assert_eq!(document.descendants().filter(|node| node.has_tag_name("details") && class_is(*node, "case")).count(), report.cases.len());
+            assert_eq!(
+                document.descendants().filter(|node| node.has_tag_name("details") && class_is(*node, "case")).count(),
+                report.cases.len()
+            );
         }
     }
 
@@ -501,7 +575,10 @@ mod tests {
         let html = render(&sample::report());
         let document = parse(&html);
         for node in document.descendants().filter(Node::is_element) {
-            assert!(!["script", "link", "img", "iframe", "object", "embed", "base", "form"].contains(&node.tag_name().name()));
+            assert!(
+                !["script", "link", "img", "iframe", "object", "embed", "base", "form"]
+                    .contains(&node.tag_name().name())
+            );
             for attribute in node.attributes() {
                 assert!(attribute.name() != "src" && !attribute.name().starts_with("on"), "{attribute:?}");
             }

@@ -10,16 +10,17 @@ use crate::result::{REPORT_VERSION, Report};
 const HOW_TO_MAKE_ONE: &str = "make one with `conformance run --report json=PATH`";
 
 pub fn render(report: &Report) -> Result<String, String> {
-    serde_json::to_string_pretty(report)
-        .map(|text| text + "\n")
-        .map_err(|error| format!("cannot write the report as JSON: {error}; this is a fault of the harness, please report it"))
+    serde_json::to_string_pretty(report).map(|text| text + "\n").map_err(|error| {
+        format!("cannot write the report as JSON: {error}; this is a fault of the harness, please report it")
+    })
 }
 
 /// Reads a JSON report of an earlier run.
 pub fn read(path: &Path) -> Result<Report, String> {
     let name = path.display();
-    let text = fs::read_to_string(path)
-        .map_err(|error| format!("cannot read the report {name}: {error}; give the path of a JSON report, or {HOW_TO_MAKE_ONE}"))?;
+    let text = fs::read_to_string(path).map_err(|error| {
+        format!("cannot read the report {name}: {error}; give the path of a JSON report, or {HOW_TO_MAKE_ONE}")
+    })?;
     parse(&text).map_err(|error| format!("{name} {error}"))
 }
 
@@ -28,16 +29,21 @@ pub fn parse(text: &str) -> Result<Report, String> {
     if text.trim().is_empty() {
         return Err(format!("is empty: {HOW_TO_MAKE_ONE}"));
     }
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| format!("is not a JSON report ({error}); only the JSON report can be read back, so {HOW_TO_MAKE_ONE}"))?;
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        format!("is not a JSON report ({error}); only the JSON report can be read back, so {HOW_TO_MAKE_ONE}")
+    })?;
     // The version first: of another one, any other complaint would mislead.
     match value.get("report_version").and_then(Value::as_u64) {
         None => return Err(format!("is JSON, but no report: it has no report_version; {HOW_TO_MAKE_ONE}")),
         Some(version) if version > u64::from(REPORT_VERSION) => {
-            return Err(format!("is a report of version {version}, and this conformance reads up to {REPORT_VERSION}: update conformance"));
+            return Err(format!(
+                "is a report of version {version}, and this conformance reads up to {REPORT_VERSION}: update conformance"
+            ));
         }
         Some(version) if version < u64::from(REPORT_VERSION) => {
-            return Err(format!("is a report of version {version}, and this conformance reads {REPORT_VERSION}: run again to {HOW_TO_MAKE_ONE}"));
+            return Err(format!(
+                "is a report of version {version}, and this conformance reads {REPORT_VERSION}: run again to {HOW_TO_MAKE_ONE}"
+            ));
         }
         Some(_) => {}
     }
@@ -105,7 +111,8 @@ mod tests {
         let validator = jsonschema::draft202012::new(&closed(schema)).unwrap();
         for report in sample::all() {
             let value = serde_json::to_value(&report).unwrap();
-            let errors: Vec<String> = validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+            let errors: Vec<String> =
+                validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
             assert!(errors.is_empty(), "{errors:#?}");
         }
     }

@@ -137,7 +137,10 @@ fn test_case(case: &CaseResult, kind: Kind) -> String {
             out.push_str(&format!("      <skipped message=\"{message}\"/>\n"));
         } else {
             let outcome = outcome_name(case.outcome);
-            out.push_str(&format!("      <{element} type=\"{outcome}\" message=\"{message}\">{}</{element}>\n", escape(&body(case))));
+            out.push_str(&format!(
+                "      <{element} type=\"{outcome}\" message=\"{message}\">{}</{element}>\n",
+                escape(&body(case))
+            ));
             if !case.exchanges.is_empty() {
                 out.push_str(&format!("      <system-out>{}</system-out>\n", escape(&transcript(&case.exchanges))));
             }
@@ -163,7 +166,9 @@ fn message(case: &CaseResult) -> String {
 
 fn body(case: &CaseResult) -> String {
     let mut out = format!("\nRequirement: {}\n", case.requirement);
-    for (name, value) in [("Wanted", &case.wanted), ("Got", &case.got), ("Why", &case.reason), ("Reproduce", &case.curl)] {
+    for (name, value) in
+        [("Wanted", &case.wanted), ("Got", &case.got), ("Why", &case.reason), ("Reproduce", &case.curl)]
+    {
         if let Some(value) = value {
             out.push_str(&format!("{name}: {value}\n"));
         }
@@ -231,6 +236,7 @@ mod tests {
     use roxmltree::{Document, Node};
 
     use super::*;
+    use crate::report::text::visible;
     use crate::report::{holds, sample};
     use crate::result::{Counts, Verdict};
 
@@ -250,7 +256,9 @@ mod tests {
             let root = document.root_element();
             let suites = root.children().filter(|node| node.has_tag_name("testsuite"));
             for node in suites.chain([root]) {
-                for (attribute, element) in [("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")] {
+                for (attribute, element) in
+                    [("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")]
+                {
                     let there = node.descendants().filter(|node| node.has_tag_name(element)).count();
                     assert_eq!(number(node, attribute), there, "{attribute} of {:?}", node.attribute("name"));
                 }
@@ -268,7 +276,12 @@ mod tests {
         let document = Document::parse(&xml).unwrap();
         for case in &report.cases {
             let node = find(&document, &case.id);
-            let elements: Vec<&str> = node.children().filter(Node::is_element).map(|node| node.tag_name().name()).filter(|name| *name != "properties" && *name != "system-out").collect();
+            let elements: Vec<&str> = node
+                .children()
+                .filter(Node::is_element)
+                .map(|node| node.tag_name().name())
+                .filter(|name| *name != "properties" && *name != "system-out")
+                .collect();
             let wanted: &[&str] = match case.outcome {
                 Outcome::Pass => &[],
                 Outcome::Fail | Outcome::UnexpectedPass => &["failure"],
@@ -283,7 +296,9 @@ mod tests {
     #[test]
     fn nothing_but_a_conformant_run_is_green() {
         for mut report in sample::all() {
-            for (verdict, exit_code) in [(Verdict::Incomplete, 3), (Verdict::Unreachable, 4), (Verdict::InternalError, 70)] {
+            for (verdict, exit_code) in
+                [(Verdict::Incomplete, 3), (Verdict::Unreachable, 4), (Verdict::InternalError, 70)]
+            {
                 report.verdict = verdict;
                 report.exit_code = exit_code;
                 report.cases.retain(|case| matches!(case.outcome, Outcome::Pass | Outcome::NotApplicable));
@@ -317,7 +332,7 @@ mod tests {
             let document = Document::parse(&xml).unwrap();
             let case = find(&document, "long.401.secret-wrong");
             let failure = case.children().find(|node| node.has_tag_name("failure")).unwrap();
-            let shown = crate::report::text::visible(&hostile);
+            let shown = visible(&format!("{hostile}\n"));
             prop_assert!(failure.text().unwrap().contains(&shown));
             prop_assert_eq!(failure.attribute("message").unwrap(), one_line(&hostile));
             let elements = document.descendants().filter(Node::is_element).count();

@@ -19,7 +19,8 @@ pub fn render(report: &Report) -> String {
     out.push_str(&matrix(report));
     out.push_str(&advice(report));
 
-    let (blocked, failed): (Vec<_>, Vec<_>) = attention(report).into_iter().partition(|case| case.outcome == Outcome::Blocked);
+    let (blocked, failed): (Vec<_>, Vec<_>) =
+        attention(report).into_iter().partition(|case| case.outcome == Outcome::Blocked);
     let expected: Vec<_> = report.cases.iter().filter(|case| case.outcome == Outcome::ExpectedFail).collect();
     let tail = tail(report);
     let room = LIMIT.saturating_sub(tail.len() + RESERVE);
@@ -38,7 +39,7 @@ pub fn render(report: &Report) -> String {
 
 fn head(report: &Report) -> String {
     format!(
-        "## {} {}\n\n{}\n\nTarget {} · profile {} · {} · {} {}\n",
+        "## {} {}\n\n{}\n\nTarget {} · profile {} · {} · {}\n",
         match report.verdict {
             Verdict::Conformant => "✅",
             Verdict::NotConformant => "❌",
@@ -49,8 +50,7 @@ fn head(report: &Report) -> String {
         code(&clip(&report.target.base_url, 300)),
         code(&report.profile),
         duration(report.duration_ms),
-        prose(&report.tool.name),
-        prose(&report.tool.version),
+        prose(&format!("{} {}", report.tool.name, report.tool.version)),
     )
 }
 
@@ -166,7 +166,8 @@ fn by_reason(cases: &[&CaseResult]) -> Vec<String> {
         .into_iter()
         .map(|(reason, ids)| {
             let shown: Vec<String> = ids.iter().take(20).map(|id| code(&clip(id, 200))).collect();
-            let more = if ids.len() > shown.len() { format!(" and {} more", ids.len() - shown.len()) } else { String::new() };
+            let more =
+                if ids.len() > shown.len() { format!(" and {} more", ids.len() - shown.len()) } else { String::new() };
             format!("\n{}{more}\n\n{}", shown.join(", "), fence("text", &clip(reason, 1_000)))
         })
         .collect()
@@ -175,20 +176,33 @@ fn by_reason(cases: &[&CaseResult]) -> Vec<String> {
 fn tail(report: &Report) -> String {
     let cleanup = &report.cleanup;
     let mut out = String::new();
-    if let Some(consistency) = &report.consistency {
-        if let Some(slowest) = consistency.observed_ms.iter().map(|(_, ms)| *ms).max() {
-            out.push_str(&format!(
-                "\nRevocation held after {} at most, within a window of {}.\n",
-                duration(slowest),
-                duration(consistency.window_ms)
-            ));
-        }
+    if let Some(consistency) = &report.consistency
+        && let Some(slowest) = consistency.observed_ms.iter().map(|(_, ms)| *ms).max()
+    {
+        out.push_str(&format!(
+            "\nRevocation held after {} at most, within a window of {}.\n",
+            duration(slowest),
+            duration(consistency.window_ms)
+        ));
     }
     if cleanup.left.is_empty() {
-        out.push_str(&format!("\nLeft behind: nothing ({} minted, {} revoked).\n", plural(cleanup.minted, "token"), cleanup.revoked));
+        out.push_str(&format!(
+            "\nLeft behind: nothing ({} minted, {} revoked).\n",
+            plural(cleanup.minted as usize, "token"),
+            cleanup.revoked
+        ));
     } else {
-        let shown: Vec<String> = cleanup.left.iter().take(5).map(|(id, why)| format!("- {}: {}\n", code(&clip(id, 100)), code(&clip(why, 100)))).collect();
-        out.push_str(&format!("\n**Left behind:** {} could not be revoked.\n\n{}", plural(u32::try_from(cleanup.left.len()).unwrap_or(u32::MAX), "token"), shown.concat()));
+        let shown: Vec<String> = cleanup
+            .left
+            .iter()
+            .take(5)
+            .map(|(id, why)| format!("- {}: {}\n", code(&clip(id, 100)), code(&clip(why, 100))))
+            .collect();
+        out.push_str(&format!(
+            "\n**Left behind:** {} could not be revoked.\n\n{}",
+            plural(cleanup.left.len(), "token"),
+            shown.concat()
+        ));
     }
     out
 }
@@ -229,7 +243,11 @@ fn code(text: &str) -> String {
     }
     let ticks = "`".repeat(longest_run(&text) + 1);
     // A space is dropped from either side again, and keeps a backtick at the edge from joining.
-    if text.starts_with('`') || text.ends_with('`') { format!("{ticks} {text} {ticks}") } else { format!("{ticks}{text}{ticks}") }
+    if text.starts_with('`') || text.ends_with('`') {
+        format!("{ticks} {text} {ticks}")
+    } else {
+        format!("{ticks}{text}{ticks}")
+    }
 }
 
 fn fence(language: &str, text: &str) -> String {
@@ -280,7 +298,10 @@ mod tests {
 
     #[test]
     fn prose_works_no_mark() {
-        assert_eq!(prose("a <b> *c* [d](e) `f` @g #1 & https://h.example"), "a &lt;b&gt; \\*c\\* \\[d\\]\\(e\\) \\`f\\` @&#8203;g #&#8203;1 &amp; https\\://h.example");
+        assert_eq!(
+            prose("a <b> *c* [d](e) `f` @g #1 & https://h.example"),
+            "a &lt;b&gt; \\*c\\* \\[d\\]\\(e\\) \\`f\\` @&#8203;g #&#8203;1 &amp; https\\://h.example"
+        );
         assert_eq!(prose("- 1.5 s: one-time"), "\\- 1.5 s: one-time");
         assert_eq!(prose("1. x"), "1\\. x");
         assert_eq!(prose("www.example"), "www\\.example");
@@ -297,7 +318,11 @@ mod tests {
     fn a_long_report_is_cut_and_says_so() {
         let mut report = sample::report();
         let failed = report.cases.iter().find(|case| case.outcome == Outcome::Fail).unwrap().clone();
-        report.cases.extend((0..500).map(|index| CaseResult { id: format!("long.401.more-{index}"), got: Some("\u{1F4A5}`".repeat(4_000)), ..failed.clone() }));
+        report.cases.extend((0..500).map(|index| CaseResult {
+            id: format!("long.401.more-{index}"),
+            got: Some("\u{1F4A5}`".repeat(4_000)),
+            ..failed.clone()
+        }));
         report.cleanup.left = (0..500).map(|index| (format!("tok_lt_{index}"), "x".repeat(9_000))).collect();
         let markdown = render(&report);
         assert!(markdown.len() < LIMIT, "{}", markdown.len());

@@ -52,9 +52,10 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            format!("there is no report of the kind {name:?}: give one of json, junit, markdown, html")
-        })
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| format!("there is no report of the kind {name:?}: give one of json, junit, markdown, html"))
     }
 }
 
@@ -190,7 +191,7 @@ fn spelled(counts: &Counts) -> String {
 /// The verdict's reason in one sentence.
 fn summary(report: &Report) -> String {
     let counts = &report.counts;
-    let cases = plural(total(counts), "case");
+    let cases = plural(total(counts) as usize, "case");
     let bad: Vec<String> = [Outcome::Fail, Outcome::UnexpectedPass, Outcome::Error, Outcome::Blocked]
         .into_iter()
         .filter(|&outcome| count(counts, outcome) > 0)
@@ -265,7 +266,7 @@ fn needs_reader(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Fail | Outcome::Error | Outcome::UnexpectedPass | Outcome::Blocked)
 }
 
-fn plural(many: u32, noun: &str) -> String {
+fn plural(many: usize, noun: &str) -> String {
     if many == 1 { format!("{many} {noun}") } else { format!("{many} {noun}s") }
 }
 
@@ -273,7 +274,8 @@ fn duration(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
-        _ => format!("{} min {:02} s", ms / 60_000, ms % 60_000 / 1_000),
+        _ if ms % 60_000 < 1_000 => format!("{} min", ms / 60_000),
+        _ => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
     }
 }
 
@@ -326,6 +328,12 @@ mod tests {
     }
 
     #[test]
+    fn durations_read_well() {
+        let read: Vec<String> = [0, 999, 1_000, 59_999, 60_000, 125_000].map(duration).to_vec();
+        assert_eq!(read, ["0 ms", "999 ms", "1.0 s", "59.9 s", "1 min", "2 min 5 s"]);
+    }
+
+    #[test]
     fn a_cell_shows_its_worst() {
         let counts = |pass, not_applicable, blocked| Counts { pass, not_applicable, blocked, ..Counts::default() };
         assert_eq!(worst(&counts(3, 1, 0)), Some(Outcome::Pass));
@@ -338,7 +346,9 @@ mod tests {
     #[ignore = "writes the sample's reports for people to look at: REPORT_SAMPLES=DIR cargo test -p conformance -- --ignored samples"]
     fn samples() {
         let directory = PathBuf::from(std::env::var_os("REPORT_SAMPLES").unwrap());
-        for (name, report) in [("mixed", sample::report()), ("conformant", sample::conformant()), ("unreachable", sample::unreachable())] {
+        for (name, report) in
+            [("mixed", sample::report()), ("conformant", sample::conformant()), ("unreachable", sample::unreachable())]
+        {
             for kind in Kind::ALL {
                 write(kind, &directory.join(format!("{name}.{kind}")), &report).unwrap();
             }

@@ -136,7 +136,9 @@ pub fn all() -> Vec<Report> {
 pub fn conformant() -> Report {
     let cases = CELLS
         .iter()
-        .flat_map(|&(prefix, operation, status, rows)| rows.iter().map(move |&(name, requirement)| case(prefix, operation, status, name, requirement)))
+        .flat_map(|&(prefix, operation, status, rows)| {
+            rows.iter().map(move |&(name, requirement)| case(prefix, operation, status, name, requirement))
+        })
         .collect();
     finish(Report {
         report_version: REPORT_VERSION,
@@ -190,14 +192,35 @@ pub fn report() -> Report {
             "short.400.scope-uncovered" => {
                 case.reason = Some("The status is right, but its code belongs to another status.".to_owned());
                 let reason = case.reason.clone();
-                fail(case, "400 invalid_scope", "400 insufficient_scope", 400, r#"{"code":"insufficient_scope","message":"scope not covered"}"#);
+                fail(
+                    case,
+                    "400 invalid_scope",
+                    "400 insufficient_scope",
+                    400,
+                    r#"{"code":"insufficient_scope","message":"scope not covered"}"#,
+                );
                 case.reason = reason;
             }
-            "revoke.404.broken-escape" => fail(case, "404 not_found as JSON", &format!("500 with {EVIL}"), 500, &format!("<!doctype html>\n<title>500</title>\n{EVIL}\n{}", "long".repeat(300))),
-            "revoke.204.repeat-after-loss" => fail(case, "204, empty body", "401 invalid_token", 401, r#"{"code":"invalid_token","message":"token revoked"}"#),
+            "revoke.404.broken-escape" => fail(
+                case,
+                "404 not_found as JSON",
+                &format!("500 with {EVIL}"),
+                500,
+                &format!("<!doctype html>\n<title>500</title>\n{EVIL}\n{}", "long".repeat(300)),
+            ),
+            "revoke.204.repeat-after-loss" => fail(
+                case,
+                "204, empty body",
+                "401 invalid_token",
+                401,
+                r#"{"code":"invalid_token","message":"token revoked"}"#,
+            ),
             "long.400.not-utf8" => {
                 case.outcome = Outcome::Error;
-                case.reason = Some("The connection was reset while the body was read: run it again, and look for a proxy between.".to_owned());
+                case.reason = Some(
+                    "The connection was reset while the body was read: run it again, and look for a proxy between."
+                        .to_owned(),
+                );
                 for exchange in &mut case.exchanges {
                     exchange.response = None;
                     exchange.error = Some("connection reset by peer (os error 104)".to_owned());
@@ -209,20 +232,25 @@ pub fn report() -> Report {
             }
             "long.400.key-repeated" => {
                 case.outcome = Outcome::ExpectedFail;
-                case.reason = Some("known-failures.toml, until AUTH-412 is rolled out: the parser takes the last of two keys.".to_owned());
+                case.reason = Some(
+                    "known-failures.toml, until AUTH-412 is rolled out: the parser takes the last of two keys."
+                        .to_owned(),
+                );
                 case.wanted = Some("400 invalid_request".to_owned());
                 case.got = Some("201".to_owned());
             }
             "long.403.suspended" | "long.403.mechanism-not-allowed" => {
                 let role = if case.id.ends_with("suspended") { "suspended" } else { "no_otp" };
                 case.outcome = Outcome::Blocked;
-                case.reason = Some(format!("No identity has the role {role}: add a table [{role}] to the identities file."));
+                case.reason =
+                    Some(format!("No identity has the role {role}: add a table [{role}] to the identities file."));
                 case.exchanges.clear();
                 case.curl = None;
             }
             "long.429.burst" | "long.429.message" => {
                 case.outcome = Outcome::Blocked;
-                case.reason = Some("A burst is not allowed against a host that is not loopback: give --allow burst.".to_owned());
+                case.reason =
+                    Some("A burst is not allowed against a host that is not loopback: give --allow burst.".to_owned());
                 case.exchanges.clear();
                 case.curl = None;
             }
@@ -238,9 +266,11 @@ pub fn report() -> Report {
     report.verdict = Verdict::NotConformant;
     report.exit_code = 1;
     report.cleanup.minted = 42;
-    report.cleanup.left = vec![("tok_lt_7GkQ2mXw".to_owned(), "the server answered 503 three times; it ends on 2026-04-13".to_owned())];
+    report.cleanup.left =
+        vec![("tok_lt_7GkQ2mXw".to_owned(), "the server answered 503 three times; it ends on 2026-04-13".to_owned())];
     report.advice = vec![
-        "Two roles are missing, and block 2 cases: add the tables [suspended] and [no_otp] to the identities file.".to_owned(),
+        "Two roles are missing, and block 2 cases: add the tables [suspended] and [no_otp] to the identities file."
+            .to_owned(),
         "Give --allow burst, with a client that may be locked out for a minute, to judge 2 more cases.".to_owned(),
     ];
     finish(report)
@@ -254,14 +284,19 @@ pub fn unreachable() -> Report {
     report.duration_ms = 5_012;
     report.consistency = None;
     report.cleanup = Cleanup::default();
-    report.advice = vec!["Nothing listens at auth.staging.example:443 (connection refused): start the server, or correct --base-url.".to_owned()];
+    report.advice = vec![
+        "Nothing listens at auth.staging.example:443 (connection refused): start the server, or correct --base-url."
+            .to_owned(),
+    ];
     finish(report)
 }
 
 /// A small report where the server's words stand wherever a server's words can.
 pub fn poisoned(hostile: &str) -> Report {
     let mut report = conformant();
-    report.cases.retain(|case| ["long.401.secret-wrong", "long.401.expired", "long.403.suspended"].contains(&case.id.as_str()));
+    report
+        .cases
+        .retain(|case| ["long.401.secret-wrong", "long.401.expired", "long.403.suspended"].contains(&case.id.as_str()));
     let text = || Some(hostile.to_owned());
     for case in &mut report.cases {
         case.outcome = if case.id == "long.403.suspended" { Outcome::Blocked } else { Outcome::Fail };
@@ -289,8 +324,46 @@ pub fn hostile() -> impl Strategy<Value = String> {
         any::<String>(),
         any::<char>().prop_map(String::from),
         proptest::sample::select(vec![
-            EVIL, "<script>", "</script>", "]]>", "<![CDATA[", "-->", "<!--", "&lt;", "&#0;", "\"", "'", " onload=x", "</pre>", "</style>", "`", "```", "````\n", "\n```\n", "~~~", "\r", "\r\n", "\n\n# h\n", "|", "\u{0}", "\u{b}", "\u{1b}", "\u{7f}", "\u{85}",
-            "\u{202e}", "\u{2028}", "\u{feff}", "\u{fffe}", "\u{ffff}", "\u{1f4a5}", "@everyone", "javascript:alert(1)", "\\", " ", "\t", "",
+            EVIL,
+            "<script>",
+            "</script>",
+            "]]>",
+            "<![CDATA[",
+            "-->",
+            "<!--",
+            "&lt;",
+            "&#0;",
+            "\"",
+            "'",
+            " onload=x",
+            "</pre>",
+            "</style>",
+            "`",
+            "```",
+            "````\n",
+            "\n```\n",
+            "~~~",
+            "\r",
+            "\r\n",
+            "\n\n# h\n",
+            "|",
+            "\u{0}",
+            "\u{b}",
+            "\u{1b}",
+            "\u{7f}",
+            "\u{85}",
+            "\u{202e}",
+            "\u{2028}",
+            "\u{feff}",
+            "\u{fffe}",
+            "\u{ffff}",
+            "\u{1f4a5}",
+            "@everyone",
+            "javascript:alert(1)",
+            "\\",
+            " ",
+            "\t",
+            "",
         ])
         .prop_map(str::to_owned),
     ];
@@ -298,11 +371,18 @@ pub fn hostile() -> impl Strategy<Value = String> {
 }
 
 fn finish(mut report: Report) -> Report {
-    report.matrix = CELLS.iter().map(|&(_, operation, status, _)| Cell { operation: operation.to_owned(), status, counts: Counts::default() }).collect();
+    report.matrix = CELLS
+        .iter()
+        .map(|&(_, operation, status, _)| Cell { operation: operation.to_owned(), status, counts: Counts::default() })
+        .collect();
     report.counts = Counts::default();
     for case in &report.cases {
         add(&mut report.counts, case.outcome);
-        for cell in report.matrix.iter_mut().filter(|cell| cell.operation == case.operation && (cell.status.is_none() || cell.status == case.status)) {
+        for cell in report
+            .matrix
+            .iter_mut()
+            .filter(|cell| cell.operation == case.operation && (cell.status.is_none() || cell.status == case.status))
+        {
             add(&mut cell.counts, case.outcome);
         }
     }
@@ -335,7 +415,13 @@ fn case(prefix: &str, operation: &str, status: Option<u16>, name: &str, requirem
         operation: operation.to_owned(),
         status,
         level: if name.len() % 3 == 0 { "seed" } else { "contract" }.to_owned(),
-        effect: match answered { 201 => "mint", 204 => "revoke", 429 => "burst", _ => "read" }.to_owned(),
+        effect: match answered {
+            201 => "mint",
+            204 => "revoke",
+            429 => "burst",
+            _ => "read",
+        }
+        .to_owned(),
         outcome: Outcome::Pass,
         reason: None,
         wanted: None,
@@ -358,7 +444,9 @@ fn path(operation: &str) -> &'static str {
 fn curl(operation: &str) -> String {
     let path = path(operation);
     match operation {
-        LONG => format!("curl -sS -i -X POST \"{BASE}{path}\" -H 'Content-Type: application/json' -H \"X-Client-Id: $VALID_CLIENT_ID\" --data \"{{\\\"grant_type\\\":\\\"client_credentials\\\",\\\"client_id\\\":\\\"$VALID_CLIENT_ID\\\",\\\"client_secret\\\":\\\"$VALID_CLIENT_SECRET\\\"}}\""),
+        LONG => format!(
+            "curl -sS -i -X POST \"{BASE}{path}\" -H 'Content-Type: application/json' -H \"X-Client-Id: $VALID_CLIENT_ID\" --data \"{{\\\"grant_type\\\":\\\"client_credentials\\\",\\\"client_id\\\":\\\"$VALID_CLIENT_ID\\\",\\\"client_secret\\\":\\\"$VALID_CLIENT_SECRET\\\"}}\""
+        ),
         _ => format!("curl -sS -i -X POST \"{BASE}{path}\" -H \"Authorization: Bearer $VALID_LONG_TOKEN\""),
     }
 }
@@ -377,7 +465,9 @@ fn exchange(operation: &str, status: u16) -> Exchange {
             r#"{"token_type":"Bearer","access_token":"***","expires_in":2592000,"expires_at":"2026-04-13T09:26:57Z","scopes":["jobs:*","templates:*","tokens:*"],"token_id":"tok_lt_7GkQ2mXwR4vN8sJc1bZy"}"#
         }
         204 => "",
-        400 => r#"{"code":"invalid_request","message":"ttl_seconds must be between 3600 and 7776000","details":{"field":"ttl_seconds"}}"#,
+        400 => {
+            r#"{"code":"invalid_request","message":"ttl_seconds must be between 3600 and 7776000","details":{"field":"ttl_seconds"}}"#
+        }
         401 => {
             headers.push(pair("www-authenticate", "Bearer realm=\"auth\""));
             r#"{"code":"invalid_client","message":"Client authentication failed."}"#
@@ -396,7 +486,10 @@ fn exchange(operation: &str, status: u16) -> Exchange {
             LONG => vec![pair("content-type", "application/json"), pair("x-client-id", "acme")],
             _ => vec![pair("authorization", "Bearer $VALID_LONG_TOKEN")],
         },
-        request_body: (operation == LONG).then(|| r#"{"grant_type":"client_credentials","client_id":"acme","client_secret":"$VALID_CLIENT_SECRET"}"#.to_owned()),
+        request_body: (operation == LONG).then(|| {
+            r#"{"grant_type":"client_credentials","client_id":"acme","client_secret":"$VALID_CLIENT_SECRET"}"#
+                .to_owned()
+        }),
         response: Some(Answer { status, headers, body: body.to_owned() }),
         error: None,
         duration_ms: 20 + u64::from(status % 97),

@@ -12,12 +12,9 @@ pub fn visible(text: &str) -> String {
         match c {
             '\n' | '\t' => out.push(c),
             '\r' if chars.peek() == Some(&'\n') => {}
-            // Unicode has a picture for each of these.
-            '\0'..='\x1f' => out.extend(char::from_u32(0x2400 + u32::from(c))),
-            '\x7f' => out.push('\u{2421}'),
             _ if is_hidden(c) => {
                 // Writing to a string cannot fail.
-                let _ = write!(out, "⟨U+{:04X}⟩", u32::from(c));
+                let _ = write!(out, "‹U+{:04X}›", u32::from(c));
             }
             _ => out.push(c),
         }
@@ -27,7 +24,8 @@ pub fn visible(text: &str) -> String {
 
 fn is_hidden(c: char) -> bool {
     matches!(c,
-        '\u{80}'..='\u{9f}'             // C1 controls
+        '\0'..='\x1f'                   // controls; line feed and tab are kept before this
+        | '\x7f'..='\u{9f}'             // delete, and the C1 controls
         | '\u{ad}'                      // soft hyphen
         | '\u{61c}'                     // Arabic letter mark
         | '\u{180e}'                    // Mongolian vowel separator
@@ -76,9 +74,12 @@ mod tests {
 
     #[test]
     fn hidden_characters_show() {
-        assert_eq!(visible("a\u{1b}[31m\0\x7f"), "a␛[31m␀␡");
-        assert_eq!(visible("user\u{202e}nimda \u{200b}\u{feff}\u{85}\u{ffff}"), "user⟨U+202E⟩nimda ⟨U+200B⟩⟨U+FEFF⟩⟨U+0085⟩⟨U+FFFF⟩");
-        assert_eq!(visible("one\r\ntwo\tthree\rfour"), "one\ntwo\tthree␍four");
+        assert_eq!(visible("a\u{1b}[31m\0\x7f"), "a‹U+001B›[31m‹U+0000›‹U+007F›");
+        assert_eq!(
+            visible("user\u{202e}nimda \u{200b}\u{feff}\u{85}\u{ffff}"),
+            "user‹U+202E›nimda ‹U+200B›‹U+FEFF›‹U+0085›‹U+FFFF›"
+        );
+        assert_eq!(visible("one\r\ntwo\tthree\rfour"), "one\ntwo\tthree‹U+000D›four");
     }
 
     #[test]
