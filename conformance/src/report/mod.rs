@@ -209,7 +209,14 @@ fn summary(report: &Report) -> String {
         Verdict::Unreachable => "The target did not answer, so nothing is proven.".to_owned(),
         Verdict::InternalError => "The harness itself failed, which says nothing about the server.".to_owned(),
         _ if total(counts) == 0 => "No case ran, so nothing is proven.".to_owned(),
-        _ if bad.is_empty() => format!("Of {cases}: {}.", spelled(counts)),
+        _ if counts.pass == total(counts) => format!("All {cases} passed."),
+        _ if bad.is_empty() => {
+            format!(
+                "{} of {cases} passed; the others: {}.",
+                counts.pass,
+                spelled(&Counts { pass: 0, ..counts.clone() })
+            )
+        }
         _ => format!("Of {cases}, {}.", bad.join(", ")),
     }
 }
@@ -322,7 +329,9 @@ mod tests {
             "Of 84 cases, 5 failed, 1 passed that should fail by the known-failures file, 1 ended in an error, 4 could not be judged."
         );
         report.counts = Counts { pass: 3, not_applicable: 1, ..Counts::default() };
-        assert_eq!(summary(&report), "Of 4 cases: 1 not applicable, 3 pass.");
+        report.verdict = Verdict::Conformant;
+        assert_eq!(summary(&report), "3 of 4 cases passed; the others: 1 not applicable.");
+        assert_eq!(summary(&sample::conformant()), "All 84 cases passed.");
         report.counts = Counts::default();
         assert_eq!(summary(&report), "No case ran, so nothing is proven.");
     }

@@ -414,7 +414,7 @@ fn case(prefix: &str, operation: &str, status: Option<u16>, name: &str, requirem
         requirement: requirement.to_owned(),
         operation: operation.to_owned(),
         status,
-        level: if name.len() % 3 == 0 { "seed" } else { "contract" }.to_owned(),
+        level: if name.len().is_multiple_of(3) { "seed" } else { "contract" }.to_owned(),
         effect: match answered {
             201 => "mint",
             204 => "revoke",
