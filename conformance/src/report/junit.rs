@@ -47,29 +47,17 @@ pub fn render(report: &Report) -> String {
         suites.push(verdict_suite(report));
     }
 
-    let sum = |of: fn(&Suite) -> u32| suites.iter().map(of).sum::<u32>();
-    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    out.push_str(&format!(
-        "<testsuites name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{}\" timestamp=\"{}\">\n",
-        attribute(&report.tool.name),
-        sum(|suite| suite.tests),
-        sum(|suite| suite.failures),
-        sum(|suite| suite.errors),
-        sum(|suite| suite.skipped),
-        seconds(report.duration_ms),
-        attribute(&report.started_at),
-    ));
+    let mut all = Suite { name: report.tool.name.clone(), ms: report.duration_ms, ..Suite::default() };
     for suite in &suites {
-        out.push_str(&format!(
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{}\" timestamp=\"{}\">\n",
-            attribute(&suite.name),
-            suite.tests,
-            suite.failures,
-            suite.errors,
-            suite.skipped,
-            seconds(suite.ms),
-            attribute(&report.started_at),
-        ));
+        all.tests += suite.tests;
+        all.failures += suite.failures;
+        all.errors += suite.errors;
+        all.skipped += suite.skipped;
+    }
+    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    out.push_str(&format!("<testsuites {}>\n", attributes(&all, &report.started_at)));
+    for suite in &suites {
+        out.push_str(&format!("  <testsuite {}>\n", attributes(suite, &report.started_at)));
         out.push_str("    <properties>\n");
         for (name, value) in [
             ("base_url", report.target.base_url.as_str()),
@@ -85,6 +73,19 @@ pub fn render(report: &Report) -> String {
     }
     out.push_str("</testsuites>\n");
     out
+}
+
+fn attributes(suite: &Suite, started_at: &str) -> String {
+    format!(
+        r#"name="{}" tests="{}" failures="{}" errors="{}" skipped="{}" time="{}" timestamp="{}""#,
+        attribute(&suite.name),
+        suite.tests,
+        suite.failures,
+        suite.errors,
+        suite.skipped,
+        seconds(suite.ms),
+        attribute(started_at),
+    )
 }
 
 fn suite<'a>(operation: &str, cases: impl Iterator<Item = &'a CaseResult>) -> Suite {
@@ -214,8 +215,11 @@ fn verdict_suite(report: &Report) -> Suite {
         tests: 1,
         errors: 1,
         cases: format!(
-            "    <testcase classname=\"conformance.run\" name=\"verdict\" time=\"0.000\">\n      <error type=\"{verdict}\" message=\"{verdict}: {}\"/>\n    </testcase>\n",
-            attribute(&message)
+            r#"    <testcase classname="conformance.run" name="verdict" time="0.000">
+      <error type="{verdict}" message="{verdict}: {message}"/>
+    </testcase>
+"#,
+            message = attribute(&message),
         ),
         ..Suite::default()
     }

@@ -30,7 +30,7 @@ pub fn render(report: &Report) -> String {
     section(&mut out, room, &mut cut, "Failed as expected", by_reason(&expected));
     if cut > 0 {
         out.push_str(&format!(
-            "\n**Cut here:** {cut} more left out, to keep this short enough for a comment. The HTML and JSON reports have them all.\n"
+            "\n**Cut here:** {cut} more, to fit into a comment. The HTML and JSON reports have them all.\n"
         ));
     }
     out.push_str(&tail);

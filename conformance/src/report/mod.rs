@@ -73,7 +73,7 @@ impl FromStr for Request {
         match text.split_once('=') {
             Some((kind, path)) if !path.is_empty() => Ok(Self { kind: kind.parse()?, path: path.into() }),
             _ => Err(format!(
-                "{text:?} does not say where the report goes: write KIND=PATH, such as html=report.html, or json=- for standard output"
+                "{text:?} does not say where the report goes: write KIND=PATH, such as html=report.html; - is standard output"
             )),
         }
     }
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "writes the sample's reports for people to look at: REPORT_SAMPLES=DIR cargo test -p conformance -- --ignored samples"]
+    #[ignore = "writes the samples to look at: REPORT_SAMPLES=DIR cargo test -p conformance -- --ignored samples"]
     fn samples() {
         let directory = PathBuf::from(std::env::var_os("REPORT_SAMPLES").unwrap());
         for (name, report) in
