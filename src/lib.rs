@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! edge      reads the request, the clock, randomness; holds the bindings
-//!   app       (method, path) → one of three operations
+//!   app       (method, path) → one operation
 //!     issue_long    issue_short    revoke      numbered steps, top to bottom
+//!     introspect    discovery      health      for the APIs, the readers and the operators around them
 //!       request, scope, client, otp, assertion   what is asked, and by whom
 //!       token, token_id, keys                    what is made and checked
 //!       revocation, once                         what must not happen twice, or not any more
@@ -17,10 +18,13 @@
 pub mod app;
 pub mod assertion;
 pub mod client;
+pub mod discovery;
 #[cfg(all(target_arch = "wasm32", feature = "edge"))]
 mod edge;
 pub mod error;
+pub mod health;
 pub mod host;
+pub mod introspect;
 pub mod issue_long;
 pub mod issue_short;
 pub mod keys;

@@ -25,6 +25,8 @@ pub enum Ask {
     Assertion { jti_digest: String, until: u64, now: u64 },
     /// A long-term token shall end at `at`. `until` is its own end, after which nothing need be remembered.
     End { token_id: String, at: u64, until: u64, now: u64 },
+    /// Is the object there? It always says `Accepted`, and stores nothing.
+    Probe { now: u64 },
 }
 
 /// What the object says.
@@ -64,12 +66,13 @@ impl Ask {
             Self::Code { .. } => "code".to_owned(),
             Self::Assertion { jti_digest, .. } => format!("jti:{jti_digest}"),
             Self::End { token_id, .. } => format!("end:{token_id}"),
+            Self::Probe { .. } => "probe".to_owned(),
         }
     }
 
     pub fn now(&self) -> u64 {
         match self {
-            Self::Code { now, .. } | Self::Assertion { now, .. } | Self::End { now, .. } => *now,
+            Self::Code { now, .. } | Self::Assertion { now, .. } | Self::End { now, .. } | Self::Probe { now } => *now,
         }
     }
 
@@ -91,6 +94,7 @@ impl Ask {
                 Some(_) => (Answer::Refused, None),
                 None => (Answer::Accepted, Some(Row { value: String::new(), expires_at: *until })),
             }),
+            Self::Probe { .. } => Some((Answer::Accepted, None)),
             Self::End { at, until, .. } => {
                 let settled = match row {
                     Some(row) => Some(row.value.parse::<u64>().ok()?),

@@ -166,7 +166,7 @@ impl LongTokenRequest {
 }
 
 /// The two names in use for the same thing (RFC 7523, sections 2.1 and 2.2).
-const ASSERTION_TYPES: [&str; 2] =
+pub const ASSERTION_TYPES: [&str; 2] =
     ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:jwt-bearer"];
 
 impl ShortTokenRequest {
@@ -188,17 +188,41 @@ fn parse_scopes(list: Option<Vec<String>>) -> Result<Option<Scopes>, Error> {
         .map_err(|error| Error::InvalidScope { message: format!("scopes {error}.") })
 }
 
+/// The `token` of an introspection request, which is a form (RFC 7662, section 2.1).
+pub fn introspected_token(call: &Call) -> Result<String, Error> {
+    check_content_type(call.content_type.as_deref(), "application/x-www-form-urlencoded")?;
+    let mut tokens = form_urlencoded::parse(read_body(call)?).filter(|(name, _)| name == "token");
+    let token = tokens.next().filter(|(_, token)| !token.is_empty());
+    let (_, token) = token.ok_or_else(|| Error::field("token", "The form needs the field token."))?;
+    if tokens.next().is_some() {
+        return Err(Error::field("token", "The field token is there more than once."));
+    }
+    Ok(token.into_owned())
+}
+
+fn read_body(call: &Call) -> Result<&[u8], Error> {
+    match &call.body {
+        Body::Read(bytes) => Ok(bytes),
+        Body::TooLarge => Err(Error::request(format!("The body is larger than {MAX_BODY} bytes."))),
+        Body::Broken => Err(Error::request("The body could not be read to its end.")),
+    }
+}
+
+fn check_content_type(header: Option<&str>, needed: &str) -> Result<(), Error> {
+    let media_type = header.unwrap_or_default().split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
+    if media_type.eq_ignore_ascii_case(needed) {
+        return Ok(());
+    }
+    Err(Error::field("Content-Type", format!("The Content-Type must be {needed}.")))
+}
+
 /// The members of a JSON object, each taken out once.
 struct Fields(Vec<(String, Value)>);
 
 impl Fields {
     fn parse(call: &Call, known: &[&str]) -> Result<Self, Error> {
-        check_content_type(call.content_type.as_deref())?;
-        let bytes = match &call.body {
-            Body::Read(bytes) => bytes,
-            Body::TooLarge => return Err(Error::request(format!("The body is larger than {MAX_BODY} bytes."))),
-            Body::Broken => return Err(Error::request("The body could not be read to its end.")),
-        };
+        check_content_type(call.content_type.as_deref(), "application/json")?;
+        let bytes = read_body(call)?;
         // serde_json's own message could quote a secret, so only the position is passed on.
         let fields: Self = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Error::request("The body must be a JSON object."),
@@ -259,14 +283,6 @@ impl Fields {
             }),
         }
     }
-}
-
-fn check_content_type(header: Option<&str>) -> Result<(), Error> {
-    let media_type = header.unwrap_or_default().split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
-    if media_type.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    Err(Error::field("Content-Type", "The Content-Type must be application/json."))
 }
 
 /// Keeps repeated names, which a map would fold.

@@ -1,5 +1,7 @@
 //! The way out: what an answer is, whatever the runtime.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// An answer. The headers that every answer carries are in it already.
@@ -7,7 +9,7 @@ use serde::Serialize;
 pub struct Response {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
-    pub body: Option<String>,
+    pub body: Option<Cow<'static, str>>,
 }
 
 impl Response {
@@ -21,7 +23,7 @@ impl Response {
         let mut response = Self::empty(status);
         response.headers.push(("Content-Type", "application/json".to_owned()));
         // The bodies here are structs of strings and numbers, which always serialize; an empty object is the safe rest.
-        response.body = Some(serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned()));
+        response.body = Some(serde_json::to_string(body).map_or(Cow::Borrowed("{}"), Cow::Owned));
         response
     }
 }

@@ -61,13 +61,23 @@ impl Settings {
         })
     }
 
+    /// Scheme, host and port of the issuer.
+    pub fn origin(&self) -> &str {
+        origin_of(&self.issuer)
+    }
+
+    /// Where the metadata is: an issuer's path comes last (RFC 8414, section 3.1).
+    pub fn metadata_path(&self) -> String {
+        format!("/.well-known/oauth-authorization-server{}", &self.issuer[self.origin().len()..])
+    }
+
     /// Whether an assertion made out to `audience` is meant for this service: the issuer, or the endpoint's URL
     /// (RFC 7523, section 3). `origin` counts only on a developer's machine, where the port is anyone's choice.
     pub fn is_assertion_audience(&self, audience: &str, origin: &str) -> bool {
         let is_endpoint = |origin: &str| {
             audience.strip_prefix(origin).and_then(|rest| rest.strip_prefix(self.base_path.as_str())) == Some(LONG_PATH)
         };
-        let own_origin = origin_of(&self.issuer);
+        let own_origin = self.origin();
         audience == self.issuer
             || is_endpoint(own_origin)
             || (is_loopback(own_origin) && is_loopback(origin) && is_endpoint(origin))
@@ -129,6 +139,10 @@ pub(crate) mod tests {
                 _ => None,
             }
         })
+    }
+
+    pub(crate) fn settings() -> Settings {
+        read(&[]).unwrap()
     }
 
     #[test]

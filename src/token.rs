@@ -34,6 +34,8 @@ pub struct Presented {
     pub expires_at: u64,
     /// The id of the long-term token that a short-term one came from.
     pub parent: Option<String>,
+    /// Whom a short-term token is for.
+    pub audience: Option<String>,
 }
 
 /// What storage says about a presented token.
@@ -143,11 +145,12 @@ fn present_long(issuer: &str, claims: &Claims<LongClaims<'_>>) -> Option<Present
         issued_at: seconds(claims.issued_at)?,
         expires_at: seconds(claims.expiration)?,
         parent: None,
+        audience: None,
     })
 }
 
 fn present_short(issuer: &str, claims: &Claims<ShortClaims<'_>>) -> Option<Presented> {
-    let ShortClaims { iss, sub, jti, scope, parent, .. } = &claims.custom;
+    let ShortClaims { iss, sub, aud, jti, scope, parent, .. } = &claims.custom;
     (iss == issuer).then_some(())?;
     Some(Presented {
         kind: Kind::Short,
@@ -157,6 +160,7 @@ fn present_short(issuer: &str, claims: &Claims<ShortClaims<'_>>) -> Option<Prese
         issued_at: seconds(claims.issued_at)?,
         expires_at: seconds(claims.expiration)?,
         parent: Some(parent.to_string()),
+        audience: Some(aud.to_string()),
     })
 }
 

@@ -32,10 +32,11 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<web_sys:
 }
 
 async fn respond(request: &Request, env: &Env) -> core::result::Result<(Response, Audit), Error> {
+    let started = Date::now().as_millis();
     let isolate = Isolate::of(env).await?;
     let url = request.url();
     let (origin, path) = split(&url);
-    let route = Route::find(&isolate.settings.base_path, &request.method(), path)?;
+    let route = Route::find(&isolate.settings, &request.method(), path)?;
     let body = if route.reads_body() { body::read(request).await } else { Body::Read(Vec::new()) };
     let mut random = [0; 12];
     getrandom::fill(&mut random)
@@ -47,10 +48,12 @@ async fn respond(request: &Request, env: &Env) -> core::result::Result<(Response
         content_type: header(request, "Content-Type"),
         body,
         ip: header(request, "CF-Connecting-IP").unwrap_or_default(),
-        now: Date::now().as_millis() / 1000,
+        now: started / 1000,
         random,
     };
-    Ok(app::answer(&isolate.settings, &*isolate, &route, &call).await)
+    let (response, audit) = app::answer(&isolate.settings, &*isolate, &route, &call).await;
+    isolate.count(&audit, Date::now().as_millis().saturating_sub(started));
+    Ok((response, audit))
 }
 
 /// Scheme, host and port of a URL, and its path without the query.
