@@ -104,6 +104,6 @@ fn usage(usage: &str) -> Array {
     Array::of1(&usage.into())
 }
 
-fn describe(error: &JsValue) -> String {
+pub fn describe(error: &JsValue) -> String {
     Reflect::get(error, &"message".into()).ok().and_then(|message| message.as_string()).unwrap_or_default()
 }

@@ -1,13 +1,11 @@
 //! The Worker's bindings, as the operations ask for them.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use worker::kv::KvStore;
-use worker::{
-    AnalyticsEngineDataPointBuilder, AnalyticsEngineDataset, Env, Headers, Method, ObjectNamespace, RateLimiter,
-    Request, RequestInit,
-};
+use wasm_bindgen::prelude::*;
+use worker::{AnalyticsEngineDataPointBuilder, AnalyticsEngineDataset, Date, Env};
 
 use crate::app::Audit;
 use crate::error::{Error, Unavailable};
@@ -17,21 +15,38 @@ use crate::once::{Answer, Ask};
 use crate::settings::Settings;
 use crate::webcrypto::{self, SigningKey};
 
-/// The shortest time for which KV lets a location keep what it read, seconds.
-const CACHE_TTL: u64 = 30;
+/// For how long a client's record is kept in this isolate, milliseconds. KV itself may be 30 seconds behind and more, so
+/// this changes nothing that an operator could see, and spares a busy client every second read.
+const KEPT: u64 = 1000;
+/// How many records are kept at the most.
+const MOST_KEPT: usize = 1024;
+
+#[wasm_bindgen(module = "/src/edge/glue.js")]
+extern "C" {
+    #[wasm_bindgen(catch)]
+    async fn read(namespace: &JsValue, key: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    async fn store(namespace: &JsValue, key: &str, value: &str, expiration: f64) -> Result<(), JsValue>;
+    #[wasm_bindgen(catch)]
+    async fn within(limiter: &JsValue, key: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    async fn ask(namespace: &JsValue, name: &str, body: &str) -> Result<JsValue, JsValue>;
+}
 
 /// What is the same for every request that this isolate answers.
 #[derive(Debug)]
 pub struct Isolate {
     pub settings: Settings,
-    clients: KvStore,
-    revocations: KvStore,
-    once: ObjectNamespace,
-    long_limit: RateLimiter,
-    short_limit: RateLimiter,
+    clients: JsValue,
+    revocations: JsValue,
+    once: JsValue,
+    long_limit: JsValue,
+    short_limit: JsValue,
     /// Bound or not, the answers are the same.
     analytics: Option<AnalyticsEngineDataset>,
     signing: SigningKey,
+    /// Records read a moment ago, and when.
+    kept: RefCell<HashMap<String, (u64, Option<String>)>>,
 }
 
 thread_local! {
@@ -53,26 +68,22 @@ impl Isolate {
         let settings = Settings::read(|name| env.var(name).ok().map(|value| value.to_string()))?;
         let signing = SigningKey::import(settings.keys.short.first()).await;
         Ok(Self {
-            // The mock that local development binds has no class, so `worker` takes anything for one, also nothing.
-            analytics: js_sys::Reflect::get(env, &"ANALYTICS".into())
-                .ok()
-                .filter(|binding| binding.is_object())
-                .and_then(|_| env.analytics_engine("ANALYTICS").ok()),
             signing: signing.map_err(|problem| Error::Misconfigured { setting: "AUTH_KEYS", problem })?,
             settings,
-            clients: bound("CLIENTS", env.kv("CLIENTS"))?,
-            revocations: bound("REVOCATIONS", env.kv("REVOCATIONS"))?,
-            once: bound("ONCE", env.durable_object("ONCE"))?,
-            long_limit: bound("LONG_LIMIT", env.rate_limiter("LONG_LIMIT"))?,
-            short_limit: bound("SHORT_LIMIT", env.rate_limiter("SHORT_LIMIT"))?,
+            clients: bound(env, "CLIENTS")?,
+            revocations: bound(env, "REVOCATIONS")?,
+            once: bound(env, "ONCE")?,
+            long_limit: bound(env, "LONG_LIMIT")?,
+            short_limit: bound(env, "SHORT_LIMIT")?,
+            // The mock that local development binds has no class, so `worker` takes anything for one, also nothing.
+            analytics: bound(env, "ANALYTICS").ok().and_then(|_| env.analytics_engine("ANALYTICS").ok()),
+            kept: RefCell::default(),
         })
     }
-}
 
-impl Isolate {
     /// Counts a call, if there is a dataset to count in: index and blob1 are the operation, blob2 the outcome, blob3 the
     /// mechanism; double1 is the status, double2 the milliseconds that the answer took.
-    pub fn count(&self, audit: &Audit, millis: u64) {
+    pub fn count(&self, audit: &Audit, started: u64) {
         let Some(analytics) = &self.analytics else { return };
         let point = AnalyticsEngineDataPointBuilder::new()
             .indexes([audit.event])
@@ -80,48 +91,58 @@ impl Isolate {
             .add_blob(audit.outcome)
             .add_blob(audit.mechanism.unwrap_or_default())
             .add_double(f64::from(audit.status))
-            .add_double(millis as f64)
+            .add_double(now().saturating_sub(started) as f64)
             .build();
         // A count that is lost is no reason to fail a call.
         let _ = analytics.write_data_point(&point);
     }
 }
 
-fn bound<T>(setting: &'static str, binding: worker::Result<T>) -> Result<T, Error> {
-    binding.map_err(|error| Error::Misconfigured { setting, problem: format!("is not bound: {error}") })
+fn bound(env: &Env, setting: &'static str) -> Result<JsValue, Error> {
+    let binding = js_sys::Reflect::get(env, &setting.into()).ok().filter(JsValue::is_object);
+    binding.ok_or_else(|| Error::Misconfigured { setting, problem: "is not bound".to_owned() })
 }
 
-fn unavailable(dependency: &'static str) -> impl Fn(&dyn core::fmt::Display) -> Unavailable {
-    move |problem| Unavailable { dependency, problem: problem.to_string() }
+fn now() -> u64 {
+    Date::now().as_millis()
+}
+
+/// A part that threw, or answered what it never should.
+fn unavailable(dependency: &'static str) -> impl Fn(JsValue) -> Unavailable {
+    move |error| Unavailable { dependency, problem: webcrypto::describe(&error) }
 }
 
 impl Host for Isolate {
     async fn client(&self, client_id: &str) -> Result<Option<String>, Unavailable> {
-        read(&self.clients, "CLIENTS", client_id).await
+        let now = now();
+        if let Some((read_at, record)) = self.kept.borrow().get(client_id)
+            && now.saturating_sub(*read_at) < KEPT
+        {
+            return Ok(record.clone());
+        }
+        let record = read(&self.clients, client_id).await.map_err(unavailable("CLIENTS"))?.as_string();
+        let mut kept = self.kept.borrow_mut();
+        if kept.len() >= MOST_KEPT {
+            kept.clear();
+        }
+        kept.insert(client_id.to_owned(), (now, record.clone()));
+        Ok(record)
     }
 
     async fn revocation(&self, token_id: &str) -> Result<Option<String>, Unavailable> {
-        read(&self.revocations, "REVOCATIONS", token_id).await
+        Ok(read(&self.revocations, token_id).await.map_err(unavailable("REVOCATIONS"))?.as_string())
     }
 
     async fn store_revocation(&self, token_id: &str, entry: &str, expires_at: u64) -> Result<(), Unavailable> {
-        let down = unavailable("REVOCATIONS");
-        let put = self.revocations.put(token_id, entry).map_err(|error| down(&error))?;
-        put.expiration(expires_at).execute().await.map_err(|error| down(&error))
+        // Seconds stay exact in a double for longer than there will be any.
+        store(&self.revocations, token_id, entry, expires_at as f64).await.map_err(unavailable("REVOCATIONS"))
     }
 
-    async fn once(&self, name: &str, ask: &Ask) -> Result<Answer, Unavailable> {
-        let down = unavailable("ONCE");
-        let body = serde_json::to_string(ask).map_err(|error| down(&error))?;
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_headers(Headers::new()).with_body(Some(body.into()));
-        let request = Request::new_with_init("https://once/", &init).map_err(|error| down(&error))?;
-        let object = self.once.get_by_name(name).map_err(|error| down(&error))?;
-        let mut response = object.fetch_with_request(request).await.map_err(|error| down(&error))?;
-        if response.status_code() != 200 {
-            return Err(down(&format!("answered {}", response.status_code())));
-        }
-        response.json().await.map_err(|error| down(&error))
+    async fn once(&self, name: &str, question: &Ask) -> Result<Answer, Unavailable> {
+        let down = |problem: String| Unavailable { dependency: "ONCE", problem };
+        let question = serde_json::to_string(question).map_err(|error| down(error.to_string()))?;
+        let answer = ask(&self.once, name, &question).await.map_err(unavailable("ONCE"))?;
+        serde_json::from_str(&answer.as_string().unwrap_or_default()).map_err(|error| down(error.to_string()))
     }
 
     async fn within(&self, limit: Limit, key: &str) -> Result<bool, Unavailable> {
@@ -129,19 +150,14 @@ impl Host for Isolate {
             Limit::Long => ("LONG_LIMIT", &self.long_limit),
             Limit::Short => ("SHORT_LIMIT", &self.short_limit),
         };
-        let outcome = limiter.limit(key.to_owned()).await.map_err(|error| unavailable(name)(&error))?;
-        Ok(outcome.success)
+        Ok(within(limiter, key).await.map_err(unavailable(name))?.is_truthy())
     }
 
     async fn sign(&self, message: &[u8]) -> Result<[u8; 64], Unavailable> {
-        self.signing.sign(message).await.map_err(|error| unavailable("signing")(&error))
+        self.signing.sign(message).await.map_err(|problem| Unavailable { dependency: "signing", problem })
     }
 
     async fn verify(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
         Ok(webcrypto::verify(key, message, signature).await)
     }
-}
-
-async fn read(store: &KvStore, name: &'static str, key: &str) -> Result<Option<String>, Unavailable> {
-    store.get(key).cache_ttl(CACHE_TTL).text().await.map_err(|error| unavailable(name)(&error))
 }

@@ -10,17 +10,16 @@ use crate::request::{Body, MAX_BODY};
 /// Where reading on stops making sense, bytes: what Cloudflare lets in on most plans.
 const MAX_DRAINED: usize = 100_000_000;
 
-pub async fn read(request: &Request) -> Body {
-    let Some(stream) = request.body() else { return Body::Read(Vec::new()) };
-    let announced =
-        request.headers().get("Content-Length").ok().flatten().and_then(|length| length.parse::<usize>().ok());
-    let body = match announced {
+pub async fn read(request: &Request, content_length: Option<&str>) -> Body {
+    let body = match content_length.and_then(|length| length.parse::<usize>().ok()) {
+        Some(0) => Some(Body::Read(Vec::new())),
         Some(length) if length > MAX_BODY => Some(Body::TooLarge),
         // HTTP holds a sender to the length that it announced, so there is no more than that to buffer.
         Some(_) => whole(request).await,
-        None => match stream.get_reader().dyn_into() {
-            Ok(reader) => pieces(reader).await,
-            Err(_) => None,
+        None => match request.body().map(|stream| stream.get_reader().dyn_into()) {
+            Some(Ok(reader)) => pieces(reader).await,
+            Some(Err(_)) => None,
+            None => Some(Body::Read(Vec::new())),
         },
     };
     body.unwrap_or(Body::Broken)

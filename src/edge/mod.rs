@@ -5,8 +5,8 @@ mod bindings;
 mod body;
 mod once_object;
 
-use web_sys::{Headers, Request, ResponseInit};
-use worker::{Context, Date, Env, Result, console_error, console_log, event};
+use wasm_bindgen::prelude::*;
+use worker::{Context, Env, Result, console_error, console_log, event};
 
 use crate::app::{self, Audit, Route};
 use crate::error::{Error, Unavailable};
@@ -14,46 +14,92 @@ use crate::request::{Body, Call};
 use crate::response::Response;
 use bindings::Isolate;
 
+#[wasm_bindgen(module = "/src/edge/glue.js")]
+extern "C" {
+    fn head(request: &web_sys::Request) -> String;
+    #[wasm_bindgen(catch)]
+    fn answer(status: u16, headers: &str, body: Option<&str>) -> core::result::Result<web_sys::Response, JsValue>;
+}
+
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<web_sys::Response> {
-    let ray = header(&request, "CF-Ray");
-    let (response, mut audit) = match respond(&request, &env).await {
+async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response> {
+    let head = head(&request);
+    let head = Head::parse(&head);
+    let (response, mut audit) = match respond(&request, &head, &env).await {
         Ok(answer) => answer,
         Err(error) => Audit::of_refusal(&error),
     };
-    audit.ray = ray;
+    audit.ray = head.ray.map(str::to_owned);
     let line = serde_json::to_string(&audit).unwrap_or_default();
     if audit.status >= 500 {
         console_error!("{line}")
     } else {
         console_log!("{line}")
     }
-    write(response)
+    write(&response)
 }
 
-async fn respond(request: &Request, env: &Env) -> core::result::Result<(Response, Audit), Error> {
-    let started = Date::now().as_millis();
+async fn respond(
+    request: &web_sys::Request,
+    head: &Head<'_>,
+    env: &Env,
+) -> core::result::Result<(Response, Audit), Error> {
     let isolate = Isolate::of(env).await?;
-    let url = request.url();
-    let (origin, path) = split(&url);
-    let route = Route::find(&isolate.settings, &request.method(), path)?;
-    let body = if route.reads_body() { body::read(request).await } else { Body::Read(Vec::new()) };
+    let (origin, path) = split(head.url);
+    let route = Route::find(&isolate.settings, head.method, path)?;
+    let body = if route.reads_body() { body::read(request, head.content_length).await } else { Body::Read(Vec::new()) };
     let mut random = [0; 12];
     getrandom::fill(&mut random)
         .map_err(|error| Unavailable { dependency: "randomness", problem: error.to_string() })?;
+    let owned = |header: Option<&str>| header.map(str::to_owned);
     let call = Call {
         origin: origin.to_owned(),
-        authorization: header(request, "Authorization"),
-        client_id_header: header(request, "X-Client-Id"),
-        content_type: header(request, "Content-Type"),
+        authorization: owned(head.authorization),
+        client_id_header: owned(head.client_id),
+        content_type: owned(head.content_type),
         body,
-        ip: header(request, "CF-Connecting-IP").unwrap_or_default(),
-        now: started / 1000,
+        ip: head.ip.unwrap_or_default().to_owned(),
+        now: head.millis / 1000,
         random,
     };
     let (response, audit) = app::answer(&isolate.settings, &*isolate, &route, &call).await;
-    isolate.count(&audit, Date::now().as_millis().saturating_sub(started));
+    isolate.count(&audit, head.millis);
     Ok((response, audit))
+}
+
+/// What `head` of glue.js says of a request.
+struct Head<'a> {
+    method: &'a str,
+    url: &'a str,
+    /// Unix milliseconds.
+    millis: u64,
+    authorization: Option<&'a str>,
+    client_id: Option<&'a str>,
+    content_type: Option<&'a str>,
+    content_length: Option<&'a str>,
+    ip: Option<&'a str>,
+    ray: Option<&'a str>,
+}
+
+impl<'a> Head<'a> {
+    fn parse(text: &'a str) -> Self {
+        let mut lines = text.split('\n');
+        let mut line = || lines.next().unwrap_or_default();
+        let (method, url, millis) = (line(), line(), line());
+        let mut header = || line().strip_prefix('+');
+        Self {
+            method,
+            url,
+            // The runtime's clock has no fraction; were it ever unreadable, every token would have ended.
+            millis: millis.parse().unwrap_or(u64::MAX / 2),
+            authorization: header(),
+            client_id: header(),
+            content_type: header(),
+            content_length: header(),
+            ip: header(),
+            ray: header(),
+        }
+    }
 }
 
 /// Scheme, host and port of a URL, and its path without the query.
@@ -64,17 +110,7 @@ fn split(url: &str) -> (&str, &str) {
     (&url[..path], &url[path..end])
 }
 
-fn header(request: &Request, name: &str) -> Option<String> {
-    request.headers().get(name).ok().flatten()
-}
-
-fn write(response: Response) -> Result<web_sys::Response> {
-    let headers = Headers::new()?;
-    for (name, value) in &response.headers {
-        headers.set(name, value)?;
-    }
-    let init = ResponseInit::new();
-    init.set_status(response.status);
-    init.set_headers(&headers);
-    Ok(web_sys::Response::new_with_opt_str_and_init(response.body.as_deref(), &init)?)
+fn write(response: &Response) -> Result<web_sys::Response> {
+    let headers: Vec<&str> = response.headers.iter().flat_map(|(name, value)| [*name, value.as_str()]).collect();
+    Ok(answer(response.status, &headers.join("\n"), response.body.as_deref())?)
 }

@@ -1,0 +1,39 @@
+// What the Worker asks of JavaScript, gathered so that each step of a request crosses the border once: every crossing and
+// every object of the runtime costs about a microsecond, and a request had sixty. No rule is in here.
+
+const HEADERS = ["Authorization", "X-Client-Id", "Content-Type", "Content-Length", "CF-Connecting-IP", "CF-Ray"];
+
+// Method, URL, time and headers, a line each. A header that is there has a "+" before it.
+export function head(request) {
+  const headers = request.headers;
+  let lines = `${request.method}\n${request.url}\n${Date.now()}`;
+  for (const name of HEADERS) {
+    const value = headers.get(name);
+    lines += value === null ? "\n" : `\n+${value}`;
+  }
+  return lines;
+}
+
+// `lines` holds the headers: name, value, name, value.
+export function answer(status, lines, body) {
+  const parts = lines.split("\n");
+  const headers = [];
+  for (let i = 0; i + 1 < parts.length; i += 2) headers.push([parts[i], parts[i + 1]]);
+  return new Response(body, { status, headers });
+}
+
+// 30 seconds is the least that KV allows.
+const SHORTEST = { cacheTtl: 30 };
+
+export const read = (namespace, key) => namespace.get(key, SHORTEST);
+
+export const store = (namespace, key, value, expiration) => namespace.put(key, value, { expiration });
+
+export const within = async (limiter, key) => (await limiter.limit({ key })).success === true;
+
+export async function ask(namespace, name, body) {
+  const object = namespace.get(namespace.idFromName(name));
+  const response = await object.fetch("https://once/", { method: "POST", body });
+  if (response.status !== 200) throw new Error(`answered ${response.status}`);
+  return response.text();
+}
