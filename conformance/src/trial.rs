@@ -334,6 +334,12 @@ impl<'a> Trial<'a> {
         match also {
             Also::ExpiresIn(seconds) => lives(seconds),
             Also::LongDefault => lives(self.run.profile.limits.long_default_seconds),
+            Also::LongCap(role) => {
+                let told = self.run.identities.role(role).and_then(|i| i.max_ttl_seconds);
+                lives(told.ok_or_else(|| {
+                    Stop::Blocked(format!("needs max_ttl_seconds of role {}: add it to the identities file", role.name()))
+                })?)
+            }
             Also::ShortDefault => lives(self.run.profile.limits.short_seconds),
             Also::Scopes(scopes) => granted(scopes.to_vec()),
             Also::ManyScopes(count) => {

@@ -55,7 +55,7 @@ pub const CASES: &[Case] = &[
         &[Set("ttl_seconds", "7776000")],
         GRANTED,
     )
-    .also(&[Also::ExpiresIn(86_400)]),
+    .also(&[Also::LongCap(Narrow)]),
     ask(
         "long.201.ttl-default-clamped",
         "The default lifetime is clamped to the client's own maximum as well.",
@@ -63,7 +63,7 @@ pub const CASES: &[Case] = &[
         &[Unset("ttl_seconds")],
         GRANTED,
     )
-    .also(&[Also::ExpiresIn(86_400)]),
+    .also(&[Also::LongCap(Narrow)]),
     ask(
         "long.201.ttl-under-cap",
         "A ttl_seconds below the client's own maximum is granted as asked.",

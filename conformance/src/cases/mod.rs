@@ -190,6 +190,8 @@ pub enum Also {
     /// `expires_in`, in seconds; two may have passed since it was computed.
     ExpiresIn(u64),
     LongDefault,
+    /// The role's own maximum.
+    LongCap(Role),
     ShortDefault,
     /// Exactly these, in this order.
     Scopes(&'static [&'static str]),
