@@ -33,9 +33,7 @@ impl Clock {
 
     pub async fn wait_until_ms(&self, at: u64) {
         match self {
-            Self::System => {
-                tokio::time::sleep(Duration::from_millis(at.saturating_sub(self.now_ms()))).await
-            }
+            Self::System => tokio::time::sleep(Duration::from_millis(at.saturating_sub(self.now_ms()))).await,
             Self::Virtual(ms) => {
                 ms.fetch_max(at, Ordering::SeqCst);
             }
@@ -47,12 +45,7 @@ impl Clock {
 pub fn rfc3339(seconds: u64) -> String {
     let (year, month, day) = civil(seconds / 86_400);
     let of_day = seconds % 86_400;
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        of_day / 3600,
-        of_day / 60 % 60,
-        of_day % 60
-    )
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3600, of_day / 60 % 60, of_day % 60)
 }
 
 /// Seconds since the epoch of an RFC 3339 time in UTC that ends in `Z`; fractions of a second are dropped.

@@ -90,8 +90,9 @@ fn known_failures(path: &Path) -> Result<BTreeMap<String, String>, String> {
 
 fn read_report(path: &Path) -> Result<Report, String> {
     let text = std::fs::read(path).map_err(|e| format!("{} can't be read ({})", path.display(), e.kind()))?;
-    serde_json::from_slice(&text)
-        .map_err(|e| format!("{} is no JSON report of this tool ({e}); make one with run --report json=PATH", path.display()))
+    serde_json::from_slice(&text).map_err(|e| {
+        format!("{} is no JSON report of this tool ({e}); make one with run --report json=PATH", path.display())
+    })
 }
 
 /// The settings of a run that only chooses: nothing is sent with them.
@@ -162,7 +163,8 @@ fn plan(args: &PlanArgs) -> Result<u8, String> {
 }
 
 fn explain(id: &str, paint: Paint) -> Result<u8, String> {
-    let case = cases::find(id).ok_or_else(|| format!("there is no case \"{id}\"; `conformance list` shows them all"))?;
+    let case =
+        cases::find(id).ok_or_else(|| format!("there is no case \"{id}\"; `conformance list` shows them all"))?;
     let mut out = format!("{}\n{}\n\n", paint.strong(case.id), case.says);
     out += &format!("cell     {}\nlevel    {}\neffect   {}\n", case.cell(), case.level.name(), case.effect.name());
     if let Some(control) = case.control {
@@ -176,7 +178,10 @@ fn explain(id: &str, paint: Paint) -> Result<u8, String> {
         Act::Ask { base, changes, want, also } => {
             out += &format!("request  {base:?}\n");
             for change in *changes {
-                out += &format!("  but    {}\n", terminal::printable(&format!("{change:?}")).chars().take(200).collect::<String>());
+                out += &format!(
+                    "  but    {}\n",
+                    terminal::printable(&format!("{change:?}")).chars().take(200).collect::<String>()
+                );
             }
             out += &format!("wanted   {}\n", crate::trial::wanted(*want));
             for check in *also {

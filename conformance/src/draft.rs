@@ -279,9 +279,7 @@ async fn value_of(t: &Trial<'_>, name: &str) -> Result<String, Stop> {
         "client_id" => t.setting(role, Credential::ClientId)?,
         "client_id_recased" => recased(&t.setting(role, Credential::ClientId)?)?,
         "client_secret" => t.setting(role, Credential::ClientSecret)?,
-        "client_secret_recased" => {
-            t.secret("RECASED_SECRET", recased(&t.setting(role, Credential::ClientSecret)?)?)
-        }
+        "client_secret_recased" => t.secret("RECASED_SECRET", recased(&t.setting(role, Credential::ClientSecret)?)?),
         "long" | "short" | "spare" => t.shared(role, setting).await?.token,
         "long_id" | "short_id" | "spare_id" => t.shared(role, &setting[..setting.len() - 3]).await?.id,
         "long_tampered" | "short_tampered" => {
@@ -321,7 +319,8 @@ fn recased(text: &str) -> Result<String, Stop> {
 }
 
 fn parts(token: &str) -> Result<jose::Jwt, Stop> {
-    jose::Jwt::read(token).ok_or_else(|| Stop::Blocked("the server's token is no JWT, so it can't be forged as one".into()))
+    jose::Jwt::read(token)
+        .ok_or_else(|| Stop::Blocked("the server's token is no JWT, so it can't be forged as one".into()))
 }
 
 fn unsigned(token: &str) -> Result<String, Stop> {

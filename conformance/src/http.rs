@@ -195,7 +195,9 @@ pub fn check_base(text: &str) -> Result<String, String> {
         return Err("--base-url must be plain: no user, password, query or fragment".to_owned());
     }
     if url.scheme() == "http" && !is_loopback(text) {
-        return Err("--base-url must be https:// unless the host is loopback: secrets would travel in the open".to_owned());
+        return Err(
+            "--base-url must be https:// unless the host is loopback: secrets would travel in the open".to_owned()
+        );
     }
     Ok(text.trim_end_matches('/').to_owned())
 }
@@ -204,10 +206,9 @@ pub fn is_loopback(base: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(base) else { return false };
     match url.host_str() {
         Some("localhost") => true,
-        Some(host) => host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback()),
+        Some(host) => {
+            host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
         None => false,
     }
 }

@@ -134,7 +134,8 @@ impl Identities {
                 client_secret: set("client_secret"),
                 totp_secret: set("totp_secret"),
                 assertion_jwk: set("assertion_jwk"),
-                scopes: set("scopes").map(|v| v.split([' ', ',']).filter(|s| !s.is_empty()).map(str::to_owned).collect()),
+                scopes: set("scopes")
+                    .map(|v| v.split([' ', ',']).filter(|s| !s.is_empty()).map(str::to_owned).collect()),
                 max_ttl_seconds: None,
             };
             if let Some(value) = set("max_ttl_seconds") {

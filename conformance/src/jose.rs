@@ -46,9 +46,7 @@ impl PrivateKey {
         let (kid, alg) = (member("kid")?, member("alg")?);
         let unusable = |_| "its members don't make a key".to_owned();
         let signer = match alg.as_str() {
-            "EdDSA" => Ed25519KeyPair::from_seed_unchecked(&bytes("d")?)
-                .map(Signer::Ed25519)
-                .map_err(unusable)?,
+            "EdDSA" => Ed25519KeyPair::from_seed_unchecked(&bytes("d")?).map(Signer::Ed25519).map_err(unusable)?,
             "ES256" => {
                 let point = [vec![4], bytes("x")?, bytes("y")?].concat();
                 EcdsaKeyPair::from_private_key_and_public_key(
@@ -94,8 +92,7 @@ impl PrivateKey {
                 .map_err(|_| "signing with ES256 failed".to_owned()),
             Signer::Rsa(pair, padding) => {
                 let mut out = vec![0; pair.public().modulus_len()];
-                pair.sign(*padding, &random, message, &mut out)
-                    .map_err(|_| "signing with RSA failed".to_owned())?;
+                pair.sign(*padding, &random, message, &mut out).map_err(|_| "signing with RSA failed".to_owned())?;
                 Ok(out)
             }
         }

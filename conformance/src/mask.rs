@@ -79,10 +79,7 @@ mod tests {
     fn every_form_is_masked() {
         let vault = Vault::default();
         vault.learn("SECRET", "a\"b/c d");
-        assert_eq!(
-            vault.mask(r#"a"b/c d, a\"b/c d, a%22b%2Fc%20d"#),
-            "$SECRET, $SECRET, $SECRET"
-        );
+        assert_eq!(vault.mask(r#"a"b/c d, a\"b/c d, a%22b%2Fc%20d"#), "$SECRET, $SECRET, $SECRET");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The cases about one-time codes. Codes are scarce (one per 30 seconds and client), so one accepted code serves four
 //! of them, and every wrong one is spent on the role that exists for it.
 
-use crate::cases::{ENDED, GRANTED, INVALID_CLIENT, UNAUTHORIZED};
+use crate::cases::{Base, GRANTED, INVALID_CLIENT, UNAUTHORIZED};
 use crate::http::Answer;
 use crate::identities::Role;
 use crate::trial::{Stop, Trial, summary};
@@ -165,7 +165,10 @@ pub async fn locked(t: &Trial<'_>) -> Result<(), Stop> {
 fn during_lock(stop: Stop, since: u64) -> Stop {
     match stop {
         Stop::Fail { wanted, got } => Stop::fail(
-            format!("{wanted}: five wrong codes at {} lock the mechanism for five minutes", crate::clock::rfc3339(since)),
+            format!(
+                "{wanted}: five wrong codes at {} lock the mechanism for five minutes",
+                crate::clock::rfc3339(since)
+            ),
             got,
         ),
         other => other,
@@ -180,9 +183,12 @@ pub async fn wrong(t: &Trial<'_>) -> Result<(), Stop> {
 
 /// A locked code mechanism leaves the client's other mechanisms alone.
 pub async fn only_this_mechanism(t: &Trial<'_>) -> Result<(), Stop> {
-    let scopes: Vec<String> = crate::draft::one_scope(t, Role::Lockout).into_iter().collect();
-    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
-    let token = t.mint_long(Role::Lockout, &scopes).await?;
-    let answer = t.send(&t.revoke_request(&token.token, &token.id)).await?;
-    t.expect(ENDED, &answer)
+    let request = crate::draft::build(t, Base::Secret(Role::Lockout), &[]).await?;
+    let answer = t.send(&request).await?;
+    t.expect(GRANTED, &answer).map_err(|stop| match stop {
+        Stop::Fail { wanted, got } => {
+            Stop::fail(wanted, format!("{got}; if this secret never worked, correct client_secret of [lockout]"))
+        }
+        other => other,
+    })
 }

@@ -131,7 +131,9 @@ impl Run {
             return Err(Stop::Blocked("the run was interrupted: run again".to_owned()));
         }
         if self.refused_in_a_row.get() >= GONE_AFTER {
-            return Err(Stop::Blocked("the server can't be reached any more: see whether it died, and run again".to_owned()));
+            return Err(Stop::Blocked(
+                "the server can't be reached any more: see whether it died, and run again".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -157,11 +159,16 @@ impl Run {
         }
         let exchange = self.record(request, outcome, took);
         if self.trace {
-            let came = exchange.response.as_ref().map_or_else(
-                || exchange.error.clone().unwrap_or_default(),
-                |a| format!("{} {}", a.status, a.body),
-            );
-            self.audience.say(&format!("> {} {} {}", exchange.method, exchange.url, exchange.request_body.as_deref().unwrap_or_default()));
+            let came = exchange
+                .response
+                .as_ref()
+                .map_or_else(|| exchange.error.clone().unwrap_or_default(), |a| format!("{} {}", a.status, a.body));
+            self.audience.say(&format!(
+                "> {} {} {}",
+                exchange.method,
+                exchange.url,
+                exchange.request_body.as_deref().unwrap_or_default()
+            ));
             self.audience.say(&format!("< {came}"));
         }
         *self.last_exchange.borrow_mut() = Some((request.clone(), exchange.clone()));
@@ -336,7 +343,8 @@ pub async fn run(settings: Settings, vault: Rc<Vault>, audience: Rc<dyn Audience
 
     book.conduct(by(|c| c.id == "sanity.first"), 1).await;
     let alive = book.passed("sanity.first");
-    let ordinary = by(|c| !c.id.starts_with("sanity.") && !matches!(c.act, Act::Standing(_)) && c.effect != Effect::Burst);
+    let ordinary =
+        by(|c| !c.id.starts_with("sanity.") && !matches!(c.act, Act::Standing(_)) && c.effect != Effect::Burst);
     let bursts = by(|c| c.effect == Effect::Burst);
     if alive {
         book.conduct(ordinary, settings.jobs.max(1)).await;
@@ -457,7 +465,8 @@ impl<'a> Book<'a> {
         if let Some(result) = self.results.get_mut(case.id) {
             result.exchanges = trial.exchanges.take();
             result.duration_ms = millis(took);
-            result.curl = curl.filter(|_| matches!(result.outcome, Outcome::Fail | Outcome::ExpectedFail | Outcome::Error));
+            result.curl =
+                curl.filter(|_| matches!(result.outcome, Outcome::Fail | Outcome::ExpectedFail | Outcome::Error));
         }
     }
 
@@ -538,7 +547,9 @@ impl<'a> Book<'a> {
                 }
                 None if tally.seen == 0 => self.put(
                     row,
-                    Err(Stop::Blocked("no answer of this kind came in this run: see what kept the cases of its cell".to_owned())),
+                    Err(Stop::Blocked(
+                        "no answer of this kind came in this run: see what kept the cases of its cell".to_owned(),
+                    )),
                 ),
                 None => self.put(row, Ok(())),
             }
@@ -551,8 +562,8 @@ async fn conduct_one<'a>(run: &'a Run, case: &'static Case) -> Done<'a> {
     let trial = Trial::new(run, case);
     // A fault of the harness must not keep the run from revoking what it minted.
     let outcome = AssertUnwindSafe(trial.conduct()).catch_unwind().await;
-    let outcome =
-        outcome.unwrap_or_else(|_| Err(Stop::Error("the harness itself failed here: please report this case".to_owned())));
+    let outcome = outcome
+        .unwrap_or_else(|_| Err(Stop::Error("the harness itself failed here: please report this case".to_owned())));
     (case, trial, outcome, started.elapsed())
 }
 
@@ -637,9 +648,7 @@ fn report(run: &Run, cases: Vec<CaseResult>, cleanup: Cleanup, started_at: Strin
         let cell = cell.unwrap_or(matrix.len() - 1);
         add(&mut matrix[cell].counts, case.outcome);
     }
-    let unreachable = cases
-        .iter()
-        .any(|c| c.id == "sanity.first" && c.outcome == Outcome::Error);
+    let unreachable = cases.iter().any(|c| c.id == "sanity.first" && c.outcome == Outcome::Error);
     let verdict = if unreachable {
         Verdict::Unreachable
     } else if counts.fail + counts.unexpected_pass > 0 {

@@ -16,7 +16,10 @@ use std::time::{Duration, Instant};
 /// Why a case ends before its last line.
 #[derive(Debug, Clone)]
 pub enum Stop {
-    Fail { wanted: String, got: String },
+    Fail {
+        wanted: String,
+        got: String,
+    },
     /// It can't be told; what to do about that.
     Blocked(String),
     /// This deployment or identity has nothing that the case could be about.
@@ -273,7 +276,8 @@ impl<'a> Trial<'a> {
             let current = totp::step_at(now);
             // The next step's code counts as drift; a server whose clock is a little behind must still know it.
             let settled = now % totp::STEP_SECONDS >= 3;
-            let chosen = if current > last { Some(current) } else { (settled && current + 1 > last).then_some(current + 1) };
+            let chosen =
+                if current > last { Some(current) } else { (settled && current + 1 > last).then_some(current + 1) };
             if let Some(step) = chosen {
                 self.run.state.update(&key, |s| s.step = step);
                 return Ok(step);
@@ -337,7 +341,10 @@ impl<'a> Trial<'a> {
             Also::LongCap(role) => {
                 let told = self.run.identities.role(role).and_then(|i| i.max_ttl_seconds);
                 lives(told.ok_or_else(|| {
-                    Stop::Blocked(format!("needs max_ttl_seconds of role {}: add it to the identities file", role.name()))
+                    Stop::Blocked(format!(
+                        "needs max_ttl_seconds of role {}: add it to the identities file",
+                        role.name()
+                    ))
                 })?)
             }
             Also::ShortDefault => lives(self.run.profile.limits.short_seconds),
@@ -387,7 +394,10 @@ impl<'a> Trial<'a> {
                 if body["token_id"].as_str().is_some_and(|id| id.starts_with(start)) {
                     return Ok(());
                 }
-                Err(Stop::fail(format!("a token_id that starts with {start}"), format!("token_id {}", body["token_id"])))
+                Err(Stop::fail(
+                    format!("a token_id that starts with {start}"),
+                    format!("token_id {}", body["token_id"]),
+                ))
             }
         }
     }

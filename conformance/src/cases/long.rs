@@ -811,10 +811,7 @@ async fn unknown_alike(t: &Trial<'_>) -> Result<(), Stop> {
     let unknown = t.send(&unknown).await?;
     t.expect(INVALID_CLIENT, &unknown)?;
     if unknown.json() != wrong.json() {
-        return Err(Stop::fail(
-            format!("the same body as for a wrong secret: {}", summary(&wrong)),
-            summary(&unknown),
-        ));
+        return Err(Stop::fail(format!("the same body as for a wrong secret: {}", summary(&wrong)), summary(&unknown)));
     }
     Ok(())
 }
@@ -832,7 +829,10 @@ async fn one_assertion(t: &Trial<'_>) -> Result<(), Stop> {
     let answers = t.send_at_once(&request, 8).await?;
     let accepted = answers.iter().filter(|a| a.status == 201).count();
     if accepted != 1 {
-        return Err(Stop::fail("exactly one 201 of 8 simultaneous tries with one assertion", format!("{accepted} of them")));
+        return Err(Stop::fail(
+            "exactly one 201 of 8 simultaneous tries with one assertion",
+            format!("{accepted} of them"),
+        ));
     }
     answers.iter().filter(|a| a.status != 201).try_for_each(|a| t.expect(INVALID_CLIENT, a))
 }
@@ -902,7 +902,8 @@ async fn rotation_revoked(t: &Trial<'_>) -> Result<(), Stop> {
     let long = t.mint_long(Valid, &["jobs:submit", "tokens:write"]).await?;
     let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
     let answer = t.send(&t.revoke_request(&short.token, &short.id)).await?;
-    t.expect(ENDED, &answer).map_err(|_| Stop::Blocked("the short-term token could not be revoked first".to_owned()))?;
+    t.expect(ENDED, &answer)
+        .map_err(|_| Stop::Blocked("the short-term token could not be revoked first".to_owned()))?;
     let request = t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?;
     t.until_refused(&request, INVALID_TOKEN).await
 }

@@ -110,7 +110,12 @@ pub struct Case {
 }
 
 pub enum Act {
-    Ask { base: Base, changes: &'static [Change], want: Want, also: &'static [Also] },
+    Ask {
+        base: Base,
+        changes: &'static [Change],
+        want: Want,
+        also: &'static [Also],
+    },
     Steps(Steps),
     /// Judged on every answer of the run, whichever case asked for it.
     Standing(fn(&Seen) -> Standing),
@@ -278,11 +283,27 @@ const fn steps(
         Op::Revoke => Effect::Revoke,
         _ => Effect::Mint,
     };
-    Case { id, says, op, status: Some(status), level: Level::Contract, effect, control: None, needs, act: Act::Steps(act) }
+    Case {
+        id,
+        says,
+        op,
+        status: Some(status),
+        level: Level::Contract,
+        effect,
+        control: None,
+        needs,
+        act: Act::Steps(act),
+    }
 }
 
 /// A row that judges every answer.
-const fn standing(id: &'static str, says: &'static str, op: Op, status: Option<u16>, judge: fn(&Seen) -> Standing) -> Case {
+const fn standing(
+    id: &'static str,
+    says: &'static str,
+    op: Op,
+    status: Option<u16>,
+    judge: fn(&Seen) -> Standing,
+) -> Case {
     Case {
         id,
         says,

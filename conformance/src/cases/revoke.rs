@@ -15,90 +15,290 @@ const UNKNOWN: &str = "/auth/tokens/tok_lt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 
 pub const CASES: &[Case] = &[
     // ---- 204
-    steps("revoke.204.sibling", "A token with tokens:revoke revokes another token of its own client.", Op::Revoke, 204, TOKEN, |t| {
-        Box::pin(sibling(t))
+    steps(
+        "revoke.204.sibling",
+        "A token with tokens:revoke revokes another token of its own client.",
+        Op::Revoke,
+        204,
+        TOKEN,
+        |t| Box::pin(sibling(t)),
+    )
+    .twin_of("short.201.exchange")
+    .seed(),
+    steps("revoke.204.self-long", "A long-term token may always revoke itself.", Op::Revoke, 204, TOKEN, |t| {
+        Box::pin(self_long(t))
+    })
+    .twin_of("long.201.secret")
+    .seed(),
+    steps("revoke.204.self-short", "A short-term token may always revoke itself.", Op::Revoke, 204, TOKEN, |t| {
+        Box::pin(self_short(t))
     })
     .twin_of("short.201.exchange")
     .seed(),
-    steps("revoke.204.self-long", "A long-term token may always revoke itself.", Op::Revoke, 204, TOKEN, |t| Box::pin(self_long(t)))
-        .twin_of("long.201.secret")
-        .seed(),
-    steps("revoke.204.self-short", "A short-term token may always revoke itself.", Op::Revoke, 204, TOKEN, |t| Box::pin(self_short(t)))
-        .twin_of("short.201.exchange")
-        .seed(),
-    steps("revoke.204.sibling-short", "A short-term token of the same client can be revoked by another.", Op::Revoke, 204, TOKEN, |t| {
-        Box::pin(sibling_short(t))
+    steps(
+        "revoke.204.sibling-short",
+        "A short-term token of the same client can be revoked by another.",
+        Op::Revoke,
+        204,
+        TOKEN,
+        |t| Box::pin(sibling_short(t)),
+    )
+    .twin_of("revoke.204.sibling"),
+    steps(
+        "revoke.204.exact-scope",
+        "tokens:revoke itself is enough, also in a long-term token.",
+        Op::Revoke,
+        204,
+        &[(Narrow, ClientId), (Narrow, ClientSecret)],
+        |t| Box::pin(exact_scope(t)),
+    )
+    .twin_of("long.201.secret"),
+    steps("revoke.204.idempotent", "Revoking what is revoked already is 204.", Op::Revoke, 204, TOKEN, |t| {
+        Box::pin(idempotent(t))
+    })
+    .twin_of("revoke.204.sibling")
+    .seed(),
+    steps(
+        "revoke.204.self-repeat",
+        "A token that revoked itself may repeat that very call.",
+        Op::Revoke,
+        204,
+        TOKEN,
+        |t| Box::pin(self_repeat(t)),
+    )
+    .twin_of("revoke.204.self-long"),
+    steps(
+        "revoke.204.self-repeat-short",
+        "A short-term token that revoked itself may repeat that very call.",
+        Op::Revoke,
+        204,
+        TOKEN,
+        |t| Box::pin(self_repeat_short(t)),
+    )
+    .twin_of("revoke.204.self-short"),
+    steps("revoke.204.body-ignored", "A request body is ignored, whatever it is.", Op::Revoke, 204, TOKEN, |t| {
+        Box::pin(body_ignored(t))
     })
     .twin_of("revoke.204.sibling"),
-    steps("revoke.204.exact-scope", "tokens:revoke itself is enough, also in a long-term token.", Op::Revoke, 204, &[(Narrow, ClientId), (Narrow, ClientSecret)], |t| {
-        Box::pin(exact_scope(t))
+    steps("revoke.204.ends-it", "What a sibling revoked is refused from then on.", Op::Revoke, 204, TOKEN, |t| {
+        Box::pin(ends_it(t))
     })
-    .twin_of("long.201.secret"),
-    steps("revoke.204.idempotent", "Revoking what is revoked already is 204.", Op::Revoke, 204, TOKEN, |t| Box::pin(idempotent(t)))
-        .twin_of("revoke.204.sibling")
-        .seed(),
-    steps("revoke.204.self-repeat", "A token that revoked itself may repeat that very call.", Op::Revoke, 204, TOKEN, |t| Box::pin(self_repeat(t)))
-        .twin_of("revoke.204.self-long"),
-    steps("revoke.204.self-repeat-short", "A short-term token that revoked itself may repeat that very call.", Op::Revoke, 204, TOKEN, |t| {
-        Box::pin(self_repeat_short(t))
-    })
+    .twin_of("revoke.204.sibling"),
+    steps(
+        "revoke.204.ends-short",
+        "A short-term token that was revoked is refused from then on.",
+        Op::Revoke,
+        204,
+        TOKEN,
+        |t| Box::pin(ends_short(t)),
+    )
     .twin_of("revoke.204.self-short"),
-    steps("revoke.204.body-ignored", "A request body is ignored, whatever it is.", Op::Revoke, 204, TOKEN, |t| Box::pin(body_ignored(t)))
-        .twin_of("revoke.204.sibling"),
-    steps("revoke.204.ends-it", "What a sibling revoked is refused from then on.", Op::Revoke, 204, TOKEN, |t| Box::pin(ends_it(t)))
-        .twin_of("revoke.204.sibling"),
-    steps("revoke.204.ends-short", "A short-term token that was revoked is refused from then on.", Op::Revoke, 204, TOKEN, |t| Box::pin(ends_short(t)))
-        .twin_of("revoke.204.self-short"),
-    steps("revoke.204.cascade", "Revoking a long-term token ends the short-term tokens made from it.", Op::Revoke, 204, TOKEN, |t| Box::pin(cascade(t)))
-        .twin_of("revoke.204.sibling"),
-    steps("revoke.204.spares-others", "Revoking one token leaves the client's others alone.", Op::Revoke, 204, TOKEN, |t| Box::pin(spares_others(t)))
-        .twin_of("revoke.204.sibling"),
-    steps("revoke.204.short-spares-parent", "Revoking a short-term token leaves its long-term token alone.", Op::Revoke, 204, TOKEN, |t| {
-        Box::pin(spares_parent(t))
-    })
+    steps(
+        "revoke.204.cascade",
+        "Revoking a long-term token ends the short-term tokens made from it.",
+        Op::Revoke,
+        204,
+        TOKEN,
+        |t| Box::pin(cascade(t)),
+    )
+    .twin_of("revoke.204.sibling"),
+    steps(
+        "revoke.204.spares-others",
+        "Revoking one token leaves the client's others alone.",
+        Op::Revoke,
+        204,
+        TOKEN,
+        |t| Box::pin(spares_others(t)),
+    )
+    .twin_of("revoke.204.sibling"),
+    steps(
+        "revoke.204.short-spares-parent",
+        "Revoking a short-term token leaves its long-term token alone.",
+        Op::Revoke,
+        204,
+        TOKEN,
+        |t| Box::pin(spares_parent(t)),
+    )
     .twin_of("revoke.204.self-short"),
     // ---- 401
-    ask("revoke.401.bearer-missing", "Without a token the answer is 401 invalid_token.", Revoke(Valid), &[NoHeader("authorization")], INVALID_TOKEN).seed(),
-    ask("revoke.401.bearer-garbage", "A bearer that is no token is 401 invalid_token.", Revoke(Valid), &[Header("authorization", "Bearer not-a-token")], INVALID_TOKEN).seed(),
-    ask("revoke.401.bearer-basic", "Another scheme than Bearer presents no token.", Revoke(Valid), &[Header("authorization", "Basic ${valid.short}")], INVALID_TOKEN),
-    ask("revoke.401.short-signature", "A short-term token with another signature is 401 invalid_token.", Revoke(Valid), &[Header("authorization", "Bearer ${valid.short_tampered}")], INVALID_TOKEN),
-    ask("revoke.401.long-signature", "A long-term token with another signature is 401 invalid_token.", Revoke(Valid), &[Header("authorization", "Bearer ${valid.long_tampered}")], INVALID_TOKEN),
-    ask("revoke.401.short-alg-none", "An unsigned short-term token is 401 invalid_token.", Revoke(Valid), &[Header("authorization", "Bearer ${valid.short_unsigned}")], INVALID_TOKEN).seed(),
-    ask("revoke.401.long-alg-none", "An unsigned long-term token is 401 invalid_token.", Revoke(Valid), &[Header("authorization", "Bearer ${valid.long_unsigned}")], INVALID_TOKEN),
-    ask("revoke.401.client-secret", "A client secret is no bearer.", Revoke(Valid), &[Header("authorization", "Bearer ${valid.client_secret}")], INVALID_TOKEN),
-    ask("revoke.401.unknown-id-no-bearer", "Without a token it is 401 also for an id that does not exist.", Revoke(Valid), &[NoHeader("authorization"), Path(UNKNOWN)], INVALID_TOKEN),
-    steps("revoke.401.lacks-scope", "Revoking another token without tokens:revoke is 401 insufficient_scope.", Op::Revoke, 401, TOKEN, |t| {
-        Box::pin(lacks_scope(t, false))
-    })
+    ask(
+        "revoke.401.bearer-missing",
+        "Without a token the answer is 401 invalid_token.",
+        Revoke(Valid),
+        &[NoHeader("authorization")],
+        INVALID_TOKEN,
+    )
+    .seed(),
+    ask(
+        "revoke.401.bearer-garbage",
+        "A bearer that is no token is 401 invalid_token.",
+        Revoke(Valid),
+        &[Header("authorization", "Bearer not-a-token")],
+        INVALID_TOKEN,
+    )
+    .seed(),
+    ask(
+        "revoke.401.bearer-basic",
+        "Another scheme than Bearer presents no token.",
+        Revoke(Valid),
+        &[Header("authorization", "Basic ${valid.short}")],
+        INVALID_TOKEN,
+    ),
+    ask(
+        "revoke.401.short-signature",
+        "A short-term token with another signature is 401 invalid_token.",
+        Revoke(Valid),
+        &[Header("authorization", "Bearer ${valid.short_tampered}")],
+        INVALID_TOKEN,
+    ),
+    ask(
+        "revoke.401.long-signature",
+        "A long-term token with another signature is 401 invalid_token.",
+        Revoke(Valid),
+        &[Header("authorization", "Bearer ${valid.long_tampered}")],
+        INVALID_TOKEN,
+    ),
+    ask(
+        "revoke.401.short-alg-none",
+        "An unsigned short-term token is 401 invalid_token.",
+        Revoke(Valid),
+        &[Header("authorization", "Bearer ${valid.short_unsigned}")],
+        INVALID_TOKEN,
+    )
+    .seed(),
+    ask(
+        "revoke.401.long-alg-none",
+        "An unsigned long-term token is 401 invalid_token.",
+        Revoke(Valid),
+        &[Header("authorization", "Bearer ${valid.long_unsigned}")],
+        INVALID_TOKEN,
+    ),
+    ask(
+        "revoke.401.client-secret",
+        "A client secret is no bearer.",
+        Revoke(Valid),
+        &[Header("authorization", "Bearer ${valid.client_secret}")],
+        INVALID_TOKEN,
+    ),
+    ask(
+        "revoke.401.unknown-id-no-bearer",
+        "Without a token it is 401 also for an id that does not exist.",
+        Revoke(Valid),
+        &[NoHeader("authorization"), Path(UNKNOWN)],
+        INVALID_TOKEN,
+    ),
+    steps(
+        "revoke.401.lacks-scope",
+        "Revoking another token without tokens:revoke is 401 insufficient_scope.",
+        Op::Revoke,
+        401,
+        TOKEN,
+        |t| Box::pin(lacks_scope(t, false)),
+    )
     .twin_of("revoke.204.sibling"),
-    steps("revoke.401.lacks-scope-challenge", "The challenge then says error=\"insufficient_scope\" (RFC 6750).", Op::Revoke, 401, TOKEN, |t| {
-        Box::pin(lacks_scope(t, true))
-    })
+    steps(
+        "revoke.401.lacks-scope-challenge",
+        "The challenge then says error=\"insufficient_scope\" (RFC 6750).",
+        Op::Revoke,
+        401,
+        TOKEN,
+        |t| Box::pin(lacks_scope(t, true)),
+    )
     .twin_of("revoke.401.lacks-scope"),
-    steps("revoke.401.lacks-scope-parent", "A short-term token without tokens:revoke may not revoke its own parent.", Op::Revoke, 401, TOKEN, |t| {
-        Box::pin(lacks_scope_for_parent(t))
+    steps(
+        "revoke.401.lacks-scope-parent",
+        "A short-term token without tokens:revoke may not revoke its own parent.",
+        Op::Revoke,
+        401,
+        TOKEN,
+        |t| Box::pin(lacks_scope_for_parent(t)),
+    )
+    .twin_of("revoke.204.sibling"),
+    steps("revoke.401.revoked-bearer", "A revoked token can't revoke another.", Op::Revoke, 401, TOKEN, |t| {
+        Box::pin(revoked_bearer(t))
     })
     .twin_of("revoke.204.sibling"),
-    steps("revoke.401.revoked-bearer", "A revoked token can't revoke another.", Op::Revoke, 401, TOKEN, |t| Box::pin(revoked_bearer(t)))
-        .twin_of("revoke.204.sibling"),
     // ---- 404
     ask("revoke.404.unknown", "An id that does not exist is 404.", Revoke(Valid), &[Path(UNKNOWN)], NOT_FOUND).seed(),
-    ask("revoke.404.malformed", "A malformed id is 404.", Revoke(Valid), &[Path("/auth/tokens/not-an-id/revoke")], NOT_FOUND).seed(),
-    ask("revoke.404.percent-broken", "A broken percent-escape in an id is a malformed id.", Revoke(Valid), &[Path("/auth/tokens/tok_lt_%zz/revoke")], NOT_FOUND),
-    ask("revoke.404.percent-not-utf8", "An id that is not UTF-8 is a malformed id.", Revoke(Valid), &[Path("/auth/tokens/tok_lt_%ff%fe/revoke")], NOT_FOUND),
-    ask("revoke.404.very-long", "An id of 4000 characters is a malformed id.", Revoke(Valid), &[Path(VERY_LONG)], NOT_FOUND),
-    ask("revoke.404.forged", "An id with one character changed is 404.", Revoke(Valid), &[Path("/auth/tokens/${valid.spare_id_altered}/revoke")], NOT_FOUND),
-    ask("revoke.404.trailing-characters", "An id with something behind it is 404.", Revoke(Valid), &[Path("/auth/tokens/${valid.spare_id}x/revoke")], NOT_FOUND),
-    ask("revoke.404.foreign", "Another client's token is 404.", Revoke(Valid), &[Path("/auth/tokens/${other.spare_id}/revoke")], NOT_FOUND).seed(),
-    ask("revoke.404.foreign-short", "Another client's short-term token is 404.", Revoke(Valid), &[Path("/auth/tokens/${other.short_id}/revoke")], NOT_FOUND),
-    steps("revoke.404.alike", "A malformed, an unknown and another client's id are answered with the same body.", Op::Revoke, 404, FOREIGN, |t| {
-        Box::pin(alike(t))
+    ask(
+        "revoke.404.malformed",
+        "A malformed id is 404.",
+        Revoke(Valid),
+        &[Path("/auth/tokens/not-an-id/revoke")],
+        NOT_FOUND,
+    )
+    .seed(),
+    ask(
+        "revoke.404.percent-broken",
+        "A broken percent-escape in an id is a malformed id.",
+        Revoke(Valid),
+        &[Path("/auth/tokens/tok_lt_%zz/revoke")],
+        NOT_FOUND,
+    ),
+    ask(
+        "revoke.404.percent-not-utf8",
+        "An id that is not UTF-8 is a malformed id.",
+        Revoke(Valid),
+        &[Path("/auth/tokens/tok_lt_%ff%fe/revoke")],
+        NOT_FOUND,
+    ),
+    ask(
+        "revoke.404.very-long",
+        "An id of 4000 characters is a malformed id.",
+        Revoke(Valid),
+        &[Path(VERY_LONG)],
+        NOT_FOUND,
+    ),
+    ask(
+        "revoke.404.forged",
+        "An id with one character changed is 404.",
+        Revoke(Valid),
+        &[Path("/auth/tokens/${valid.spare_id_altered}/revoke")],
+        NOT_FOUND,
+    ),
+    ask(
+        "revoke.404.trailing-characters",
+        "An id with something behind it is 404.",
+        Revoke(Valid),
+        &[Path("/auth/tokens/${valid.spare_id}x/revoke")],
+        NOT_FOUND,
+    ),
+    ask(
+        "revoke.404.foreign",
+        "Another client's token is 404.",
+        Revoke(Valid),
+        &[Path("/auth/tokens/${other.spare_id}/revoke")],
+        NOT_FOUND,
+    )
+    .seed(),
+    ask(
+        "revoke.404.foreign-short",
+        "Another client's short-term token is 404.",
+        Revoke(Valid),
+        &[Path("/auth/tokens/${other.short_id}/revoke")],
+        NOT_FOUND,
+    ),
+    steps(
+        "revoke.404.alike",
+        "A malformed, an unknown and another client's id are answered with the same body.",
+        Op::Revoke,
+        404,
+        FOREIGN,
+        |t| Box::pin(alike(t)),
+    )
+    .twin_of("revoke.404.foreign"),
+    steps("revoke.404.foreign-survives", "Another client's token is not touched.", Op::Revoke, 404, FOREIGN, |t| {
+        Box::pin(foreign_survives(t))
     })
     .twin_of("revoke.404.foreign"),
-    steps("revoke.404.foreign-survives", "Another client's token is not touched.", Op::Revoke, 404, FOREIGN, |t| Box::pin(foreign_survives(t)))
-        .twin_of("revoke.404.foreign"),
-    ask("revoke.404.without-scope", "Also without tokens:revoke an id that does not exist is 404.", Revoke(Valid), &[Path(UNKNOWN), Header("authorization", "Bearer ${narrow.short}")], NOT_FOUND)
-        .twin_of("revoke.404.unknown"),
+    ask(
+        "revoke.404.without-scope",
+        "Also without tokens:revoke an id that does not exist is 404.",
+        Revoke(Valid),
+        &[Path(UNKNOWN), Header("authorization", "Bearer ${narrow.short}")],
+        NOT_FOUND,
+    )
+    .twin_of("revoke.404.unknown"),
 ];
 
 const VERY_LONG: &str = {

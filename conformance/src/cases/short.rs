@@ -14,16 +14,40 @@ const BURST: &[(Role, Credential)] = &[(Burst, ClientId), (Burst, ClientSecret)]
 
 pub const CASES: &[Case] = &[
     // ---- 201
-    ask("short.201.exchange", "A long-term token as bearer is exchanged for a short-term one, without any body.", Exchange(Valid), &[], GRANTED)
-        .twin_of("long.201.secret")
-        .seed(),
-    ask("short.201.empty-object", "The body may be an empty object.", Exchange(Valid), &[Raw("{}"), Header("content-type", "application/json")], GRANTED),
-    ask("short.201.scopes-default", "The scopes default to all of the long-term token's.", Exchange(Valid), &[], GRANTED)
-        .twin_of("short.201.exchange")
-        .also(&[Also::Scopes(&["jobs:*", "templates:*", "tokens:*"])]),
-    ask("short.201.scopes-subset", "A scope that the long-term token covers is granted alone.", ExchangeFor(Valid), &[], GRANTED)
-        .twin_of("short.201.exchange")
-        .also(&[Also::Scopes(&["jobs:submit"])]),
+    ask(
+        "short.201.exchange",
+        "A long-term token as bearer is exchanged for a short-term one, without any body.",
+        Exchange(Valid),
+        &[],
+        GRANTED,
+    )
+    .twin_of("long.201.secret")
+    .seed(),
+    ask(
+        "short.201.empty-object",
+        "The body may be an empty object.",
+        Exchange(Valid),
+        &[Raw("{}"), Header("content-type", "application/json")],
+        GRANTED,
+    ),
+    ask(
+        "short.201.scopes-default",
+        "The scopes default to all of the long-term token's.",
+        Exchange(Valid),
+        &[],
+        GRANTED,
+    )
+    .twin_of("short.201.exchange")
+    .also(&[Also::Scopes(&["jobs:*", "templates:*", "tokens:*"])]),
+    ask(
+        "short.201.scopes-subset",
+        "A scope that the long-term token covers is granted alone.",
+        ExchangeFor(Valid),
+        &[],
+        GRANTED,
+    )
+    .twin_of("short.201.exchange")
+    .also(&[Also::Scopes(&["jobs:submit"])]),
     ask(
         "short.201.scopes-in-order",
         "The scopes granted are those asked for, in their order.",
@@ -40,9 +64,16 @@ pub const CASES: &[Case] = &[
         GRANTED,
     )
     .also(&[Also::Scopes(&["jobs:submit"])]),
-    ask("short.201.scope-wildcard", "jobs:* covers jobs:* itself.", ExchangeFor(Valid), &[Set("scopes", r#"["jobs:*"]"#)], GRANTED)
-        .also(&[Also::Scopes(&["jobs:*"])]),
-    ask("short.201.scopes-64", "64 scopes pass.", ExchangeFor(Valid), &[ManyScopes(64)], GRANTED).also(&[Also::ManyScopes(64)]),
+    ask(
+        "short.201.scope-wildcard",
+        "jobs:* covers jobs:* itself.",
+        ExchangeFor(Valid),
+        &[Set("scopes", r#"["jobs:*"]"#)],
+        GRANTED,
+    )
+    .also(&[Also::Scopes(&["jobs:*"])]),
+    ask("short.201.scopes-64", "64 scopes pass.", ExchangeFor(Valid), &[ManyScopes(64)], GRANTED)
+        .also(&[Also::ManyScopes(64)]),
     ask(
         "short.201.long-token-in-body",
         "long_token in the body stands in for the Authorization header.",
@@ -76,47 +107,156 @@ pub const CASES: &[Case] = &[
     })
     .twin_of("short.201.exchange")
     .seed(),
-    steps("short.201.jwt-alg", "It is signed with EdDSA, under a kid.", Op::Short, 201, TOKEN, |t| Box::pin(jwt_alg(t)))
-        .twin_of("short.201.jwt"),
-    steps("short.201.jwt-typ", "Its typ is at+jwt.", Op::Short, 201, TOKEN, |t| Box::pin(jwt_typ(t))).twin_of("short.201.jwt"),
-    steps("short.201.jwt-claims", "It has iss, sub, client_id, aud, iat, exp and jti (RFC 9068).", Op::Short, 201, TOKEN, |t| {
-        Box::pin(jwt_claims(t))
+    steps("short.201.jwt-alg", "It is signed with EdDSA, under a kid.", Op::Short, 201, TOKEN, |t| {
+        Box::pin(jwt_alg(t))
     })
     .twin_of("short.201.jwt"),
-    steps("short.201.jwt-scope", "Its scope claim says what was granted.", Op::Short, 201, TOKEN, |t| Box::pin(jwt_scope(t)))
+    steps("short.201.jwt-typ", "Its typ is at+jwt.", Op::Short, 201, TOKEN, |t| Box::pin(jwt_typ(t)))
         .twin_of("short.201.jwt"),
-    steps("short.201.jwt-parent", "Its parent claim is the long-term token's id.", Op::Short, 201, TOKEN, |t| Box::pin(jwt_parent(t)))
-        .twin_of("short.201.jwt"),
-    steps("short.201.jwt-exp", "Its exp agrees with expires_in and lies no further ahead than 900 s.", Op::Short, 201, TOKEN, |t| {
-        Box::pin(jwt_exp(t))
+    steps(
+        "short.201.jwt-claims",
+        "It has iss, sub, client_id, aud, iat, exp and jti (RFC 9068).",
+        Op::Short,
+        201,
+        TOKEN,
+        |t| Box::pin(jwt_claims(t)),
+    )
+    .twin_of("short.201.jwt"),
+    steps("short.201.jwt-scope", "Its scope claim says what was granted.", Op::Short, 201, TOKEN, |t| {
+        Box::pin(jwt_scope(t))
     })
     .twin_of("short.201.jwt"),
-    steps("short.201.within-parent", "A short-term token never outlives its long-term token.", Op::Short, 201, TOKEN, |t| {
-        Box::pin(within_parent(t))
+    steps("short.201.jwt-parent", "Its parent claim is the long-term token's id.", Op::Short, 201, TOKEN, |t| {
+        Box::pin(jwt_parent(t))
+    })
+    .twin_of("short.201.jwt"),
+    steps(
+        "short.201.jwt-exp",
+        "Its exp agrees with expires_in and lies no further ahead than 900 s.",
+        Op::Short,
+        201,
+        TOKEN,
+        |t| Box::pin(jwt_exp(t)),
+    )
+    .twin_of("short.201.jwt"),
+    steps(
+        "short.201.within-parent",
+        "A short-term token never outlives its long-term token.",
+        Op::Short,
+        201,
+        TOKEN,
+        |t| Box::pin(within_parent(t)),
+    )
+    .twin_of("short.201.exchange"),
+    steps("short.201.unique", "Every token is another, with another id and jti.", Op::Short, 201, TOKEN, |t| {
+        Box::pin(unique(t))
     })
     .twin_of("short.201.exchange"),
-    steps("short.201.unique", "Every token is another, with another id and jti.", Op::Short, 201, TOKEN, |t| Box::pin(unique(t)))
-        .twin_of("short.201.exchange"),
     // ---- 400
-    ask("short.400.not-json", "A body that is not JSON is 400 invalid_request.", ExchangeFor(Valid), &[Raw("scopes=jobs:submit")], INVALID_REQUEST)
-        .seed(),
-    ask("short.400.root-array", "A root that is not an object is 400 invalid_request.", ExchangeFor(Valid), &[Raw(r#"["jobs:submit"]"#)], INVALID_REQUEST),
-    ask("short.400.root-null", "A root that is null is 400 invalid_request.", ExchangeFor(Valid), &[Raw("null")], INVALID_REQUEST),
-    ask("short.400.trailing-data", "Anything after the document is 400 invalid_request.", ExchangeFor(Valid), &[Append("x")], INVALID_REQUEST),
-    ask("short.400.repeated-key", "A repeated key is 400 invalid_request.", ExchangeFor(Valid), &[Raw(r#"{"scopes":["jobs:submit"],"scopes":["jobs:submit"]}"#)], INVALID_REQUEST),
-    ask("short.400.not-utf8", "Bytes that are not UTF-8 are 400 invalid_request.", ExchangeFor(Valid), &[RawBytes(b"{\"scopes\":[\"jobs:\xff\"]}")], INVALID_REQUEST),
-    ask("short.400.unknown-field", "An unknown field is 400 invalid_request, and is named.", ExchangeFor(Valid), &[Set("surprise", "1")], INVALID_REQUEST)
-        .also(&[Also::Names("surprise")]),
-    ask("short.400.ttl-unknown", "ttl_seconds is no field of this request.", ExchangeFor(Valid), &[Set("ttl_seconds", "3600")], INVALID_REQUEST)
-        .also(&[Also::Names("ttl_seconds")]),
-    ask("short.400.scopes-string", "A string for scopes is 400 invalid_request.", ExchangeFor(Valid), &[Set("scopes", r#""jobs:submit""#)], INVALID_REQUEST)
-        .seed(),
-    ask("short.400.scopes-null", "A null for scopes is 400 invalid_request.", ExchangeFor(Valid), &[Set("scopes", "null")], INVALID_REQUEST),
-    ask("short.400.scopes-number-inside", "A number among the scopes is 400 invalid_request.", ExchangeFor(Valid), &[Set("scopes", "[7]")], INVALID_REQUEST),
-    ask("short.400.long-token-number", "A number for long_token is 400 invalid_request.", ExchangeFor(Valid), &[Set("long_token", "7")], INVALID_REQUEST),
-    ask("short.400.content-type-missing", "A body without Content-Type is 400.", ExchangeFor(Valid), &[NoHeader("content-type")], INVALID_REQUEST),
-    ask("short.400.content-type-text", "A Content-Type of text/plain is 400.", ExchangeFor(Valid), &[Header("content-type", "text/plain")], INVALID_REQUEST),
-    ask("short.400.body-16385", "A body of 16385 bytes is 400.", ExchangeFor(Valid), &[PadTo(16_385)], INVALID_REQUEST).twin_of("short.201.body-16384"),
+    ask(
+        "short.400.not-json",
+        "A body that is not JSON is 400 invalid_request.",
+        ExchangeFor(Valid),
+        &[Raw("scopes=jobs:submit")],
+        INVALID_REQUEST,
+    )
+    .seed(),
+    ask(
+        "short.400.root-array",
+        "A root that is not an object is 400 invalid_request.",
+        ExchangeFor(Valid),
+        &[Raw(r#"["jobs:submit"]"#)],
+        INVALID_REQUEST,
+    ),
+    ask(
+        "short.400.root-null",
+        "A root that is null is 400 invalid_request.",
+        ExchangeFor(Valid),
+        &[Raw("null")],
+        INVALID_REQUEST,
+    ),
+    ask(
+        "short.400.trailing-data",
+        "Anything after the document is 400 invalid_request.",
+        ExchangeFor(Valid),
+        &[Append("x")],
+        INVALID_REQUEST,
+    ),
+    ask(
+        "short.400.repeated-key",
+        "A repeated key is 400 invalid_request.",
+        ExchangeFor(Valid),
+        &[Raw(r#"{"scopes":["jobs:submit"],"scopes":["jobs:submit"]}"#)],
+        INVALID_REQUEST,
+    ),
+    ask(
+        "short.400.not-utf8",
+        "Bytes that are not UTF-8 are 400 invalid_request.",
+        ExchangeFor(Valid),
+        &[RawBytes(b"{\"scopes\":[\"jobs:\xff\"]}")],
+        INVALID_REQUEST,
+    ),
+    ask(
+        "short.400.unknown-field",
+        "An unknown field is 400 invalid_request, and is named.",
+        ExchangeFor(Valid),
+        &[Set("surprise", "1")],
+        INVALID_REQUEST,
+    )
+    .also(&[Also::Names("surprise")]),
+    ask(
+        "short.400.ttl-unknown",
+        "ttl_seconds is no field of this request.",
+        ExchangeFor(Valid),
+        &[Set("ttl_seconds", "3600")],
+        INVALID_REQUEST,
+    )
+    .also(&[Also::Names("ttl_seconds")]),
+    ask(
+        "short.400.scopes-string",
+        "A string for scopes is 400 invalid_request.",
+        ExchangeFor(Valid),
+        &[Set("scopes", r#""jobs:submit""#)],
+        INVALID_REQUEST,
+    )
+    .seed(),
+    ask(
+        "short.400.scopes-null",
+        "A null for scopes is 400 invalid_request.",
+        ExchangeFor(Valid),
+        &[Set("scopes", "null")],
+        INVALID_REQUEST,
+    ),
+    ask(
+        "short.400.scopes-number-inside",
+        "A number among the scopes is 400 invalid_request.",
+        ExchangeFor(Valid),
+        &[Set("scopes", "[7]")],
+        INVALID_REQUEST,
+    ),
+    ask(
+        "short.400.long-token-number",
+        "A number for long_token is 400 invalid_request.",
+        ExchangeFor(Valid),
+        &[Set("long_token", "7")],
+        INVALID_REQUEST,
+    ),
+    ask(
+        "short.400.content-type-missing",
+        "A body without Content-Type is 400.",
+        ExchangeFor(Valid),
+        &[NoHeader("content-type")],
+        INVALID_REQUEST,
+    ),
+    ask(
+        "short.400.content-type-text",
+        "A Content-Type of text/plain is 400.",
+        ExchangeFor(Valid),
+        &[Header("content-type", "text/plain")],
+        INVALID_REQUEST,
+    ),
+    ask("short.400.body-16385", "A body of 16385 bytes is 400.", ExchangeFor(Valid), &[PadTo(16_385)], INVALID_REQUEST)
+        .twin_of("short.201.body-16384"),
     ask(
         "short.400.long-token-differs",
         "Two different tokens in header and body are 400 invalid_request.",
@@ -125,18 +265,78 @@ pub const CASES: &[Case] = &[
         INVALID_REQUEST,
     )
     .twin_of("short.201.long-token-twice"),
-    ask("short.400.scopes-empty", "An empty scopes is 400 invalid_scope.", ExchangeFor(Valid), &[Set("scopes", "[]")], INVALID_SCOPE),
-    ask("short.400.scope-upper-case", "A scope that breaks the grammar is 400 invalid_scope.", ExchangeFor(Valid), &[Set("scopes", r#"["jobs:Submit"]"#)], INVALID_SCOPE),
-    ask("short.400.scope-no-colon", "A scope without an action is 400 invalid_scope.", ExchangeFor(Valid), &[Set("scopes", r#"["jobs"]"#)], INVALID_SCOPE),
-    ask("short.400.scope-star-inside", "A star is an action by itself or none.", ExchangeFor(Valid), &[Set("scopes", r#"["jobs:sub*"]"#)], INVALID_SCOPE),
-    ask("short.400.scopes-65", "65 scopes are 400.", ExchangeFor(Valid), &[ManyScopes(65)], refused(400, &["invalid_scope", "invalid_request"]))
-        .twin_of("short.201.scopes-64"),
-    ask("short.400.scope-129", "A scope of 129 characters is 400.", ExchangeFor(Valid), &[LongScope(129)], refused(400, &["invalid_scope", "invalid_request"])),
-    ask("short.400.scope-not-covered", "A scope that the long-term token does not cover is 400 invalid_scope.", ExchangeFor(Valid), &[Set("scopes", r#"["billing:read"]"#)], INVALID_SCOPE)
-        .seed(),
-    ask("short.400.scope-partly-covered", "One scope that is not covered is enough: nothing is granted in part.", ExchangeFor(Valid), &[Set("scopes", r#"["jobs:submit","billing:read"]"#)], INVALID_SCOPE),
-    ask("short.400.scope-prefix", "jobs:* covers no resource that only starts with jobs.", ExchangeFor(Valid), &[Set("scopes", r#"["jobs-admin:submit"]"#)], INVALID_SCOPE),
-    ask("short.400.scope-shorter", "jobs:* covers no resource that is only its beginning.", ExchangeFor(Valid), &[Set("scopes", r#"["job:submit"]"#)], INVALID_SCOPE),
+    ask(
+        "short.400.scopes-empty",
+        "An empty scopes is 400 invalid_scope.",
+        ExchangeFor(Valid),
+        &[Set("scopes", "[]")],
+        INVALID_SCOPE,
+    ),
+    ask(
+        "short.400.scope-upper-case",
+        "A scope that breaks the grammar is 400 invalid_scope.",
+        ExchangeFor(Valid),
+        &[Set("scopes", r#"["jobs:Submit"]"#)],
+        INVALID_SCOPE,
+    ),
+    ask(
+        "short.400.scope-no-colon",
+        "A scope without an action is 400 invalid_scope.",
+        ExchangeFor(Valid),
+        &[Set("scopes", r#"["jobs"]"#)],
+        INVALID_SCOPE,
+    ),
+    ask(
+        "short.400.scope-star-inside",
+        "A star is an action by itself or none.",
+        ExchangeFor(Valid),
+        &[Set("scopes", r#"["jobs:sub*"]"#)],
+        INVALID_SCOPE,
+    ),
+    ask(
+        "short.400.scopes-65",
+        "65 scopes are 400.",
+        ExchangeFor(Valid),
+        &[ManyScopes(65)],
+        refused(400, &["invalid_scope", "invalid_request"]),
+    )
+    .twin_of("short.201.scopes-64"),
+    ask(
+        "short.400.scope-129",
+        "A scope of 129 characters is 400.",
+        ExchangeFor(Valid),
+        &[LongScope(129)],
+        refused(400, &["invalid_scope", "invalid_request"]),
+    ),
+    ask(
+        "short.400.scope-not-covered",
+        "A scope that the long-term token does not cover is 400 invalid_scope.",
+        ExchangeFor(Valid),
+        &[Set("scopes", r#"["billing:read"]"#)],
+        INVALID_SCOPE,
+    )
+    .seed(),
+    ask(
+        "short.400.scope-partly-covered",
+        "One scope that is not covered is enough: nothing is granted in part.",
+        ExchangeFor(Valid),
+        &[Set("scopes", r#"["jobs:submit","billing:read"]"#)],
+        INVALID_SCOPE,
+    ),
+    ask(
+        "short.400.scope-prefix",
+        "jobs:* covers no resource that only starts with jobs.",
+        ExchangeFor(Valid),
+        &[Set("scopes", r#"["jobs-admin:submit"]"#)],
+        INVALID_SCOPE,
+    ),
+    ask(
+        "short.400.scope-shorter",
+        "jobs:* covers no resource that is only its beginning.",
+        ExchangeFor(Valid),
+        &[Set("scopes", r#"["job:submit"]"#)],
+        INVALID_SCOPE,
+    ),
     steps(
         "short.400.scope-client-has",
         "What counts is the long-term token's scopes, not what its client may have.",
@@ -146,40 +346,146 @@ pub const CASES: &[Case] = &[
         |t| Box::pin(escalates(t, "jobs:cancel")),
     )
     .twin_of("short.201.scopes-subset"),
-    steps("short.400.scope-wildcard-beyond", "jobs:submit does not cover jobs:*.", Op::Short, 400, TOKEN, |t| Box::pin(escalates(t, "jobs:*")))
-        .twin_of("short.201.scopes-subset"),
-    // ---- 401
-    ask("short.401.bearer-missing", "Without a token the answer is 401 invalid_token.", Exchange(Valid), &[NoHeader("authorization")], INVALID_TOKEN)
-        .seed(),
-    ask("short.401.bearer-garbage", "A bearer that is no token is 401 invalid_token.", Exchange(Valid), &[Header("authorization", "Bearer not-a-token")], INVALID_TOKEN)
-        .seed(),
-    ask("short.401.bearer-empty", "An empty bearer is 401 invalid_token.", Exchange(Valid), &[Header("authorization", "Bearer ")], INVALID_TOKEN),
-    ask("short.401.bearer-basic", "Another scheme than Bearer presents no token.", Exchange(Valid), &[Header("authorization", "Basic ${valid.long}")], INVALID_TOKEN),
-    ask("short.401.bearer-in-query", "A token in the query is no bearer.", Exchange(Valid), &[NoHeader("authorization"), Path("/auth/tokens/short?access_token=${valid.long}")], INVALID_TOKEN),
-    ask("short.401.short-token", "A short-term token can't be exchanged: 401 invalid_token.", Exchange(Valid), &[Header("authorization", "Bearer ${valid.short}")], INVALID_TOKEN)
-        .seed(),
-    ask("short.401.signature", "A token with another signature is 401 invalid_token.", Exchange(Valid), &[Header("authorization", "Bearer ${valid.long_tampered}")], INVALID_TOKEN),
-    ask("short.401.extended", "A token with a later end under its old signature is 401 invalid_token.", Exchange(Valid), &[Header("authorization", "Bearer ${valid.long_extended}")], INVALID_TOKEN),
-    ask("short.401.alg-none", "An unsigned token is 401 invalid_token.", Exchange(Valid), &[Header("authorization", "Bearer ${valid.long_unsigned}")], INVALID_TOKEN)
-        .seed(),
-    ask("short.401.client-secret", "A client secret is no bearer.", Exchange(Valid), &[Header("authorization", "Bearer ${valid.client_secret}")], INVALID_TOKEN),
-    ask("short.401.token-id", "A token's id is no bearer.", Exchange(Valid), &[Header("authorization", "Bearer ${valid.long_id}")], INVALID_TOKEN),
-    steps("short.401.other-issuer", "A token that somebody else signed is 401 invalid_token.", Op::Short, 401, TOKEN, |t| Box::pin(self_made(t)))
-        .twin_of("short.201.exchange"),
-    ask("short.401.long-token-garbage", "A long_token that is no token is 401 invalid_token.", ExchangeFor(Valid), &[NoHeader("authorization"), Set("long_token", r#""not-a-token""#)], INVALID_TOKEN)
-        .twin_of("short.201.long-token-in-body"),
-    ask("short.401.long-token-short", "A short-term token as long_token is 401 invalid_token.", ExchangeFor(Valid), &[NoHeader("authorization"), Set("long_token", r#""${valid.short}""#)], INVALID_TOKEN)
-        .twin_of("short.201.long-token-in-body"),
-    ask("short.401.bearer-before-body", "The bearer is checked before the body: without a valid one it is 401 whatever the body holds.", Exchange(Valid), &[Header("authorization", "Bearer not-a-token"), Header("content-type", "application/json"), Raw("{")], INVALID_TOKEN),
-    ask("short.401.bearer-before-scopes", "Without a valid bearer it is 401 whatever scopes are asked for.", ExchangeFor(Valid), &[Header("authorization", "Bearer not-a-token"), Set("scopes", r#"["Billing"]"#)], INVALID_TOKEN),
-    steps("short.401.revoked", "A revoked long-term token is 401 invalid_token.", Op::Short, 401, TOKEN, |t| Box::pin(revoked(t)))
-        .twin_of("short.201.exchange")
-        .effect(Effect::Revoke)
-        .seed(),
-    // ---- 429
-    steps("short.429.burst", "Too many calls with one long-term token are 429 rate_limited.", Op::Short, 429, BURST, |t| {
-        Box::pin(burst::short(t))
+    steps("short.400.scope-wildcard-beyond", "jobs:submit does not cover jobs:*.", Op::Short, 400, TOKEN, |t| {
+        Box::pin(escalates(t, "jobs:*"))
     })
+    .twin_of("short.201.scopes-subset"),
+    // ---- 401
+    ask(
+        "short.401.bearer-missing",
+        "Without a token the answer is 401 invalid_token.",
+        Exchange(Valid),
+        &[NoHeader("authorization")],
+        INVALID_TOKEN,
+    )
+    .seed(),
+    ask(
+        "short.401.bearer-garbage",
+        "A bearer that is no token is 401 invalid_token.",
+        Exchange(Valid),
+        &[Header("authorization", "Bearer not-a-token")],
+        INVALID_TOKEN,
+    )
+    .seed(),
+    ask(
+        "short.401.bearer-empty",
+        "An empty bearer is 401 invalid_token.",
+        Exchange(Valid),
+        &[Header("authorization", "Bearer ")],
+        INVALID_TOKEN,
+    ),
+    ask(
+        "short.401.bearer-basic",
+        "Another scheme than Bearer presents no token.",
+        Exchange(Valid),
+        &[Header("authorization", "Basic ${valid.long}")],
+        INVALID_TOKEN,
+    ),
+    ask(
+        "short.401.bearer-in-query",
+        "A token in the query is no bearer.",
+        Exchange(Valid),
+        &[NoHeader("authorization"), Path("/auth/tokens/short?access_token=${valid.long}")],
+        INVALID_TOKEN,
+    ),
+    ask(
+        "short.401.short-token",
+        "A short-term token can't be exchanged: 401 invalid_token.",
+        Exchange(Valid),
+        &[Header("authorization", "Bearer ${valid.short}")],
+        INVALID_TOKEN,
+    )
+    .seed(),
+    ask(
+        "short.401.signature",
+        "A token with another signature is 401 invalid_token.",
+        Exchange(Valid),
+        &[Header("authorization", "Bearer ${valid.long_tampered}")],
+        INVALID_TOKEN,
+    ),
+    ask(
+        "short.401.extended",
+        "A token with a later end under its old signature is 401 invalid_token.",
+        Exchange(Valid),
+        &[Header("authorization", "Bearer ${valid.long_extended}")],
+        INVALID_TOKEN,
+    ),
+    ask(
+        "short.401.alg-none",
+        "An unsigned token is 401 invalid_token.",
+        Exchange(Valid),
+        &[Header("authorization", "Bearer ${valid.long_unsigned}")],
+        INVALID_TOKEN,
+    )
+    .seed(),
+    ask(
+        "short.401.client-secret",
+        "A client secret is no bearer.",
+        Exchange(Valid),
+        &[Header("authorization", "Bearer ${valid.client_secret}")],
+        INVALID_TOKEN,
+    ),
+    ask(
+        "short.401.token-id",
+        "A token's id is no bearer.",
+        Exchange(Valid),
+        &[Header("authorization", "Bearer ${valid.long_id}")],
+        INVALID_TOKEN,
+    ),
+    steps(
+        "short.401.other-issuer",
+        "A token that somebody else signed is 401 invalid_token.",
+        Op::Short,
+        401,
+        TOKEN,
+        |t| Box::pin(self_made(t)),
+    )
+    .twin_of("short.201.exchange"),
+    ask(
+        "short.401.long-token-garbage",
+        "A long_token that is no token is 401 invalid_token.",
+        ExchangeFor(Valid),
+        &[NoHeader("authorization"), Set("long_token", r#""not-a-token""#)],
+        INVALID_TOKEN,
+    )
+    .twin_of("short.201.long-token-in-body"),
+    ask(
+        "short.401.long-token-short",
+        "A short-term token as long_token is 401 invalid_token.",
+        ExchangeFor(Valid),
+        &[NoHeader("authorization"), Set("long_token", r#""${valid.short}""#)],
+        INVALID_TOKEN,
+    )
+    .twin_of("short.201.long-token-in-body"),
+    ask(
+        "short.401.bearer-before-body",
+        "The bearer is checked before the body: without a valid one it is 401 whatever the body holds.",
+        Exchange(Valid),
+        &[Header("authorization", "Bearer not-a-token"), Header("content-type", "application/json"), Raw("{")],
+        INVALID_TOKEN,
+    ),
+    ask(
+        "short.401.bearer-before-scopes",
+        "Without a valid bearer it is 401 whatever scopes are asked for.",
+        ExchangeFor(Valid),
+        &[Header("authorization", "Bearer not-a-token"), Set("scopes", r#"["Billing"]"#)],
+        INVALID_TOKEN,
+    ),
+    steps("short.401.revoked", "A revoked long-term token is 401 invalid_token.", Op::Short, 401, TOKEN, |t| {
+        Box::pin(revoked(t))
+    })
+    .twin_of("short.201.exchange")
+    .effect(Effect::Revoke)
+    .seed(),
+    // ---- 429
+    steps(
+        "short.429.burst",
+        "Too many calls with one long-term token are 429 rate_limited.",
+        Op::Short,
+        429,
+        BURST,
+        |t| Box::pin(burst::short(t)),
+    )
     .twin_of("short.201.exchange")
     .effect(Effect::Burst)
     .seed(),
@@ -188,7 +494,8 @@ pub const CASES: &[Case] = &[
 /// A fresh short-term token with what is inside it.
 async fn jwt(t: &Trial<'_>) -> Result<(Token, Jwt), Stop> {
     let long = t.shared(Valid, "long").await?;
-    let request = t.request(draft::SHORT, Some(&long.token), Some(json!({"scopes": ["jobs:submit", "templates:read"]})));
+    let request =
+        t.request(draft::SHORT, Some(&long.token), Some(json!({"scopes": ["jobs:submit", "templates:read"]})));
     let answer = t.send(&request).await?;
     t.expect(GRANTED, &answer)?;
     let token = crate::trial::token_in(&answer).ok_or_else(|| Stop::fail("a token", summary(&answer)))?;
@@ -261,7 +568,10 @@ async fn jwt_exp(t: &Trial<'_>) -> Result<(), Stop> {
     let time = |name: &str| jwt.claims[name].as_u64().unwrap_or(0);
     let lives = time("exp").saturating_sub(time("iat"));
     if lives.abs_diff(token.expires_in) > 2 {
-        return Err(Stop::fail(format!("exp − iat = expires_in, {}", token.expires_in), format!("exp − iat = {lives}")));
+        return Err(Stop::fail(
+            format!("exp − iat = expires_in, {}", token.expires_in),
+            format!("exp − iat = {lives}"),
+        ));
     }
     let most = t.run.profile.limits.short_seconds;
     let ahead = time("exp").saturating_sub(t.run.clock.now());

@@ -6,28 +6,75 @@ use crate::clock;
 use serde_json::Value;
 
 pub const CASES: &[Case] = &[
-    standing("long.201.x-token-id", "201 carries X-Token-Id, the token_id of its body.", Op::Long, Some(201), x_token_id).seed(),
-    standing("long.201.body", "A LongTokenResponse has its six fields, well-formed, and no other.", Op::Long, Some(201), |s| {
-        token_body(s, Op::Long)
+    standing(
+        "long.201.x-token-id",
+        "201 carries X-Token-Id, the token_id of its body.",
+        Op::Long,
+        Some(201),
+        x_token_id,
+    )
+    .seed(),
+    standing(
+        "long.201.body",
+        "A LongTokenResponse has its six fields, well-formed, and no other.",
+        Op::Long,
+        Some(201),
+        |s| token_body(s, Op::Long),
+    ),
+    standing("long.201.expires-at", "expires_at is expires_in from now.", Op::Long, Some(201), |s| {
+        expires_at(s, Op::Long)
     }),
-    standing("long.201.expires-at", "expires_at is expires_in from now.", Op::Long, Some(201), |s| expires_at(s, Op::Long)),
-    standing("short.201.body", "A ShortTokenResponse has its six fields, well-formed, and no other.", Op::Short, Some(201), |s| {
-        token_body(s, Op::Short)
+    standing(
+        "short.201.body",
+        "A ShortTokenResponse has its six fields, well-formed, and no other.",
+        Op::Short,
+        Some(201),
+        |s| token_body(s, Op::Short),
+    ),
+    standing("short.201.expires-at", "expires_at is expires_in from now.", Op::Short, Some(201), |s| {
+        expires_at(s, Op::Short)
     }),
-    standing("short.201.expires-at", "expires_at is expires_in from now.", Op::Short, Some(201), |s| expires_at(s, Op::Short)),
     standing("revoke.204.empty", "204 has no body.", Op::Revoke, Some(204), empty_204).seed(),
-    standing("long.401.challenge", "Every 401 of /long carries WWW-Authenticate: Bearer.", Op::Long, Some(401), |s| challenge(s, Op::Long)),
-    standing("short.401.challenge", "Every 401 of /short carries WWW-Authenticate: Bearer.", Op::Short, Some(401), |s| challenge(s, Op::Short)),
-    standing("revoke.401.challenge", "Every 401 of /revoke carries WWW-Authenticate: Bearer.", Op::Revoke, Some(401), |s| {
-        challenge(s, Op::Revoke)
+    standing("long.401.challenge", "Every 401 of /long carries WWW-Authenticate: Bearer.", Op::Long, Some(401), |s| {
+        challenge(s, Op::Long)
     }),
-    standing("outside.challenge-error", "A challenge has error= only when a token was presented, and then the body's code.", Op::Outside, None, challenge_error),
-    standing("long.429.retry-after", "Every 429 of /long carries Retry-After.", Op::Long, Some(429), |s| retry_after(s, Op::Long)),
-    standing("short.429.retry-after", "Every 429 of /short carries Retry-After.", Op::Short, Some(429), |s| retry_after(s, Op::Short)),
+    standing(
+        "short.401.challenge",
+        "Every 401 of /short carries WWW-Authenticate: Bearer.",
+        Op::Short,
+        Some(401),
+        |s| challenge(s, Op::Short),
+    ),
+    standing(
+        "revoke.401.challenge",
+        "Every 401 of /revoke carries WWW-Authenticate: Bearer.",
+        Op::Revoke,
+        Some(401),
+        |s| challenge(s, Op::Revoke),
+    ),
+    standing(
+        "outside.challenge-error",
+        "A challenge has error= only when a token was presented, and then the body's code.",
+        Op::Outside,
+        None,
+        challenge_error,
+    ),
+    standing("long.429.retry-after", "Every 429 of /long carries Retry-After.", Op::Long, Some(429), |s| {
+        retry_after(s, Op::Long)
+    }),
+    standing("short.429.retry-after", "Every 429 of /short carries Retry-After.", Op::Short, Some(429), |s| {
+        retry_after(s, Op::Short)
+    }),
     standing("outside.no-store", "Every answer carries Cache-Control: no-store.", Op::Outside, None, no_store),
     standing("outside.nosniff", "Every answer carries X-Content-Type-Options: nosniff.", Op::Outside, None, nosniff),
     standing("outside.json", "Every body is JSON and says so.", Op::Outside, None, json_body),
-    standing("outside.error-body", "An error has code and message, perhaps details (an object), and nothing else.", Op::Outside, None, error_body),
+    standing(
+        "outside.error-body",
+        "An error has code and message, perhaps details (an object), and nothing else.",
+        Op::Outside,
+        None,
+        error_body,
+    ),
     standing("long.statuses", "/long answers 201, 400, 401, 403 or 429, and nothing else.", Op::Outside, None, |s| {
         statuses(s, Op::Long, &[201, 400, 401, 403, 429])
     })
@@ -36,15 +83,18 @@ pub const CASES: &[Case] = &[
         statuses(s, Op::Short, &[201, 400, 401, 429])
     })
     .seed(),
-    standing("revoke.statuses", "/revoke answers 204, 401 or 404, and never 400, 403 or 429.", Op::Outside, None, |s| {
-        statuses(s, Op::Revoke, &[204, 401, 404])
-    })
+    standing(
+        "revoke.statuses",
+        "/revoke answers 204, 401 or 404, and never 400, 403 or 429.",
+        Op::Outside,
+        None,
+        |s| statuses(s, Op::Revoke, &[204, 401, 404]),
+    )
     .seed(),
     standing("outside.statuses", "Other paths and methods are answered 404 or 405.", Op::Outside, None, |s| {
         statuses(s, Op::Outside, &[404, 405])
     }),
 ];
-
 
 fn broken(wanted: impl Into<String>, got: impl Into<String>) -> Standing {
     Standing::Broken { wanted: wanted.into(), got: got.into() }
@@ -66,7 +116,9 @@ fn x_token_id(seen: &Seen) -> Standing {
     match (seen.answer.header("x-token-id"), body["token_id"].as_str()) {
         (Some(header), Some(id)) if header == id => Standing::Holds,
         (Some(header), None) if !header.is_empty() => Standing::Holds,
-        (got, id) => broken(format!("X-Token-Id: {}", id.unwrap_or("an id")), format!("X-Token-Id: {}", got.unwrap_or("none"))),
+        (got, id) => {
+            broken(format!("X-Token-Id: {}", id.unwrap_or("an id")), format!("X-Token-Id: {}", got.unwrap_or("none")))
+        }
     }
 }
 
@@ -108,7 +160,9 @@ fn expires_at(seen: &Seen, op: Op) -> Standing {
         return Standing::NotConcerned;
     }
     let body = seen.answer.json().unwrap_or_default();
-    let (Some(at), Some(lives)) = (body["expires_at"].as_str().and_then(clock::parse_rfc3339), body["expires_in"].as_u64()) else {
+    let (Some(at), Some(lives)) =
+        (body["expires_at"].as_str().and_then(clock::parse_rfc3339), body["expires_in"].as_u64())
+    else {
         return Standing::NotConcerned;
     };
     // A minute for clocks that differ.
@@ -164,14 +218,22 @@ fn challenge_error(seen: &Seen) -> Standing {
     let error = challenge.split("error=\"").nth(1).and_then(|rest| rest.split('"').next());
     let code = seen.answer.json().unwrap_or_default()["code"].as_str().unwrap_or_default().to_owned();
     // Whether a token counts as presented when it is ignored, empty, or in the body may be read in two ways.
-    let open = (seen.request.header("authorization").is_some() && (mechanism || !presented)) || body.get("long_token").is_some();
+    let open = (seen.request.header("authorization").is_some() && (mechanism || !presented))
+        || body.get("long_token").is_some();
     match (presented, error) {
         _ if open => Standing::NotConcerned,
         (false, None) => Standing::Holds,
-        (false, Some(error)) => broken("no error= in the challenge, as no token was presented", format!("error=\"{error}\"")),
+        (false, Some(error)) => {
+            broken("no error= in the challenge, as no token was presented", format!("error=\"{error}\""))
+        }
         (true, Some(error)) if error == code => Standing::Holds,
-        (true, Some(error)) => broken(format!("error=\"{code}\" in the challenge, as in the body"), format!("error=\"{error}\"")),
-        (true, None) => broken("error= in the challenge, as a token was presented (RFC 6750 section 3.1)", format!("WWW-Authenticate: {challenge}")),
+        (true, Some(error)) => {
+            broken(format!("error=\"{code}\" in the challenge, as in the body"), format!("error=\"{error}\""))
+        }
+        (true, None) => broken(
+            "error= in the challenge, as a token was presented (RFC 6750 section 3.1)",
+            format!("WWW-Authenticate: {challenge}"),
+        ),
     }
 }
 
@@ -211,7 +273,9 @@ fn json_body(seen: &Seen) -> Standing {
     let is_json = media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"));
     match (is_json, seen.answer.json().is_some()) {
         (true, true) => Standing::Holds,
-        (false, _) => broken("Content-Type: application/json", format!("Content-Type: {kind} on a {}", seen.answer.status)),
+        (false, _) => {
+            broken("Content-Type: application/json", format!("Content-Type: {kind} on a {}", seen.answer.status))
+        }
         (true, false) => broken("a JSON body", format!("a body that is not JSON on a {}", seen.answer.status)),
     }
 }

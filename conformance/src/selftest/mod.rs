@@ -40,8 +40,9 @@ impl Audience for Silence {
 async fn one(fault: Option<&'static str>, choice: &Choice) -> Result<Finished, String> {
     let failed = |what: &str| format!("the selftest can't start: {what}");
     let (records, file) = people::make().ok_or_else(|| failed("no randomness"))?;
-    let listener =
-        tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(|e| failed(&format!("no port on loopback ({e})")))?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .map_err(|e| failed(&format!("no port on loopback ({e})")))?;
     let port = listener.local_addr().map_err(|e| failed(&e.to_string()))?.port();
     let base_url = format!("http://127.0.0.1:{port}/v1");
     let clock = Clock::starting_at(START);
@@ -59,7 +60,11 @@ async fn one(fault: Option<&'static str>, choice: &Choice) -> Result<Finished, S
         skip: choice.skip.clone(),
         jobs: 8,
         // Only the mutants that never answer wait this long.
-        timeout: Duration::from_millis(if matches!(fault, Some("hang" | "hang-on-short" | "slow-trickle")) { 300 } else { 5000 }),
+        timeout: Duration::from_millis(if matches!(fault, Some("hang" | "hang-on-short" | "slow-trickle")) {
+            300
+        } else {
+            5000
+        }),
         window: Duration::from_millis(200),
         poll: Duration::from_millis(5),
         known_failures: BTreeMap::new(),
@@ -156,7 +161,11 @@ pub fn run(only: &[String], paint: Paint) -> Result<u8, String> {
         }
         let others: Vec<_> = by.iter().filter(|id| **id != mutant.killer).take(4).copied().collect();
         let more = by.len().saturating_sub(others.len() + usize::from(named));
-        let mut line = format!("{:width$}  {}", mutant.name, if named { paint.good(mutant.killer) } else { paint.bad("survived") });
+        let mut line = format!(
+            "{:width$}  {}",
+            mutant.name,
+            if named { paint.good(mutant.killer) } else { paint.bad("survived") }
+        );
         if !others.is_empty() {
             line += &paint.faint(&format!("  also {}", others.join(" ")));
         }
@@ -177,7 +186,11 @@ pub fn run(only: &[String], paint: Paint) -> Result<u8, String> {
         "{} cases, {} mutants, {} in {:.1} s\n",
         cases::all().count(),
         chosen.len(),
-        if broken.is_empty() { paint.good("all promises kept") } else { paint.bad(&format!("{} broken", broken.len())) },
+        if broken.is_empty() {
+            paint.good("all promises kept")
+        } else {
+            paint.bad(&format!("{} broken", broken.len()))
+        },
         started.elapsed().as_secs_f64()
     );
     let _ = std::io::stdout().write_all(out.as_bytes());
@@ -194,8 +207,9 @@ pub async fn serve(port: u16, file: &Path, fault: Option<&str>) -> Result<u8, St
     };
     let (records, text) = people::make().ok_or("no randomness")?;
     std::fs::write(file, text).map_err(|e| format!("{} can't be written ({})", file.display(), e.kind()))?;
-    let listener =
-        tokio::net::TcpListener::bind(("127.0.0.1", port)).await.map_err(|e| format!("port {port} can't be used ({e})"))?;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+        .await
+        .map_err(|e| format!("port {port} can't be used ({e})"))?;
     let port = listener.local_addr().map_err(|e| e.to_string())?.port();
     let base_url = format!("http://127.0.0.1:{port}/v1");
     println!("{base_url}");
@@ -218,7 +232,8 @@ mod tests {
     #[test]
     fn the_reference_passes_everything_and_keeps_nothing() {
         let report = block_on(one(None, &whole())).unwrap().report;
-        let odd: Vec<_> = report.cases.iter().filter(|c| c.outcome != Outcome::Pass).map(|c| (&c.id, &c.reason)).collect();
+        let odd: Vec<_> =
+            report.cases.iter().filter(|c| c.outcome != Outcome::Pass).map(|c| (&c.id, &c.reason)).collect();
         assert!(odd.is_empty(), "{odd:?}");
         assert_eq!(report.exit_code, 0);
         assert_eq!(report.cleanup.minted, report.cleanup.revoked);

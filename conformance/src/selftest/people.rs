@@ -21,7 +21,8 @@ pub fn make() -> Option<(Vec<ClientRecord>, String)> {
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).ok()?;
         let public = pair.public_key().as_ref().to_vec();
         let kid = format!("key-{name}");
-        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": "EdDSA", "d": b64(seed), "x": b64(&public)});
+        let jwk =
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": "EdDSA", "d": b64(seed), "x": b64(&public)});
         let scopes: &[&str] = match role {
             Role::Valid => &["jobs:*", "templates:*", "tokens:*"],
             Role::Narrow => &["jobs:submit", "tokens:revoke"],

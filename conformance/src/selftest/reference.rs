@@ -7,9 +7,9 @@ use super::wire::{Asked, Reply};
 use crate::clock::{self, Clock};
 use crate::jose::{self, Jwt, b64, unb64};
 use crate::totp;
+use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{self, Ed25519KeyPair, KeyPair};
-use ring::hmac;
 use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
@@ -57,8 +57,9 @@ pub struct Reference {
     codes: HashMap<String, Codes>,
     assertions: HashMap<String, u32>,
     calls: HashMap<String, u32>,
-    latest: HashMap<String, String>,
-    flips: u64,
+    /// Ids of each client's tokens with `jobs:submit` alone.
+    alone: HashMap<String, Vec<String>>,
+    flips: HashMap<String, u64>,
     pub requests: u64,
 }
 
@@ -91,8 +92,8 @@ impl Reference {
             codes: HashMap::new(),
             assertions: HashMap::new(),
             calls: HashMap::new(),
-            latest: HashMap::new(),
-            flips: 0,
+            alone: HashMap::new(),
+            flips: HashMap::new(),
             requests: 0,
         })
     }
@@ -134,7 +135,9 @@ impl Reference {
             ["", "auth", "tokens", "long"] => "long",
             ["", "auth", "tokens", "short"] => "short",
             ["", "auth", "tokens", id, "revoke"] if !id.is_empty() => "revoke",
-            _ if self.on("unknown-path-400") => return Err(self.refuse(asked, 400, "invalid_request", "No such path.")),
+            _ if self.on("unknown-path-400") => {
+                return Err(self.refuse(asked, 400, "invalid_request", "No such path."));
+            }
             _ => return Err(self.refuse(asked, 404, "not_found", "No such path.")),
         };
         if asked.method != "POST" && !self.on("any-method") {
@@ -161,7 +164,7 @@ impl Reference {
 
     fn issue_long(&mut self, asked: &Asked) -> Result<Reply, Refused> {
         let header_id = asked.header("x-client-id").map(str::to_owned);
-        if header_id.is_none() && asked.header("authorization").is_none() {
+        if header_id.is_none() && asked.header("authorization").is_none() && !self.on("x-client-id-optional") {
             if self.on("no-credentials-400") {
                 return Err(self.refuse(asked, 400, "invalid_request", "No credentials."));
             }
@@ -169,7 +172,14 @@ impl Reference {
         }
         let body = self.body(asked)?;
         let known = [
-            "grant_type", "client_id", "client_secret", "otp_code", "assertion_type", "assertion", "scopes", "ttl_seconds",
+            "grant_type",
+            "client_id",
+            "client_secret",
+            "otp_code",
+            "assertion_type",
+            "assertion",
+            "scopes",
+            "ttl_seconds",
         ];
         self.only(asked, &body, &known)?;
         let grant = match body.get("grant_type") {
@@ -254,13 +264,18 @@ impl Reference {
             if self.on("unknown-client-404") {
                 return Err(self.refuse(asked, 404, "not_found", "No such client."));
             }
-            let told = if self.on("unknown-client-told") { "No such client." } else { "The client could not be authenticated." };
+            let told = if self.on("unknown-client-told") {
+                "No such client."
+            } else {
+                "The client could not be authenticated."
+            };
             return Err(self.refuse(asked, 401, "invalid_client", told));
         };
         if client.suspended && self.on("suspended-before-secret") {
             return Err(self.refuse(asked, 403, "unauthorized_client", "The client is suspended."));
         }
-        if self.on("lock-locks-client") && self.codes.get(&client.id).is_some_and(|c| c.locked_until > self.clock.now()) {
+        let locked = self.codes.get(&client.id).is_some_and(|c| c.locked_until > self.clock.now());
+        if self.on("lock-locks-client") && locked {
             return Err(self.refuse(asked, 401, "invalid_client", "The client could not be authenticated."));
         }
         let right = if let Some(secret) = &secret {
@@ -303,7 +318,13 @@ impl Reference {
         Ok(self.mint_long(&client, scopes, ttl))
     }
 
-    fn rotate(&mut self, asked: &Asked, client_id: &str, scopes: Option<Vec<String>>, ttl: Option<u64>) -> Result<Reply, Refused> {
+    fn rotate(
+        &mut self,
+        asked: &Asked,
+        client_id: &str,
+        scopes: Option<Vec<String>>,
+        ttl: Option<u64>,
+    ) -> Result<Reply, Refused> {
         let header = asked.header("authorization").map(str::to_owned);
         let bearer = match self.bearer(asked, header.as_deref(), "short") {
             Ok(bearer) => bearer,
@@ -363,6 +384,7 @@ impl Reference {
         }
         // With a header, the bearer goes before the body; without one the body is where it may be.
         let from_header = match &header {
+            None if self.on("bearer-in-query") && asked.path.contains('?') => Some(self.bearer(asked, None, "long")?),
             Some(_) => Some(self.bearer(asked, header.as_deref(), "long")?),
             None => None,
         };
@@ -398,7 +420,8 @@ impl Reference {
         if self.on("exchange-refused") {
             return Err(self.refuse(asked, 401, "invalid_token", "No."));
         }
-        let held = if self.on("short-scopes-by-client") { self.client(&bearer.client).scopes } else { bearer.scopes.clone() };
+        let held =
+            if self.on("short-scopes-by-client") { self.client(&bearer.client).scopes } else { bearer.scopes.clone() };
         let scopes = match scopes {
             None if self.on("short-default-first") => bearer.scopes[..1].to_vec(),
             None => bearer.scopes.clone(),
@@ -411,7 +434,10 @@ impl Reference {
     }
 
     fn revoke(&mut self, asked: &Asked, id: &str) -> Result<Reply, Refused> {
-        if self.on("revoke-reads-body") && !asked.body.is_empty() && serde_json::from_slice::<Value>(&asked.body).is_err() {
+        if self.on("revoke-reads-body")
+            && !asked.body.is_empty()
+            && serde_json::from_slice::<Value>(&asked.body).is_err()
+        {
             return Err(self.refuse(asked, 400, "invalid_request", "No JSON."));
         }
         let header = asked.header("authorization").map(str::to_owned);
@@ -447,6 +473,9 @@ impl Reference {
             if self.on("unknown-needs-scope") && !self.any_covers(&bearer.scopes, "tokens:revoke-all") {
                 return Err(self.refuse(asked, 401, "insufficient_scope", "tokens:revoke is needed."));
             }
+            if self.on("foreign-404-but-revoked") && owner.is_some() {
+                self.revoked.insert(id.to_owned());
+            }
             if self.on("foreign-told") && owner.is_some() {
                 return Err(self.refuse(asked, 404, "not_found", "That is another client's token."));
             }
@@ -475,10 +504,8 @@ impl Reference {
         if !self.on("revoke-no-op") {
             self.revoked.insert(id.to_owned());
         }
-        if self.on("revokes-latest")
-            && let Some(latest) = self.latest.get(&bearer.client)
-        {
-            self.revoked.insert(latest.clone());
+        if self.on("revokes-bystanders") {
+            self.revoked.extend(self.alone.remove(&bearer.client).unwrap_or_default());
         }
         if self.on("short-revocation-ends-parent")
             && let Some(parent) = bearer.parent.filter(|_| bearer.id == id)
@@ -505,7 +532,11 @@ impl Reference {
             return Err(bad("Content-Type must be application/json."));
         }
         let limit = if self.on("body-limit-8k") { 8192 } else { 16_384 };
-        let counted = if self.on("size-by-content-length") && asked.header("content-length").is_none() { 0 } else { asked.body.len() };
+        let counted = if self.on("size-by-content-length") && asked.header("content-length").is_none() {
+            0
+        } else {
+            asked.body.len()
+        };
         if counted > limit && !self.on("size-unchecked") {
             return Err(bad("The body is longer than 16384 bytes."));
         }
@@ -557,7 +588,13 @@ impl Reference {
             }
             Some(field) => {
                 let details = json!({"field": field});
-                Err(Box::new(self.error(asked, 400, "invalid_request", &format!("Unknown field {field}."), Some(details))))
+                Err(Box::new(self.error(
+                    asked,
+                    400,
+                    "invalid_request",
+                    &format!("Unknown field {field}."),
+                    Some(details),
+                )))
             }
         }
     }
@@ -572,7 +609,8 @@ impl Reference {
     }
 
     fn ttl(&self, asked: &Asked, body: &Map<String, Value>) -> Result<Option<u64>, Refused> {
-        let bad = || Err(self.refuse(asked, 400, "invalid_request", "ttl_seconds must be an integer from 3600 to 7776000."));
+        let bad =
+            || Err(self.refuse(asked, 400, "invalid_request", "ttl_seconds must be an integer from 3600 to 7776000."));
         let ttl = match body.get("ttl_seconds") {
             None => return Ok(None),
             Some(_) if self.on("ttl-ignored") => return Ok(None),
@@ -621,10 +659,17 @@ impl Reference {
                 return bad("A scope of more than 128 characters.");
             }
             let letters = |part: &str| {
-                let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || (b == b'_' && !self.on("scope-no-underscore"));
+                let fits = |b: u8| {
+                    b.is_ascii_lowercase()
+                        || b.is_ascii_digit()
+                        || b == b'-'
+                        || (b == b'_' && !self.on("scope-no-underscore"))
+                };
                 !part.is_empty() && part.bytes().all(fits)
             };
-            let fits = scope.split_once(':').is_some_and(|(resource, action)| letters(resource) && (action == "*" || letters(action)));
+            let fits = scope
+                .split_once(':')
+                .is_some_and(|(resource, action)| letters(resource) && (action == "*" || letters(action)));
             if !fits && !self.on("scope-grammar-unchecked") {
                 return bad("A scope is resource:action.");
             }
@@ -720,7 +765,8 @@ impl Reference {
             return None;
         }
         let endpoint = format!("{}/auth/tokens/long", self.issuer);
-        let named = |aud: &Value| aud == endpoint.as_str() || (aud == self.issuer.as_str() && !self.on("aud-issuer-refused"));
+        let named =
+            |aud: &Value| aud == endpoint.as_str() || (aud == self.issuer.as_str() && !self.on("aud-issuer-refused"));
         let aud = match &claims["aud"] {
             Value::Array(all) => all.iter().any(named) && !self.on("aud-array-refused"),
             one => named(one),
@@ -802,7 +848,9 @@ impl Reference {
         let public = self.key.public_key();
         let short = jwt.header["typ"] == "at+jwt"
             && (token.rsplit('.').next().and_then(unb64).is_some_and(|mac| {
-                signature::UnparsedPublicKey::new(&signature::ED25519, public.as_ref()).verify(input.as_bytes(), &mac).is_ok()
+                signature::UnparsedPublicKey::new(&signature::ED25519, public.as_ref())
+                    .verify(input.as_bytes(), &mac)
+                    .is_ok()
             }) || unsigned
                 || self.on("short-signature-unchecked")
                 || self.on("short-hs256")
@@ -840,8 +888,9 @@ impl Reference {
             over |= self.revoked.contains(parent) || retired(parent);
         }
         if over && self.on("flapping") && bearer.kind == "long" {
-            self.flips += 1;
-            return self.flips.is_multiple_of(2);
+            let flips = self.flips.entry(bearer.id.clone()).or_default();
+            *flips += 1;
+            return flips.is_multiple_of(2);
         }
         over
     }
@@ -849,7 +898,8 @@ impl Reference {
     // ---- scopes
 
     fn covers(&self, held: &str, asked: &str) -> bool {
-        let (Some((resource, action)), Some((asked_resource, asked_action))) = (held.split_once(':'), asked.split_once(':'))
+        let (Some((resource, action)), Some((asked_resource, asked_action))) =
+            (held.split_once(':'), asked.split_once(':'))
         else {
             return held == asked;
         };
@@ -863,7 +913,13 @@ impl Reference {
         held.iter().any(|h| self.covers(h, asked))
     }
 
-    fn grantable(&self, asked: &Asked, scopes: Vec<String>, held: &[String], status: u16) -> Result<Vec<String>, Refused> {
+    fn grantable(
+        &self,
+        asked: &Asked,
+        scopes: Vec<String>,
+        held: &[String],
+        status: u16,
+    ) -> Result<Vec<String>, Refused> {
         if self.on("wildcard-alone-refused") && scopes == ["jobs:*"] {
             return Err(self.refuse(asked, 400, "invalid_scope", "No wildcards."));
         }
@@ -899,7 +955,8 @@ impl Reference {
         if *calls <= most || self.on("never-429") {
             return Ok(());
         }
-        let mut reply = self.error(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds.", None);
+        let mut reply =
+            self.error(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds.", None);
         if !self.on("no-retry-after") {
             reply.headers.push(("Retry-After".into(), "60".into()));
         }
@@ -952,7 +1009,9 @@ impl Reference {
         };
         let now = self.clock.now();
         let id = self.new_id("lt", &client.id, now + ttl);
-        self.latest.insert(client.id.clone(), id.clone());
+        if scopes == ["jobs:submit"] {
+            self.alone.entry(client.id.clone()).or_default().push(id.clone());
+        }
         let header = json!({"alg": "HS256", "typ": "lt+jwt", "kid": "l1"});
         let claims = json!({
             "iss": self.issuer, "client_id": client.id, "scope": scopes.join(" "), "iat": now, "exp": now + ttl, "jti": id,
@@ -1060,7 +1119,8 @@ impl Reference {
             || (self.on("no-challenge-revoke") && part == "/revoke");
         if status == 401 && !silent {
             // The mechanism in the body decides on /long: a bearer beside it was not presented for this.
-            let presented = asked.header("authorization").is_some_and(|v| v.starts_with("Bearer ")) && code != "invalid_client";
+            let presented =
+                asked.header("authorization").is_some_and(|v| v.starts_with("Bearer ")) && code != "invalid_client";
             let error = if self.on("challenge-invalid-token") { "invalid_token" } else { code };
             let mut challenge = "Bearer realm=\"auth\"".to_owned();
             if (presented && !self.on("challenge-never-error")) || self.on("challenge-always-error") {
