@@ -67,6 +67,9 @@ pub fn printable(text: &str) -> String {
 }
 
 pub fn summary(report: &Report, paint: Paint) -> String {
+    if let Some(first) = report.cases.iter().find(|c| c.id == "sanity.first" && c.outcome != Outcome::Pass) {
+        return nobody_there(report, first, paint);
+    }
     let mut out = String::new();
     let _ = writeln!(out, "{} against {}", paint.strong(&report.tool.name), printable(&report.target.base_url));
     let _ = writeln!(out);
@@ -113,6 +116,19 @@ pub fn summary(report: &Report, paint: Paint) -> String {
         report.duration_ms as f64 / 1000.0
     );
     out
+}
+
+/// Where no case could run there is one thing to say.
+fn nobody_there(report: &Report, first: &CaseResult, paint: Paint) -> String {
+    let url = printable(&report.target.base_url);
+    let why = printable(first.got.as_ref().or(first.reason.as_ref()).map_or("", String::as_str));
+    if report.verdict == Verdict::Unreachable {
+        let unreachable = paint.bad("unreachable");
+        return format!(
+            "{unreachable}: {url}: {why}. Check --base-url, and that the server runs and can be reached from here.\n"
+        );
+    }
+    format!("{}: {url} answered {why}. No case was run.\n", paint.bad("not conformant"))
 }
 
 fn matrix(out: &mut String, report: &Report, paint: Paint) {

@@ -380,3 +380,50 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
 pub fn find(id: &str) -> Option<&'static Case> {
     all().find(|case| case.id == id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// An id is what others write down: known failures, profiles, links. It may be added, never changed.
+    #[test]
+    fn the_ids_are_those_that_were_published() {
+        let published: Vec<_> = include_str!("ids.txt").lines().collect();
+        let ids: Vec<_> = all().map(|case| case.id).collect();
+        assert_eq!(ids, published, "add a new id to ids.txt, at its row's place");
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id is used twice");
+    }
+
+    #[test]
+    fn every_cell_of_the_matrix_has_a_case() {
+        for (op, status) in MATRIX {
+            let asked = |case: &&Case| case.op == op && case.status == Some(status) && !matches!(case.act, Act::Standing(_));
+            assert!(all().any(|case| asked(&case)), "no case for {} {status}", op.name());
+        }
+    }
+
+    #[test]
+    fn a_case_sits_in_a_cell_or_outside() {
+        for case in all() {
+            let cell = case.status.is_some_and(|status| MATRIX.contains(&(case.op, status)));
+            assert!(cell || case.op == Op::Outside, "{} is in no cell", case.id);
+        }
+    }
+
+    /// Without a control, a server that refuses everything would pass.
+    #[test]
+    fn every_refusal_has_a_positive_control() {
+        for case in all().filter(|case| !matches!(case.act, Act::Standing(_)) && !case.id.starts_with("sanity.")) {
+            let mut at = case;
+            let mut steps = 0;
+            while let Some(id) = at.control {
+                at = find(id).unwrap_or_else(|| panic!("{}: no case {id}", case.id));
+                assert!(!matches!(at.act, Act::Standing(_)), "{}: {id} is judged last", case.id);
+                steps += 1;
+                assert!(steps < 10, "{}: its controls go round in a circle", case.id);
+            }
+            assert!(matches!(at.status, Some(201 | 204)), "{}: ends at {}, which is no success", case.id, at.id);
+        }
+    }
+}

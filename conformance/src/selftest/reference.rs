@@ -945,7 +945,7 @@ impl Reference {
     }
 
     fn limit(&mut self, asked: &Asked, what: &str, client: &str) -> Result<(), Refused> {
-        let calls = self.calls.entry(what.to_owned()).or_default();
+        let calls = self.calls.entry(format!("{what} {}", self.clock.now() / 60)).or_default();
         *calls += 1;
         let most = match what.starts_with("short") {
             true => SHORT_LIMIT,

@@ -116,6 +116,14 @@ async fn write(stream: &mut TcpStream, asked: &Asked, reply: &Reply, fault: &str
         body = format!("<html><body>{}</body></html>", reply.status);
         kind = "text/html";
     }
+    if fault == "echoes" && reply.status >= 400 {
+        // As debug pages do: whatever was sent comes back.
+        let sent = String::from_utf8_lossy(&asked.body).into_owned();
+        body = serde_json::json!({
+            "code": reply.body["code"], "message": format!("{} {sent}", asked.header("authorization").unwrap_or_default()),
+        })
+        .to_string();
+    }
     if fault == "json-as-text" {
         kind = "text/plain";
     }
@@ -132,6 +140,11 @@ async fn write(stream: &mut TcpStream, asked: &Asked, reply: &Reply, fault: &str
     let whole = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
     match fault {
         "hang" => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            return None;
+        }
+        // For trying an interruption by hand: these calls keep the run from ending by itself.
+        "hang-on-revoke-garbage" if asked.header("authorization").is_some_and(|v| v.ends_with("not-a-token")) => {
             tokio::time::sleep(Duration::from_secs(600)).await;
             return None;
         }
