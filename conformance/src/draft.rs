@@ -1,7 +1,8 @@
 //! From a row's base and changes to the request that is sent.
 //!
 //! `${…}` in a row's texts stands for: `${role.client_id}` and other settings of an identity; `${role.long}`,
-//! `${role.short}`, `${role.spare}` for a live token of that role shared by the run (`_id` behind it for its id);
+//! `${role.short}`, `${role.spare}` for a live token of that role shared by the run (`_id` behind it for its id, and see
+//! `value_of` for forged ones);
 //! `${now+60}`, `${now-60}` in seconds since the epoch; `${unique}`; `${endpoint}` for the long-term endpoint's URL.
 
 use crate::cases::{Base, Change};
@@ -71,7 +72,7 @@ async fn start(t: &Trial<'_>, base: Base) -> Result<Draft, Stop> {
                     members.insert("client_secret".into(), t.setting(role, Credential::ClientSecret)?.into());
                 }
                 Base::Rotation(_) => {
-                    let bearer = t.shared(role, "short").await?.token;
+                    let bearer = t.shared(role, "turn").await?.token;
                     draft.headers.push(("authorization".to_owned(), format!("Bearer {bearer}")));
                 }
                 _ => {
@@ -197,10 +198,10 @@ async fn apply(t: &Trial<'_>, draft: &mut Draft, change: &Change) -> Result<(), 
 }
 
 fn finish(t: &Trial<'_>, mut draft: Draft) -> Result<Request, Stop> {
-    if let Some(assertion) = draft.assertion.take() {
-        if let Some(open) = draft.members.as_mut().and_then(|m| m.get_mut("assertion")).filter(|v| v.is_null()) {
-            *open = signed(t, assertion)?.into();
-        }
+    if let Some(assertion) = draft.assertion.take()
+        && let Some(open) = draft.members.as_mut().and_then(|m| m.get_mut("assertion")).filter(|v| v.is_null())
+    {
+        *open = signed(t, assertion)?.into();
     }
     let mut body = match (draft.raw, &draft.members) {
         (Some(raw), _) => raw,

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// More than this of a body is never read: no answer of the contract comes near it.
 const BODY_CAP: usize = 64 * 1024;
 
+/// How the report of a connection that ended too early begins.
+pub const BROKE: &str = "the connection broke";
+
 #[derive(Debug, Clone)]
 pub struct Request {
     pub method: String,
@@ -163,7 +166,7 @@ fn explain(error: &reqwest::Error) -> Broken {
         };
         Broken::Unreachable(format!("{what}: {cause}"))
     } else {
-        Broken::Unfinished(format!("the connection broke before a whole answer: {cause}"))
+        Broken::Unfinished(format!("{BROKE} before a whole answer: {cause}"))
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::cases::{self, Act, Case, Effect, Op, Seen, Standing};
 use crate::clock::{self, Clock};
 use crate::curl;
-use crate::http::{Answer, Broken, Client, Request};
+use crate::http::{self, Answer, Broken, Client, Request};
 use crate::identities::{Identities, Role};
 use crate::ledger::{Kind, Ledger};
 use crate::mask::Vault;
@@ -361,6 +361,7 @@ pub async fn run(settings: Settings, vault: Rc<Vault>, audience: Rc<dyn Audience
             .into_iter()
             .for_each(|c| book.put(c, Err(Stop::Blocked("sanity.first did not pass: see there".to_owned()))));
     }
+    book.forgive_the_fallen();
     let cascades = ["revoke.204.cascade"].iter().all(|id| book.passed(id));
     let results = std::mem::take(&mut book.results);
     let cleanup = clean_up(&run, cascades).await;
@@ -520,6 +521,20 @@ impl<'a> Book<'a> {
         }
         self.results.insert(case.id, result);
         self.run.audience.progress(self.results.len(), self.total, case.id);
+    }
+
+    /// When the server did not survive, calls that it left without an answer tell when, not what each case asks.
+    fn forgive_the_fallen(&mut self) {
+        if self.results.get("sanity.last").is_none_or(|r| r.outcome != Outcome::Fail) {
+            return;
+        }
+        for result in self.results.values_mut().filter(|r| r.outcome == Outcome::Fail && r.id != "sanity.last") {
+            if result.got.as_deref().is_some_and(|got| got.starts_with(http::BROKE)) {
+                result.outcome = Outcome::Error;
+                result.reason = Some("under way when the server went down: see sanity.last".to_owned());
+                (result.wanted, result.got) = (None, None);
+            }
+        }
     }
 
     fn judge_standing(&mut self, rows: Vec<&'static Case>, alive: bool) {

@@ -215,26 +215,30 @@ impl<'a> Trial<'a> {
         });
         let mut request = self.request(draft::LONG, None, Some(body));
         request.set("x-client-id", client_id);
-        self.mint(&request, "a long-term token").await
+        self.mint(&request, "a long-term token", scopes).await
     }
 
     pub async fn mint_short(&self, long: &Token, scopes: &[&str]) -> Result<Token, Stop> {
         let body = Some(json!({"scopes": scopes}));
-        self.mint(&self.request(draft::SHORT, Some(&long.token), body), "a short-term token").await
+        self.mint(&self.request(draft::SHORT, Some(&long.token), body), "a short-term token", scopes).await
     }
 
     /// What a case needs before it starts; its own promise is another, so a refusal here blocks it.
-    async fn mint(&self, request: &Request, what: &str) -> Result<Token, Stop> {
+    async fn mint(&self, request: &Request, what: &str, scopes: &[&str]) -> Result<Token, Stop> {
+        let needed = |got: String| Stop::Blocked(format!("{what} was needed first: {got}"));
         let answer = match self.send(request).await {
-            Err(Stop::Fail { got, .. }) => return Err(Stop::Blocked(format!("{what} was needed first: {got}"))),
+            Err(Stop::Fail { got, .. }) => return Err(needed(got)),
             other => other?,
         };
-        token_in(&answer).ok_or_else(|| {
-            Stop::Blocked(format!("{what} was needed first, and the server answered {}", summary(&answer)))
-        })
+        let token = token_in(&answer).ok_or_else(|| needed(format!("the server answered {}", summary(&answer))))?;
+        if token.body["scopes"] != json!(scopes) && !scopes.is_empty() {
+            return Err(needed(format!("scopes {} were asked for, {} granted", json!(scopes), token.body["scopes"])));
+        }
+        Ok(token)
     }
 
-    /// A live token shared by the run: `long` and `spare` with all that the role may have, `short` made from `long`.
+    /// A live token shared by the run: `long`, `spare` and `parent` with all that the role may have; `short` made from
+    /// `long`, and `turn` from `parent`, which rotating retires.
     pub async fn shared(&self, role: Role, what: &str) -> Result<Token, Stop> {
         let slot = self.run.shared_slot(role, what);
         let mut slot = slot.lock().await;
@@ -247,11 +251,17 @@ impl<'a> Trial<'a> {
             Role::Other => &["tokens:*"],
             _ => &["jobs:submit"],
         };
-        let minted = if what == "short" {
-            let long = Box::pin(self.shared(role, "long")).await?;
-            self.mint_short(&long, all).await
-        } else {
-            self.mint_long(role, all).await
+        let parent = match what {
+            "short" => Some("long"),
+            "turn" => Some("parent"),
+            _ => None,
+        };
+        let minted = match parent {
+            Some(parent) => match Box::pin(self.shared(role, parent)).await {
+                Ok(long) => self.mint_short(&long, all).await,
+                Err(stop) => Err(stop),
+            },
+            None => self.mint_long(role, all).await,
         };
         // Only what was decided stays: a case that was interrupted must not decide for the others.
         if !matches!(minted, Err(Stop::Error(_))) {
@@ -381,7 +391,9 @@ impl<'a> Trial<'a> {
                 Err(Stop::fail("the header Allow: POST", format!("Allow: {allow}")))
             }
             Also::Challenge(error) => {
-                let challenge = answer.header("www-authenticate").unwrap_or("none");
+                let Some(challenge) = answer.header("www-authenticate") else {
+                    return Err(Stop::Blocked("there is no challenge at all: see revoke.401.challenge".to_owned()));
+                };
                 if challenge.contains(&format!("error=\"{error}\"")) {
                     return Ok(());
                 }
@@ -418,12 +430,7 @@ impl<'a> Trial<'a> {
                 self.run.observed_delay(self.case.id, first);
                 return Ok(());
             }
-            // Every poll would drown the others in the report: the first two and the last stay.
-            let mut exchanges = self.exchanges.borrow_mut();
-            if exchanges.len() > 12 {
-                exchanges.remove(10);
-            }
-            drop(exchanges);
+            self.thin_out();
             if started.elapsed() >= self.run.window && in_a_row == 0 {
                 let Err(Stop::Fail { wanted, got }) = verdict else { continue };
                 let window = human(self.run.window);
@@ -436,6 +443,14 @@ impl<'a> Trial<'a> {
                 return Err(Stop::fail(wanted(want), "a refusal that comes and goes".to_owned()));
             }
             tokio::time::sleep(self.run.poll).await;
+        }
+    }
+
+    /// Every poll would drown the others in the report: the first ones and the last stay.
+    fn thin_out(&self) {
+        let mut exchanges = self.exchanges.borrow_mut();
+        if exchanges.len() > 12 {
+            exchanges.remove(10);
         }
     }
 }

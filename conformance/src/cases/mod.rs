@@ -398,7 +398,8 @@ mod tests {
     #[test]
     fn every_cell_of_the_matrix_has_a_case() {
         for (op, status) in MATRIX {
-            let asked = |case: &&Case| case.op == op && case.status == Some(status) && !matches!(case.act, Act::Standing(_));
+            let asked =
+                |case: &&Case| case.op == op && case.status == Some(status) && !matches!(case.act, Act::Standing(_));
             assert!(all().any(|case| asked(&case)), "no case for {} {status}", op.name());
         }
     }

@@ -42,8 +42,6 @@ pub const CASES: &[Case] = &[
         NOT_FOUND,
     )
     .outside(),
-    ask("outside.404.root", "The base path itself is an unknown path.", Secret(Valid), &[Path("/")], NOT_FOUND)
-        .outside(),
     ask(
         "outside.404.trailing-slash",
         "A trailing slash is another path.",
@@ -196,7 +194,7 @@ async fn probe(t: &Trial<'_>) -> Result<Answer, Stop> {
 async fn sane(t: &Trial<'_>) -> Result<(), Stop> {
     let answer = probe(t).await.map_err(|stop| match stop {
         // A silent socket was never reached; an answer that never ends was.
-        Stop::Fail { got, .. } if got.starts_with("no whole answer") || got.starts_with("the connection broke") => {
+        Stop::Fail { got, .. } if got.starts_with("no whole answer") || got.starts_with(crate::http::BROKE) => {
             Stop::Error(got)
         }
         other => other,

@@ -345,7 +345,7 @@ async fn self_long(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn self_short(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.shared(Valid, "long").await?;
+    let long = t.mint_long(Valid, &["jobs:submit", "tokens:write"]).await?;
     let short = t.mint_short(&long, &["jobs:submit"]).await?;
     revoke(t, &short, &short).await
 }
@@ -375,7 +375,7 @@ async fn self_repeat(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn self_repeat_short(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.shared(Valid, "long").await?;
+    let long = t.mint_long(Valid, &["jobs:submit", "tokens:write"]).await?;
     let short = t.mint_short(&long, &["jobs:submit"]).await?;
     revoke(t, &short, &short).await?;
     revoke(t, &short, &short).await

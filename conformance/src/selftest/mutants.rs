@@ -160,7 +160,7 @@ pub const MUTANTS: &[Mutant] = &[
     m("exp-optional", "long.401.assertion-exp-missing", "needs no exp"),
     m("exp-far-ok", "long.401.assertion-exp-far", "takes any later exp"),
     m("exp-string-ok", "long.401.assertion-exp-string", "takes an exp that is no number"),
-    m("exp-300", "long.201.assertion-exp-590", "allows 5 minutes only"),
+    m("exp-300", "long.201.assertion-exp-540", "allows 5 minutes only"),
     m("iat-unchecked", "long.401.assertion-iat-future", "ignores iat"),
     m("nbf-unchecked", "long.401.assertion-nbf-future", "ignores nbf"),
     m("iat-required", "long.201.assertion-without-iat", "needs iat"),
