@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::report::Request;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub enum Command {
         /// A case's id, as `list` shows it
         id: String,
     },
-    /// Tell what changed between two JSON reports
+    /// Tell what changed between two JSON reports; exit code 1 when something fails that did not before
     Diff { before: PathBuf, after: PathBuf },
     /// Prove the harness itself: the reference server passes, and every mutant of it is found out
     Selftest {
@@ -104,9 +105,9 @@ pub struct RunArgs {
     /// TOML: case id = "a piece of the reason that it fails by"; such a case must fail, and by that
     #[arg(long, value_name = "FILE")]
     pub known_failures: Option<PathBuf>,
-    /// Write a report: json, junit, markdown or html (repeatable)
-    #[arg(long, value_name = "KIND=PATH", value_parser = report)]
-    pub report: Vec<(String, PathBuf)>,
+    /// Write a report: json, junit, markdown or html; - is standard output (repeatable)
+    #[arg(long, value_name = "KIND=PATH", value_parser = str::parse::<Request>)]
+    pub report: Vec<Request>,
     /// Show every exchange on stderr, secrets masked
     #[arg(long)]
     pub trace: bool,
@@ -143,15 +144,6 @@ fn time(text: &str) -> Result<Duration, String> {
         return Err("give a time between 1ms and a day".to_owned());
     }
     Ok(Duration::from_millis(ms))
-}
-
-fn report(text: &str) -> Result<(String, PathBuf), String> {
-    match text.split_once('=') {
-        Some((kind @ ("json" | "junit" | "markdown" | "html"), path)) if !path.is_empty() => {
-            Ok((kind.to_owned(), PathBuf::from(path)))
-        }
-        _ => Err("give json=PATH, junit=PATH, markdown=PATH or html=PATH".to_owned()),
-    }
 }
 
 #[cfg(test)]

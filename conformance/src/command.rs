@@ -6,7 +6,6 @@ use crate::clock::Clock;
 use crate::identities::Identities;
 use crate::mask::Vault;
 use crate::profile::Profile;
-use crate::result::Report;
 use crate::run::{self, Settings};
 use crate::state::State;
 use crate::terminal::{self, Console, Paint};
@@ -30,8 +29,9 @@ pub fn execute(cli: Cli) -> Result<u8, String> {
         Command::Plan(args) => plan(&args),
         Command::Explain { id } => explain(&id, paint),
         Command::Diff { before, after } => {
-            print(&report::diff(&read_report(&before)?, &read_report(&after)?));
-            Ok(0)
+            let diff = report::diff(&report::read(&before)?, &report::read(&after)?);
+            print(&diff.to_string());
+            Ok(u8::from(diff.is_worse()))
         }
         Command::Selftest { mutant, serve, identities, fault } => match (serve, identities) {
             (Some(port), Some(file)) => runtime()?.block_on(selftest::serve(port, &file, fault.as_deref())),
@@ -47,12 +47,6 @@ fn run_cases(args: RunArgs, paint: Paint) -> Result<u8, String> {
     let mut allowed: BTreeSet<_> = args.allow.iter().map(|a| a.name()).collect();
     if loopback {
         allowed.extend(["mint", "revoke", "burst"]);
-    }
-    for (kind, path) in &args.report {
-        let dir = path.parent().filter(|d| !d.as_os_str().is_empty());
-        if dir.is_some_and(|d| !d.is_dir()) {
-            return Err(format!("--report {kind}={}: there is no such directory; make it first", path.display()));
-        }
     }
     let settings = Settings {
         base_url,
@@ -74,8 +68,8 @@ fn run_cases(args: RunArgs, paint: Paint) -> Result<u8, String> {
     let finished = runtime()?.block_on(run::run(settings, vault, console.clone()))?;
     console.clear();
     print(&terminal::summary(&finished.report, paint));
-    for (kind, path) in &args.report {
-        report::write(kind, path, &finished.report)?;
+    for wanted in &args.report {
+        report::write(wanted.kind, &wanted.path, &finished.report)?;
     }
     Ok(finished.report.exit_code)
 }
@@ -85,13 +79,6 @@ fn known_failures(path: &Path) -> Result<BTreeMap<String, String>, String> {
         .map_err(|e| format!("--known-failures {} can't be read ({})", path.display(), e.kind()))?;
     toml::from_str(&text).map_err(|e| {
         format!("--known-failures {}: {}; write: \"case.id\" = \"a piece of the reason\"", path.display(), e.message())
-    })
-}
-
-fn read_report(path: &Path) -> Result<Report, String> {
-    let text = std::fs::read(path).map_err(|e| format!("{} can't be read ({})", path.display(), e.kind()))?;
-    serde_json::from_slice(&text).map_err(|e| {
-        format!("{} is no JSON report of this tool ({e}); make one with run --report json=PATH", path.display())
     })
 }
 

@@ -1,0 +1,65 @@
+# make run    the service on this machine, with a curl line that gets a token
+# make test   every test, the end-to-end ones included
+# make check  formatting, lints natively and for WASM
+#
+# Each installs what it needs, into .tools/ and node_modules/ of this folder where that is possible.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PORT ?= 8787
+WASM := wasm32-unknown-unknown
+locked = $(shell grep -A1 '^name = "$(1)"$$' Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p')
+WORKER_BUILD := .tools/worker-build-$(call locked,worker)
+WASM_BINDGEN := .tools/wasm-bindgen-$(call locked,wasm-bindgen)
+NPM := node_modules/.package-lock.json
+# The Node that wrangler accepts, wrangler itself, and wasm-opt, before whatever the machine has.
+export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
+export WRANGLER_SEND_METRICS := false
+
+.PHONY: help run test check worker setup
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+run: setup worker .dev/identities.toml ## the service on this machine
+	@PORT=$(PORT) tools/run.sh
+
+test: setup worker ## every test
+	@echo "== Native tests, and the Worker under wrangler dev" && cargo test --workspace
+	@echo "== WASM tests, in Node" && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
+		cargo test --target $(WASM) --no-default-features --test wasm
+
+check: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --target $(WASM) -- -D warnings
+
+setup: $(WORKER_BUILD) $(WASM_BINDGEN) $(NPM)
+
+# The Worker, built anew only when something that it is made of has changed. wrangler calls this too.
+worker: build/index_bg.wasm
+build/index_bg.wasm: Cargo.toml Cargo.lock $(shell find src -name '*.rs') | setup
+	@echo "== Building the Worker"
+	@WASM_BINDGEN_BIN=$(CURDIR)/.tools/bin/wasm-bindgen WASM_OPT_BIN=$(CURDIR)/node_modules/.bin/wasm-opt worker-build --release
+	@touch $@
+
+.dev/identities.toml:
+	@cargo run --quiet --package admin -- dev
+
+$(WORKER_BUILD): | .tools/wasm-target
+	@echo "== Installing $(@F) into .tools/ (once, some minutes)"
+	@cargo install worker-build --version $(@F:worker-build-%=%) --root .tools --target-dir .tools/target && touch $@
+
+$(WASM_BINDGEN): | .tools/wasm-target
+	@echo "== Installing $(@F) into .tools/ (once, some minutes)"
+	@cargo install wasm-bindgen-cli --version $(@F:wasm-bindgen-%=%) --root .tools --target-dir .tools/target && touch $@
+
+.tools/wasm-target:
+	@echo "== Adding the compile target $(WASM)"
+	@test -d "$$(rustc --print target-libdir --target $(WASM))" || rustup target add $(WASM)
+	@mkdir -p .tools && touch $@
+
+$(NPM): package.json package-lock.json
+	@echo "== Installing wrangler, its Node and wasm-opt into node_modules/"
+	@npm install --no-audit --no-fund --loglevel=error && touch $@

@@ -1,0 +1,345 @@
+//! Markdown for a comment on a pull request: the verdict, the matrix, what failed. It is cut to what GitHub takes.
+//!
+//! Whatever came from the server stands in fences, where no mark, mention or link works; our own sentences are escaped.
+
+use super::text::{clip, one_line, visible};
+use super::{
+    attention, cell, duration, operation_path, operations, outcome_name, plural, spelled, statuses, summary, total,
+    verdict_name, worst,
+};
+use crate::result::{CaseResult, Cell, Outcome, Report, Verdict};
+
+/// GitHub refuses a comment of more than 65,536 characters; a bot may add its own lines. In bytes, to be safe.
+const LIMIT: usize = 60_000;
+/// What the line that tells of the cut needs.
+const RESERVE: usize = 300;
+
+pub fn render(report: &Report) -> String {
+    let mut out = head(report);
+    out.push_str(&matrix(report));
+    out.push_str(&advice(report));
+
+    let (blocked, failed): (Vec<_>, Vec<_>) =
+        attention(report).into_iter().partition(|case| case.outcome == Outcome::Blocked);
+    let expected: Vec<_> = report.cases.iter().filter(|case| case.outcome == Outcome::ExpectedFail).collect();
+    let tail = tail(report);
+    let room = LIMIT.saturating_sub(tail.len() + RESERVE);
+    let mut cut = 0;
+    section(&mut out, room, &mut cut, "Failures", failed.into_iter().map(failure));
+    section(&mut out, room, &mut cut, "Blocked: could not be judged", by_reason(&blocked));
+    section(&mut out, room, &mut cut, "Failed as expected", by_reason(&expected));
+    if cut > 0 {
+        out.push_str(&format!(
+            "\n**Cut here:** {cut} more, to fit into a comment. The HTML and JSON reports have them all.\n"
+        ));
+    }
+    out.push_str(&tail);
+    out
+}
+
+fn head(report: &Report) -> String {
+    format!(
+        "## {} {}\n\n{}\n\nTarget {} · profile {} · {} · {}\n",
+        match report.verdict {
+            Verdict::Conformant => "✅",
+            Verdict::NotConformant => "❌",
+            Verdict::Incomplete | Verdict::Unreachable | Verdict::InternalError => "⚠️",
+        },
+        verdict_name(report.verdict),
+        prose(&summary(report)),
+        code(&clip(&report.target.base_url, 300)),
+        code(&report.profile),
+        duration(report.duration_ms),
+        prose(&format!("{} {}", report.tool.name, report.tool.version)),
+    )
+}
+
+fn matrix(report: &Report) -> String {
+    let statuses = statuses(report);
+    if statuses.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("\n| |");
+    for status in &statuses {
+        out.push_str(&format!(" {status} |"));
+    }
+    out.push_str("\n|:--|");
+    out.push_str(&":-:|".repeat(statuses.len()));
+    out.push('\n');
+    let mut outside = Vec::new();
+    for operation in operations(report) {
+        if let Some(cell) = cell(report, operation, None) {
+            outside.push(format!("\nOutside the matrix: {}{}\n", mark(cell), prose(&spelled(&cell.counts))));
+        }
+        let promised: Vec<_> = statuses.iter().map(|&status| cell(report, operation, Some(status))).collect();
+        if promised.iter().all(Option::is_none) {
+            continue;
+        }
+        out.push_str(&format!("| {} |", code(operation_path(operation).unwrap_or(operation)).replace('|', "\\|")));
+        for cell in promised {
+            match cell {
+                None => out.push_str(" |"),
+                Some(cell) if total(&cell.counts) == 0 => out.push_str(" not run |"),
+                Some(cell) => out.push_str(&format!(" {}{}/{} |", mark(cell), cell.counts.pass, total(&cell.counts))),
+            }
+        }
+        out.push('\n');
+    }
+    out.push_str("\nPassed of all cases per cell; an empty cell is no promise of the API.\n");
+    out.push_str(&outside.concat());
+    out
+}
+
+fn mark(cell: &Cell) -> &'static str {
+    match worst(&cell.counts) {
+        Some(Outcome::Pass) => "✅ ",
+        Some(Outcome::Fail | Outcome::Error | Outcome::UnexpectedPass) => "❌ ",
+        Some(Outcome::Blocked) => "⚠️ ",
+        Some(Outcome::ExpectedFail | Outcome::NotApplicable) => "➖ ",
+        None => "",
+    }
+}
+
+fn advice(report: &Report) -> String {
+    let mut out = String::new();
+    if !report.advice.is_empty() {
+        out.push_str("\n### What to do next\n\n");
+    }
+    for (index, advice) in report.advice.iter().enumerate() {
+        if index == 10 {
+            out.push_str("- and more: see the JSON report\n");
+            break;
+        }
+        out.push_str(&format!("- {}\n", prose(&clip(advice, 300))));
+    }
+    out
+}
+
+/// Adds each entry while there is room, and counts the others.
+fn section(out: &mut String, room: usize, cut: &mut u32, title: &str, entries: impl IntoIterator<Item = String>) {
+    let mut is_titled = false;
+    for entry in entries {
+        let heading = if is_titled { String::new() } else { format!("\n### {title}\n") };
+        if *cut > 0 || out.len() + heading.len() + entry.len() > room {
+            *cut += 1;
+            continue;
+        }
+        out.push_str(&heading);
+        out.push_str(&entry);
+        is_titled = true;
+    }
+}
+
+fn failure(case: &CaseResult) -> String {
+    let mut facts = String::new();
+    for (name, value) in [("wanted", &case.wanted), ("got   ", &case.got), ("why   ", &case.reason)] {
+        if let Some(value) = value {
+            facts.push_str(&format!("{name}  {}\n", clip(value, 1_000)));
+        }
+    }
+    let mut out = format!(
+        "\n#### ❌ {}{}\n\n> {}\n\n",
+        code(&clip(&case.id, 200)),
+        if case.outcome == Outcome::Fail { String::new() } else { format!(" · {}", outcome_name(case.outcome)) },
+        prose(&clip(&case.requirement, 500)),
+    );
+    if !facts.is_empty() {
+        out.push_str(&fence("text", &facts));
+    }
+    if let Some(curl) = &case.curl {
+        out.push_str(&fence("sh", &clip(curl, 2_000)));
+    }
+    out
+}
+
+/// Many cases often want for one thing, such as a credential: one entry for each reason.
+fn by_reason(cases: &[&CaseResult]) -> Vec<String> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for case in cases {
+        let reason = case.reason.as_deref().unwrap_or("No reason is given.");
+        match groups.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, ids)) => ids.push(&case.id),
+            None => groups.push((reason, vec![&case.id])),
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(reason, ids)| {
+            let shown: Vec<String> = ids.iter().take(20).map(|id| code(&clip(id, 200))).collect();
+            let more =
+                if ids.len() > shown.len() { format!(" and {} more", ids.len() - shown.len()) } else { String::new() };
+            format!("\n{}{more}\n\n{}", shown.join(", "), fence("text", &clip(reason, 1_000)))
+        })
+        .collect()
+}
+
+fn tail(report: &Report) -> String {
+    let cleanup = &report.cleanup;
+    let mut out = String::new();
+    if let Some(consistency) = &report.consistency
+        && let Some(slowest) = consistency.observed_ms.iter().map(|(_, ms)| *ms).max()
+    {
+        out.push_str(&format!(
+            "\nRevocation held after {} at most, within a window of {}.\n",
+            duration(slowest),
+            duration(consistency.window_ms)
+        ));
+    }
+    if cleanup.left.is_empty() {
+        out.push_str(&format!(
+            "\nLeft behind: nothing ({} minted, {} revoked).\n",
+            plural(cleanup.minted as usize, "token"),
+            cleanup.revoked
+        ));
+    } else {
+        let shown: Vec<String> = cleanup
+            .left
+            .iter()
+            .take(5)
+            .map(|(id, why)| format!("- {}: {}\n", code(&clip(id, 100)), code(&clip(why, 100))))
+            .collect();
+        out.push_str(&format!(
+            "\n**Left behind:** {} could not be revoked.\n\n{}",
+            plural(cleanup.left.len(), "token"),
+            shown.concat()
+        ));
+    }
+    out
+}
+
+/// A sentence of ours, where nothing is a mark, a mention, a reference or a link.
+fn prose(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for (index, c) in one_line(text).chars().enumerate() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            // A backslash would not stop these: they are looked for after Markdown is read.
+            '@' | '#' => {
+                out.push(c);
+                out.push_str("&#8203;");
+            }
+            // No mark within a sentence, unless it begins as a list or is a link's.
+            ',' | ';' | '\'' | '"' | '?' | '%' | '/' => out.push(c),
+            '.' if !out.ends_with("www") && !out.chars().all(|c| c.is_ascii_digit()) => out.push(c),
+            '-' if index > 0 => out.push(c),
+            ':' if !text.contains("://") => out.push(c),
+            _ if c.is_ascii_punctuation() => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// A span of code: between more backticks than it holds.
+fn code(text: &str) -> String {
+    let text = one_line(text);
+    if text.is_empty() {
+        return String::new();
+    }
+    let ticks = "`".repeat(longest_run(&text) + 1);
+    // A space is dropped from either side again, and keeps a backtick at the edge from joining.
+    if text.starts_with('`') || text.ends_with('`') {
+        format!("{ticks} {text} {ticks}")
+    } else {
+        format!("{ticks}{text}{ticks}")
+    }
+}
+
+fn fence(language: &str, text: &str) -> String {
+    let ticks = "`".repeat((longest_run(text) + 1).max(3));
+    let text = visible(text);
+    format!("{ticks}{language}\n{}\n{ticks}\n", text.trim_end_matches('\n'))
+}
+
+fn longest_run(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::report::sample;
+
+    /// What stands outside of fences and spans: there the server has no say.
+    fn outside_code(markdown: &str) -> String {
+        let mut out = String::new();
+        let mut fence: Option<&str> = None;
+        for line in markdown.lines() {
+            let ticks = &line[..line.len() - line.trim_start_matches('`').len()];
+            match fence {
+                Some(open) if line == open => fence = None,
+                Some(_) => {}
+                None if ticks.len() >= 3 => fence = Some(ticks),
+                None => {
+                    out.push_str(line);
+                    out.push('\n');
+                }
+            }
+        }
+        assert!(fence.is_none(), "a fence is still open");
+        out
+    }
+
+    #[test]
+    fn verdict_comes_first_and_the_matrix_next() {
+        let markdown = render(&sample::report());
+        assert!(markdown.starts_with("## ❌ Not conformant\n\nOf 84 cases, 5 failed"), "{markdown}");
+        assert!(markdown.contains("\n| | 201 | 204 | 400 | 401 | 403 | 404 | 429 |\n"), "{markdown}");
+        assert!(markdown.contains("| `POST /auth/tokens/short` |"), "{markdown}");
+        assert!(markdown.find("| 201 |") < markdown.find("### Failures"));
+    }
+
+    #[test]
+    fn prose_works_no_mark() {
+        assert_eq!(
+            prose("a <b> *c* [d](e) `f` @g #1 & https://h.example"),
+            "a &lt;b&gt; \\*c\\* \\[d\\]\\(e\\) \\`f\\` @&#8203;g #&#8203;1 &amp; https\\://h.example"
+        );
+        assert_eq!(prose("- 1.5 s: one-time"), "\\- 1.5 s: one-time");
+        assert_eq!(prose("1. x"), "1\\. x");
+        assert_eq!(prose("www.example"), "www\\.example");
+    }
+
+    #[test]
+    fn backticks_stay_inside() {
+        assert_eq!(code("a``b"), "```a``b```");
+        assert_eq!(code("`"), "`` ` ``");
+        assert_eq!(fence("text", "a\n```\nb\n"), "````text\na\n```\nb\n````\n");
+    }
+
+    #[test]
+    fn a_long_report_is_cut_and_says_so() {
+        let mut report = sample::report();
+        let failed = report.cases.iter().find(|case| case.outcome == Outcome::Fail).unwrap().clone();
+        report.cases.extend((0..500).map(|index| CaseResult {
+            id: format!("long.401.more-{index}"),
+            got: Some("\u{1F4A5}`".repeat(4_000)),
+            ..failed.clone()
+        }));
+        report.cleanup.left = (0..500).map(|index| (format!("tok_lt_{index}"), "x".repeat(9_000))).collect();
+        let markdown = render(&report);
+        assert!(markdown.len() < LIMIT, "{}", markdown.len());
+        assert!(markdown.contains("**Cut here:**"));
+        outside_code(&markdown);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_the_server_says_stays_in_its_fence(hostile in sample::hostile()) {
+            let markdown = render(&sample::poisoned(&hostile));
+            let harmless = render(&sample::poisoned("harmless"));
+            prop_assert_eq!(outside_code(&markdown), outside_code(&harmless));
+            prop_assert!(markdown.len() < LIMIT);
+            prop_assert_eq!(visible(&markdown), markdown);
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! Reports for the tests, and for people to look at: as a run would give them, with a server that is out to break the
+//! page.
+
+use proptest::prelude::*;
+
+use crate::result::*;
+
+const BASE: &str = "https://auth.staging.example/v1";
+const EVIL: &str = "<script>alert(1)</script> ]]> --> `code` ``` ``` </pre></details> \u{1b}[31mred\u{0} user\u{202e}nimda \u{feff}& &amp; @everyone #1";
+
+/// A cell's cases: the end of the id, and the requirement.
+type Rows = &'static [(&'static str, &'static str)];
+
+const LONG: &str = "issueLongTermToken";
+const SHORT: &str = "issueShortTermToken";
+const REVOKE: &str = "revokeToken";
+
+#[rustfmt::skip]
+const CELLS: &[(&str, &str, Option<u16>, Rows)] = &[
+    ("long", LONG, Some(201), &[
+        ("secret", "A right client secret with a matching X-Client-Id mints a long-term token."),
+        ("otp", "A right one-time code mints a long-term token."),
+        ("assertion-es256", "An assertion signed with ES256 by a registered key mints a long-term token."),
+        ("assertion-eddsa", "An assertion signed with EdDSA by a registered key mints a long-term token."),
+        ("rotation", "A short-term token with tokens:write mints a new long-term token."),
+        ("token-id-header", "Every 201 carries X-Token-Id, equal to the body's token_id."),
+        ("ttl-min", "ttl_seconds may be 3600."),
+        ("ttl-max", "ttl_seconds may be 7776000."),
+        ("ttl-clamped", "A TTL within the limits is clamped to the client's own maximum."),
+        ("scopes-fold", "Scopes given twice are folded, and keep their order."),
+        ("authorization-ignored", "An Authorization header sent along with a mechanism in the body is ignored."),
+    ]),
+    ("long", LONG, Some(400), &[
+        ("grant-type-missing", "Without grant_type the answer is 400 invalid_grant."),
+        ("grant-type-unknown", "An unknown grant_type is 400 invalid_grant."),
+        ("field-unknown", "An unknown field is 400 invalid_request, and the message names it."),
+        ("ttl-below", "ttl_seconds of 3599 is 400 invalid_request."),
+        ("ttl-above", "ttl_seconds of 7776001 is 400 invalid_request."),
+        ("two-mechanisms", "Two mechanisms in one body are 400 invalid_request."),
+        ("key-repeated", "A key given twice in the body is 400 invalid_request."),
+        ("not-utf8", "A body that is not UTF-8 is 400 invalid_request."),
+        ("scopes-empty", "An empty scopes array is 400 invalid_scope."),
+        ("scopes-65", "More than 64 scopes are 400 invalid_scope."),
+        ("body-16385", "A body of 16,385 bytes is 400 invalid_request."),
+    ]),
+    ("long", LONG, Some(401), &[
+        ("secret-wrong", "A wrong client secret is 401 invalid_client."),
+        ("client-unknown", "An unknown client is answered like a wrong secret, to the byte."),
+        ("client-id-missing", "Without X-Client-Id the answer is 401 invalid_client."),
+        ("otp-replayed", "A one-time code that was accepted once is refused ever after."),
+        ("jti-replayed", "An assertion's jti is accepted once."),
+        ("alg-none", "An assertion with alg none is 401 invalid_client."),
+        ("alg-hs256-public-key", "An assertion with HS256, keyed with the public key, is 401 invalid_client."),
+        ("aud-wrong", "An assertion for another audience is 401 invalid_client."),
+        ("expired", "An expired assertion is 401 invalid_client."),
+        ("www-authenticate", "Every 401 carries WWW-Authenticate: Bearer; error= only when a token was presented."),
+    ]),
+    ("long", LONG, Some(403), &[
+        ("scope-beyond", "A scope beyond what the credential may grant is 403 insufficient_scope."),
+        ("no-tokens-write", "A rotation without tokens:write is 403 insufficient_scope."),
+        ("suspended", "A suspended client with the right secret is 403 unauthorized_client."),
+        ("mechanism-not-allowed", "A mechanism that is not allowed to the client is 403 unauthorized_client."),
+    ]),
+    ("long", LONG, Some(429), &[
+        ("burst", "Beyond the limit the answer is 429 rate_limited with Retry-After."),
+        ("message", "The message of a 429 says when to retry."),
+    ]),
+    ("short", SHORT, Some(201), &[
+        ("header", "A long-term token in the Authorization header is exchanged for a short-term one."),
+        ("body", "A long-term token in the body is exchanged for a short-term one."),
+        ("scopes-narrowed", "Scopes may be narrowed to what the long-term token covers."),
+        ("wildcard", "jobs:* covers jobs:submit."),
+        ("lifetime", "A short-term token lives 900 seconds, never past its long-term token's own end."),
+        ("no-body", "The whole body is optional."),
+    ]),
+    ("short", SHORT, Some(400), &[
+        ("scope-uncovered", "A scope that the long-term token does not cover is 400 invalid_scope."),
+        ("two-tokens", "Two long-term tokens that differ are 400 invalid_request."),
+        ("not-json", "A body that is not JSON is 400 invalid_request."),
+        ("content-type", "A Content-Type other than application/json is 400 invalid_request."),
+    ]),
+    ("short", SHORT, Some(401), &[
+        ("missing", "Without a token the answer is 401 invalid_token."),
+        ("malformed", "A malformed token is 401 invalid_token."),
+        ("short-for-long", "A short-term token in a long-term token's place is 401 invalid_token."),
+        ("revoked", "A revoked long-term token is 401 invalid_token."),
+        ("forged", "A token whose signature was changed is 401 invalid_token."),
+        ("before-body", "With no valid token the answer is 401 whatever the body holds."),
+    ]),
+    ("short", SHORT, Some(429), &[
+        ("burst", "Beyond the limit the answer is 429 rate_limited with Retry-After."),
+    ]),
+    ("revoke", REVOKE, Some(204), &[
+        ("self-long", "A long-term token may revoke itself."),
+        ("self-short", "A short-term token may revoke itself."),
+        ("other", "A token with tokens:revoke may revoke another token of its client."),
+        ("again", "Revoking a revoked token is 204."),
+        ("repeat-after-loss", "A token that revoked itself may repeat that very call and gets 204."),
+        ("cascade", "Revoking a long-term token ends the short-term tokens made from it."),
+        ("body-ignored", "A request body is ignored, whatever it is."),
+    ]),
+    ("revoke", REVOKE, Some(401), &[
+        ("missing", "Without a token the answer is 401 invalid_token."),
+        ("no-tokens-revoke", "Without tokens:revoke another token's revocation is 401 insufficient_scope."),
+        ("wrong-kind", "A token of another issuer is 401 invalid_token."),
+    ]),
+    ("revoke", REVOKE, Some(404), &[
+        ("malformed", "A malformed token id is 404 not_found."),
+        ("forged", "A forged token id is 404 not_found."),
+        ("other-client", "Another client's token id is 404, like one that never was."),
+        ("broken-escape", "A broken percent-escape in a token id is 404."),
+    ]),
+    ("outside", "outside", None, &[
+        ("sanity-first", "The server answers before the run."),
+        ("unknown-path", "An unknown path is 404 not_found."),
+        ("trailing-slash", "A trailing slash is another path: 404."),
+        ("double-slash", "A doubled slash is another path: 404."),
+        ("upper-case", "Another case is another path: 404."),
+        ("get-long", "A known path with another method is 405 with Allow: POST."),
+        ("head-long", "HEAD on a known path is 405 with Allow: POST."),
+        ("options-long", "OPTIONS on a known path is 405 with Allow: POST."),
+        ("get-short", "A known path with another method is 405 with Allow: POST."),
+        ("get-revoke", "A known path with another method is 405 with Allow: POST."),
+        ("no-store", "Every response carries Cache-Control: no-store."),
+        ("nosniff", "Every response carries X-Content-Type-Options: nosniff."),
+        ("json", "Every body is JSON."),
+        ("snake-case", "Every member of a body is snake_case."),
+        ("sanity-last", "The server still answers after the run."),
+    ]),
+];
+
+pub fn all() -> Vec<Report> {
+    vec![report(), conformant(), unreachable()]
+}
+
+pub fn conformant() -> Report {
+    let cases = CELLS
+        .iter()
+        .flat_map(|&(prefix, operation, status, rows)| {
+            rows.iter().map(move |&(name, requirement)| case(prefix, operation, status, name, requirement))
+        })
+        .collect();
+    finish(Report {
+        report_version: REPORT_VERSION,
+        tool: Tool { name: "conformance".to_owned(), version: "0.1.0".to_owned() },
+        target: Target { base_url: BASE.to_owned() },
+        profile: "contract".to_owned(),
+        started_at: "2026-03-14T09:26:53Z".to_owned(),
+        duration_ms: 18_734,
+        verdict: Verdict::Conformant,
+        exit_code: 0,
+        counts: Counts::default(),
+        matrix: Vec::new(),
+        cases,
+        consistency: Some(Consistency {
+            window_ms: 60_000,
+            observed_ms: vec![("short.401.revoked".to_owned(), 1_240), ("revoke.204.cascade".to_owned(), 31_870)],
+        }),
+        cleanup: Cleanup { minted: 41, revoked: 41, left: Vec::new() },
+        advice: Vec::new(),
+    })
+}
+
+/// One of every outcome, and a server that says evil things.
+pub fn report() -> Report {
+    let mut report = conformant();
+    let fail = |case: &mut CaseResult, wanted: &str, got: &str, status: u16, body: &str| {
+        case.outcome = Outcome::Fail;
+        case.wanted = Some(wanted.to_owned());
+        case.got = Some(got.to_owned());
+        if let Some(answer) = case.exchanges.last_mut().and_then(|exchange| exchange.response.as_mut()) {
+            answer.status = status;
+            answer.body = body.to_owned();
+        }
+    };
+    for case in &mut report.cases {
+        match case.id.as_str() {
+            "long.401.client-unknown" => fail(
+                case,
+                "401 invalid_client, the same body as for a wrong secret",
+                "404 not_found",
+                404,
+                r#"{"code":"not_found","message":"no client acme-nobody"}"#,
+            ),
+            "long.401.otp-replayed" => fail(
+                case,
+                "401 invalid_client",
+                "201 with a token: the code was accepted twice",
+                201,
+                r#"{"token_type":"Bearer","access_token":"***","expires_in":2592000,"expires_at":"2026-04-13T09:26:59Z","scopes":["jobs:*","templates:*"],"token_id":"tok_lt_7GkQ2mXw"}"#,
+            ),
+            "short.400.scope-uncovered" => {
+                case.reason = Some("The status is right, but its code belongs to another status.".to_owned());
+                let reason = case.reason.clone();
+                fail(
+                    case,
+                    "400 invalid_scope",
+                    "400 insufficient_scope",
+                    400,
+                    r#"{"code":"insufficient_scope","message":"scope not covered"}"#,
+                );
+                case.reason = reason;
+            }
+            "revoke.404.broken-escape" => fail(
+                case,
+                "404 not_found as JSON",
+                &format!("500 with {EVIL}"),
+                500,
+                &format!("<!doctype html>\n<title>500</title>\n{EVIL}\n{}", "long".repeat(300)),
+            ),
+            "revoke.204.repeat-after-loss" => fail(
+                case,
+                "204, empty body",
+                "401 invalid_token",
+                401,
+                r#"{"code":"invalid_token","message":"token revoked"}"#,
+            ),
+            "long.400.not-utf8" => {
+                case.outcome = Outcome::Error;
+                case.reason = Some(
+                    "The connection was reset while the body was read: run it again, and look for a proxy between."
+                        .to_owned(),
+                );
+                for exchange in &mut case.exchanges {
+                    exchange.response = None;
+                    exchange.error = Some("connection reset by peer (os error 104)".to_owned());
+                }
+            }
+            "long.201.scopes-fold" => {
+                case.outcome = Outcome::UnexpectedPass;
+                case.reason = Some("It is listed in known-failures.toml and passed: take it off the list.".to_owned());
+            }
+            "long.400.key-repeated" => {
+                case.outcome = Outcome::ExpectedFail;
+                case.reason = Some(
+                    "known-failures.toml, until AUTH-412 is rolled out: the parser takes the last of two keys."
+                        .to_owned(),
+                );
+                case.wanted = Some("400 invalid_request".to_owned());
+                case.got = Some("201".to_owned());
+            }
+            "long.403.suspended" | "long.403.mechanism-not-allowed" => {
+                let role = if case.id.ends_with("suspended") { "suspended" } else { "no_otp" };
+                case.outcome = Outcome::Blocked;
+                case.reason =
+                    Some(format!("No identity has the role {role}: add a table [{role}] to the identities file."));
+                case.exchanges.clear();
+                case.curl = None;
+            }
+            "long.429.burst" | "long.429.message" => {
+                case.outcome = Outcome::Blocked;
+                case.reason =
+                    Some("A burst is not allowed against a host that is not loopback: give --allow burst.".to_owned());
+                case.exchanges.clear();
+                case.curl = None;
+            }
+            "short.429.burst" => {
+                case.outcome = Outcome::NotApplicable;
+                case.reason = Some("The profile file declares no rate limit on /short.".to_owned());
+                case.exchanges.clear();
+                case.curl = None;
+            }
+            _ => {}
+        }
+    }
+    report.verdict = Verdict::NotConformant;
+    report.exit_code = 1;
+    report.cleanup.minted = 42;
+    report.cleanup.left =
+        vec![("tok_lt_7GkQ2mXw".to_owned(), "the server answered 503 three times; it ends on 2026-04-13".to_owned())];
+    report.advice = vec![
+        "Two roles are missing, and block 2 cases: add the tables [suspended] and [no_otp] to the identities file."
+            .to_owned(),
+        "Give --allow burst, with a client that may be locked out for a minute, to judge 2 more cases.".to_owned(),
+    ];
+    finish(report)
+}
+
+pub fn unreachable() -> Report {
+    let mut report = conformant();
+    report.cases.clear();
+    report.verdict = Verdict::Unreachable;
+    report.exit_code = 4;
+    report.duration_ms = 5_012;
+    report.consistency = None;
+    report.cleanup = Cleanup::default();
+    report.advice = vec![
+        "Nothing listens at auth.staging.example:443 (connection refused): start the server, or correct --base-url."
+            .to_owned(),
+    ];
+    finish(report)
+}
+
+/// A small report where the server's words stand wherever a server's words can.
+pub fn poisoned(hostile: &str) -> Report {
+    let mut report = conformant();
+    report
+        .cases
+        .retain(|case| ["long.401.secret-wrong", "long.401.expired", "long.403.suspended"].contains(&case.id.as_str()));
+    let text = || Some(hostile.to_owned());
+    for case in &mut report.cases {
+        case.outcome = if case.id == "long.403.suspended" { Outcome::Blocked } else { Outcome::Fail };
+        (case.reason, case.wanted, case.got, case.curl) = (text(), text(), text(), text());
+        for exchange in &mut case.exchanges {
+            exchange.url = format!("{BASE}/{hostile}");
+            // An empty body would be drawn as none.
+            exchange.request_body = Some(format!("{hostile}."));
+            exchange.error = text();
+            if let Some(answer) = &mut exchange.response {
+                answer.headers.push((hostile.to_owned(), hostile.to_owned()));
+                answer.body = format!("{hostile}.");
+            }
+        }
+    }
+    report.cleanup.left.clear();
+    report.verdict = Verdict::NotConformant;
+    report.exit_code = 1;
+    finish(report)
+}
+
+/// What breaks pages, alone and in any mixture.
+pub fn hostile() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        any::<String>(),
+        any::<char>().prop_map(String::from),
+        proptest::sample::select(vec![
+            EVIL,
+            "<script>",
+            "</script>",
+            "]]>",
+            "<![CDATA[",
+            "-->",
+            "<!--",
+            "&lt;",
+            "&#0;",
+            "\"",
+            "'",
+            " onload=x",
+            "</pre>",
+            "</style>",
+            "`",
+            "```",
+            "````\n",
+            "\n```\n",
+            "~~~",
+            "\r",
+            "\r\n",
+            "\n\n# h\n",
+            "|",
+            "\u{0}",
+            "\u{b}",
+            "\u{1b}",
+            "\u{7f}",
+            "\u{85}",
+            "\u{202e}",
+            "\u{2028}",
+            "\u{feff}",
+            "\u{fffe}",
+            "\u{ffff}",
+            "\u{1f4a5}",
+            "@everyone",
+            "javascript:alert(1)",
+            "\\",
+            " ",
+            "\t",
+            "",
+        ])
+        .prop_map(str::to_owned),
+    ];
+    proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+fn finish(mut report: Report) -> Report {
+    report.matrix = CELLS
+        .iter()
+        .map(|&(_, operation, status, _)| Cell { operation: operation.to_owned(), status, counts: Counts::default() })
+        .collect();
+    report.counts = Counts::default();
+    for case in &report.cases {
+        add(&mut report.counts, case.outcome);
+        for cell in report
+            .matrix
+            .iter_mut()
+            .filter(|cell| cell.operation == case.operation && (cell.status.is_none() || cell.status == case.status))
+        {
+            add(&mut cell.counts, case.outcome);
+        }
+    }
+    report
+}
+
+fn add(counts: &mut Counts, outcome: Outcome) {
+    *match outcome {
+        Outcome::Pass => &mut counts.pass,
+        Outcome::Fail => &mut counts.fail,
+        Outcome::Blocked => &mut counts.blocked,
+        Outcome::NotApplicable => &mut counts.not_applicable,
+        Outcome::ExpectedFail => &mut counts.expected_fail,
+        Outcome::UnexpectedPass => &mut counts.unexpected_pass,
+        Outcome::Error => &mut counts.error,
+    } += 1;
+}
+
+fn case(prefix: &str, operation: &str, status: Option<u16>, name: &str, requirement: &str) -> CaseResult {
+    let cell = status.map(|status| format!("{status}.")).unwrap_or_default();
+    let answered = status.unwrap_or(404);
+    let mut exchanges = Vec::new();
+    if answered >= 400 {
+        exchanges.push(exchange(operation, 201));
+    }
+    exchanges.push(exchange(operation, answered));
+    CaseResult {
+        id: format!("{prefix}.{cell}{name}"),
+        requirement: requirement.to_owned(),
+        operation: operation.to_owned(),
+        status,
+        level: if name.len().is_multiple_of(3) { "seed" } else { "contract" }.to_owned(),
+        effect: match answered {
+            201 => "mint",
+            204 => "revoke",
+            429 => "burst",
+            _ => "read",
+        }
+        .to_owned(),
+        outcome: Outcome::Pass,
+        reason: None,
+        wanted: None,
+        got: None,
+        curl: Some(curl(operation)),
+        duration_ms: exchanges.iter().map(|exchange| exchange.duration_ms).sum(),
+        exchanges,
+    }
+}
+
+fn path(operation: &str) -> &'static str {
+    match operation {
+        LONG => "/auth/tokens/long",
+        SHORT => "/auth/tokens/short",
+        REVOKE => "/auth/tokens/tok_lt_7GkQ2mXwR4vN8sJc1bZy/revoke",
+        _ => "/auth/nowhere",
+    }
+}
+
+fn curl(operation: &str) -> String {
+    let path = path(operation);
+    match operation {
+        LONG => format!(
+            "curl -sS -i -X POST \"{BASE}{path}\" -H 'Content-Type: application/json' -H \"X-Client-Id: $VALID_CLIENT_ID\" --data \"{{\\\"grant_type\\\":\\\"client_credentials\\\",\\\"client_id\\\":\\\"$VALID_CLIENT_ID\\\",\\\"client_secret\\\":\\\"$VALID_CLIENT_SECRET\\\"}}\""
+        ),
+        _ => format!("curl -sS -i -X POST \"{BASE}{path}\" -H \"Authorization: Bearer $VALID_LONG_TOKEN\""),
+    }
+}
+
+fn exchange(operation: &str, status: u16) -> Exchange {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut headers = vec![
+        pair("cache-control", "no-store"),
+        pair("content-type", "application/json"),
+        pair("date", "Sat, 14 Mar 2026 09:26:57 GMT"),
+        pair("x-content-type-options", "nosniff"),
+    ];
+    let body = match status {
+        201 => {
+            headers.push(pair("x-token-id", "tok_lt_7GkQ2mXwR4vN8sJc1bZy"));
+            r#"{"token_type":"Bearer","access_token":"***","expires_in":2592000,"expires_at":"2026-04-13T09:26:57Z","scopes":["jobs:*","templates:*","tokens:*"],"token_id":"tok_lt_7GkQ2mXwR4vN8sJc1bZy"}"#
+        }
+        204 => "",
+        400 => {
+            r#"{"code":"invalid_request","message":"ttl_seconds must be between 3600 and 7776000","details":{"field":"ttl_seconds"}}"#
+        }
+        401 => {
+            headers.push(pair("www-authenticate", "Bearer realm=\"auth\""));
+            r#"{"code":"invalid_client","message":"Client authentication failed."}"#
+        }
+        429 => {
+            headers.push(pair("retry-after", "60"));
+            r#"{"code":"rate_limited","message":"Too many requests. Please retry after 60 seconds."}"#
+        }
+        403 => r#"{"code":"insufficient_scope","message":"The credential may not grant admin:write."}"#,
+        _ => r#"{"code":"not_found","message":"There is no such thing here."}"#,
+    };
+    Exchange {
+        method: "POST".to_owned(),
+        url: format!("{BASE}{}", path(operation)),
+        request_headers: match operation {
+            LONG => vec![pair("content-type", "application/json"), pair("x-client-id", "acme")],
+            _ => vec![pair("authorization", "Bearer $VALID_LONG_TOKEN")],
+        },
+        request_body: (operation == LONG).then(|| {
+            r#"{"grant_type":"client_credentials","client_id":"acme","client_secret":"$VALID_CLIENT_SECRET"}"#
+                .to_owned()
+        }),
+        response: Some(Answer { status, headers, body: body.to_owned() }),
+        error: None,
+        duration_ms: 20 + u64::from(status % 97),
+    }
+}

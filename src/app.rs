@@ -1,0 +1,232 @@
+//! (method, path) → one of the operations; and the audit line of what came of it.
+
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+
+use crate::discovery;
+use crate::error::Error;
+use crate::health::health;
+use crate::host::Host;
+use crate::introspect::introspect;
+use crate::issue_long::issue_long;
+use crate::issue_short::issue_short;
+use crate::request::Call;
+use crate::response::Response;
+use crate::revoke::revoke;
+use crate::settings::Settings;
+
+/// Where a call goes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Route {
+    IssueLong,
+    IssueShort,
+    Revoke { token_id: String },
+    Introspect,
+    Jwks,
+    Metadata,
+    OpenApi,
+    Docs,
+    Health,
+}
+
+/// What was decided and for whom: one line in the log per call. It holds ids and codes, never a credential.
+#[derive(Debug, Default, Serialize)]
+pub struct Audit {
+    /// The operation, by its `operationId`.
+    pub event: &'static str,
+    /// `issued`, `revoked`, `introspected`, `served`, `ready`, or the code of the refusal.
+    pub outcome: &'static str,
+    pub status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The token that was made or revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<String>,
+    /// The token that the caller presented.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<&'static str>,
+    /// What the operator should know and the caller should not: which dependency or setting failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Cloudflare's id of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ray: Option<String>,
+}
+
+impl Route {
+    /// Finds the operation. The path is compared as it was sent: another case, a doubled or a final slash is another path.
+    pub fn find(settings: &Settings, method: &str, path: &str) -> Result<Self, Error> {
+        let route = match path {
+            "/.well-known/jwks.json" => Self::Jwks,
+            "/openapi.json" => Self::OpenApi,
+            "/docs" => Self::Docs,
+            "/healthz" => Self::Health,
+            path if path == settings.metadata_path() => Self::Metadata,
+            path => Self::below(path.strip_prefix(settings.base_path.as_str())).ok_or(Error::PathNotFound)?,
+        };
+        let (known, allow) = match route {
+            Self::IssueLong | Self::IssueShort | Self::Revoke { .. } | Self::Introspect => (method == "POST", "POST"),
+            _ => (matches!(method, "GET" | "HEAD"), "GET, HEAD"),
+        };
+        if known { Ok(route) } else { Err(Error::MethodNotAllowed { allow }) }
+    }
+
+    fn below(path: Option<&str>) -> Option<Self> {
+        Some(match path?.strip_prefix("/auth/tokens/")? {
+            "long" => Self::IssueLong,
+            "short" => Self::IssueShort,
+            "introspect" => Self::Introspect,
+            rest => {
+                let token_id = rest.strip_suffix("/revoke").filter(|id| !id.is_empty() && !id.contains('/'))?;
+                // What does not decode is no id either, and is refused as one.
+                Self::Revoke { token_id: percent_decode_str(token_id).decode_utf8_lossy().into_owned() }
+            }
+        })
+    }
+
+    /// Whether the operation has a use for the request's body.
+    pub fn reads_body(&self) -> bool {
+        matches!(self, Self::IssueLong | Self::IssueShort | Self::Introspect)
+    }
+
+    /// The `operationId`, and what success is called in the audit line.
+    const fn event(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::IssueLong => ("issueLongTermToken", "issued"),
+            Self::IssueShort => ("issueShortTermToken", "issued"),
+            Self::Revoke { .. } => ("revokeToken", "revoked"),
+            Self::Introspect => ("introspectToken", "introspected"),
+            Self::Jwks => ("getJwks", "served"),
+            Self::Metadata => ("getMetadata", "served"),
+            Self::OpenApi => ("getOpenApi", "served"),
+            Self::Docs => ("getDocs", "served"),
+            Self::Health => ("getHealth", "ready"),
+        }
+    }
+}
+
+/// Answers a call, whatever comes of it.
+pub async fn answer(settings: &Settings, host: &impl Host, route: &Route, call: &Call) -> (Response, Audit) {
+    let (event, success) = route.event();
+    let mut audit = Audit { event, outcome: success, ..Audit::default() };
+    let result = match route {
+        Route::IssueLong => issue_long(settings, host, call, &mut audit).await,
+        Route::IssueShort => issue_short(settings, host, call, &mut audit).await,
+        Route::Revoke { token_id } => revoke(settings, host, call, token_id, &mut audit).await,
+        Route::Introspect => introspect(settings, host, call, &mut audit).await,
+        Route::Jwks => Ok(discovery::jwks(settings)),
+        Route::Metadata => Ok(discovery::metadata(settings)),
+        Route::OpenApi => Ok(discovery::openapi(settings)),
+        Route::Docs => Ok(discovery::docs()),
+        Route::Health => health(host, call.now).await,
+    };
+    let response = result.unwrap_or_else(|error| audit.refuse(&error));
+    audit.status = response.status;
+    (response, audit)
+}
+
+impl Audit {
+    /// The line of a call that was refused before it reached an operation.
+    pub fn of_refusal(error: &Error) -> (Response, Self) {
+        let mut audit = Self { event: "none", ..Self::default() };
+        let response = audit.refuse(error);
+        audit.status = response.status;
+        (response, audit)
+    }
+
+    fn refuse(&mut self, error: &Error) -> Response {
+        (_, self.outcome) = error.status_and_code();
+        self.problem = error.for_the_log();
+        error.respond()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::tests::settings;
+
+    fn find(base: &str, path: &str) -> Result<Route, Error> {
+        Route::find(&Settings { base_path: base.to_owned(), ..settings() }, "POST", path)
+    }
+
+    #[test]
+    fn three_paths() {
+        for base in ["", "/v1", "/v2"] {
+            assert_eq!(find(base, &format!("{base}/auth/tokens/long")), Ok(Route::IssueLong));
+            assert_eq!(find(base, &format!("{base}/auth/tokens/short")), Ok(Route::IssueShort));
+            let revoke = Route::Revoke { token_id: "tok_lt_x".into() };
+            assert_eq!(find(base, &format!("{base}/auth/tokens/tok_lt_x/revoke")), Ok(revoke));
+        }
+        assert_eq!(
+            find("/v1", "/v1/auth/tokens/tok%5Flt%5fx/revoke"),
+            Ok(Route::Revoke { token_id: "tok_lt_x".into() })
+        );
+    }
+
+    #[test]
+    fn no_other_path() {
+        for path in [
+            "",
+            "/",
+            "/v1",
+            "/v1/",
+            "/auth/tokens/long",
+            "/v2/auth/tokens/long",
+            "/v1/auth/tokens",
+            "/v1/auth/tokens/",
+            "/v1/auth/tokens/long/",
+            "/v1/auth/tokens//long",
+            "/v1//auth/tokens/long",
+            "/V1/auth/tokens/long",
+            "/v1/auth/tokens/Long",
+            "/v1/auth/tokens/revoke",
+            "/v1/auth/tokens//revoke",
+            "/v1/auth/tokens/x/revoke/",
+            "/v1/auth/tokens/x/y/revoke",
+            "/v1/auth/tokens/x/Revoke",
+            "/v1/auth/tokens/long%2F",
+            "/v1x/auth/tokens/long",
+        ] {
+            assert_eq!(find("/v1", path), Err(Error::PathNotFound), "{path}");
+        }
+    }
+
+    #[test]
+    fn other_methods() {
+        let refusal = |method: &str, path: &str| Route::find(&settings(), method, path).unwrap_err();
+        for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "post", "POSTS", ""] {
+            for path in ["long", "short", "introspect", "x/revoke"] {
+                let path = format!("/v1/auth/tokens/{path}");
+                assert_eq!(refusal(method, &path), Error::MethodNotAllowed { allow: "POST" }, "{method} {path}");
+            }
+            assert_eq!(refusal(method, "/v1/nothing"), Error::PathNotFound);
+        }
+        for path in
+            ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server", "/openapi.json", "/docs", "/healthz"]
+        {
+            for method in ["GET", "HEAD"] {
+                assert!(Route::find(&settings(), method, path).is_ok());
+            }
+            assert_eq!(refusal("POST", path), Error::MethodNotAllowed { allow: "GET, HEAD" });
+            assert_eq!(refusal("GET", &format!("/v1{path}")), Error::PathNotFound);
+        }
+    }
+
+    #[test]
+    fn the_metadata_of_an_issuer_with_a_path() {
+        let settings = Settings { issuer: "https://auth.example.com/tenant".into(), ..settings() };
+        let find = |path: &str| Route::find(&settings, "GET", path);
+        assert_eq!(find("/.well-known/oauth-authorization-server/tenant"), Ok(Route::Metadata));
+        assert_eq!(find("/.well-known/oauth-authorization-server"), Err(Error::PathNotFound));
+    }
+
+    #[test]
+    fn a_broken_escape_is_an_id_that_no_token_has() {
+        for id in ["%", "%z", "%ff", "%2F", "%00"] {
+            assert!(matches!(find("/v1", &format!("/v1/auth/tokens/{id}/revoke")), Ok(Route::Revoke { .. })), "{id}");
+        }
+    }
+}

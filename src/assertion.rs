@@ -1,0 +1,161 @@
+//! Signed assertions (RFC 7523): a JWT that the client signed with a key whose public half is in its record.
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use jwt_compact::{Claims, UntrustedToken};
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::client::ClientRecord;
+use crate::error::Unavailable;
+use crate::host::Host;
+use crate::keys::{Algorithm, PublicJwk};
+use crate::settings::Settings;
+
+/// The furthest that `exp` may lie ahead, seconds.
+const LONGEST_LIFE: i64 = 600;
+/// How far `iat` and `nbf` may lie ahead of this clock, seconds.
+const LEEWAY: i64 = 60;
+
+/// What an assertion, found genuine, still has to be checked against: whether it came before.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Genuine {
+    pub jti_digest: String,
+    /// When it may be forgotten, Unix seconds.
+    pub until: u64,
+}
+
+/// Header members that change what the rest means; an assertion with one is not understood (RFC 7515, section 4.1.11).
+#[derive(Clone, Deserialize)]
+struct Extensions {
+    crit: Option<Value>,
+    b64: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct AssertionClaims {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    jti: String,
+}
+
+/// `aud` is one string or an array of them (RFC 7519, section 4.1.3).
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// Checks an assertion; `None` is a refusal, which tells no reason. A client that is not known, and a key that is not
+/// there, cost a verification like any other.
+pub async fn check(
+    settings: &Settings,
+    host: &impl Host,
+    record: Option<&ClientRecord>,
+    assertion: &str,
+    origin: &str,
+    now: u64,
+) -> Result<Option<Genuine>, Unavailable> {
+    let Ok(untrusted) = UntrustedToken::<Extensions>::try_from(assertion) else { return Ok(None) };
+    let Some((message, _)) = assertion.rsplit_once('.') else { return Ok(None) };
+    let Some(algorithm) = Algorithm::parse(untrusted.algorithm()) else { return Ok(None) };
+
+    // The key is found by `kid`, and says itself which algorithm it is for.
+    let kid = untrusted.header().key_id.as_deref();
+    let key = record
+        .and_then(|record| record.jwks.keys.iter().find(|key| Some(key.kid.as_str()) == kid))
+        .filter(|key| key.algorithm() == Ok(algorithm));
+    let stand_in = stand_in(algorithm);
+    let signed = host.verify(key.unwrap_or(&stand_in), message.as_bytes(), untrusted.signature_bytes()).await?;
+
+    let (true, Some(_), Some(record)) = (signed, key, record) else { return Ok(None) };
+    let extensions = &untrusted.header().other_fields;
+    if extensions.crit.is_some() || extensions.b64.is_some() {
+        return Ok(None);
+    }
+    let Ok(claims) = untrusted.deserialize_claims_unchecked::<AssertionClaims>() else { return Ok(None) };
+    Ok(check_claims(settings, &record.client_id, &claims, origin, now))
+}
+
+fn check_claims(
+    settings: &Settings,
+    client_id: &str,
+    claims: &Claims<AssertionClaims>,
+    origin: &str,
+    now: u64,
+) -> Option<Genuine> {
+    let AssertionClaims { iss, sub, aud, jti } = &claims.custom;
+    let audiences = match aud {
+        Audience::One(audience) => core::slice::from_ref(audience),
+        Audience::Many(audiences) => audiences,
+    };
+    let now = i64::try_from(now).ok()?;
+    let exp = claims.expiration?.timestamp();
+    let ahead = |time: Option<chrono::DateTime<chrono::Utc>>| time.is_some_and(|time| time.timestamp() > now + LEEWAY);
+    let sound = iss == client_id
+        && sub == client_id
+        && audiences.iter().any(|audience| settings.is_assertion_audience(audience, origin))
+        && exp > now
+        && exp <= now + LONGEST_LIFE
+        && !ahead(claims.issued_at)
+        && !ahead(claims.not_before)
+        && !jti.is_empty();
+    let until = u64::try_from(exp + LEEWAY).ok()?;
+    sound.then(|| Genuine { jti_digest: Base64UrlUnpadded::encode_string(&Sha256::digest(jti)), until })
+}
+
+/// A key to spend a verification on when there is none of the client's. What it says never counts. The keys are the
+/// examples of RFC 8037 (appendix A.2) and RFC 7515 (appendices A.2 and A.3).
+fn stand_in(algorithm: Algorithm) -> PublicJwk {
+    let owned = |text: &str| Some(text.to_owned());
+    let empty = PublicJwk {
+        kid: String::new(),
+        alg: algorithm.name().to_owned(),
+        kty: String::new(),
+        crv: None,
+        x: None,
+        y: None,
+        n: None,
+        e: None,
+    };
+    match algorithm {
+        Algorithm::EdDsa => PublicJwk {
+            kty: "OKP".to_owned(),
+            crv: owned("Ed25519"),
+            x: owned("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
+            ..empty
+        },
+        Algorithm::Es256 => PublicJwk {
+            kty: "EC".to_owned(),
+            crv: owned("P-256"),
+            x: owned("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
+            y: owned("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
+            ..empty
+        },
+        Algorithm::Rs256 | Algorithm::Ps256 => PublicJwk {
+            kty: "RSA".to_owned(),
+            n: owned(concat!(
+                "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yR",
+                "T-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXB",
+                "dQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9ia",
+                "GNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"
+            )),
+            e: owned("AQAB"),
+            ..empty
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stand_in_fits_its_algorithm() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(stand_in(algorithm).algorithm(), Ok(algorithm));
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What anyone may read: the public keys (RFC 7517), the metadata (RFC 8414), the API's description and its page.
+
+use serde_json::{Value, json};
+
+use crate::keys::{Algorithm, PublicJwk};
+use crate::request::ASSERTION_TYPES;
+use crate::response::Response;
+use crate::settings::Settings;
+
+/// How long these may be kept, seconds. A key must be announced for longer than this before it signs.
+const MAX_AGE: u64 = 300;
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// The public keys of short-term tokens: the signing one first, then those announced, and those whose tokens still live.
+pub fn jwks(settings: &Settings) -> Response {
+    let keys: Vec<Value> = settings.keys.short.iter().map(|key| public(&key.public)).collect();
+    document(JSON, json!({ "keys": keys }).to_string())
+}
+
+fn public(key: &PublicJwk) -> Value {
+    let members = key.material().map(|(name, value)| (name.to_owned(), value.into()));
+    let names = [("kid", key.kid.as_str()), ("alg", &key.alg), ("use", "sig")];
+    Value::Object(members.chain(names.map(|(name, value)| (name.to_owned(), value.into()))).collect())
+}
+
+pub fn metadata(settings: &Settings) -> Response {
+    let origin = settings.origin();
+    let endpoint = |name: &str| format!("{origin}{}/auth/tokens/{name}", settings.base_path);
+    let document_ = json!({
+        "issuer": settings.issuer,
+        "jwks_uri": format!("{origin}/.well-known/jwks.json"),
+        "token_endpoint": endpoint("long"),
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),
+        "grant_types_supported": ["client_credentials", ASSERTION_TYPES[1]],
+        "response_types_supported": [],
+        "scopes_supported": ["tokens:write", "tokens:revoke", "tokens:introspect"],
+        "introspection_endpoint": endpoint("introspect"),
+        "introspection_endpoint_auth_methods_supported": ["Bearer"],
+        "service_documentation": format!("{origin}/docs"),
+    });
+    document(JSON, document_.to_string())
+}
+
+/// The OpenAPI document. Its operations live below the base path of this deployment.
+pub fn openapi(settings: &Settings) -> Response {
+    let text = include_str!("../assets/openapi.json");
+    let base = if settings.base_path.is_empty() { "/" } else { &settings.base_path };
+    document(JSON, text.replace(r#""url":"/v1""#, &format!(r#""url":"{base}""#)))
+}
+
+/// The page that shows it. It needs nothing from elsewhere, and may load nothing.
+pub fn docs() -> Response {
+    let mut response = document(HTML, include_str!("../assets/docs.html"));
+    response.headers.push(("X-Frame-Options", "DENY".to_owned()));
+    response
+}
+
+fn document(content_type: &'static str, body: impl Into<std::borrow::Cow<'static, str>>) -> Response {
+    let cache_control = ("Cache-Control", format!("public, max-age={MAX_AGE}"));
+    let headers = vec![
+        cache_control,
+        ("X-Content-Type-Options", "nosniff".to_owned()),
+        ("Content-Type", content_type.to_owned()),
+    ];
+    Response { status: 200, headers, body: Some(body.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::tests::settings;
+
+    fn body(response: &Response) -> Value {
+        serde_json::from_str(response.body.as_deref().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn only_public_halves_are_served() {
+        let response = jwks(&settings());
+        let expected = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "kid": "s", "alg": "EdDSA", "use": "sig"}]});
+        assert_eq!(body(&response), expected);
+        assert!(response.headers.contains(&("Cache-Control", "public, max-age=300".to_owned())));
+    }
+
+    #[test]
+    fn the_metadata_names_what_there_is() {
+        let metadata = body(&metadata(&settings()));
+        assert_eq!(metadata["issuer"], "https://auth.example.com");
+        assert_eq!(metadata["token_endpoint"], "https://auth.example.com/v1/auth/tokens/long");
+        assert_eq!(metadata["jwks_uri"], "https://auth.example.com/.well-known/jwks.json");
+    }
+}

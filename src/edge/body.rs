@@ -1,0 +1,59 @@
+//! Reads a request's body, but keeps no more than is allowed.
+
+use js_sys::{Reflect, Uint8Array};
+use wasm_bindgen::JsCast;
+use web_sys::{ReadableStreamDefaultReader, Request};
+use worker::js_sys::futures::JsFuture;
+
+use crate::request::{Body, MAX_BODY};
+
+/// Where reading on stops making sense, bytes: what Cloudflare lets in on most plans.
+const MAX_DRAINED: usize = 100_000_000;
+
+pub async fn read(request: &Request) -> Body {
+    let Some(stream) = request.body() else { return Body::Read(Vec::new()) };
+    let announced =
+        request.headers().get("Content-Length").ok().flatten().and_then(|length| length.parse::<usize>().ok());
+    let body = match announced {
+        Some(length) if length > MAX_BODY => Some(Body::TooLarge),
+        // HTTP holds a sender to the length that it announced, so there is no more than that to buffer.
+        Some(_) => whole(request).await,
+        None => match stream.get_reader().dyn_into() {
+            Ok(reader) => pieces(reader).await,
+            Err(_) => None,
+        },
+    };
+    body.unwrap_or(Body::Broken)
+}
+
+async fn whole(request: &Request) -> Option<Body> {
+    let buffer = JsFuture::from(request.array_buffer().ok()?).await.ok()?;
+    let bytes = Uint8Array::new(&buffer);
+    let fits = usize::try_from(bytes.length()).is_ok_and(|length| length <= MAX_BODY);
+    Some(if fits { Body::Read(bytes.to_vec()) } else { Body::TooLarge })
+}
+
+/// A body without an announced length is read to its end, also past what is kept: an answer that overtakes its request
+/// is lost in proxies that do not expect one.
+async fn pieces(reader: ReadableStreamDefaultReader) -> Option<Body> {
+    let mut kept = Vec::new();
+    let mut length = 0;
+    while let Some(piece) = next(&reader).await? {
+        length += usize::try_from(piece.length()).ok()?;
+        if length <= MAX_BODY {
+            kept.extend(piece.to_vec());
+        } else if length > MAX_DRAINED {
+            break;
+        }
+    }
+    Some(if length <= MAX_BODY { Body::Read(kept) } else { Body::TooLarge })
+}
+
+/// The next piece; `Some(None)` at the end, `None` if the body broke off.
+async fn next(reader: &ReadableStreamDefaultReader) -> Option<Option<Uint8Array>> {
+    let result = JsFuture::from(reader.read()).await.ok()?;
+    if Reflect::get(&result, &"done".into()).ok()?.is_truthy() {
+        return Some(None);
+    }
+    Reflect::get(&result, &"value".into()).ok()?.dyn_into().ok().map(Some)
+}

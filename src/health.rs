@@ -1,0 +1,19 @@
+//! `GET /healthz`: ready, if both KV namespaces and a Durable Object answer. That the settings parse is known by then.
+
+use serde_json::json;
+
+use futures_util::future::try_join3;
+
+use crate::error::Error;
+use crate::host::Host;
+use crate::once::Ask;
+use crate::response::Response;
+
+/// A key and a name that no client and no token has.
+const NOBODY: &str = "healthz";
+
+pub async fn health(host: &impl Host, now: u64) -> Result<Response, Error> {
+    let ask = Ask::Probe { now };
+    try_join3(host.client(NOBODY), host.revocation(NOBODY), host.once(NOBODY, &ask)).await?;
+    Ok(Response::json(200, &json!({"status": "ready"})))
+}

@@ -1,0 +1,63 @@
+//! `POST {base}/auth/tokens/short`: exchange a long-term token for a short-term one.
+//!
+//! 1. The token's signature, kind, issuer and end, with no look-up → 401
+//! 2. The body's shape, once storage says that the token lives (a dead token is 401 whatever the body holds) → 400
+//! 3. The rate limit of that token → 429
+//! 4. Revocation and the client's state, read at the same time → 401
+//! 5. The scopes asked for → 400 `invalid_scope`
+//! 6. A new token → 201
+
+use crate::app::Audit;
+use crate::error::{Error, TokenFault};
+use crate::host::{Host, Limit};
+use crate::request::{Call, ShortTokenRequest};
+use crate::response::Response;
+use crate::settings::Settings;
+use crate::token;
+use crate::token_id::Kind;
+
+pub async fn issue_short(
+    settings: &Settings,
+    host: &impl Host,
+    call: &Call,
+    audit: &mut Audit,
+) -> Result<Response, Error> {
+    let request = ShortTokenRequest::parse(call);
+    // 1
+    let sent = match (call.authorization.as_deref(), &request) {
+        (Some(header), _) => token::bearer(Some(header))?,
+        // Without the header the body must be sound enough to hold the token.
+        (None, Ok(request)) => request.long_token.as_deref().ok_or(TokenFault::Missing)?,
+        (None, Err(_)) => return Err(TokenFault::Missing.into()),
+    };
+    let long = token::authenticate(settings, host, sent, &[Kind::Long], call.now).await?;
+    audit.client_id = Some(long.client_id.clone());
+    audit.by = Some(long.id.clone());
+    // 2
+    let request = match request {
+        Ok(request) if request.long_token.as_deref().is_none_or(|token| token == sent) => request,
+        unsound => {
+            long.life(host).await?.check(call.now)?;
+            let differ = "long_token and the Authorization header carry different tokens; send one.";
+            return Err(unsound.err().unwrap_or_else(|| Error::field("long_token", differ)));
+        }
+    };
+    // 3
+    if !host.within(Limit::Short, &long.id).await? {
+        return Err(Error::RateLimited { retry_after: settings.rate_limit_period });
+    }
+    // 4
+    let life = long.life(host).await?;
+    life.check(call.now)?;
+    // 5
+    let scopes = request.scopes.unwrap_or_else(|| long.scopes.clone());
+    if let Some(scope) = long.scopes.first_uncovered(&scopes) {
+        return Err(Error::InvalidScope { message: format!("The long-term token does not cover the scope {scope}.") });
+    }
+    // 6
+    let latest_end = life.end.map_or(long.expires_at, |end| end.min(long.expires_at));
+    let minted = token::mint_short(settings, host, &long, &scopes, latest_end, call.now, call.random).await?;
+    let response = Response::json(201, &minted);
+    audit.token_id = Some(minted.token_id);
+    Ok(response)
+}

@@ -1,0 +1,488 @@
+//! Keys: the service's own, from one secret, and the public keys of clients (RFC 7517, RFC 8037).
+//!
+//! The secret `AUTH_KEYS` is a JWK Set in which `use` names what a key is for. The first key of a use signs; all of
+//! them verify. So a key is rotated without a failed request: append it, wait until every location has it, move it to
+//! the front, and drop the old one when the last token that it signed has ended.
+
+use core::fmt;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use jwt_compact::alg::Hs256Key;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// Signs long-term tokens: `{"kty":"oct","alg":"HS256"}`.
+pub const USE_LONG: &str = "lt+jwt";
+/// Signs short-term tokens: `{"kty":"OKP","crv":"Ed25519","alg":"EdDSA"}`.
+pub const USE_SHORT: &str = "at+jwt";
+/// Authenticates token ids: `{"kty":"oct","alg":"HS256"}`.
+pub const USE_TOKEN_ID: &str = "token-id";
+/// Seals TOTP seeds in the registry: `{"kty":"oct","alg":"XC20P"}`.
+pub const USE_SEAL: &str = "totp-seal";
+
+const SYMMETRIC_LENGTH: usize = 32;
+const NONCE_LENGTH: usize = 24;
+const MINIMAL_RSA_BITS: usize = 2048;
+
+/// A key of the secret `AUTH_KEYS` as it is written there (RFC 7517, section 4).
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivateJwk {
+    pub kty: String,
+    #[serde(rename = "use")]
+    pub key_use: String,
+    pub kid: String,
+    pub alg: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crv: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x: Option<String>,
+    /// May be absent from an Ed25519 key that no longer signs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub d: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k: Option<String>,
+}
+
+/// A JWK Set (RFC 7517, section 5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwkSet<K> {
+    pub keys: Vec<K>,
+}
+
+/// The service's keys, checked: there is at least one for each use.
+#[derive(Debug)]
+pub struct KeySet {
+    pub long: Ring<LongKey>,
+    pub short: Ring<ShortKey>,
+    pub token_id: Ring<MacKey>,
+    pub seal: Ring<SealKey>,
+}
+
+/// The keys of one use: the first makes, all check.
+#[derive(Debug)]
+pub struct Ring<K> {
+    first: K,
+    others: Vec<K>,
+}
+
+/// An HS256 key for long-term tokens.
+pub struct LongKey {
+    pub kid: String,
+    pub key: Hs256Key,
+}
+
+/// An Ed25519 key for short-term tokens. Only the first of its ring must have the private half.
+#[derive(Debug)]
+pub struct ShortKey {
+    pub public: PublicJwk,
+    pub private: Option<Secret>,
+}
+
+/// A key that authenticates token ids; the hash has taken it in already.
+#[derive(Clone)]
+pub struct MacKey(Hmac<Sha256>);
+
+/// A key that seals TOTP seeds.
+pub struct SealKey {
+    kid: String,
+    cipher: XChaCha20Poly1305,
+}
+
+/// Why the secret `AUTH_KEYS` can't be used. Names the key by its position and `kid`, never its value.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KeySetError(String);
+
+impl KeySet {
+    pub fn parse(json: &str) -> Result<Self, KeySetError> {
+        // serde's message could quote a value, so only the position is passed on.
+        let set: JwkSet<PrivateJwk> = serde_json::from_str(json).map_err(|error| {
+            KeySetError(format!("is not a JWK Set of known members (line {}, column {})", error.line(), error.column()))
+        })?;
+        let (mut long, mut short, mut token_id, mut seal) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (index, jwk) in set.keys.iter().enumerate() {
+            let wrong = |what: &str| KeySetError(format!("has a fault in key {index} (kid {:?}): {what}", jwk.kid));
+            if jwk.kid.is_empty() || set.keys[..index].iter().any(|other| other.kid == jwk.kid) {
+                return Err(wrong("kid must be there and be different from all others"));
+            }
+            match jwk.key_use.as_str() {
+                USE_LONG => {
+                    let key = jwk.symmetric("HS256").map_err(wrong)?;
+                    long.push(LongKey { kid: jwk.kid.clone(), key: Hs256Key::new(key.as_slice()) });
+                }
+                USE_SHORT => short.push(jwk.ed25519(short.is_empty()).map_err(wrong)?),
+                USE_TOKEN_ID => token_id.push(MacKey::new(&*jwk.symmetric("HS256").map_err(wrong)?)),
+                USE_SEAL => seal.push(SealKey::new(&jwk.kid, &*jwk.symmetric("XC20P").map_err(wrong)?).map_err(wrong)?),
+                _ => return Err(wrong("use must be one of lt+jwt, at+jwt, token-id, totp-seal")),
+            }
+        }
+        Ok(Self {
+            long: Ring::new(long, USE_LONG)?,
+            short: Ring::new(short, USE_SHORT)?,
+            token_id: Ring::new(token_id, USE_TOKEN_ID)?,
+            seal: Ring::new(seal, USE_SEAL)?,
+        })
+    }
+
+    /// Opens what any of the seal keys sealed for this client. The text is `kid.nonce.ciphertext`.
+    pub fn unseal(&self, client_id: &str, sealed: &str) -> Option<Secret> {
+        let mut parts = sealed.splitn(3, '.');
+        let (kid, nonce, ciphertext) = (parts.next()?, parts.next()?, parts.next()?);
+        let key = self.seal.iter().find(|key| key.kid == kid)?;
+        let nonce = Base64UrlUnpadded::decode_vec(nonce).ok().filter(|nonce| nonce.len() == NONCE_LENGTH)?;
+        let msg = Base64UrlUnpadded::decode_vec(ciphertext).ok()?;
+        let payload = Payload { msg: &msg, aad: client_id.as_bytes() };
+        key.cipher.decrypt(XNonce::from_slice(&nonce), payload).ok().map(Secret::new)
+    }
+
+    /// Seals a TOTP seed for one client: it opens for no other. The nonce must be fresh.
+    pub fn seal(&self, client_id: &str, seed: &Secret, nonce: [u8; NONCE_LENGTH]) -> Option<String> {
+        let key = self.seal.first();
+        let payload = Payload { msg: seed.expose(), aad: client_id.as_bytes() };
+        let ciphertext = key.cipher.encrypt(XNonce::from_slice(&nonce), payload).ok()?;
+        let [nonce, ciphertext] = [&nonce[..], &ciphertext].map(Base64UrlUnpadded::encode_string);
+        Some(format!("{}.{nonce}.{ciphertext}", key.kid))
+    }
+}
+
+impl PrivateJwk {
+    fn symmetric(&self, alg: &str) -> Result<Zeroizing<[u8; SYMMETRIC_LENGTH]>, &'static str> {
+        if self.kty != "oct" || self.alg != alg {
+            return Err("kty and alg do not fit the use");
+        }
+        if self.crv.is_some() || self.x.is_some() || self.d.is_some() {
+            return Err("a symmetric key has no crv, x or d");
+        }
+        let bytes = self.k.as_deref().and_then(decode).map(Zeroizing::new);
+        let key = bytes.and_then(|bytes| bytes.as_slice().try_into().ok()).map(Zeroizing::new);
+        key.ok_or("k must be 32 bytes in base64url without padding")
+    }
+
+    fn ed25519(&self, must_sign: bool) -> Result<ShortKey, &'static str> {
+        let public = PublicJwk {
+            kid: self.kid.clone(),
+            alg: self.alg.clone(),
+            kty: self.kty.clone(),
+            crv: self.crv.clone(),
+            x: self.x.clone(),
+            y: None,
+            n: None,
+            e: None,
+        };
+        if public.algorithm()? != Algorithm::EdDsa || self.k.is_some() {
+            return Err("kty, crv and alg must be OKP, Ed25519 and EdDSA");
+        }
+        let private = match self.d.as_deref() {
+            Some(d) => Some(decode(d).filter(|bytes| bytes.len() == 32).ok_or("d must be 32 bytes in base64url")?),
+            None if must_sign => return Err("the first key of its use signs, so it needs its private half d"),
+            None => None,
+        };
+        Ok(ShortKey { public, private: private.map(Secret::new) })
+    }
+}
+
+impl<K> Ring<K> {
+    fn new(mut keys: Vec<K>, key_use: &str) -> Result<Self, KeySetError> {
+        if keys.is_empty() {
+            return Err(KeySetError(format!("has no key with use {key_use:?}")));
+        }
+        let first = keys.remove(0);
+        Ok(Self { first, others: keys })
+    }
+
+    /// The key that makes new signatures.
+    pub fn first(&self) -> &K {
+        &self.first
+    }
+
+    /// All keys that check, the signing one first.
+    pub fn iter(&self) -> impl Iterator<Item = &K> {
+        core::iter::once(&self.first).chain(&self.others)
+    }
+}
+
+impl MacKey {
+    pub fn new(key: &[u8; SYMMETRIC_LENGTH]) -> Self {
+        // HMAC pads a short key with zeros to the hash's block; done here, the constructor can't fail.
+        let mut block = Zeroizing::new([0; 64]);
+        block[..SYMMETRIC_LENGTH].copy_from_slice(key);
+        Self(<Hmac<Sha256> as Mac>::new((&*block).into()))
+    }
+
+    pub(crate) fn start(&self) -> Hmac<Sha256> {
+        self.0.clone()
+    }
+}
+
+impl SealKey {
+    fn new(kid: &str, key: &[u8; SYMMETRIC_LENGTH]) -> Result<Self, &'static str> {
+        if kid.contains('.') {
+            return Err("the kid of a seal key has no dot");
+        }
+        Ok(Self { kid: kid.to_owned(), cipher: <XChaCha20Poly1305 as KeyInit>::new(key.into()) })
+    }
+}
+
+/// The signature algorithms that clients may use (RFC 7518, RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    Rs256,
+    Ps256,
+    Es256,
+    EdDsa,
+}
+
+impl Algorithm {
+    pub const ALL: [Self; 4] = [Self::Rs256, Self::Ps256, Self::Es256, Self::EdDsa];
+
+    /// The `alg` value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
+/// A public key with the one algorithm that it may be used with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicJwk {
+    pub kid: String,
+    pub alg: String,
+    pub kty: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crv: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub y: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e: Option<String>,
+}
+
+impl PublicJwk {
+    /// The algorithm that the key is bound to, if its members fit it. Says what is wrong otherwise.
+    pub fn algorithm(&self) -> Result<Algorithm, &'static str> {
+        let algorithm = Algorithm::parse(&self.alg).ok_or("alg must be RS256, PS256, ES256 or EdDSA")?;
+        let has_32_bytes =
+            |member: &Option<String>| member.as_deref().and_then(decode).is_some_and(|bytes| bytes.len() == 32);
+        match algorithm {
+            Algorithm::EdDsa => {
+                let fits = self.kty == "OKP" && self.crv.as_deref() == Some("Ed25519") && has_32_bytes(&self.x);
+                (fits && self.y.is_none() && self.n.is_none() && self.e.is_none())
+                    .then_some(algorithm)
+                    .ok_or("EdDSA needs kty OKP, crv Ed25519 and x of 32 bytes")
+            }
+            Algorithm::Es256 => {
+                let fits = self.kty == "EC"
+                    && self.crv.as_deref() == Some("P-256")
+                    && has_32_bytes(&self.x)
+                    && has_32_bytes(&self.y);
+                (fits && self.n.is_none() && self.e.is_none())
+                    .then_some(algorithm)
+                    .ok_or("ES256 needs kty EC, crv P-256, x and y of 32 bytes each")
+            }
+            Algorithm::Rs256 | Algorithm::Ps256 => {
+                if self.kty != "RSA" || self.crv.is_some() || self.x.is_some() || self.y.is_some() {
+                    return Err("RS256 and PS256 need kty RSA with n and e");
+                }
+                let modulus = self.n.as_deref().and_then(decode).ok_or("n must be base64url without padding")?;
+                let exponent = self.e.as_deref().and_then(decode).ok_or("e must be base64url without padding")?;
+                if bits(&modulus) < MINIMAL_RSA_BITS {
+                    return Err("an RSA key needs 2048 bits or more");
+                }
+                // 1 makes every signature valid; an even exponent has no inverse.
+                let odd = exponent.last().is_some_and(|byte| byte & 1 == 1);
+                (odd && (2..=32).contains(&bits(&exponent)))
+                    .then_some(algorithm)
+                    .ok_or("e must be odd, 3 or more, in 32 bits")
+            }
+        }
+    }
+
+    /// The members that make the key, without what it is called or used for.
+    pub fn material(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("kty", Some(&self.kty)),
+            ("crv", self.crv.as_ref()),
+            ("x", self.x.as_ref()),
+            ("y", self.y.as_ref()),
+            ("n", self.n.as_ref()),
+            ("e", self.e.as_ref()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?.as_str())))
+    }
+}
+
+fn decode(text: &str) -> Option<Vec<u8>> {
+    Base64UrlUnpadded::decode_vec(text).ok()
+}
+
+fn bits(big_endian: &[u8]) -> usize {
+    let leading = big_endian.iter().take_while(|byte| **byte == 0).count();
+    let zeros = big_endian.get(leading).map_or(0, |byte| byte.leading_zeros() as usize);
+    (big_endian.len() - leading) * 8 - zeros
+}
+
+impl fmt::Display for KeySetError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Prints a key as its name and `kid`.
+macro_rules! redacted_debug {
+    ($type:ty, $name:literal, |$key:ident| $kid:expr) => {
+        impl fmt::Debug for $type {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let $key = self;
+                write!(formatter, "{}({})", $name, $kid)
+            }
+        }
+    };
+}
+
+redacted_debug!(PrivateJwk, "PrivateJwk", |key| key.kid);
+redacted_debug!(LongKey, "LongKey", |key| key.kid);
+redacted_debug!(SealKey, "SealKey", |key| key.kid);
+redacted_debug!(MacKey, "MacKey", |_key| "…");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OCT: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+    fn set() -> serde_json::Value {
+        serde_json::json!({"keys": [
+            {"kty": "oct", "use": "lt+jwt", "kid": "l", "alg": "HS256", "k": OCT},
+            {"kty": "OKP", "crv": "Ed25519", "use": "at+jwt", "kid": "s", "alg": "EdDSA",
+             "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"},
+            {"kty": "oct", "use": "token-id", "kid": "i", "alg": "HS256", "k": OCT},
+            {"kty": "oct", "use": "totp-seal", "kid": "t", "alg": "XC20P", "k": OCT},
+        ]})
+    }
+
+    fn parse(set: &serde_json::Value) -> Result<KeySet, KeySetError> {
+        KeySet::parse(&set.to_string())
+    }
+
+    #[test]
+    fn a_whole_set_parses() {
+        let keys = parse(&set()).unwrap();
+        assert_eq!(keys.long.first().kid, "l");
+        assert_eq!(keys.short.first().public.kid, "s");
+    }
+
+    #[test]
+    fn every_use_is_needed() {
+        for index in 0..4 {
+            let mut set = set();
+            set["keys"].as_array_mut().unwrap().remove(index);
+            assert!(parse(&set).is_err(), "{index}");
+        }
+    }
+
+    #[test]
+    fn a_fault_is_named_and_no_value_shown() {
+        type Change = (&'static str, fn(&mut serde_json::Value));
+        let changes: [Change; 9] = [
+            ("short k", |set| set["keys"][0]["k"] = "c2hvcnQ".into()),
+            ("padded k", |set| set["keys"][0]["k"] = format!("{OCT}=").into()),
+            ("wrong alg", |set| set["keys"][0]["alg"] = "HS512".into()),
+            ("wrong kty", |set| set["keys"][2]["kty"] = "OKP".into()),
+            ("no d", |set| set["keys"][1]["d"] = serde_json::Value::Null),
+            ("unknown use", |set| set["keys"][3]["use"] = "enc".into()),
+            ("same kid", |set| set["keys"][3]["kid"] = "l".into()),
+            ("unknown member", |set| set["keys"][3]["key_ops"] = serde_json::json!([])),
+            ("dotted kid", |set| set["keys"][3]["kid"] = "t.1".into()),
+        ];
+        for (name, change) in changes {
+            let mut set = set();
+            change(&mut set);
+            let error = parse(&set).expect_err(name).to_string();
+            assert!(!error.contains(OCT) && !error.contains("c2hvcnQ") && !error.contains("nWGx"), "{name}: {error}");
+        }
+        for json in ["", "null", "[]", "{}", "{\"keys\":[]}", "{\"keys\":[\"nWGx\"]}"] {
+            let error = KeySet::parse(json).expect_err(json).to_string();
+            assert!(!error.contains("nWGx"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_older_signing_key_may_lose_its_private_half() {
+        let mut set = set();
+        let mut old = set["keys"][1].clone();
+        old["kid"] = "old".into();
+        old.as_object_mut().unwrap().remove("d");
+        set["keys"].as_array_mut().unwrap().push(old);
+        let keys = parse(&set).unwrap();
+        assert_eq!(keys.short.iter().map(|key| key.public.kid.as_str()).collect::<Vec<_>>(), ["s", "old"]);
+    }
+
+    #[test]
+    fn a_seed_opens_for_its_client_only() {
+        let keys = parse(&set()).unwrap();
+        let seed = Secret::new("12345678901234567890");
+        let sealed = keys.seal("alice", &seed, [5; 24]).unwrap();
+        assert_eq!(keys.unseal("alice", &sealed), Some(seed));
+        assert_eq!(keys.unseal("bob", &sealed), None);
+        for broken in ["", "t", "t.a.b", &sealed[1..], &sealed[..sealed.len() - 1]] {
+            assert_eq!(keys.unseal("alice", broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let keys = parse(&set()).unwrap();
+        let shown = format!("{keys:?}");
+        assert!(!shown.contains(OCT) && !shown.contains("nWGx") && !shown.contains("157, 97"), "{shown}");
+    }
+
+    #[test]
+    fn an_algorithm_is_bound_to_its_key() {
+        let rsa = |n: String, e: &str| PublicJwk {
+            kid: "k".into(),
+            alg: "RS256".into(),
+            kty: "RSA".into(),
+            crv: None,
+            x: None,
+            y: None,
+            n: Some(n),
+            e: Some(e.into()),
+        };
+        let modulus = |bytes: usize, top: u8| {
+            let mut modulus = vec![0xff; bytes];
+            modulus[0] = top;
+            Base64UrlUnpadded::encode_string(&modulus)
+        };
+        assert_eq!(rsa(modulus(256, 0x80), "AQAB").algorithm(), Ok(Algorithm::Rs256));
+        assert!(rsa(modulus(256, 0x7f), "AQAB").algorithm().is_err(), "2047 bits");
+        assert!(rsa(modulus(300, 0), "AQ").algorithm().is_err(), "e = 1");
+        assert!(rsa(modulus(256, 0x80), "AQAA").algorithm().is_err(), "even e");
+        let mut okp = rsa(modulus(256, 0x80), "AQAB");
+        okp.alg = "EdDSA".into();
+        assert!(okp.algorithm().is_err());
+        okp.alg = "none".into();
+        assert!(okp.algorithm().is_err());
+        okp.alg = "HS256".into();
+        assert!(okp.algorithm().is_err());
+    }
+}

@@ -1,0 +1,262 @@
+//! What may happen only once: the rules of the one Durable Object that each client has.
+//!
+//! The object is a table of rows and runs one request at a time. For each request it loads the row named by
+//! `Ask::key`, has `decide` judge, and stores the row that comes back, before anything else can run. All rules are
+//! here; the object has none.
+
+use serde::{Deserialize, Serialize};
+
+/// The most wrong codes in a window before the mechanism locks.
+const MAX_WRONG_CODES: usize = 5;
+/// Seconds in which wrong codes are counted together.
+const WRONG_CODE_WINDOW: u64 = 300;
+/// Seconds for which the mechanism stays locked.
+const LOCK: u64 = 300;
+/// A row that must outlive its use by far: the last accepted step of a one-time code.
+const NEVER: u64 = 253_402_300_799;
+
+/// A question to a client's object. `now` comes with it, so that a decision can be repeated in a test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Ask {
+    /// A one-time code was sent; `step` is the time step that it fits (RFC 6238, section 4.2), if it fits any.
+    Code { step: Option<u64>, now: u64 },
+    /// An assertion with this `jti` was sent; it would be valid until `until`.
+    Assertion { jti_digest: String, until: u64, now: u64 },
+    /// A long-term token shall end at `at`. `until` is its own end, after which nothing need be remembered.
+    End { token_id: String, at: u64, until: u64, now: u64 },
+    /// Is the object there? It always says `Accepted`, and stores nothing.
+    Probe { now: u64 },
+}
+
+/// What the object says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// It had not happened before; now it has.
+    Accepted,
+    Refused,
+    /// The token ends then: as asked, or earlier if an earlier end was settled before.
+    Ends {
+        at: u64,
+    },
+}
+
+/// A stored row: its value, and when it may be forgotten (Unix seconds).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub value: String,
+    pub expires_at: u64,
+}
+
+/// What a client's one-time codes have seen.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Codes {
+    /// The last accepted step; it and all before it are spent.
+    last_step: Option<u64>,
+    /// When the latest wrong codes came.
+    wrong: Vec<u64>,
+    locked_until: u64,
+}
+
+impl Ask {
+    /// The row that decides.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Code { .. } => "code".to_owned(),
+            Self::Assertion { jti_digest, .. } => format!("jti:{jti_digest}"),
+            Self::End { token_id, .. } => format!("end:{token_id}"),
+            Self::Probe { .. } => "probe".to_owned(),
+        }
+    }
+
+    pub fn now(&self) -> u64 {
+        match self {
+            Self::Code { now, .. } | Self::Assertion { now, .. } | Self::End { now, .. } | Self::Probe { now } => *now,
+        }
+    }
+
+    /// Judges. A row that comes back must be stored before the answer is given. `None` if the stored row can't be
+    /// read: then nothing may be accepted.
+    pub fn decide(&self, row: Option<&Row>) -> Option<(Answer, Option<Row>)> {
+        let row = row.filter(|row| row.expires_at > self.now());
+        match self {
+            Self::Code { step, now } => {
+                let mut codes: Codes = match row {
+                    Some(row) => serde_json::from_str(&row.value).ok()?,
+                    None => Codes::default(),
+                };
+                let answer = codes.judge(*step, *now);
+                let value = serde_json::to_string(&codes).ok()?;
+                Some((answer, Some(Row { value, expires_at: NEVER })))
+            }
+            Self::Assertion { until, .. } => Some(match row {
+                Some(_) => (Answer::Refused, None),
+                None => (Answer::Accepted, Some(Row { value: String::new(), expires_at: *until })),
+            }),
+            Self::Probe { .. } => Some((Answer::Accepted, None)),
+            Self::End { at, until, .. } => {
+                let settled = match row {
+                    Some(row) => Some(row.value.parse::<u64>().ok()?),
+                    None => None,
+                };
+                Some(match settled {
+                    Some(settled) if settled <= *at => (Answer::Ends { at: settled }, None),
+                    _ => (Answer::Ends { at: *at }, Some(Row { value: at.to_string(), expires_at: *until })),
+                })
+            }
+        }
+    }
+}
+
+impl Codes {
+    fn judge(&mut self, step: Option<u64>, now: u64) -> Answer {
+        if now < self.locked_until {
+            return Answer::Refused;
+        }
+        let Some(step) = step else {
+            self.wrong.retain(|at| at + WRONG_CODE_WINDOW > now);
+            self.wrong.push(now);
+            if self.wrong.len() >= MAX_WRONG_CODES {
+                self.wrong.clear();
+                self.locked_until = now + LOCK;
+            }
+            return Answer::Refused;
+        };
+        // A code that was right once is no guess, so it does not count towards the lock.
+        if self.last_step.is_some_and(|last| step <= last) {
+            return Answer::Refused;
+        }
+        self.last_step = Some(step);
+        self.wrong.clear();
+        Answer::Accepted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The object as the runtime runs it.
+    #[derive(Default)]
+    struct Object(HashMap<String, Row>);
+
+    impl Object {
+        fn ask(&mut self, ask: Ask) -> Answer {
+            let (answer, row) = ask.decide(self.0.get(&ask.key())).unwrap();
+            if let Some(row) = row {
+                self.0.insert(ask.key(), row);
+            }
+            answer
+        }
+
+        fn code(&mut self, step: Option<u64>, now: u64) -> Answer {
+            self.ask(Ask::Code { step, now })
+        }
+    }
+
+    #[test]
+    fn a_step_is_spent_with_all_before_it() {
+        let mut object = Object::default();
+        assert_eq!(object.code(Some(10), 300), Answer::Accepted);
+        assert_eq!(object.code(Some(10), 300), Answer::Refused);
+        assert_eq!(object.code(Some(9), 300), Answer::Refused);
+        assert_eq!(object.code(Some(11), 300), Answer::Accepted);
+    }
+
+    #[test]
+    fn five_wrong_codes_lock_right_ones_included() {
+        let mut object = Object::default();
+        for second in 0..5 {
+            assert_eq!(object.code(None, 1000 + second), Answer::Refused);
+        }
+        assert_eq!(object.code(Some(33), 1004), Answer::Refused);
+        assert_eq!(object.code(Some(43), 1303), Answer::Refused);
+        assert_eq!(object.code(Some(43), 1304), Answer::Accepted);
+    }
+
+    #[test]
+    fn wrong_codes_outside_the_window_do_not_add_up() {
+        let mut object = Object::default();
+        for nth in 0..20 {
+            assert_eq!(object.code(None, 1000 + nth * 75), Answer::Refused);
+        }
+        assert_eq!(object.code(Some(100), 3000), Answer::Accepted);
+    }
+
+    #[test]
+    fn replays_do_not_lock() {
+        let mut object = Object::default();
+        object.code(Some(10), 300);
+        for _ in 0..100 {
+            assert_eq!(object.code(Some(10), 300), Answer::Refused);
+        }
+        assert_eq!(object.code(Some(11), 330), Answer::Accepted);
+    }
+
+    #[test]
+    fn wrong_codes_during_the_lock_do_not_lengthen_it() {
+        let mut object = Object::default();
+        for _ in 0..50 {
+            object.code(None, 1000);
+        }
+        assert_eq!(object.code(Some(43), 1300), Answer::Accepted);
+    }
+
+    #[test]
+    fn an_assertion_is_taken_once() {
+        let mut object = Object::default();
+        let ask = |now| Ask::Assertion { jti_digest: "d".into(), until: 600, now };
+        assert_eq!(object.ask(ask(0)), Answer::Accepted);
+        assert_eq!(object.ask(ask(599)), Answer::Refused);
+        let other = Ask::Assertion { jti_digest: "e".into(), until: 600, now: 0 };
+        assert_eq!(object.ask(other), Answer::Accepted);
+    }
+
+    #[test]
+    fn an_unreadable_row_accepts_nothing() {
+        let row = Row { value: "?".into(), expires_at: NEVER };
+        assert_eq!(Ask::Code { step: Some(1), now: 0 }.decide(Some(&row)), None);
+        assert_eq!(Ask::End { token_id: "t".into(), at: 1, until: 2, now: 0 }.decide(Some(&row)), None);
+    }
+
+    #[test]
+    fn the_stored_and_sent_formats_are_pinned() {
+        let (_, row) = Ask::Code { step: Some(7), now: 5 }.decide(None).unwrap();
+        assert_eq!(row.unwrap().value, r#"{"last_step":7,"wrong":[],"locked_until":0}"#);
+        let end = Ask::End { token_id: "t".into(), at: 1, until: 2, now: 0 };
+        assert_eq!(end.decide(None).unwrap().1.unwrap(), Row { value: "1".into(), expires_at: 2 });
+        assert_eq!(serde_json::to_string(&end).unwrap(), r#"{"ask":"end","token_id":"t","at":1,"until":2,"now":0}"#);
+        assert_eq!(serde_json::to_string(&Answer::Ends { at: 1 }).unwrap(), r#"{"answer":"ends","at":1}"#);
+        assert_eq!(serde_json::to_string(&Answer::Accepted).unwrap(), r#"{"answer":"accepted"}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn the_earliest_end_stays(ends in prop::collection::vec(1u64..1000, 1..20)) {
+            let mut object = Object::default();
+            let mut earliest = u64::MAX;
+            for at in ends {
+                earliest = earliest.min(at);
+                let ask = Ask::End { token_id: "t".into(), at, until: 5000, now: 0 };
+                prop_assert_eq!(object.ask(ask), Answer::Ends { at: earliest });
+            }
+        }
+
+        #[test]
+        fn accepted_steps_only_rise(steps in prop::collection::vec(prop::option::of(0u64..40), 1..60)) {
+            let mut object = Object::default();
+            let mut last = None;
+            for (now, step) in steps.into_iter().enumerate() {
+                if object.code(step, now as u64 * 30) == Answer::Accepted {
+                    prop_assert!(step > last);
+                    last = step;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Scopes: `resource:action`, where the action may be `*` (RFC 6749, section 3.3, narrowed).
+
+use core::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The most scopes that one request may ask for, duplicates folded.
+pub const MAX_SCOPES: usize = 64;
+/// The longest scope, in characters.
+pub const MAX_SCOPE_LENGTH: usize = 128;
+
+/// One scope: `resource:action`, each of lower-case letters, digits, `-` and `_`; the action may be `*`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Scope(String);
+
+/// Scopes in the order in which they were asked for, without duplicates.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Scopes(Vec<Scope>);
+
+/// What is wrong with a scope or with a list of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScopeError {
+    Empty,
+    TooMany,
+    Grammar { index: usize },
+}
+
+impl Scope {
+    pub fn parse(text: &str) -> Option<Self> {
+        let (resource, action) = text.split_once(':')?;
+        let sound = text.len() <= MAX_SCOPE_LENGTH && is_word(resource) && (action == "*" || is_word(action));
+        sound.then(|| Self(text.to_owned()))
+    }
+
+    /// Whether holding this scope means holding `other`: the same, or this one is `resource:*` of the same resource.
+    pub fn covers(&self, other: &Self) -> bool {
+        self == other || self.0.strip_suffix('*').is_some_and(|prefix| other.0.starts_with(prefix))
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+}
+
+impl Scopes {
+    /// Parses a list of scopes; duplicates fold, order is kept.
+    pub fn parse<'a>(list: impl IntoIterator<Item = &'a str>) -> Result<Self, ScopeError> {
+        let mut scopes = Vec::new();
+        for (index, text) in list.into_iter().enumerate() {
+            let scope = Scope::parse(text).ok_or(ScopeError::Grammar { index })?;
+            if !scopes.contains(&scope) {
+                if scopes.len() == MAX_SCOPES {
+                    return Err(ScopeError::TooMany);
+                }
+                scopes.push(scope);
+            }
+        }
+        if scopes.is_empty() { Err(ScopeError::Empty) } else { Ok(Self(scopes)) }
+    }
+
+    /// Parses a `scope` claim: scopes separated by single spaces (RFC 9068, section 2.2.3).
+    pub fn parse_claim(claim: &str) -> Result<Self, ScopeError> {
+        Self::parse(claim.split(' '))
+    }
+
+    /// The first of `asked` that these do not cover.
+    pub fn first_uncovered<'a>(&self, asked: &'a Self) -> Option<&'a Scope> {
+        asked.0.iter().find(|scope| !self.0.iter().any(|held| held.covers(scope)))
+    }
+
+    /// Whether these cover `resource:action`, itself written without a wildcard.
+    pub fn allow(&self, text: &str) -> bool {
+        Scope::parse(text).is_some_and(|scope| self.0.iter().any(|held| held.covers(&scope)))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Scope> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// As a `scope` claim writes them.
+impl fmt::Display for Scopes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, scope) in self.0.iter().enumerate() {
+            let space = if index == 0 { "" } else { " " };
+            write!(formatter, "{space}{scope}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ScopeError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => formatter.write_str("holds no scope; leave it out to get the default, or name at least one"),
+            Self::TooMany => write!(formatter, "holds more than {MAX_SCOPES} scopes"),
+            Self::Grammar { index } => write!(
+                formatter,
+                "holds no valid scope at position {index}: write resource:action with lower-case letters, digits, \
+                 '-' and '_', or resource:*, at most {MAX_SCOPE_LENGTH} characters"
+            ),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Scopes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let list = Vec::<String>::deserialize(deserializer)?;
+        Self::parse(list.iter().map(String::as_str))
+            .map_err(|error| serde::de::Error::custom(format!("the list {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scopes(claim: &str) -> Scopes {
+        Scopes::parse_claim(claim).unwrap()
+    }
+
+    #[test]
+    fn grammar() {
+        for good in ["jobs:submit", "a:b", "jobs:*", "a-b_1:c-d_2", "0:0"] {
+            assert!(Scope::parse(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "jobs",
+            ":",
+            "jobs:",
+            ":submit",
+            "Jobs:submit",
+            "jobs:Submit",
+            "jobs:a*",
+            "*:*",
+            "*",
+            "a:b:c",
+            "jobs: submit",
+            "jobs:submit ",
+            "jöbs:a",
+            "jobs:**",
+            "a\0:b",
+        ] {
+            assert!(Scope::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn length_is_bounded() {
+        let scope = |length: usize| format!("a:{}", "b".repeat(length - 2));
+        assert!(Scope::parse(&scope(MAX_SCOPE_LENGTH)).is_some());
+        assert!(Scope::parse(&scope(MAX_SCOPE_LENGTH + 1)).is_none());
+    }
+
+    #[test]
+    fn count_is_bounded_after_folding() {
+        let names: Vec<String> = (0..=MAX_SCOPES).map(|n| format!("a:b{n}")).collect();
+        let list = |count: usize| names[..count].iter().map(String::as_str);
+        assert!(Scopes::parse(list(MAX_SCOPES)).is_ok());
+        assert_eq!(Scopes::parse(list(MAX_SCOPES + 1)), Err(ScopeError::TooMany));
+        assert!(Scopes::parse(list(MAX_SCOPES).chain(["a:b0"])).is_ok());
+        assert_eq!(Scopes::parse([]), Err(ScopeError::Empty));
+    }
+
+    #[test]
+    fn duplicates_fold_and_order_stays() {
+        assert_eq!(scopes("b:x a:y b:x c:*").to_string(), "b:x a:y c:*");
+    }
+
+    #[test]
+    fn a_wildcard_covers_its_own_resource_only() {
+        let held = scopes("jobs:* templates:read");
+        for covered in ["jobs:submit", "jobs:*", "templates:read"] {
+            assert!(held.first_uncovered(&scopes(covered)).is_none(), "{covered}");
+        }
+        for uncovered in ["jobsx:submit", "job:submit", "templates:*", "templates:write"] {
+            assert!(held.first_uncovered(&scopes(uncovered)).is_some(), "{uncovered}");
+        }
+        assert!(scopes("jobs:submit").first_uncovered(&scopes("jobs:*")).is_some());
+        assert!(scopes("job:*").first_uncovered(&scopes("jobs:x")).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_parses_survives_the_claim(texts in prop::collection::vec("[a-z0-9_-]{1,8}:([a-z0-9_-]{1,8}|\\*)", 1..20)) {
+            let parsed = Scopes::parse(texts.iter().map(String::as_str)).unwrap();
+            prop_assert_eq!(&Scopes::parse_claim(&parsed.to_string()).unwrap(), &parsed);
+            prop_assert!(parsed.first_uncovered(&parsed).is_none());
+        }
+
+        #[test]
+        fn no_input_panics(text in "\\PC*") {
+            let _ = Scope::parse(&text);
+            let _ = Scopes::parse_claim(&text);
+        }
+    }
+}

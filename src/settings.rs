@@ -1,0 +1,230 @@
+//! Settings, read once. One that is missing or malformed stops the service: there is no default key, issuer or audience.
+
+use crate::error::Error;
+use crate::keys::KeySet;
+
+/// Where the long-term token operation lives, below the base path.
+pub const LONG_PATH: &str = "/auth/tokens/long";
+
+/// What the operator decides. `edge` reads these from the Worker's variables and secrets.
+#[derive(Debug)]
+pub struct Settings {
+    /// `AUTH_KEYS`, a secret.
+    pub keys: KeySet,
+    /// `ISSUER`: the `iss` of every token, an `https` URL (RFC 8414, section 2).
+    pub issuer: String,
+    /// `AUDIENCE`: the `aud` of short-term tokens (RFC 9068, section 2.2).
+    pub audience: String,
+    /// `BASE_PATH`: what stands before every path; `/v1` when not set, may be empty.
+    pub base_path: String,
+    /// `ROTATION_GRACE_SECONDS`: how long a long-term token still works after its rotation; 86400 when not set.
+    pub rotation_grace: u64,
+    /// `RATE_LIMIT_PERIOD_SECONDS`: the period of the rate limits in wrangler.toml (10 or 60); 60 when not set.
+    pub rate_limit_period: u64,
+}
+
+impl Settings {
+    /// Reads the settings through `lookup`, which knows the environment.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let required = |setting: &'static str| lookup(setting).ok_or_else(|| wrong(setting, "is missing"));
+        let keys = KeySet::parse(&required("AUTH_KEYS")?).map_err(|error| wrong("AUTH_KEYS", &error.to_string()))?;
+        let issuer = required("ISSUER")?;
+        if !is_origin_url(&issuer) {
+            return Err(wrong(
+                "ISSUER",
+                "must be an https URL without query, fragment or final slash (http for a loopback host)",
+            ));
+        }
+        let audience = required("AUDIENCE")?;
+        if audience.is_empty() || audience.starts_with("REPLACE") {
+            return Err(wrong("AUDIENCE", "must name the API that receives short-term tokens"));
+        }
+        let base_path = lookup("BASE_PATH").unwrap_or_else(|| "/v1".to_owned());
+        if !base_path.is_empty() && !is_path(&base_path) {
+            return Err(wrong("BASE_PATH", "must be empty, or start with a slash and not end with one"));
+        }
+        let number = |setting: &'static str, default: u64, most: u64| match lookup(setting) {
+            None => Ok(default),
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|number| *number <= most)
+                .ok_or_else(|| wrong(setting, "must be a whole number of seconds in its range")),
+        };
+        Ok(Self {
+            keys,
+            issuer,
+            audience,
+            base_path,
+            rotation_grace: number("ROTATION_GRACE_SECONDS", 86_400, 7_776_000)?,
+            rate_limit_period: number("RATE_LIMIT_PERIOD_SECONDS", 60, 3_600)?,
+        })
+    }
+
+    /// Scheme, host and port of the issuer.
+    pub fn origin(&self) -> &str {
+        origin_of(&self.issuer)
+    }
+
+    /// Where the metadata is: an issuer's path comes last (RFC 8414, section 3.1).
+    pub fn metadata_path(&self) -> String {
+        format!("/.well-known/oauth-authorization-server{}", &self.issuer[self.origin().len()..])
+    }
+
+    /// Whether an assertion made out to `audience` is meant for this service: the issuer, or the endpoint's URL
+    /// (RFC 7523, section 3). `origin` counts only on a developer's machine, where the port is anyone's choice.
+    pub fn is_assertion_audience(&self, audience: &str, origin: &str) -> bool {
+        let is_endpoint = |origin: &str| {
+            audience.strip_prefix(origin).and_then(|rest| rest.strip_prefix(self.base_path.as_str())) == Some(LONG_PATH)
+        };
+        let own_origin = self.origin();
+        audience == self.issuer
+            || is_endpoint(own_origin)
+            || (is_loopback(own_origin) && is_loopback(origin) && is_endpoint(origin))
+    }
+}
+
+fn wrong(setting: &'static str, problem: &str) -> Error {
+    Error::Misconfigured { setting, problem: problem.to_owned() }
+}
+
+fn is_origin_url(url: &str) -> bool {
+    let scheme_fits = url.starts_with("https://") || is_loopback(origin_of(url));
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let host = rest.split('/').next().unwrap_or_default();
+    let plain = url.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'\\' | b'@'));
+    scheme_fits && plain && !host.is_empty() && !url.ends_with('/') && !url.contains("REPLACE")
+}
+
+fn is_path(path: &str) -> bool {
+    path.starts_with('/')
+        && path.split('/').skip(1).all(|segment| {
+            !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
+        })
+}
+
+/// Scheme, host and port of a URL.
+fn origin_of(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    url[host..].find('/').map_or(url, |end| &url[..host + end])
+}
+
+fn is_loopback(origin: &str) -> bool {
+    let host = origin.strip_prefix("http://").unwrap_or_default();
+    let name = host
+        .rsplit_once(':')
+        .map_or(host, |(name, port)| if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host });
+    matches!(name, "127.0.0.1" | "localhost" | "[::1]")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    const KEYS: &str = r#"{"keys":[
+        {"kty":"oct","use":"lt+jwt","kid":"l","alg":"HS256","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+        {"kty":"OKP","crv":"Ed25519","use":"at+jwt","kid":"s","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"},
+        {"kty":"oct","use":"token-id","kid":"i","alg":"HS256","k":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"},
+        {"kty":"oct","use":"totp-seal","kid":"t","alg":"XC20P","k":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI"}]}"#;
+
+    fn read(changes: &[(&str, Option<&str>)]) -> Result<Settings, Error> {
+        Settings::read(|name| {
+            if let Some((_, value)) = changes.iter().find(|(changed, _)| *changed == name) {
+                return value.map(str::to_owned);
+            }
+            match name {
+                "AUTH_KEYS" => Some(KEYS.to_owned()),
+                "ISSUER" => Some("https://auth.example.com".to_owned()),
+                "AUDIENCE" => Some("https://api.example.com".to_owned()),
+                _ => None,
+            }
+        })
+    }
+
+    pub(crate) fn settings() -> Settings {
+        read(&[]).unwrap()
+    }
+
+    #[test]
+    fn defaults() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(
+            (settings.base_path.as_str(), settings.rotation_grace, settings.rate_limit_period),
+            ("/v1", 86_400, 60)
+        );
+    }
+
+    #[test]
+    fn a_fault_names_its_setting() {
+        for (setting, value) in [
+            ("AUTH_KEYS", None),
+            ("AUTH_KEYS", Some("")),
+            ("AUTH_KEYS", Some("{}")),
+            ("ISSUER", None),
+            ("ISSUER", Some("")),
+            ("ISSUER", Some("auth.example.com")),
+            ("ISSUER", Some("http://auth.example.com")),
+            ("ISSUER", Some("http://127.0.0.1.example.com")),
+            ("ISSUER", Some("http://localhost:80@example.com")),
+            ("ISSUER", Some("https://")),
+            ("ISSUER", Some("https://auth.example.com/")),
+            ("ISSUER", Some("https://auth.example.com?x")),
+            ("ISSUER", Some("https://REPLACE-ME.example")),
+            ("AUDIENCE", None),
+            ("AUDIENCE", Some("")),
+            ("AUDIENCE", Some("REPLACE-ME")),
+            ("BASE_PATH", Some("v1")),
+            ("BASE_PATH", Some("/")),
+            ("BASE_PATH", Some("/v1/")),
+            ("BASE_PATH", Some("//v1")),
+            ("ROTATION_GRACE_SECONDS", Some("")),
+            ("ROTATION_GRACE_SECONDS", Some("-1")),
+            ("ROTATION_GRACE_SECONDS", Some("1e3")),
+            ("RATE_LIMIT_PERIOD_SECONDS", Some("minute")),
+        ] {
+            let Err(Error::Misconfigured { setting: named, .. }) = read(&[(setting, value)]) else {
+                panic!("{setting} {value:?}")
+            };
+            assert_eq!(named, setting, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn base_paths() {
+        for path in ["", "/v1", "/v2", "/api/v1"] {
+            assert_eq!(read(&[("BASE_PATH", Some(path))]).unwrap().base_path, path);
+        }
+    }
+
+    #[test]
+    fn the_audience_of_an_assertion() {
+        let settings = read(&[("ISSUER", Some("https://auth.example.com/tenant"))]).unwrap();
+        let fits = |audience: &str| settings.is_assertion_audience(audience, "http://localhost:8787");
+        assert!(fits("https://auth.example.com/tenant"));
+        assert!(fits("https://auth.example.com/v1/auth/tokens/long"));
+        for other in [
+            "",
+            "https://auth.example.com",
+            "https://auth.example.com/v1/auth/tokens/short",
+            "http://localhost:8787/v1/auth/tokens/long",
+            "https://auth.example.com/v1/auth/tokens/long/",
+        ] {
+            assert!(!fits(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_loopback_issuer_answers_to_any_loopback_origin() {
+        let settings = read(&[("ISSUER", Some("http://127.0.0.1:8787"))]).unwrap();
+        assert!(settings.is_assertion_audience("http://localhost:9000/v1/auth/tokens/long", "http://localhost:9000"));
+        assert!(settings.is_assertion_audience("http://[::1]:9000/v1/auth/tokens/long", "http://[::1]:9000"));
+        for evil in [
+            "http://evil.example",
+            "https://localhost:9000",
+            "http://localhost.evil.example",
+            "http://127.0.0.1:evil.example",
+        ] {
+            assert!(!settings.is_assertion_audience(&format!("{evil}/v1/auth/tokens/long"), evil), "{evil}");
+        }
+    }
+}

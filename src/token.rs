@@ -1,0 +1,347 @@
+//! The two tokens: a long-term one that only this service reads (`lt+jwt`, HS256), and a short-term one that others
+//! read too (`at+jwt`, EdDSA, RFC 9068). By type and by key, neither passes for the other.
+
+use std::borrow::Cow;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use chrono::{DateTime, Duration, SecondsFormat};
+use futures_util::future::{OptionFuture, try_join3};
+use jwt_compact::alg::Hs256;
+use jwt_compact::{Algorithm, AlgorithmExt, AlgorithmSignature, Claims, Header, TimeOptions, UntrustedToken};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::client::Standing;
+use crate::error::{Error, TokenFault, Unavailable};
+use crate::host::Host;
+use crate::keys::{USE_LONG, USE_SHORT};
+use crate::revocation;
+use crate::scope::Scopes;
+use crate::settings::Settings;
+use crate::token_id::{Kind, Random, TokenId};
+
+/// How long a short-term token lives, seconds.
+pub const SHORT_TTL: u64 = 900;
+
+/// A token whose signature, kind, issuer and end have been checked. Whether it was revoked is another question.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Presented {
+    pub kind: Kind,
+    pub id: String,
+    pub client_id: String,
+    pub scopes: Scopes,
+    pub issued_at: u64,
+    pub expires_at: u64,
+    /// The id of the long-term token that a short-term one came from.
+    pub parent: Option<String>,
+    /// Whom a short-term token is for.
+    pub audience: Option<String>,
+}
+
+/// What storage says about a presented token.
+#[derive(Debug)]
+pub struct Life {
+    /// When it ends early, if it does.
+    pub end: Option<u64>,
+    /// When its parent ends early, if it has one and that does.
+    pub parent_end: Option<u64>,
+    /// Its client's record, if there is one.
+    pub record: Option<String>,
+    /// Whether the client's state lets it count.
+    honoured: bool,
+}
+
+/// The body of a 201.
+#[derive(Debug, Serialize)]
+pub struct TokenResponse<'a> {
+    token_type: &'static str,
+    pub access_token: String,
+    expires_in: u64,
+    expires_at: String,
+    scopes: &'a Scopes,
+    pub token_id: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LongClaims<'a> {
+    iss: Cow<'a, str>,
+    sub: Cow<'a, str>,
+    jti: Cow<'a, str>,
+    scope: Cow<'a, str>,
+}
+
+/// RFC 9068, section 2.2, and `parent`.
+#[derive(Serialize, Deserialize)]
+struct ShortClaims<'a> {
+    iss: Cow<'a, str>,
+    sub: Cow<'a, str>,
+    client_id: Cow<'a, str>,
+    aud: Cow<'a, str>,
+    jti: Cow<'a, str>,
+    scope: Cow<'a, str>,
+    parent: Cow<'a, str>,
+}
+
+/// The token of an `Authorization: Bearer <token>` header (RFC 6750, section 2.1).
+pub fn bearer(header: Option<&str>) -> Result<&str, TokenFault> {
+    let (scheme, token) = header.ok_or(TokenFault::Missing)?.split_once(' ').ok_or(TokenFault::NotBearer)?;
+    let token = token.trim_start_matches(' ');
+    if scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty() { Ok(token) } else { Err(TokenFault::NotBearer) }
+}
+
+/// Checks a token of any of `kinds`: signature, kind, issuer, end. Reads no storage.
+pub async fn authenticate(
+    settings: &Settings,
+    host: &impl Host,
+    token: &str,
+    kinds: &[Kind],
+    now: u64,
+) -> Result<Presented, Error> {
+    let untrusted = UntrustedToken::new(token).map_err(|_| TokenFault::Foreign)?;
+    let header = untrusted.header();
+    let kind = match (header.token_type.as_deref(), untrusted.algorithm()) {
+        (Some(USE_LONG), "HS256") => Kind::Long,
+        (Some(USE_SHORT), "EdDSA") => Kind::Short,
+        _ => return Err(TokenFault::Foreign.into()),
+    };
+    if !kinds.contains(&kind) {
+        return Err(TokenFault::WrongKind.into());
+    }
+    let kid = header.key_id.as_deref().ok_or(TokenFault::Foreign)?;
+    let presented = match kind {
+        Kind::Long => {
+            let key = settings.keys.long.iter().find(|key| key.kid == kid).ok_or(TokenFault::Foreign)?;
+            let token = Hs256
+                .validator::<LongClaims<'static>>(&key.key)
+                .validate(&untrusted)
+                .map_err(|_| TokenFault::Foreign)?;
+            present_long(&settings.issuer, token.claims())
+        }
+        Kind::Short => {
+            let key = settings.keys.short.iter().find(|key| key.public.kid == kid).ok_or(TokenFault::Foreign)?;
+            let (message, _) = token.rsplit_once('.').ok_or(TokenFault::Foreign)?;
+            if !host.verify(&key.public, message.as_bytes(), untrusted.signature_bytes()).await? {
+                return Err(TokenFault::Foreign.into());
+            }
+            present_short(&settings.issuer, &claims(&untrusted)?)
+        }
+    };
+    let presented = presented.ok_or(TokenFault::Foreign)?;
+    if presented.expires_at <= now { Err(TokenFault::Expired.into()) } else { Ok(presented) }
+}
+
+fn claims<T: DeserializeOwned>(token: &UntrustedToken<'_>) -> Result<Claims<T>, TokenFault> {
+    token.deserialize_claims_unchecked().map_err(|_| TokenFault::Foreign)
+}
+
+fn present_long(issuer: &str, claims: &Claims<LongClaims<'_>>) -> Option<Presented> {
+    let LongClaims { iss, sub, jti, scope } = &claims.custom;
+    (iss == issuer).then_some(())?;
+    Some(Presented {
+        kind: Kind::Long,
+        id: jti.to_string(),
+        client_id: sub.to_string(),
+        scopes: Scopes::parse_claim(scope).ok()?,
+        issued_at: seconds(claims.issued_at)?,
+        expires_at: seconds(claims.expiration)?,
+        parent: None,
+        audience: None,
+    })
+}
+
+fn present_short(issuer: &str, claims: &Claims<ShortClaims<'_>>) -> Option<Presented> {
+    let ShortClaims { iss, sub, aud, jti, scope, parent, .. } = &claims.custom;
+    (iss == issuer).then_some(())?;
+    Some(Presented {
+        kind: Kind::Short,
+        id: jti.to_string(),
+        client_id: sub.to_string(),
+        scopes: Scopes::parse_claim(scope).ok()?,
+        issued_at: seconds(claims.issued_at)?,
+        expires_at: seconds(claims.expiration)?,
+        parent: Some(parent.to_string()),
+        audience: Some(aud.to_string()),
+    })
+}
+
+fn seconds(time: Option<DateTime<chrono::Utc>>) -> Option<u64> {
+    u64::try_from(time?.timestamp()).ok()
+}
+
+impl Presented {
+    /// Asks storage about the token; all reads run at the same time.
+    pub async fn life(&self, host: &impl Host) -> Result<Life, Unavailable> {
+        let parent = OptionFuture::from(self.parent.as_deref().map(|parent| revocation::stored_end(host, parent)));
+        let parent = async { parent.await.transpose().map(Option::flatten) };
+        let (end, parent_end, record) =
+            try_join3(revocation::stored_end(host, &self.id), parent, host.client(&self.client_id)).await?;
+        let honoured = match &record {
+            Some(record) => Standing::parse(record)?.honours(self.issued_at),
+            None => false,
+        };
+        Ok(Life { end, parent_end, record, honoured })
+    }
+}
+
+impl Life {
+    /// Whether the token counts now.
+    pub fn check(&self, now: u64) -> Result<(), TokenFault> {
+        if !self.honoured {
+            return Err(TokenFault::ClientEnded);
+        }
+        let ended = |end: Option<u64>| end.is_some_and(|end| end <= now);
+        if ended(self.end) || ended(self.parent_end) { Err(TokenFault::Revoked) } else { Ok(()) }
+    }
+
+    /// Whether the token itself was revoked, and nothing else is wrong with its client.
+    pub fn was_revoked(&self, now: u64) -> bool {
+        self.honoured && self.end.is_some_and(|end| end <= now)
+    }
+}
+
+/// Makes a long-term token.
+pub fn mint_long<'a>(
+    settings: &Settings,
+    client_id: &str,
+    scopes: &'a Scopes,
+    ttl: u64,
+    now: u64,
+    random: Random,
+) -> Result<TokenResponse<'a>, Error> {
+    let keys = &settings.keys;
+    let expires_at = now + ttl;
+    let id = TokenId::mint(keys.token_id.first(), Kind::Long, client_id, expires_at, random);
+    let custom = LongClaims {
+        iss: settings.issuer.as_str().into(),
+        sub: client_id.into(),
+        jti: id.as_str().into(),
+        scope: scopes.to_string().into(),
+    };
+    let key = keys.long.first();
+    let token = Hs256
+        .token(&header(USE_LONG, &key.kid), &timed(custom, ttl, now)?, &key.key)
+        .map_err(|error| unsigned(&error))?;
+    Ok(response(token, id, scopes, ttl, expires_at))
+}
+
+/// Makes a short-term token from a long-term one. It ends after `SHORT_TTL`, and not after `latest_end`.
+pub async fn mint_short<'a>(
+    settings: &Settings,
+    host: &impl Host,
+    parent: &Presented,
+    scopes: &'a Scopes,
+    latest_end: u64,
+    now: u64,
+    random: Random,
+) -> Result<TokenResponse<'a>, Error> {
+    let keys = &settings.keys;
+    let expires_at = (now + SHORT_TTL).min(latest_end);
+    let ttl = expires_at.saturating_sub(now);
+    let id = TokenId::mint(keys.token_id.first(), Kind::Short, &parent.client_id, expires_at, random);
+    let custom = ShortClaims {
+        iss: settings.issuer.as_str().into(),
+        sub: parent.client_id.as_str().into(),
+        client_id: parent.client_id.as_str().into(),
+        aud: settings.audience.as_str().into(),
+        jti: id.as_str().into(),
+        scope: scopes.to_string().into(),
+        parent: parent.id.as_str().into(),
+    };
+    let key = keys.short.first();
+    let mut token = Unsigned
+        .token(&header(USE_SHORT, &key.public.kid), &timed(custom, ttl, now)?, &())
+        .map_err(|error| unsigned(&error))?;
+    // `token` ends in the dot before the signature; what is signed ends before that dot (RFC 7515, section 5.1).
+    let signature = host.sign(token.trim_end_matches('.').as_bytes()).await?;
+    token.push_str(&Base64UrlUnpadded::encode_string(&signature));
+    Ok(response(token, id, scopes, ttl, expires_at))
+}
+
+fn header(typ: &str, kid: &str) -> Header {
+    Header::empty().with_token_type(typ).with_key_id(kid)
+}
+
+fn timed<T>(custom: T, ttl: u64, now: u64) -> Result<Claims<T>, Error> {
+    let time = |seconds: u64| i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    let (Some(issued), Ok(ttl)) = (time(now), i64::try_from(ttl)) else {
+        return Err(unsigned(&"the clock is out of range"));
+    };
+    let options = TimeOptions::new(Duration::zero(), || issued);
+    Ok(Claims::new(custom).set_duration_and_issuance(&options, Duration::seconds(ttl)))
+}
+
+fn unsigned(problem: &dyn core::fmt::Display) -> Error {
+    Unavailable { dependency: "signing", problem: problem.to_string() }.into()
+}
+
+fn response(access_token: String, id: TokenId, scopes: &Scopes, expires_in: u64, expires_at: u64) -> TokenResponse<'_> {
+    let end = i64::try_from(expires_at)
+        .ok()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .unwrap_or(DateTime::UNIX_EPOCH);
+    TokenResponse {
+        token_type: "Bearer",
+        access_token,
+        expires_in,
+        expires_at: end.to_rfc3339_opts(SecondsFormat::Secs, true),
+        scopes,
+        token_id: id.into_string(),
+    }
+}
+
+/// Writes an EdDSA token up to the dot before its signature, which the host makes: the runtime's own Ed25519 is
+/// asynchronous, so it does not fit `Algorithm`.
+struct Unsigned;
+
+struct NoSignature;
+
+impl AlgorithmSignature for NoSignature {
+    fn try_from_slice(_: &[u8]) -> anyhow::Result<Self> {
+        Ok(Self)
+    }
+
+    fn as_bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&[])
+    }
+}
+
+impl Algorithm for Unsigned {
+    type SigningKey = ();
+    type VerifyingKey = ();
+    type Signature = NoSignature;
+
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed("EdDSA")
+    }
+
+    fn sign(&self, (): &(), _: &[u8]) -> NoSignature {
+        NoSignature
+    }
+
+    fn verify_signature(&self, _: &NoSignature, (): &(), _: &[u8]) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bearer_headers() {
+        assert_eq!(bearer(Some("Bearer a.b.c")), Ok("a.b.c"));
+        assert_eq!(bearer(Some("bearer  a.b.c")), Ok("a.b.c"));
+        assert_eq!(bearer(None), Err(TokenFault::Missing));
+        for header in ["", "Bearer", "Bearer ", "Bearer  ", "Basic a", "a.b.c", "Bearera.b.c"] {
+            assert_eq!(bearer(Some(header)), Err(TokenFault::NotBearer), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn an_unsigned_token_verifies_nowhere() {
+        let token = Unsigned.token(&header(USE_SHORT, "k"), &Claims::empty(), &()).unwrap();
+        assert!(token.ends_with('.') && token.matches('.').count() == 2);
+        let untrusted = UntrustedToken::new(&token).unwrap();
+        assert!(Unsigned.validator::<jwt_compact::Empty>(&()).validate(&untrusted).is_err());
+    }
+}

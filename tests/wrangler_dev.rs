@@ -1,0 +1,467 @@
+//! The Worker as it runs: workerd, local KV, Durable Objects and rate limits, under `wrangler dev`. `make test` builds it
+//! first. Each test has a server of its own, with its own keys, clients and state, in a folder below target/.
+
+#![cfg(not(target_arch = "wasm32"))]
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use auth_edge::otp;
+use base64ct::{Base64UrlUnpadded, Encoding};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, StatusCode};
+use ring::signature::Ed25519KeyPair;
+use serde_json::{Value, json};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A running `wrangler dev`, with the clients that it knows.
+struct Dev {
+    folder: PathBuf,
+    url: String,
+    process: Child,
+    roles: HashMap<String, HashMap<String, toml::Value>>,
+    http: Client,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Dev {
+    /// Makes keys and clients, seeds the registry and starts the server.
+    async fn start(name: &str) -> Self {
+        assert!(Path::new(ROOT).join("build/index_bg.wasm").exists(), "the Worker is not built; run `make test`");
+        let folder = Path::new(ROOT).join("target/wrangler-dev").join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        run(admin(&folder).arg("dev"));
+        let config = fs::read_to_string(Path::new(ROOT).join("wrangler.toml")).unwrap();
+        let config = config.replace("main = \"build/", "main = \"../../../build/").replace("[build]\n", "[unused]\n");
+        fs::write(folder.join("wrangler.toml"), config).unwrap();
+        run(wrangler(&folder).args(["kv", "bulk", "put", ".dev/clients.json", "--binding", "CLIENTS", "--local"]));
+        let roles = toml::from_str(&fs::read_to_string(folder.join(".dev/identities.toml")).unwrap()).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let http = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        let process = serve(&folder, port);
+        let dev = Self { folder, url: format!("http://127.0.0.1:{port}"), process, roles, http };
+        dev.wait().await;
+        dev
+    }
+
+    /// Ends the process as a crash would, and starts it again on the same state.
+    async fn restart(&mut self) {
+        self.kill();
+        self.process = serve(&self.folder, self.url.rsplit_once(':').unwrap().1.parse().unwrap());
+        self.wait().await;
+    }
+
+    async fn wait(&self) {
+        for _ in 0..240 {
+            if self.http.get(format!("{}/ready", self.url)).send().await.is_ok_and(|answer| answer.status() == 404) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        panic!("wrangler dev did not come up; see {}", self.folder.join("log").display());
+    }
+
+    fn kill(&mut self) {
+        let group = format!("-{}", self.process.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ = self.process.wait();
+    }
+
+    fn of(&self, role: &str, field: &str) -> String {
+        self.roles[role][field].as_str().unwrap().to_owned()
+    }
+
+    fn id(&self, role: &str) -> String {
+        self.of(role, "client_id")
+    }
+
+    /// A body that asks for a long-term token by the client's secret.
+    fn by_secret(&self, role: &str) -> Value {
+        json!({"grant_type": "client_credentials", "client_id": self.id(role), "client_secret": self.of(role, "client_secret")})
+    }
+
+    fn by_code(&self, role: &str, code: [u8; 6]) -> Value {
+        json!({"grant_type": "client_credentials", "client_id": self.id(role), "otp_code": String::from_utf8(code.to_vec()).unwrap()})
+    }
+
+    fn by_assertion(&self, role: &str, assertion: &str) -> Value {
+        json!({
+            "grant_type": "assertion",
+            "client_id": self.id(role),
+            "assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "assertion": assertion,
+        })
+    }
+
+    fn code(&self, role: &str, step: u64) -> [u8; 6] {
+        let seed = data_encoding::BASE32_NOPAD.decode(self.of(role, "totp_secret").as_bytes()).unwrap();
+        otp::code(&seed, step)
+    }
+
+    fn assertion(&self, role: &str, jti: &str) -> String {
+        let jwk: Value = serde_json::from_str(&self.of(role, "assertion_jwk")).unwrap();
+        let header = json!({"alg": jwk["alg"], "kid": jwk["kid"]});
+        let client_id = self.id(role);
+        let claims = json!({
+            "iss": client_id, "sub": client_id, "aud": format!("{}/v1/auth/tokens/long", self.url), "jti": jti,
+            "iat": now(), "exp": now() + 300,
+        });
+        let [header, claims] =
+            [header, claims].map(|part| Base64UrlUnpadded::encode_string(part.to_string().as_bytes()));
+        let message = format!("{header}.{claims}");
+        let seed = Base64UrlUnpadded::decode_vec(jwk["d"].as_str().unwrap()).unwrap();
+        let signature = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap().sign(message.as_bytes());
+        format!("{message}.{}", Base64UrlUnpadded::encode_string(signature.as_ref()))
+    }
+
+    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.body(body.unwrap_or_default()).send().await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        Answer { status, headers, body: answer.text().await.unwrap() }
+    }
+
+    async fn long(&self, client_id: &str, body: &Value) -> Answer {
+        let headers = [("Content-Type", "application/json"), ("X-Client-Id", client_id)];
+        self.send(Method::POST, "/v1/auth/tokens/long", &headers, Some(body.to_string())).await
+    }
+
+    async fn issue(&self, role: &str) -> Value {
+        self.long(&self.id(role), &self.by_secret(role)).await.is(201).json()
+    }
+
+    async fn short(&self, token: &str, body: Option<Value>) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Content-Type", "application/json"), ("Authorization", bearer.as_str())];
+        self.send(Method::POST, "/v1/auth/tokens/short", &headers, body.map(|body| body.to_string())).await
+    }
+
+    async fn revoke(&self, token: &str, id: &str) -> Answer {
+        let bearer = format!("Bearer {token}");
+        self.send(Method::POST, &format!("/v1/auth/tokens/{id}/revoke"), &[("Authorization", bearer.as_str())], None)
+            .await
+    }
+
+    /// Sends the same request 100 times at once; returns how often each status came.
+    async fn hundredfold(&self, client_id: &str, body: &Value) -> HashMap<u16, usize> {
+        let answers = futures_util::future::join_all((0..100).map(|_| self.long(client_id, body))).await;
+        answers.iter().fold(HashMap::new(), |mut counts, answer| {
+            *counts.entry(answer.status.as_u16()).or_default() += 1;
+            counts
+        })
+    }
+}
+
+/// Gives the running server other settings. wrangler looks again when its configuration is written.
+async fn set_vars(folder: &Path, vars: &str) {
+    fs::write(folder.join(".dev.vars"), vars).unwrap();
+    let config = folder.join("wrangler.toml");
+    fs::write(&config, fs::read(&config).unwrap()).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.headers["cache-control"], "no-store");
+        assert_eq!(self.headers["x-content-type-options"], "nosniff");
+        assert_eq!(
+            self.headers.contains_key("www-authenticate"),
+            status == 401 || (status == 403 && self.body.contains("bearer token does not hold"))
+        );
+        assert_eq!(self.headers.contains_key("retry-after"), status == 429);
+        assert_eq!(self.body.is_empty(), status == 204);
+        self
+    }
+
+    #[track_caller]
+    fn code(&self, code: &str) {
+        assert_eq!(self.json()["code"], code, "{}", self.body);
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value[field].as_str().unwrap()
+}
+
+#[allow(clippy::disallowed_methods, reason = "the server under test has the real clock")]
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn wrangler(folder: &Path) -> Command {
+    let bin = Path::new(ROOT).join("node_modules/.bin");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let mut command = Command::new(bin.join("wrangler"));
+    command.current_dir(folder).env("PATH", path).env("WRANGLER_SEND_METRICS", "false").env("CI", "true");
+    command
+}
+
+fn admin(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "--quiet", "--package", "admin", "--manifest-path"]).arg(Path::new(ROOT).join("Cargo.toml"));
+    command.arg("--").current_dir(folder);
+    command
+}
+
+fn serve(folder: &Path, port: u16) -> Child {
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+    let issuer = format!("ISSUER:http://127.0.0.1:{port}");
+    let mut command = wrangler(folder);
+    command.args(["dev", "--port", &port.to_string(), "--inspector-port", "0", "--var", &issuer]);
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0).spawn().unwrap()
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn every_cell() {
+    let dev = Dev::start("every-cell").await;
+    let (valid, narrow) = (dev.id("valid"), dev.id("narrow"));
+
+    // issueLongTermToken
+    let answer = dev.long(&valid, &dev.by_secret("valid")).await.is(201);
+    let long = answer.json();
+    assert_eq!(answer.headers["x-token-id"], text(&long, "token_id"));
+    assert_eq!(long["expires_in"], 2_592_000);
+    dev.long(&valid, &json!({})).await.is(400).code("invalid_grant");
+    dev.long(&valid, &json!({"grant_type": "client_credentials", "client_id": valid, "client_secret": "wrong"}))
+        .await
+        .is(401)
+        .code("invalid_client");
+    dev.long(&dev.id("suspended"), &dev.by_secret("suspended")).await.is(403).code("unauthorized_client");
+
+    // issueShortTermToken
+    let answer =
+        dev.short(text(&long, "access_token"), Some(json!({"scopes": ["jobs:submit", "tokens:write"]}))).await.is(201);
+    let short = answer.json();
+    assert_eq!(short["expires_in"], 900);
+    dev.short(text(&long, "access_token"), None).await.is(201);
+    dev.short(text(&long, "access_token"), Some(json!({"scopes": ["other:read"]}))).await.is(400).code("invalid_scope");
+    dev.short("not-a-token", None).await.is(401).code("invalid_token");
+    dev.short(text(&short, "access_token"), None).await.is(401).code("invalid_token");
+
+    // The other three mechanisms
+    dev.long(&valid, &dev.by_code("valid", dev.code("valid", now() / otp::STEP))).await.is(201);
+    dev.long(&valid, &dev.by_assertion("valid", &dev.assertion("valid", "cell"))).await.is(201);
+    let bearer = format!("Bearer {}", text(&short, "access_token"));
+    let body = json!({"grant_type": "client_credentials", "client_id": valid}).to_string();
+    let rotated = dev
+        .send(
+            Method::POST,
+            "/v1/auth/tokens/long",
+            &[("Content-Type", "application/json"), ("Authorization", &bearer)],
+            Some(body),
+        )
+        .await;
+    assert_eq!(rotated.is(201).json()["scopes"], json!(["jobs:submit", "tokens:write"]));
+    dev.short(text(&long, "access_token"), None).await.is(201);
+
+    // revokeToken
+    let other = dev.issue("other").await;
+    dev.revoke(text(&other, "access_token"), text(&long, "token_id")).await.is(404).code("not_found");
+    dev.revoke("not-a-token", text(&long, "token_id")).await.is(401).code("invalid_token");
+    dev.revoke(text(&long, "access_token"), text(&long, "token_id")).await.is(204);
+    dev.revoke(text(&long, "access_token"), text(&long, "token_id")).await.is(204);
+    dev.short(text(&long, "access_token"), None).await.is(401).code("invalid_token");
+    dev.revoke(text(&short, "access_token"), text(&short, "token_id")).await.is(401).code("invalid_token");
+
+    // Outside the matrix
+    dev.send(Method::POST, "/v1/auth/tokens/long/", &[], None).await.is(404).code("not_found");
+    let answer = dev.send(Method::GET, "/v1/auth/tokens/long", &[], None).await.is(405);
+    assert_eq!(answer.headers["allow"], "POST");
+
+    // The limits come last, on clients of their own. A window of time may end on the way, so up to two are filled.
+    let burst = dev.issue("burst").await;
+    let mut limited = None;
+    for _ in 0..13 {
+        let answers =
+            futures_util::future::join_all((0..100).map(|_| dev.short(text(&burst, "access_token"), None))).await;
+        limited = answers.into_iter().find(|answer| answer.status != 201);
+        if limited.is_some() {
+            break;
+        }
+    }
+    limited.unwrap().is(429).code("rate_limited");
+    let mut limited = false;
+    for _ in 0..13 {
+        limited = dev
+            .hundredfold(
+                &narrow,
+                &json!({"grant_type": "client_credentials", "client_id": narrow, "client_secret": "x"}),
+            )
+            .await
+            .contains_key(&429);
+        if limited {
+            break;
+        }
+    }
+    assert!(limited);
+    dev.long(&narrow, &dev.by_secret("narrow")).await.is(429).code("rate_limited");
+}
+
+/// Of any number of simultaneous uses of one code, and of one assertion, exactly one is answered 201.
+#[tokio::test]
+async fn once_means_once() {
+    let dev = Dev::start("once").await;
+    let exactly_one = HashMap::from([(201, 1), (401, 99)]);
+    for role in ["valid", "other"] {
+        let id = dev.id(role);
+        let code = dev.by_code(role, dev.code(role, now() / otp::STEP));
+        assert_eq!(dev.hundredfold(&id, &code).await, exactly_one, "one code of {role}");
+        let assertion = dev.by_assertion(role, &dev.assertion(role, "once"));
+        assert_eq!(dev.hundredfold(&id, &assertion).await, exactly_one, "one assertion of {role}");
+    }
+}
+
+#[tokio::test]
+async fn a_crash_forgets_nothing() {
+    let mut dev = Dev::start("crash").await;
+    let valid = dev.id("valid");
+    let [kept, revoked] = [dev.issue("valid").await, dev.issue("valid").await];
+    let code = dev.by_code("valid", dev.code("valid", now() / otp::STEP + 1));
+    let assertion = dev.by_assertion("valid", &dev.assertion("valid", "crash"));
+    dev.long(&valid, &code).await.is(201);
+    dev.long(&valid, &assertion).await.is(201);
+    dev.revoke(text(&revoked, "access_token"), text(&revoked, "token_id")).await.is(204);
+
+    dev.restart().await;
+
+    dev.short(text(&kept, "access_token"), None).await.is(201);
+    dev.short(text(&revoked, "access_token"), None).await.is(401).code("invalid_token");
+    dev.long(&valid, &code).await.is(401).code("invalid_client");
+    dev.long(&valid, &assertion).await.is(401).code("invalid_client");
+}
+
+/// Every key is replaced, in the steps that `admin` gives, while requests keep coming: none of them fails.
+#[tokio::test]
+async fn keys_rotate_under_way() {
+    let dev = Dev::start("rotation").await;
+    let first = dev.issue("valid").await;
+    let admin = async |args: &[&str]| {
+        run(admin(&dev.folder).args(["--keys", ".dev/keys.json"]).args(args));
+        let keys = fs::read_to_string(dev.folder.join(".dev/keys.json")).unwrap();
+        set_vars(&dev.folder, &format!("AUTH_KEYS='{keys}'\n")).await;
+    };
+    let kid = |index: usize| {
+        let keys: Value =
+            serde_json::from_str(&fs::read_to_string(dev.folder.join(".dev/keys.json")).unwrap()).unwrap();
+        text(&keys["keys"][index], "kid").to_owned()
+    };
+    let signed_by = |token: &Value| {
+        let header = text(token, "access_token").split('.').next().unwrap().to_owned();
+        let header: Value = serde_json::from_slice(&Base64UrlUnpadded::decode_vec(&header).unwrap()).unwrap();
+        text(&header, "kid").to_owned()
+    };
+    let steps = async {
+        for key_use in ["at+jwt", "lt+jwt", "token-id"] {
+            admin(&["keys", "add", key_use]).await;
+        }
+        for index in [4, 5, 6] {
+            let kid = kid(index);
+            admin(&["keys", "promote", &kid]).await;
+        }
+    };
+    let mut answered = 0;
+    let requests = async {
+        loop {
+            let long = dev.issue("valid").await;
+            let short = dev.short(text(&long, "access_token"), None).await.is(201).json();
+            dev.short(text(&first, "access_token"), None).await.is(201);
+            dev.revoke(text(&short, "access_token"), text(&short, "token_id")).await.is(204);
+            answered += 4;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! { () = steps => {}, () = requests => unreachable!() }
+    assert!(answered > 100, "{answered}");
+
+    let long = dev.issue("valid").await;
+    let short = dev.short(text(&first, "access_token"), None).await.is(201).json();
+    assert_ne!(signed_by(&long), signed_by(&first));
+    let set: Value = serde_json::from_str(&fs::read_to_string(dev.folder.join(".dev/keys.json")).unwrap()).unwrap();
+    let signing = |key_use: &str| {
+        set["keys"].as_array().unwrap().iter().find(|key| key["use"] == key_use).unwrap()["kid"].clone()
+    };
+    assert_eq!(signing("lt+jwt"), signed_by(&long));
+    assert_eq!(signing("at+jwt"), signed_by(&short));
+}
+
+/// A deployment without its key is no deployment.
+#[tokio::test]
+async fn a_missing_or_broken_setting_stops_the_service() {
+    let dev = Dev::start("settings").await;
+    let issued = dev.issue("valid").await;
+    let keys = fs::read_to_string(dev.folder.join(".dev.vars")).unwrap();
+    let (x, d) = ("\"x\":\"", "\"d\":\"");
+    let swapped = keys.replacen(&keys[keys.find(x).unwrap() + 5..][..43], &keys[keys.find(d).unwrap() + 5..][..43], 1);
+    for broken in ["OTHER='x'\n".to_owned(), "AUTH_KEYS='{}'\n".to_owned(), "AUTH_KEYS=''\n".to_owned(), swapped] {
+        set_vars(&dev.folder, &broken).await;
+        dev.long(&dev.id("valid"), &dev.by_secret("valid")).await.is(500).code("server_error");
+        dev.short(text(&issued, "access_token"), None).await.is(500).code("server_error");
+        dev.revoke(text(&issued, "access_token"), text(&issued, "token_id")).await.is(500).code("server_error");
+        set_vars(&dev.folder, &keys).await;
+        dev.short(text(&issued, "access_token"), None).await.is(201);
+    }
+    let log = fs::read_to_string(dev.folder.join("log")).unwrap();
+    assert!(log.contains("setting AUTH_KEYS is missing"), "the log names the setting");
+}
+
+/// Bodies of every size, announced or not, and bodies that nobody reads.
+#[tokio::test]
+async fn bodies_at_the_limit() {
+    let dev = Dev::start("bodies").await;
+    let valid = dev.id("valid");
+    let body = dev.by_secret("valid").to_string();
+    let headers = [("Content-Type", "application/json"), ("X-Client-Id", valid.as_str())];
+    for (size, status) in [(16_384, 201), (16_385, 400), (5_000_000, 400)] {
+        let padded = body.clone() + &" ".repeat(size - body.len());
+        dev.send(Method::POST, "/v1/auth/tokens/long", &headers, Some(padded.clone())).await.is(status);
+        // Without a Content-Length: chunked.
+        let pieces: Vec<std::io::Result<Vec<u8>>> =
+            padded.as_bytes().chunks(4096).map(|piece| Ok(piece.to_vec())).collect();
+        let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+        let request = dev
+            .http
+            .post(format!("{}/v1/auth/tokens/long", dev.url))
+            .header("Content-Type", "application/json")
+            .header("X-Client-Id", &valid);
+        let answer = request.body(stream).send().await.unwrap();
+        assert_eq!(answer.status(), status, "chunked, {size}");
+    }
+    let issued = dev.issue("valid").await;
+    let bearer = format!("Bearer {}", text(&issued, "access_token"));
+    let path = format!("/v1/auth/tokens/{}/revoke", text(&issued, "token_id"));
+    dev.send(Method::POST, &path, &[("Authorization", "Bearer x")], Some("x".repeat(3_000_000))).await.is(401);
+    dev.send(Method::POST, &path, &[("Authorization", &bearer)], Some("\u{0}{".repeat(1_000_000))).await.is(204);
+}
