@@ -18,7 +18,7 @@ use std::str::FromStr;
 
 use crate::result::{CaseResult, Cell, Counts, Outcome, Report, Verdict};
 
-pub use diff::{Diff, diff};
+pub use diff::diff;
 pub use json::read;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,195 @@
+//! What each command does.
+
+use crate::cases::{self, Act, Case};
+use crate::cli::{Choice, Cli, Color, Command, PlanArgs, RunArgs};
+use crate::clock::Clock;
+use crate::identities::Identities;
+use crate::mask::Vault;
+use crate::profile::Profile;
+use crate::run::{self, Settings};
+use crate::state::State;
+use crate::terminal::{self, Console, Paint};
+use crate::{http, report, selftest};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The exit code, or what is wrong with the command line or the configuration.
+pub fn execute(cli: Cli) -> Result<u8, String> {
+    let paint = Paint(match cli.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+    });
+    match cli.command {
+        Command::Run(args) => run_cases(*args, paint),
+        Command::List(choice) => list(&choice, paint),
+        Command::Plan(args) => plan(&args),
+        Command::Explain { id } => explain(&id, paint),
+        Command::Diff { before, after } => {
+            let diff = report::diff(&report::read(&before)?, &report::read(&after)?);
+            print(&diff.to_string());
+            Ok(u8::from(diff.is_worse()))
+        }
+        Command::Selftest { mutant, serve, identities, fault } => match (serve, identities) {
+            (Some(port), Some(file)) => runtime()?.block_on(selftest::serve(port, &file, fault.as_deref())),
+            _ => selftest::run(&mutant, paint),
+        },
+    }
+}
+
+fn run_cases(args: RunArgs, paint: Paint) -> Result<u8, String> {
+    let vault = Rc::new(Vault::default());
+    let base_url = http::check_base(&args.base_url)?;
+    let loopback = http::is_loopback(&base_url);
+    let mut allowed: BTreeSet<_> = args.allow.iter().map(|a| a.name()).collect();
+    if loopback {
+        allowed.extend(["mint", "revoke", "burst"]);
+    }
+    let settings = Settings {
+        base_url,
+        identities: Identities::load(args.identities.as_deref(), &vault)?,
+        profile: Profile::load(&args.choice.profile)?,
+        allowed,
+        cases: args.choice.cases,
+        skip: args.choice.skip,
+        jobs: usize::from(args.jobs),
+        timeout: args.timeout,
+        window: args.consistency_window.unwrap_or(Duration::from_secs(if loopback { 5 } else { 90 })),
+        poll: Duration::from_millis(if loopback { 50 } else { 1000 }),
+        known_failures: args.known_failures.as_deref().map_or_else(|| Ok(BTreeMap::new()), known_failures)?,
+        trace: args.trace,
+        clock: Clock::System,
+        state: State::load(),
+    };
+    let console = Rc::new(Console::new(paint));
+    let finished = runtime()?.block_on(run::run(settings, vault, console.clone()))?;
+    console.clear();
+    print(&terminal::summary(&finished.report, paint));
+    for wanted in &args.report {
+        report::write(wanted.kind, &wanted.path, &finished.report)?;
+    }
+    Ok(finished.report.exit_code)
+}
+
+fn known_failures(path: &Path) -> Result<BTreeMap<String, String>, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| format!("--known-failures {} can't be read ({})", path.display(), e.kind()))?;
+    toml::from_str(&text).map_err(|e| {
+        format!("--known-failures {}: {}; write: \"case.id\" = \"a piece of the reason\"", path.display(), e.message())
+    })
+}
+
+/// The settings of a run that only chooses: nothing is sent with them.
+fn choosing(choice: &Choice) -> Result<Settings, String> {
+    Ok(Settings {
+        base_url: String::new(),
+        identities: Identities::default(),
+        profile: Profile::load(&choice.profile)?,
+        allowed: BTreeSet::new(),
+        cases: choice.cases.clone(),
+        skip: choice.skip.clone(),
+        jobs: 1,
+        timeout: Duration::from_secs(1),
+        window: Duration::from_secs(1),
+        poll: Duration::from_secs(1),
+        known_failures: BTreeMap::new(),
+        trace: false,
+        clock: Clock::System,
+        state: State::in_memory(),
+    })
+}
+
+fn list(choice: &Choice, paint: Paint) -> Result<u8, String> {
+    let chosen = run::choose(&choosing(choice)?)?;
+    let width = chosen.iter().map(|case| case.id.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for case in &chosen {
+        let cell = case.cell();
+        out += &format!("{:width$}  {}  {}\n", case.id, paint.faint(&format!("{cell:24}")), case.says);
+    }
+    out += &format!("{} cases\n", chosen.len());
+    print(&out);
+    Ok(0)
+}
+
+fn plan(args: &PlanArgs) -> Result<u8, String> {
+    let choosing = choosing(&args.choice)?;
+    let chosen = run::choose(&choosing)?;
+    let burst = chosen.iter().filter(|c| c.effect == cases::Effect::Burst).count();
+    let limits = choosing.profile.limits.clone();
+    let finished = runtime()?.block_on(selftest::rehearse(&args.choice))?;
+    let mut out = format!("{} cases. A conformant deployment would be sent, apart from the bursts:\n", chosen.len());
+    for (operation, count) in &finished.sent {
+        out += &format!("  {count:5} requests to {operation}\n");
+    }
+    out += &format!("and would mint {} tokens, all revoked at the end.\n", finished.report.cleanup.minted);
+    if burst > 0 {
+        out += &format!(
+            "Each of {burst} burst cases sends up to {} requests, {} at once, and stops at the first 429.\n",
+            limits.burst_requests, limits.burst_concurrency
+        );
+    }
+    if let Some(file) = &args.identities {
+        let identities = Identities::load(Some(file), &Vault::default())?;
+        let lacking = |case: &&&Case| case.all_needs().iter().any(|(role, what)| !identities.has(*role, *what));
+        for case in chosen.iter().filter(lacking) {
+            let needs: Vec<_> = case
+                .all_needs()
+                .into_iter()
+                .filter(|(role, what)| !identities.has(*role, *what))
+                .map(|(role, what)| format!("{}.{}", role.name(), what.name()))
+                .collect();
+            out += &format!("blocked: {} for want of {}\n", case.id, needs.join(", "));
+        }
+    }
+    print(&out);
+    Ok(0)
+}
+
+fn explain(id: &str, paint: Paint) -> Result<u8, String> {
+    let case =
+        cases::find(id).ok_or_else(|| format!("there is no case \"{id}\"; `conformance list` shows them all"))?;
+    let mut out = format!("{}\n{}\n\n", paint.strong(case.id), case.says);
+    out += &format!("cell     {}\nlevel    {}\neffect   {}\n", case.cell(), case.level.name(), case.effect.name());
+    if let Some(control) = case.control {
+        out += &format!("control  {control} (unless it passed in the same run, this case is blocked)\n");
+    }
+    let needs: Vec<_> = case.all_needs().iter().map(|(r, c)| format!("{}.{}", r.name(), c.name())).collect();
+    if !needs.is_empty() {
+        out += &format!("needs    {}\n", needs.join(", "));
+    }
+    match &case.act {
+        Act::Ask { base, changes, want, also } => {
+            out += &format!("request  {base:?}\n");
+            for change in *changes {
+                out += &format!(
+                    "  but    {}\n",
+                    terminal::printable(&format!("{change:?}")).chars().take(200).collect::<String>()
+                );
+            }
+            out += &format!("wanted   {}\n", crate::trial::wanted(*want));
+            for check in *also {
+                out += &format!("  and    {check:?}\n");
+            }
+        }
+        Act::Steps(_) => out += "request  several steps: see its function in conformance/src/cases\n",
+        Act::Standing(_) => out += "judged   on every answer of the run\n",
+    }
+    print(&out);
+    Ok(0)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("the runtime can't start ({e})"))
+}
+
+/// A reader that has gone away, as `head` does, is no error.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

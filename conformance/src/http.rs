@@ -1,0 +1,231 @@
+//! One request, one answer, within one time limit: the only file that names the HTTP client.
+
+use futures_util::{StreamExt, stream};
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+
+/// More than this of a body is never read: no answer of the contract comes near it.
+const BODY_CAP: usize = 64 * 1024;
+
+/// How the report of a connection that ended too early begins.
+pub const BROKE: &str = "the connection broke";
+
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: String,
+    /// What follows the base URL.
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Sent without a `Content-Length`, in pieces.
+    pub chunked: bool,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.unset(name);
+        self.headers.push((name.to_owned(), value.into()));
+    }
+
+    pub fn unset(&mut self, name: &str) {
+        self.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    pub fn json(&self) -> Option<serde_json::Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Why no whole answer came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broken {
+    /// No connection: nothing listens, no such host, or no agreement on TLS.
+    Unreachable(String),
+    /// The server took the connection, and then did not do its part.
+    Unfinished(String),
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable(why) | Self::Unfinished(why) => f.write_str(why),
+        }
+    }
+}
+
+pub struct Client {
+    inner: reqwest::Client,
+    base: String,
+    timeout: Duration,
+}
+
+impl Client {
+    /// `base` without its trailing slash, already checked by [`check_base`].
+    pub fn new(base: &str, timeout: Duration) -> Result<Self, String> {
+        // Fails only when a provider is there already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("conformance/", env!("CARGO_PKG_VERSION")))
+            // Servers close idle connections, many after 5 seconds; a request must not be the one to find out.
+            .pool_idle_timeout(Duration::from_secs(2));
+        if is_loopback(base) {
+            builder = builder.no_proxy();
+        }
+        let inner = builder.build().map_err(|e| format!("the HTTP client can't start: {e}"))?;
+        Ok(Self { inner, base: base.to_owned(), timeout })
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    pub async fn send(&self, request: &Request) -> Result<Answer, Broken> {
+        let started = Instant::now();
+        match tokio::time::timeout(self.timeout, self.exchange(request)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Broken::Unfinished(format!(
+                "no whole answer within {} (--timeout)",
+                human(self.timeout.max(started.elapsed().min(self.timeout)))
+            ))),
+        }
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<Answer, Broken> {
+        let method = reqwest::Method::from_bytes(request.method.as_bytes())
+            .map_err(|e| Broken::Unreachable(format!("the request can't be made: {e}")))?;
+        let mut builder = self.inner.request(method, self.url(&request.path));
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        if request.chunked {
+            let pieces: Vec<_> = request.body.chunks(4096).map(|c| Ok::<_, Infallible>(c.to_vec())).collect();
+            builder = builder.body(reqwest::Body::wrap_stream(stream::iter(pieces)));
+        } else if !request.body.is_empty() {
+            builder = builder.body(request.body.clone());
+        } else if request.method == "POST" {
+            builder = builder.header("content-length", "0");
+        }
+        let response = builder.send().await.map_err(|e| explain(&e))?;
+        let status = response.status().as_u16();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
+            .collect();
+        let mut body = Vec::new();
+        let mut pieces = response.bytes_stream();
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|e| {
+                Broken::Unfinished(format!("status {status}, then the body broke off: {}", root_cause(&e)))
+            })?;
+            body.extend_from_slice(&piece);
+            if body.len() > BODY_CAP {
+                return Err(Broken::Unfinished(format!(
+                    "status {status} with a body of more than {} KiB, longer than any answer of the contract",
+                    BODY_CAP / 1024
+                )));
+            }
+        }
+        Ok(Answer { status, headers, body })
+    }
+}
+
+fn explain(error: &reqwest::Error) -> Broken {
+    let cause = root_cause(error);
+    if error.is_connect() || error.is_builder() {
+        let lower = cause.to_lowercase();
+        let what = if lower.contains("certificate") || lower.contains("tls") || lower.contains("corrupt message") {
+            "no agreement on TLS"
+        } else if lower.contains("dns") || lower.contains("lookup") || lower.contains("name or service") {
+            "no such host"
+        } else {
+            "no connection"
+        };
+        Broken::Unreachable(format!("{what}: {cause}"))
+    } else {
+        Broken::Unfinished(format!("{BROKE} before a whole answer: {cause}"))
+    }
+}
+
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    let _ = error.source();
+    cause.to_string()
+}
+
+pub fn human(time: Duration) -> String {
+    match time.as_millis() {
+        ms if ms < 1000 => format!("{ms} ms"),
+        ms if ms % 1000 == 0 => format!("{} s", ms / 1000),
+        ms => format!("{:.1} s", ms as f64 / 1000.0),
+    }
+}
+
+/// The base URL without its trailing slash, or why it can't be one.
+pub fn check_base(text: &str) -> Result<String, String> {
+    let url = reqwest::Url::parse(text)
+        .map_err(|e| format!("--base-url is not a URL ({e}); give e.g. https://auth.example.com/v1"))?;
+    if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none() {
+        return Err("--base-url must start with https:// (or http:// on loopback)".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err("--base-url must be plain: no user, password, query or fragment".to_owned());
+    }
+    if url.scheme() == "http" && !is_loopback(text) {
+        return Err(
+            "--base-url must be https:// unless the host is loopback: secrets would travel in the open".to_owned()
+        );
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+pub fn is_loopback(base: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(base) else { return false };
+    match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => {
+            host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_off_loopback() {
+        assert!(check_base("http://auth.example.com/v1").is_err());
+        assert!(check_base("http://127.0.0.1.example.com/v1").is_err());
+        assert!(check_base("https://u:p@auth.example.com").is_err());
+        assert_eq!(check_base("http://127.0.0.1:8787/v1/").as_deref(), Ok("http://127.0.0.1:8787/v1"));
+        assert!(check_base("http://[::1]:1/v1").is_ok() && check_base("http://localhost/v1").is_ok());
+    }
+}

@@ -1,0 +1,228 @@
+//! Just enough of JOSE to play a client and a forger: sign with a private JWK (RFC 7517), read a JWT (RFC 7519).
+//! Nothing here is shared with any server, so an encoder's fault can't cancel itself out.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::rand::SystemRandom;
+use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
+use ring::{hmac, rsa};
+use serde_json::Value;
+
+pub fn b64(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+pub fn unb64(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// A client's private key, with the `kid` and `alg` that it was registered under.
+pub struct PrivateKey {
+    pub kid: String,
+    pub alg: String,
+    public: Value,
+    signer: Signer,
+}
+
+enum Signer {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair),
+    Rsa(RsaKeyPair, &'static dyn signature::RsaEncoding),
+}
+
+impl PrivateKey {
+    /// Reads a private JWK. An error names the member at fault, never its value.
+    pub fn from_jwk(text: &str) -> Result<Self, String> {
+        let jwk: Value = serde_json::from_str(text).map_err(|_| "it is not a JSON object".to_owned())?;
+        let member = |name: &str| -> Result<String, String> {
+            jwk.get(name)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .ok_or_else(|| format!("its member \"{name}\" is missing or not a string"))
+        };
+        let bytes = |name: &str| -> Result<Vec<u8>, String> {
+            unb64(&member(name)?).ok_or_else(|| format!("its member \"{name}\" is not base64url"))
+        };
+        let (kid, alg) = (member("kid")?, member("alg")?);
+        let unusable = |_| "its members don't make a key".to_owned();
+        let signer = match alg.as_str() {
+            "EdDSA" => Ed25519KeyPair::from_seed_unchecked(&bytes("d")?).map(Signer::Ed25519).map_err(unusable)?,
+            "ES256" => {
+                let point = [vec![4], bytes("x")?, bytes("y")?].concat();
+                EcdsaKeyPair::from_private_key_and_public_key(
+                    &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+                    &bytes("d")?,
+                    &point,
+                    &SystemRandom::new(),
+                )
+                .map(Signer::P256)
+                .map_err(unusable)?
+            }
+            "RS256" | "PS256" => {
+                let padding: &'static dyn signature::RsaEncoding =
+                    if alg == "RS256" { &signature::RSA_PKCS1_SHA256 } else { &signature::RSA_PSS_SHA256 };
+                let parts = rsa::KeyPairComponents {
+                    public_key: rsa::PublicKeyComponents { n: bytes("n")?, e: bytes("e")? },
+                    d: bytes("d")?,
+                    p: bytes("p")?,
+                    q: bytes("q")?,
+                    dP: bytes("dp")?,
+                    dQ: bytes("dq")?,
+                    qInv: bytes("qi")?,
+                };
+                let pair = RsaKeyPair::from_components(&parts).map_err(unusable)?;
+                Signer::Rsa(pair, padding)
+            }
+            _ => return Err("its \"alg\" is none of EdDSA, ES256, RS256, PS256".to_owned()),
+        };
+        let public = ["kty", "crv", "x", "y", "n", "e", "kid", "alg"]
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), jwk.get(*name)?.clone())))
+            .collect::<serde_json::Map<_, _>>();
+        Ok(Self { kid, alg, public: Value::Object(public), signer })
+    }
+
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        let random = SystemRandom::new();
+        match &self.signer {
+            Signer::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Signer::P256(pair) => pair
+                .sign(&random, message)
+                .map(|s| s.as_ref().to_vec())
+                .map_err(|_| "signing with ES256 failed".to_owned()),
+            Signer::Rsa(pair, padding) => {
+                let mut out = vec![0; pair.public().modulus_len()];
+                pair.sign(*padding, &random, message, &mut out).map_err(|_| "signing with RSA failed".to_owned())?;
+                Ok(out)
+            }
+        }
+    }
+
+    /// Every form of the public half that a careless verifier might hand to HMAC as its key.
+    pub fn public_forms(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let (raw, der) = match &self.signer {
+            Signer::Ed25519(pair) => {
+                let raw = pair.public_key().as_ref().to_vec();
+                let der = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], &raw].concat();
+                (raw, der)
+            }
+            Signer::P256(pair) => {
+                let raw = pair.public_key().as_ref().to_vec();
+                let head: &[u8] = &[
+                    0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce,
+                    0x3d, 3, 1, 7, 3, 0x42, 0,
+                ];
+                let der = [head, &raw].concat();
+                (raw, der)
+            }
+            Signer::Rsa(pair, _) => {
+                let raw = pair.public().as_ref().to_vec();
+                let algorithm = [0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1, 5, 0];
+                let key = der_tag(3, &[vec![0], raw.clone()].concat());
+                let der = der_tag(0x30, &[&algorithm[..], &key].concat());
+                (raw, der)
+            }
+        };
+        let lines = STANDARD.encode(&der);
+        let lines: Vec<_> = lines.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"));
+        let x = self.public.get("x").or(self.public.get("n")).and_then(Value::as_str).unwrap_or_default();
+        vec![
+            ("the raw public key", raw),
+            ("its SPKI DER", der),
+            ("its PEM", pem.into_bytes()),
+            ("its JWK", self.public.to_string().into_bytes()),
+            ("its JWK's x", x.as_bytes().to_vec()),
+        ]
+    }
+}
+
+fn der_tag(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len();
+    let mut out = vec![tag];
+    match length {
+        0..=127 => out.push(length as u8),
+        128..=255 => out.extend([0x81, length as u8]),
+        _ => out.extend([0x82, (length >> 8) as u8, length as u8]),
+    }
+    out.extend(content);
+    out
+}
+
+/// `base64url(header).base64url(claims)`: what a JWS signs (RFC 7515 section 5.1).
+pub fn signing_input(header: &Value, claims: &Value) -> String {
+    format!("{}.{}", b64(header.to_string()), b64(claims.to_string()))
+}
+
+pub fn hs256(key: &[u8], input: &str) -> String {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), input.as_bytes());
+    format!("{input}.{}", b64(tag))
+}
+
+/// A JWT taken apart, its signature unchecked.
+pub struct Jwt {
+    pub header: Value,
+    pub claims: Value,
+}
+
+impl Jwt {
+    pub fn read(token: &str) -> Option<Self> {
+        let parts: Vec<_> = token.split('.').collect();
+        let [header, claims, signature] = parts[..] else { return None };
+        unb64(signature)?;
+        let object = |part: &str| -> Option<Value> {
+            let value: Value = serde_json::from_slice(&unb64(part)?).ok()?;
+            value.is_object().then_some(value)
+        };
+        Some(Self { header: object(header)?, claims: object(claims)? })
+    }
+}
+
+/// The same token with one character in the middle of its last part changed: all its bits count there.
+pub fn tampered(token: &str) -> String {
+    let start = token.rfind('.').map_or(0, |dot| dot + 1);
+    change_at(token, start + (token.len() - start) / 2)
+}
+
+/// The character at one byte of an ASCII text exchanged for another of the same alphabet.
+pub fn change_at(text: &str, at: usize) -> String {
+    text.char_indices()
+        .map(|(i, c)| match c {
+            _ if i != at => c,
+            'A' => 'B',
+            'a' => 'b',
+            '0'..='8' => char::from_u32(c as u32 + 1).unwrap_or('0'),
+            '9' => '0',
+            c if c.is_ascii_lowercase() => 'a',
+            _ => 'A',
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_what_verifies() {
+        let jwk = r#"{"kty":"OKP","crv":"Ed25519","kid":"k","alg":"EdDSA","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let key = PrivateKey::from_jwk(jwk).unwrap();
+        let public = unb64("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
+        let signed = key.sign(b"m").unwrap();
+        signature::UnparsedPublicKey::new(&signature::ED25519, &public).verify(b"m", &signed).unwrap();
+        assert_eq!(key.public_forms()[0].1, public);
+    }
+
+    #[test]
+    fn an_error_names_the_member_and_hides_its_value() {
+        let error = PrivateKey::from_jwk(r#"{"kid":"k","alg":"EdDSA","d":"canary!"}"#).err().unwrap();
+        assert!(error.contains("\"d\"") && !error.contains("canary"), "{error}");
+    }
+
+    #[test]
+    fn tampering_changes_the_bytes() {
+        let token = format!("a.b.{}", b64([0u8; 32]));
+        let bytes = |t: &str| unb64(t.rsplit('.').next().unwrap()).unwrap();
+        assert_ne!(bytes(&token), bytes(&tampered(&token)));
+    }
+}

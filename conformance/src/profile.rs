@@ -1,0 +1,82 @@
+//! By what a deployment is judged, what it declares not to have, and its limits.
+
+use crate::cases::{Case, Level};
+use serde::Deserialize;
+use std::path::Path;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Profile {
+    /// `contract` judges all rows, `seed` only what the public API page itself promises.
+    pub level: Level,
+    /// Globs of case ids that this deployment does not have; they are reported as not applicable, with the reason.
+    pub absent: Vec<Absent>,
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Absent {
+    pub case: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The most requests a rate-limit case sends before it says that there is no limit.
+    pub burst_requests: u32,
+    /// How many of them are under way at once.
+    pub burst_concurrency: usize,
+    /// The life of a long-term token when none is asked for, in seconds.
+    pub long_default_seconds: u64,
+    /// The longest life of a short-term token, in seconds.
+    pub short_seconds: u64,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self { level: Level::Contract, absent: Vec::new(), limits: Limits::default() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { burst_requests: 700, burst_concurrency: 64, long_default_seconds: 2_592_000, short_seconds: 900 }
+    }
+}
+
+impl Profile {
+    /// `contract`, `seed`, or the path of a TOML file.
+    pub fn load(name: &str) -> Result<Self, String> {
+        match name {
+            "contract" => Ok(Self::default()),
+            "seed" => Ok(Self { level: Level::Seed, ..Self::default() }),
+            path => {
+                let text = std::fs::read_to_string(Path::new(path)).map_err(|e| {
+                    format!("--profile {path} is neither \"contract\" nor \"seed\" nor a readable file ({})", e.kind())
+                })?;
+                let profile: Self = toml::from_str(&text).map_err(|e| format!("--profile {path}: {}", e.message()))?;
+                if profile.limits.burst_requests == 0 || profile.limits.burst_concurrency == 0 {
+                    return Err(format!("--profile {path}: the burst limits must be at least 1"));
+                }
+                Ok(profile)
+            }
+        }
+    }
+
+    pub fn judges(&self, case: &Case) -> bool {
+        self.level == Level::Contract || case.level == Level::Seed
+    }
+
+    pub fn absent(&self, id: &str) -> Option<&str> {
+        self.absent.iter().find(|a| crate::glob::matches(&a.case, id)).map(|a| a.reason.as_str())
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self.level {
+            Level::Contract => "contract",
+            Level::Seed => "seed",
+        }
+    }
+}

@@ -1,0 +1,767 @@
+//! A whole run: sanity, the cases with their controls before them, the bursts, what was seen throughout, sanity again,
+//! and nothing left behind.
+
+use crate::cases::{self, Act, Case, Effect, Op, Seen, Standing};
+use crate::clock::{self, Clock};
+use crate::curl;
+use crate::http::{self, Answer, Broken, Client, Request};
+use crate::identities::{Identities, Role};
+use crate::ledger::{Kind, Ledger};
+use crate::mask::Vault;
+use crate::otp::Scene;
+use crate::profile::Profile;
+use crate::result::{self, CaseResult, Cell, Cleanup, Counts, Outcome, Report, Verdict};
+use crate::state::State;
+use crate::trial::{self, Stop, Token, Trial};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{FutureExt, future::LocalBoxFuture};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::cell::{Cell as Flag, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// So many refused connections in a row mean that the server is gone.
+const GONE_AFTER: u32 = 3;
+
+pub struct Settings {
+    pub base_url: String,
+    pub identities: Identities,
+    pub profile: Profile,
+    /// Which effects were allowed; on loopback all are.
+    pub allowed: BTreeSet<&'static str>,
+    pub cases: Vec<String>,
+    pub skip: Vec<String>,
+    pub jobs: usize,
+    pub timeout: Duration,
+    pub window: Duration,
+    pub poll: Duration,
+    /// Case id to a piece of the reason that it must fail by.
+    pub known_failures: BTreeMap<String, String>,
+    pub trace: bool,
+    pub clock: Clock,
+    pub state: State,
+}
+
+/// Who is told how the run goes.
+pub trait Audience {
+    fn progress(&self, done: usize, of: usize, now: &str);
+    /// One line, already masked.
+    fn say(&self, line: &str);
+}
+
+#[derive(Default)]
+struct Tally {
+    seen: u32,
+    /// The first violation, and how many more there were.
+    broken: Option<Violation>,
+    more: u32,
+}
+
+struct Violation {
+    case: &'static str,
+    wanted: String,
+    got: String,
+    exchange: result::Exchange,
+    curl: String,
+}
+
+type Slot = Rc<Mutex<Option<Result<Token, Stop>>>>;
+
+/// What all cases of a run share.
+pub struct Run {
+    pub client: Client,
+    pub identities: Identities,
+    pub profile: Profile,
+    pub vault: Rc<Vault>,
+    pub clock: Clock,
+    pub state: State,
+    pub ledger: Ledger,
+    pub window: Duration,
+    pub poll: Duration,
+    pub scene: Mutex<Option<Rc<Scene>>>,
+    chosen: BTreeSet<&'static str>,
+    shared: RefCell<HashMap<(Role, String), Slot>>,
+    standing: RefCell<BTreeMap<&'static str, Tally>>,
+    delays: RefCell<Vec<(String, u64)>>,
+    last_exchange: RefCell<Option<(Request, result::Exchange)>>,
+    interrupted: Flag<bool>,
+    refused_in_a_row: Flag<u32>,
+    counter: Flag<u64>,
+    prefix: String,
+    sent: RefCell<BTreeMap<&'static str, u32>>,
+    trace: bool,
+    audience: Rc<dyn Audience>,
+}
+
+impl Run {
+    pub fn unique(&self) -> String {
+        self.counter.set(self.counter.get() + 1);
+        format!("{}-{}", self.prefix, self.counter.get())
+    }
+
+    pub fn say(&self, line: &str) {
+        self.audience.say(&self.vault.mask(line));
+    }
+
+    pub fn shared_slot(&self, role: Role, what: &str) -> Slot {
+        self.shared.borrow_mut().entry((role, what.to_owned())).or_default().clone()
+    }
+
+    pub fn observed_delay(&self, case: &str, delay: Duration) {
+        let ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.delays.borrow_mut().push((case.to_owned(), ms));
+    }
+
+    /// `at` in seconds since the epoch; ends early when the run was interrupted.
+    pub async fn wait_until(&self, at: u64) -> Result<(), Stop> {
+        while self.clock.now() < at {
+            self.go_on()?;
+            let next = (self.clock.now_ms() + 200).min(at * 1000);
+            let next = if matches!(self.clock, Clock::Virtual(_)) { at * 1000 } else { next };
+            self.clock.wait_until_ms(next).await;
+        }
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), Stop> {
+        if self.interrupted.get() {
+            return Err(Stop::Blocked("the run was interrupted: run again".to_owned()));
+        }
+        if self.refused_in_a_row.get() >= GONE_AFTER {
+            return Err(Stop::Blocked(
+                "the server can't be reached any more: see whether it died, and run again".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Sends, and has every token in the answer registered and masked before anything can show it.
+    pub async fn send(&self, request: &Request) -> Result<(Result<Answer, Broken>, result::Exchange), Stop> {
+        self.go_on()?;
+        let started = Instant::now();
+        let outcome = self.send_quietly(request).await;
+        let exchange = self.note(request, &outcome, started.elapsed());
+        Ok((outcome, exchange))
+    }
+
+    /// Masks what an answer holds, and makes it fit to be shown.
+    pub fn note(&self, request: &Request, outcome: &Result<Answer, Broken>, took: Duration) -> result::Exchange {
+        if let Ok(answer) = outcome
+            && let Some(body) = answer.json()
+            && let Some(token) = body["access_token"].as_str()
+        {
+            let kind = if trial::operation(request) == Op::Short { "SHORT" } else { "LONG" };
+            let (minted, _) = self.ledger.count();
+            self.vault.learn(&format!("{kind}_TOKEN_{minted}"), token);
+        }
+        let exchange = self.record(request, outcome, took);
+        if self.trace {
+            let came = exchange
+                .response
+                .as_ref()
+                .map_or_else(|| exchange.error.clone().unwrap_or_default(), |a| format!("{} {}", a.status, a.body));
+            self.audience.say(&format!(
+                "> {} {} {}",
+                exchange.method,
+                exchange.url,
+                exchange.request_body.as_deref().unwrap_or_default()
+            ));
+            self.audience.say(&format!("< {came}"));
+        }
+        *self.last_exchange.borrow_mut() = Some((request.clone(), exchange.clone()));
+        exchange
+    }
+
+    /// Leaves no trace but in the ledger: for the many requests of a burst, whose answers nobody is shown.
+    pub async fn send_quietly(&self, request: &Request) -> Result<Answer, Broken> {
+        let op = trial::operation(request);
+        *self.sent.borrow_mut().entry(op.name()).or_default() += 1;
+        let outcome = self.client.send(request).await;
+        match &outcome {
+            Err(Broken::Unreachable(_)) => self.refused_in_a_row.set(self.refused_in_a_row.get() + 1),
+            _ => self.refused_in_a_row.set(0),
+        }
+        if let Ok(answer) = &outcome {
+            let body = answer.json().unwrap_or_default();
+            if let (Some(token), Some(kind)) = (body["access_token"].as_str(), trial::kind_for(op)) {
+                let bearer = request.header("authorization").and_then(|v| v.strip_prefix("Bearer "));
+                let in_body: Option<serde_json::Value> = serde_json::from_slice(&request.body).ok();
+                let in_body = in_body.as_ref().and_then(|b| b["long_token"].as_str());
+                let id = body["token_id"].as_str().unwrap_or("(no token_id)");
+                self.ledger.add(kind, id, token, bearer.or(in_body));
+            }
+            if op == Op::Revoke && answer.status == 204 {
+                let id = request.path.split('/').nth(3).unwrap_or_default();
+                self.ledger.ended(id);
+            }
+        }
+        outcome
+    }
+
+    fn record(&self, request: &Request, outcome: &Result<Answer, Broken>, took: Duration) -> result::Exchange {
+        let mask = |text: &str| self.vault.mask(text);
+        let headers = |all: &[(String, String)]| all.iter().map(|(n, v)| (mask(n), mask(v))).collect();
+        let body = String::from_utf8_lossy(&request.body);
+        result::Exchange {
+            method: request.method.clone(),
+            url: mask(&self.client.url(&request.path)),
+            request_headers: headers(&request.headers),
+            request_body: (!request.body.is_empty()).then(|| first(&mask(&body), 4096)),
+            response: outcome.as_ref().ok().map(|answer| result::Answer {
+                status: answer.status,
+                headers: headers(&answer.headers),
+                body: first(&mask(&answer.text()), 4096),
+            }),
+            error: outcome.as_ref().err().map(|e| mask(&e.to_string())),
+            duration_ms: millis(took),
+        }
+    }
+
+    /// Holds one answer against every standing promise. Returns the first broken one whose own row is not part of the
+    /// run, for the asking case to answer for.
+    pub fn observe(&self, case: &'static str, seen: &Seen) -> Option<(String, String)> {
+        let mut charged = None;
+        for row in cases::all().filter(|row| matches!(row.act, Act::Standing(_)) && self.profile.judges(row)) {
+            let (wanted, got) = match trial::judge(row, seen) {
+                Standing::NotConcerned => continue,
+                Standing::Holds => {
+                    self.standing.borrow_mut().entry(row.id).or_default().seen += 1;
+                    continue;
+                }
+                Standing::Broken { wanted, got } => (wanted, got),
+            };
+            if !self.chosen.contains(row.id) && self.profile.absent(row.id).is_none() {
+                charged.get_or_insert((wanted.clone(), got.clone()));
+            }
+            let mut all = self.standing.borrow_mut();
+            let tally = all.entry(row.id).or_default();
+            tally.seen += 1;
+            if tally.broken.is_some() {
+                tally.more += 1;
+            } else if let Some((request, exchange)) = &*self.last_exchange.borrow() {
+                tally.broken = Some(Violation {
+                    case,
+                    wanted,
+                    got,
+                    exchange: exchange.clone(),
+                    curl: curl::line(&self.client, request, &self.vault),
+                });
+            }
+        }
+        charged
+    }
+
+    /// How many requests each operation was sent.
+    pub fn sent(&self) -> BTreeMap<&'static str, u32> {
+        self.sent.borrow().clone()
+    }
+}
+
+pub struct Finished {
+    pub report: Report,
+    pub sent: BTreeMap<&'static str, u32>,
+}
+
+/// The rows that the settings choose: those that match, with the controls that they lean on.
+pub fn choose(settings: &Settings) -> Result<Vec<&'static Case>, String> {
+    for glob in settings.cases.iter().chain(&settings.skip) {
+        if !cases::all().any(|case| crate::glob::matches(glob, case.id)) {
+            return Err(format!("no case matches \"{glob}\"; `conformance list` shows them all"));
+        }
+    }
+    let listed = |globs: &[String], id: &str| globs.iter().any(|g| crate::glob::matches(g, id));
+    let mut ids: BTreeSet<&str> = cases::all()
+        .filter(|case| settings.profile.judges(case))
+        .filter(|case| settings.cases.is_empty() || listed(&settings.cases, case.id))
+        .filter(|case| !listed(&settings.skip, case.id))
+        .map(|case| case.id)
+        .collect();
+    if ids.is_empty() {
+        return Err("no case is left by --case, --skip and --profile; `conformance list` shows them all".to_owned());
+    }
+    loop {
+        let controls: Vec<_> = cases::all()
+            .filter(|case| ids.contains(case.id))
+            .filter_map(|case| case.control)
+            .filter(|id| !ids.contains(id) && !listed(&settings.skip, id))
+            .collect();
+        if controls.is_empty() {
+            break;
+        }
+        ids.extend(controls);
+    }
+    ids.extend(["sanity.first", "sanity.last"]);
+    Ok(cases::all().filter(|case| ids.contains(case.id)).collect())
+}
+
+pub async fn run(settings: Settings, vault: Rc<Vault>, audience: Rc<dyn Audience>) -> Result<Finished, String> {
+    let chosen = choose(&settings)?;
+    for id in settings.known_failures.keys() {
+        if cases::find(id).is_none() {
+            return Err(format!("--known-failures lists \"{id}\", and there is no such case"));
+        }
+    }
+    let mut random = [0; 9];
+    SystemRandom::new().fill(&mut random).map_err(|_| "the system gives no randomness".to_owned())?;
+    let started_at = clock::rfc3339(settings.clock.now());
+    let started = Instant::now();
+    let run = Run {
+        client: Client::new(&settings.base_url, settings.timeout)?,
+        identities: settings.identities,
+        profile: settings.profile,
+        vault,
+        clock: settings.clock,
+        state: settings.state,
+        ledger: Ledger::default(),
+        window: settings.window,
+        poll: settings.poll,
+        scene: Mutex::default(),
+        chosen: chosen.iter().map(|case| case.id).collect(),
+        shared: RefCell::default(),
+        standing: RefCell::default(),
+        delays: RefCell::default(),
+        last_exchange: RefCell::default(),
+        interrupted: Flag::new(false),
+        refused_in_a_row: Flag::new(0),
+        counter: Flag::new(0),
+        prefix: crate::jose::b64(random),
+        sent: RefCell::default(),
+        trace: settings.trace,
+        audience: audience.clone(),
+    };
+    let mut book = Book {
+        run: &run,
+        allowed: &settings.allowed,
+        known: &settings.known_failures,
+        total: chosen.len(),
+        results: BTreeMap::new(),
+    };
+    let by = |wanted: fn(&Case) -> bool| chosen.iter().copied().filter(move |c| wanted(c)).collect::<Vec<_>>();
+
+    book.conduct(by(|c| c.id == "sanity.first"), 1).await;
+    let alive = book.passed("sanity.first");
+    let ordinary =
+        by(|c| !c.id.starts_with("sanity.") && !matches!(c.act, Act::Standing(_)) && c.effect != Effect::Burst);
+    let bursts = by(|c| c.effect == Effect::Burst);
+    if alive {
+        book.conduct(ordinary, settings.jobs.max(1)).await;
+        book.conduct(bursts, 1).await;
+    } else {
+        let why = "sanity.first did not pass: see there";
+        ordinary.into_iter().chain(bursts).for_each(|case| book.put(case, Err(Stop::Blocked(why.to_owned()))));
+    }
+    book.judge_standing(by(|c| matches!(c.act, Act::Standing(_))), alive);
+    if alive {
+        book.conduct(by(|c| c.id == "sanity.last"), 1).await;
+    } else {
+        by(|c| c.id == "sanity.last")
+            .into_iter()
+            .for_each(|c| book.put(c, Err(Stop::Blocked("sanity.first did not pass: see there".to_owned()))));
+    }
+    book.forgive_the_fallen();
+    let cascades = ["revoke.204.cascade"].iter().all(|id| book.passed(id));
+    let results = std::mem::take(&mut book.results);
+    let cleanup = clean_up(&run, cascades).await;
+    let cases: Vec<_> = chosen.iter().filter_map(|case| results.get(case.id).cloned()).collect();
+    let report = report(&run, cases, cleanup, started_at, millis(started.elapsed()));
+    Ok(Finished { report, sent: run.sent() })
+}
+
+/// The results so far, and what decides whether a case may start.
+struct Book<'a> {
+    run: &'a Run,
+    allowed: &'a BTreeSet<&'static str>,
+    known: &'a BTreeMap<String, String>,
+    total: usize,
+    results: BTreeMap<&'static str, CaseResult>,
+}
+
+type Done<'a> = (&'static Case, Trial<'a>, Result<(), Stop>, Duration);
+
+impl<'a> Book<'a> {
+    fn passed(&self, id: &str) -> bool {
+        self.results.get(id).is_some_and(|r| matches!(r.outcome, Outcome::Pass | Outcome::UnexpectedPass))
+    }
+
+    /// Runs rows, each after its control, at most `jobs` at once.
+    async fn conduct(&mut self, mut waiting: Vec<&'static Case>, jobs: usize) {
+        let mut running: FuturesUnordered<LocalBoxFuture<'a, Done<'a>>> = FuturesUnordered::new();
+        loop {
+            let mut at = 0;
+            while at < waiting.len() && running.len() < jobs {
+                let case = waiting[at];
+                let pending = |id: &str| {
+                    !self.results.contains_key(id)
+                        && self.run.chosen.contains(id)
+                        && cases::find(id).is_some_and(|c| !matches!(c.act, Act::Standing(_)))
+                };
+                if case.control.is_some_and(pending) {
+                    at += 1;
+                    continue;
+                }
+                waiting.remove(at);
+                match self.hindrance(case) {
+                    Some(stop) => self.put(case, Err(stop)),
+                    None => {
+                        running.push(conduct_one(self.run, case).boxed_local());
+                    }
+                }
+                // A result may have freed a row that was passed over.
+                at = 0;
+            }
+            if running.is_empty() {
+                // What is left leans on a row that will never run.
+                for case in std::mem::take(&mut waiting) {
+                    self.put(case, Err(Stop::Blocked("its control is not part of this run".to_owned())));
+                }
+                return;
+            }
+            tokio::select! {
+                () = interruption(), if !self.run.interrupted.get() => {
+                    self.run.interrupted.set(true);
+                    self.run.say("interrupted: finishing what is under way, then revoking what was minted (again to quit at once)");
+                }
+                () = interruption(), if self.run.interrupted.get() => {
+                    self.run.say("quitting at once: tokens may be left behind, each ends by itself within the hour");
+                    std::process::exit(3);
+                }
+                Some((case, trial, outcome, took)) = running.next() => {
+                    self.finish(case, trial, outcome, took);
+                }
+            }
+        }
+    }
+
+    /// What keeps a case from being run at all.
+    fn hindrance(&self, case: &'static Case) -> Option<Stop> {
+        if let Some(reason) = self.run.profile.absent(case.id) {
+            return Some(Stop::Absent(format!("the profile declares it absent: {reason}")));
+        }
+        if let Err(stop) = self.run.go_on() {
+            return Some(stop);
+        }
+        if let Some((role, credential)) =
+            case.all_needs().into_iter().find(|(role, what)| !self.run.identities.has(*role, *what))
+        {
+            return Some(Stop::Blocked(trial::lacking(role, credential)));
+        }
+        let effect = case.effect.name();
+        if case.effect != Effect::Read && !self.allowed.contains(effect) {
+            return Some(Stop::Blocked(format!("it {effect}s on a host that is not loopback: give --allow {effect}")));
+        }
+        let control = case.control?;
+        if !self.results.contains_key(control) {
+            return Some(Stop::Blocked(format!("its positive control {control} is not part of this run")));
+        }
+        (!self.passed(control))
+            .then(|| Stop::Blocked(format!("its positive control {control} did not pass, so it would prove nothing")))
+    }
+
+    fn finish(&mut self, case: &'static Case, trial: Trial<'a>, outcome: Result<(), Stop>, took: Duration) {
+        let curl = trial.judged.borrow().as_ref().map(|r| curl::line(&self.run.client, r, &self.run.vault));
+        self.put(case, outcome);
+        if let Some(result) = self.results.get_mut(case.id) {
+            result.exchanges = trial.exchanges.take();
+            result.duration_ms = millis(took);
+            result.curl =
+                curl.filter(|_| matches!(result.outcome, Outcome::Fail | Outcome::ExpectedFail | Outcome::Error));
+        }
+    }
+
+    fn put(&mut self, case: &'static Case, outcome: Result<(), Stop>) {
+        let mask = |text: &str| self.run.vault.mask(text);
+        let mut result = CaseResult {
+            id: case.id.to_owned(),
+            requirement: case.says.to_owned(),
+            operation: case.op.name().to_owned(),
+            status: case.status,
+            level: case.level.name().to_owned(),
+            effect: case.effect.name().to_owned(),
+            outcome: Outcome::Pass,
+            reason: None,
+            wanted: None,
+            got: None,
+            curl: None,
+            duration_ms: 0,
+            exchanges: Vec::new(),
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(Stop::Fail { wanted, got }) => {
+                result.outcome = Outcome::Fail;
+                result.reason = Some(mask(&format!("wanted {wanted}, got {got}")));
+                result.wanted = Some(mask(&wanted));
+                result.got = Some(mask(&got));
+            }
+            Err(Stop::Blocked(why)) => {
+                result.outcome = Outcome::Blocked;
+                result.reason = Some(mask(&why));
+            }
+            Err(Stop::Absent(why)) => {
+                result.outcome = Outcome::NotApplicable;
+                result.reason = Some(mask(&why));
+            }
+            Err(Stop::Error(why)) => {
+                result.outcome = Outcome::Error;
+                result.reason = Some(mask(&why));
+            }
+        }
+        if let Some(by) = self.known.get(case.id) {
+            result.outcome = match result.outcome {
+                Outcome::Fail if result.reason.as_ref().is_some_and(|r| r.contains(by)) => Outcome::ExpectedFail,
+                Outcome::Pass => {
+                    result.reason = Some("listed as a known failure, and it passed: take it off the list".to_owned());
+                    Outcome::UnexpectedPass
+                }
+                other => other,
+            };
+        }
+        self.results.insert(case.id, result);
+        self.run.audience.progress(self.results.len(), self.total, case.id);
+    }
+
+    /// When the server did not survive, calls that it left without an answer tell when, not what each case asks.
+    fn forgive_the_fallen(&mut self) {
+        if self.results.get("sanity.last").is_none_or(|r| r.outcome != Outcome::Fail) {
+            return;
+        }
+        for result in self.results.values_mut().filter(|r| r.outcome == Outcome::Fail && r.id != "sanity.last") {
+            if result.got.as_deref().is_some_and(|got| got.starts_with(http::BROKE)) {
+                result.outcome = Outcome::Error;
+                result.reason = Some("under way when the server went down: see sanity.last".to_owned());
+                (result.wanted, result.got) = (None, None);
+            }
+        }
+    }
+
+    fn judge_standing(&mut self, rows: Vec<&'static Case>, alive: bool) {
+        for row in rows {
+            let tally = self.run.standing.borrow_mut().remove(row.id).unwrap_or_default();
+            if let Some(reason) = self.run.profile.absent(row.id) {
+                self.put(row, Err(Stop::Absent(format!("the profile declares it absent: {reason}"))));
+                continue;
+            }
+            match tally.broken {
+                Some(broken) => {
+                    let more = match tally.more {
+                        0 => String::new(),
+                        n => format!(", and in {n} more answers"),
+                    };
+                    let got = format!("{} (in {}{more})", broken.got, broken.case);
+                    self.put(row, Err(Stop::fail(broken.wanted, got)));
+                    if let Some(result) = self.results.get_mut(row.id) {
+                        result.exchanges = vec![broken.exchange];
+                        result.curl = Some(broken.curl);
+                    }
+                }
+                None if tally.seen == 0 && !alive => {
+                    self.put(row, Err(Stop::Blocked("sanity.first did not pass: see there".to_owned())));
+                }
+                None if tally.seen == 0 => self.put(
+                    row,
+                    Err(Stop::Blocked(
+                        "no answer of this kind came in this run: see what kept the cases of its cell".to_owned(),
+                    )),
+                ),
+                None => self.put(row, Ok(())),
+            }
+        }
+    }
+}
+
+async fn conduct_one<'a>(run: &'a Run, case: &'static Case) -> Done<'a> {
+    let started = Instant::now();
+    let trial = Trial::new(run, case);
+    // A fault of the harness must not keep the run from revoking what it minted.
+    let outcome = AssertUnwindSafe(trial.conduct()).catch_unwind().await;
+    let outcome = outcome
+        .unwrap_or_else(|_| Err(Stop::Error("the harness itself failed here: please report this case".to_owned())));
+    (case, trial, outcome, started.elapsed())
+}
+
+/// Ctrl-C, or being asked to end.
+async fn interruption() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut term) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = term.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Revokes every token of the ledger that is still open. Where this run saw that a long-term token takes its
+/// short-term ones with it, revoking the parent is enough.
+async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
+    let mut left = Vec::new();
+    run.refused_in_a_row.set(0);
+    let mut queue: Vec<_> = run.ledger.open(Kind::Short);
+    if cascades {
+        queue.retain(|m| m.parent.is_none());
+    }
+    queue.extend(run.ledger.open(Kind::Long));
+    let total = queue.len();
+    let attempts = futures_util::stream::iter(queue.into_iter().enumerate().map(|(i, minted)| async move {
+        run.audience.progress(i + 1, total, "revoking what was minted");
+        if run.refused_in_a_row.get() >= GONE_AFTER {
+            return (minted, Some("the server can't be reached any more".to_owned()));
+        }
+        let request = Request {
+            method: "POST".to_owned(),
+            path: format!("/auth/tokens/{}/revoke", minted.id),
+            headers: vec![("authorization".to_owned(), format!("Bearer {}", minted.token))],
+            body: Vec::new(),
+            chunked: false,
+        };
+        let problem = match run.send_quietly(&request).await {
+            Ok(answer) if answer.status == 204 => None,
+            Ok(answer) => Some(format!("the revocation was answered {}", trial::summary(&answer))),
+            Err(broken) => Some(broken.to_string()),
+        };
+        (minted, problem)
+    }));
+    let outcomes: Vec<_> = attempts.buffer_unordered(8).collect().await;
+    for (minted, problem) in outcomes {
+        match problem {
+            None if minted.kind == Kind::Long && cascades => run.ledger.ended_with_children(&minted.id),
+            None => {}
+            Some(why) => left.push((run.vault.mask(&minted.id), run.vault.mask(&why))),
+        }
+    }
+    if cascades {
+        // Children of a parent that a case had revoked itself.
+        let open: Vec<_> = run.ledger.open(Kind::Long).into_iter().map(|m| m.id).collect();
+        for child in run.ledger.open(Kind::Short) {
+            if child.parent.as_ref().is_some_and(|p| !open.contains(p)) {
+                run.ledger.ended(&child.id);
+            }
+        }
+    }
+    let (minted, revoked) = run.ledger.count();
+    Cleanup { minted, revoked, left }
+}
+
+fn report(run: &Run, cases: Vec<CaseResult>, cleanup: Cleanup, started_at: String, duration_ms: u64) -> Report {
+    let mut counts = Counts::default();
+    let mut matrix: Vec<Cell> = cases::MATRIX
+        .iter()
+        .map(|(op, status)| (op.name(), Some(*status)))
+        .chain([(Op::Outside.name(), None)])
+        .map(|(op, status)| Cell { operation: op.to_owned(), status, counts: Counts::default() })
+        .collect();
+    for case in &cases {
+        add(&mut counts, case.outcome);
+        let cell = matrix.iter().position(|c| c.operation == case.operation && c.status == case.status);
+        let cell = cell.unwrap_or(matrix.len() - 1);
+        add(&mut matrix[cell].counts, case.outcome);
+    }
+    let unreachable = cases.iter().any(|c| c.id == "sanity.first" && c.outcome == Outcome::Error);
+    let verdict = if unreachable {
+        Verdict::Unreachable
+    } else if counts.fail + counts.unexpected_pass > 0 {
+        Verdict::NotConformant
+    } else if counts.blocked + counts.error > 0 || counts.pass <= 2 {
+        Verdict::Incomplete
+    } else {
+        Verdict::Conformant
+    };
+    let observed = run.delays.borrow().clone();
+    let advice = advice(&cases, &cleanup);
+    let mut report = Report {
+        report_version: result::REPORT_VERSION,
+        tool: result::Tool { name: "conformance".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        target: result::Target { base_url: run.client.url("") },
+        profile: run.profile.name().to_owned(),
+        started_at,
+        duration_ms,
+        verdict,
+        exit_code: exit_code(verdict),
+        counts,
+        matrix,
+        cases,
+        consistency: (!observed.is_empty())
+            .then(|| result::Consistency { window_ms: millis(run.window), observed_ms: observed }),
+        cleanup,
+        advice,
+    };
+    mask_late(&mut report, &run.vault);
+    report
+}
+
+/// A token that was learnt late may stand in an earlier exchange.
+fn mask_late(report: &mut Report, vault: &Vault) {
+    for exchange in report.cases.iter_mut().flat_map(|c| &mut c.exchanges) {
+        exchange.url = vault.mask(&exchange.url);
+        exchange.request_body = exchange.request_body.as_deref().map(|b| vault.mask(b));
+        exchange.request_headers.iter_mut().for_each(|(_, v)| *v = vault.mask(v));
+        if let Some(answer) = &mut exchange.response {
+            answer.body = vault.mask(&answer.body);
+            answer.headers.iter_mut().for_each(|(_, v)| *v = vault.mask(v));
+        }
+    }
+}
+
+pub fn exit_code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Conformant => 0,
+        Verdict::NotConformant => 1,
+        Verdict::Incomplete => 3,
+        Verdict::Unreachable => 4,
+        Verdict::InternalError => 70,
+    }
+}
+
+fn add(counts: &mut Counts, outcome: Outcome) {
+    let slot = match outcome {
+        Outcome::Pass => &mut counts.pass,
+        Outcome::Fail => &mut counts.fail,
+        Outcome::Blocked => &mut counts.blocked,
+        Outcome::NotApplicable => &mut counts.not_applicable,
+        Outcome::ExpectedFail => &mut counts.expected_fail,
+        Outcome::UnexpectedPass => &mut counts.unexpected_pass,
+        Outcome::Error => &mut counts.error,
+    };
+    *slot += 1;
+}
+
+/// One sentence for each different thing that kept cases from being judged.
+fn advice(cases: &[CaseResult], cleanup: &Cleanup) -> Vec<String> {
+    let mut reasons: BTreeMap<&str, u32> = BTreeMap::new();
+    for case in cases.iter().filter(|c| matches!(c.outcome, Outcome::Blocked | Outcome::Error)) {
+        *reasons.entry(case.reason.as_deref().unwrap_or_default()).or_default() += 1;
+    }
+    let mut all: Vec<_> = reasons.into_iter().collect();
+    all.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let mut lines: Vec<_> = all
+        .into_iter()
+        .map(|(why, n)| format!("{n} {} not judged: {why}.", if n == 1 { "case" } else { "cases" }))
+        .collect();
+    if !cleanup.left.is_empty() {
+        lines.push(format!(
+            "{} tokens could not be revoked; they end by themselves: long-term ones within the hour unless a case asked \
+             for a longer life, short-term ones within 15 minutes.",
+            cleanup.left.len()
+        ));
+    }
+    lines
+}
+
+fn first(text: &str, bytes: usize) -> String {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,181 @@
+//! HTTP/1.1 for the reference server, by hand: only so can a mutant hang, trickle, or break off in the middle.
+
+use super::reference::Reference;
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const DIES_AFTER: u64 = 200;
+
+pub struct Asked {
+    pub method: String,
+    pub path: String,
+    headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+}
+
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    /// Null for none.
+    pub body: Value,
+    pub html: bool,
+}
+
+pub async fn serve(listener: TcpListener, reference: Arc<Mutex<Reference>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        // Half of a usual run is behind it then. The port is given up, as by a process that ended.
+        if reference.lock().is_ok_and(|r| r.on("dies-half-way") && r.requests > DIES_AFTER) {
+            return;
+        }
+        tokio::spawn(connection(stream, reference.clone()));
+    }
+}
+
+async fn connection(mut stream: TcpStream, reference: Arc<Mutex<Reference>>) {
+    let mut buffer = Vec::new();
+    while let Some(asked) = read(&mut stream, &mut buffer).await {
+        // What comes of a request is decided in one piece: two at once are one after the other.
+        let (reply, fault, count) = {
+            let Ok(mut reference) = reference.lock() else { return };
+            (reference.answer(&asked), reference.fault.unwrap_or_default(), reference.requests)
+        };
+        if write(&mut stream, &asked, &reply, fault, count).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Asked> {
+    let end = loop {
+        if let Some(at) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+            break at;
+        }
+        more(stream, buffer).await?;
+    };
+    let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
+    buffer.drain(..end + 4);
+    let mut lines = head.split("\r\n");
+    let mut first = lines.next()?.split(' ');
+    let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
+    let headers: Vec<_> =
+        lines.filter_map(|l| l.split_once(':')).map(|(n, v)| (n.trim().to_lowercase(), v.trim().to_owned())).collect();
+    let mut asked = Asked { method, path, headers, body: Vec::new() };
+    if asked.header("transfer-encoding").is_some() {
+        loop {
+            let line = loop {
+                if let Some(at) = buffer.windows(2).position(|w| w == b"\r\n") {
+                    break at;
+                }
+                more(stream, buffer).await?;
+            };
+            let size = usize::from_str_radix(String::from_utf8_lossy(&buffer[..line]).trim(), 16).ok()?;
+            while buffer.len() < line + 2 + size + 2 {
+                more(stream, buffer).await?;
+            }
+            asked.body.extend_from_slice(&buffer[line + 2..line + 2 + size]);
+            buffer.drain(..line + 2 + size + 2);
+            if size == 0 {
+                break;
+            }
+        }
+    } else {
+        let size: usize = asked.header("content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
+        while buffer.len() < size {
+            more(stream, buffer).await?;
+        }
+        asked.body = buffer.drain(..size).collect();
+    }
+    Some(asked)
+}
+
+async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+    let mut piece = [0; 16_384];
+    match stream.read(&mut piece).await {
+        Ok(n) if n > 0 => {
+            buffer.extend_from_slice(&piece[..n]);
+            Some(())
+        }
+        _ => None,
+    }
+}
+
+async fn write(stream: &mut TcpStream, asked: &Asked, reply: &Reply, fault: &str, count: u64) -> Option<()> {
+    let short = asked.path.ends_with("/short");
+    let mut body = if reply.body.is_null() { String::new() } else { reply.body.to_string() };
+    let mut kind = "application/json";
+    if reply.html {
+        body = format!("<html><body>{}</body></html>", reply.status);
+        kind = "text/html";
+    }
+    if fault == "echoes" && reply.status >= 400 {
+        // As debug pages do: whatever was sent comes back.
+        let sent = String::from_utf8_lossy(&asked.body).into_owned();
+        body = serde_json::json!({
+            "code": reply.body["code"], "message": format!("{} {sent}", asked.header("authorization").unwrap_or_default()),
+        })
+        .to_string();
+    }
+    if fault == "json-as-text" {
+        kind = "text/plain";
+    }
+    if asked.method == "HEAD" {
+        body.clear();
+    }
+    let mut head = format!("HTTP/1.1 {} -\r\n", reply.status);
+    for (name, value) in &reply.headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    if reply.status != 204 {
+        head += &format!("Content-Type: {kind}\r\n");
+    }
+    let whole = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    match fault {
+        "hang" => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            return None;
+        }
+        // For trying an interruption by hand: these calls keep the run from ending by itself.
+        "hang-on-revoke-garbage" if asked.header("authorization").is_some_and(|v| v.ends_with("not-a-token")) => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            return None;
+        }
+        "hang-on-short" if short => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            return None;
+        }
+        "slow-trickle" if short => {
+            for byte in whole.as_bytes() {
+                stream.write_all(&[*byte]).await.ok()?;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            return Some(());
+        }
+        "reset-mid-body" if short && body.len() > 8 => {
+            let part = whole.len() - body.len() / 2;
+            stream.write_all(&whole.as_bytes()[..part]).await.ok()?;
+            return None;
+        }
+        "endless-body" if short => {
+            stream.write_all(format!("{head}\r\n").as_bytes()).await.ok()?;
+            loop {
+                stream.write_all(&[b'x'; 8192]).await.ok()?;
+            }
+        }
+        "204-has-body" if reply.status == 204 => {
+            stream.write_all(format!("{head}Content-Length: 2\r\n\r\n{{}}").as_bytes()).await.ok()?;
+            return None;
+        }
+        "dies-half-way" if count > DIES_AFTER => return None,
+        _ => {}
+    }
+    stream.write_all(whole.as_bytes()).await.ok()
+}

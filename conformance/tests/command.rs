@@ -1,0 +1,240 @@
+//! The command as its users meet it: the built binary, against servers that are not what they should be.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that can't go on should stop")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_conformance");
+
+/// A directory of this test's own, with the state of its runs.
+fn scratch(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+fn conformance(dir: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    command.env("XDG_STATE_HOME", dir).current_dir(dir);
+    command
+}
+
+fn run(dir: &Path, base_url: &str, more: &[&str]) -> Output {
+    std::fs::write(dir.join("nobody.toml"), "[valid]\nclient_id = \"a\"\nclient_secret = \"canary-secret\"\n").unwrap();
+    let mut command = conformance(dir);
+    command.args(["run", "--base-url", base_url]);
+    if !more.contains(&"--timeout") {
+        command.args(["--timeout", "500ms"]);
+    }
+    if !more.contains(&"--identities") {
+        command.args(["--identities", "nobody.toml"]);
+    }
+    command.args(more).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A server that treats every connection in one way.
+fn server(treat: impl Fn(TcpStream) + Send + Clone + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let treat = treat.clone();
+            std::thread::spawn(move || treat(stream));
+        }
+    });
+    format!("127.0.0.1:{port}")
+}
+
+fn answer(head: &'static str, body: &'static str) -> impl Fn(TcpStream) + Send + Clone + 'static {
+    move |mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    }
+}
+
+/// The reference server, or a mutant of it, in a process of its own.
+struct Reference {
+    process: Child,
+    base_url: String,
+    identities: PathBuf,
+}
+
+impl Reference {
+    fn start(dir: &Path, fault: Option<&str>) -> Self {
+        let identities = dir.join("identities.toml");
+        let mut command = conformance(dir);
+        command.args(["selftest", "--serve", "0", "--identities"]).arg(&identities);
+        if let Some(fault) = fault {
+            command.args(["--fault", fault]);
+        }
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { process, base_url: line.trim().to_owned(), identities }
+    }
+
+    fn run(&self, dir: &Path, more: &[&str]) -> Output {
+        let identities = self.identities.to_str().unwrap();
+        run(dir, &self.base_url, &[&["--identities", identities, "--timeout", "5s"], more].concat())
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn report(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// One sentence on stdout, in time, with the right exit code.
+fn gives_up(name: &str, base_url: &str, code: i32, told: &str) {
+    let dir = scratch(name);
+    let started = Instant::now();
+    let output = run(&dir, base_url, &[]);
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(code), "{out}{}", text(&output.stderr));
+    assert_eq!(out.lines().count(), 1, "{out}");
+    assert!(out.contains(told), "{out}");
+    assert!(!out.contains("canary"), "{out}");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+#[test]
+fn nothing_listens() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    gives_up("nothing", &format!("http://127.0.0.1:{port}/v1"), 4, "no connection");
+}
+
+#[test]
+fn no_tls() {
+    let at = server(answer("400 Bad Request", "plain HTTP here"));
+    gives_up("tls", &format!("https://{at}/v1"), 4, "TLS");
+}
+
+#[test]
+fn a_page() {
+    let at = server(answer("200 OK\r\nContent-Type: text/html", "<html>hello</html>"));
+    gives_up("page", &format!("http://{at}/v1"), 1, "HTML");
+}
+
+#[test]
+fn a_redirect() {
+    let at = server(answer("301 Moved Permanently\r\nLocation: https://elsewhere.example/", ""));
+    gives_up("redirect", &format!("http://{at}/v1"), 1, "elsewhere.example");
+}
+
+#[test]
+fn silence() {
+    let at = server(|stream| {
+        std::thread::sleep(Duration::from_secs(5));
+        drop(stream);
+    });
+    gives_up("silence", &format!("http://{at}/v1"), 4, "no whole answer");
+}
+
+#[test]
+fn a_body_without_end() {
+    let at = server(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n");
+        while stream.write_all(&[b'x'; 4096]).is_ok() {}
+    });
+    gives_up("endless", &format!("http://{at}/v1"), 1, "64 KiB");
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_never_0() {
+    let dir = scratch("usage");
+    for (base_url, more, told) in [
+        ("http://auth.example.com/v1", &[][..], "https"),
+        ("nonsense", &[], "not a URL"),
+        ("http://127.0.0.1:1/v1", &["--case", "no.such.*"], "no case matches"),
+        ("http://127.0.0.1:1/v1", &["--identities", "missing.toml"], "missing.toml"),
+        ("http://127.0.0.1:1/v1", &["--profile", "missing.toml"], "--profile"),
+        ("http://127.0.0.1:1/v1", &["--known-failures", "missing.toml"], "--known-failures"),
+        ("http://127.0.0.1:1/v1", &["--report", "pdf=x"], "pdf"),
+        ("http://127.0.0.1:1/v1", &["--skip", "*"], "no case is left"),
+    ] {
+        let output = run(&dir, base_url, more);
+        assert_eq!(output.status.code(), Some(2), "{more:?}");
+        assert!(text(&output.stderr).contains(told), "{more:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn two_runs_in_a_row_pass_and_leave_nothing() {
+    let dir = scratch("twice");
+    let reference = Reference::start(&dir, None);
+    for name in ["json=one.json", "json=two.json"] {
+        let output = reference.run(&dir, &["--report", name]);
+        assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    }
+    let (one, two) = (report(&dir.join("one.json")), report(&dir.join("two.json")));
+    for report in [&one, &two] {
+        assert_eq!(report["counts"]["blocked"], 0);
+        assert_eq!(report["cleanup"]["minted"], report["cleanup"]["revoked"]);
+        assert_eq!(report["cleanup"]["left"].as_array().unwrap().len(), 0);
+    }
+}
+
+/// Every secret of the identities, and anything that looks like a signed token, in everything that was written.
+#[test]
+fn no_secret_leaves() {
+    for fault in [None, Some("always-201"), Some("html-errors"), Some("echoes")] {
+        let dir = scratch(&format!("canary-{}", fault.unwrap_or("none")));
+        let reference = Reference::start(&dir, fault);
+        let output = reference.run(&dir, &["--trace", "--report", "json=report.json", "--color", "always"]);
+        let written = text(&std::fs::read(dir.join("report.json")).unwrap());
+        let state = text(&std::fs::read(dir.join("conformance/spent.json")).unwrap_or_default());
+        let everything = [text(&output.stdout), text(&output.stderr), written, state].join("\n");
+        let identities: toml::Table = std::fs::read_to_string(&reference.identities).unwrap().parse().unwrap();
+        for (role, table) in &identities {
+            for setting in ["client_secret", "totp_secret"] {
+                let secret = table[setting].as_str().unwrap();
+                assert!(!everything.contains(secret), "{fault:?}: {role}.{setting}");
+            }
+            let jwk: serde_json::Value = serde_json::from_str(table["assertion_jwk"].as_str().unwrap()).unwrap();
+            assert!(!everything.contains(jwk["d"].as_str().unwrap()), "{fault:?}: {role}'s private key");
+        }
+        for piece in everything.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))) {
+            let parts: Vec<_> = piece.split('.').collect();
+            let signed = parts.len() == 3 && piece.starts_with("eyJ") && parts[1].len() > 10;
+            assert!(!signed, "{fault:?}: a token was shown: {piece}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_revokes_what_it_minted() {
+    let dir = scratch("interrupted");
+    let reference = Reference::start(&dir, Some("hang-on-revoke-garbage"));
+    let mut child = conformance(&dir)
+        .args(["run", "--base-url", &reference.base_url, "--timeout", "2s", "--report", "json=report.json"])
+        .arg("--identities")
+        .arg(&reference.identities)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let code = child.wait().unwrap().code();
+    let report = report(&dir.join("report.json"));
+    assert!(code == Some(3) || code == Some(1), "{code:?}");
+    assert!(report["cleanup"]["minted"].as_u64().unwrap() > 0);
+    assert_eq!(report["cleanup"]["minted"], report["cleanup"]["revoked"], "{}", report["cleanup"]);
+    assert!(report["advice"].to_string().contains("interrupted"), "{}", report["advice"]);
+}
