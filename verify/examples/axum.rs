@@ -118,7 +118,8 @@ async fn main() -> Result<(), Box<dyn StdError + Send + Sync>> {
         answers: Introspection::new(30, 10_000),
         client: Client::builder().timeout(Duration::from_secs(5)).build()?,
     });
-    let routes = Router::new().route("/jobs", post(submit_job)).route("/templates", get(list_templates)).with_state(api);
+    let routes =
+        Router::new().route("/jobs", post(submit_job)).route("/templates", get(list_templates)).with_state(api);
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     println!("http://{}", listener.local_addr()?);
     Ok(serve(listener, routes).await?)

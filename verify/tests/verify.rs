@@ -183,9 +183,10 @@ fn json_that_two_readers_may_read_differently() {
 fn text_that_is_no_token() {
     let good = token(&header(), &claims());
     let padded = good.replacen('.', "=.", 1);
-    for text in ["", ".", "..", "...", "a.b", "a.b.c.d", " ", &padded, &format!("{good}."), &format!("{good}=")] {
+    for text in ["", ".", "...", "a.b", "a.b.c.d", " ", &padded, &format!("{good}."), &format!("{good}=")] {
         assert_eq!(refused(text), Error::Malformed, "{text}");
     }
+    assert_eq!(refused(".."), Error::Header);
     assert_eq!(refused(format!(" {good}")), Error::Malformed);
     assert_eq!(refused(format!("{good}\n")), Error::Malformed);
     assert_eq!(refused(&good[..good.len() - 2]), Error::Malformed);
