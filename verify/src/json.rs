@@ -1,0 +1,125 @@
+//! JSON in which a member name occurs once per object: RFC 7515, section 4, and RFC 7519, section 4, let a reader
+//! reject the rest, and two readers must never see two tokens in one text.
+
+use core::fmt;
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// Reads an object. Nothing is said of what is wrong: serde's messages quote values.
+pub fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    let text = core::str::from_utf8(json).ok()?;
+    let _: Object = serde_json::from_str(text).ok()?;
+    serde_json::from_str(text).ok()
+}
+
+/// For an optional member: when it is there, it must be of its type, and `null` is not.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// An object, looked through for repeated names and dropped.
+struct Object;
+
+/// Any value, likewise.
+struct Any;
+
+struct Unique;
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Unique).map(|()| Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Any {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Unique).map(|()| Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unique {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON without repeated names")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if !names.insert(name) {
+                return Err(A::Error::custom("a repeated name"));
+            }
+            map.next_value::<Any>()?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element::<Any>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    fn reads(json: impl AsRef<[u8]>) -> bool {
+        object::<Map<String, Value>>(json.as_ref()).is_some()
+    }
+
+    #[test]
+    fn only_objects_with_unique_names() {
+        for good in ["{}", r#" {"a":1,"b":{"a":[null,true,-1,0.5,"x"]}} "#, r#"{"a":{"c":1},"b":{"c":1}}"#] {
+            assert!(reads(good), "{good}");
+        }
+        for bad in [
+            "",
+            "[]",
+            "1",
+            "null",
+            r#""a""#,
+            "{} {}",
+            "{}x",
+            r#"{"a":1,}"#,
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":1}"#,
+            r#"{"a":[{"b":1,"b":1}]}"#,
+            r#"{"a":1e999}"#,
+            "{\"a\":\"\n\"}",
+        ] {
+            assert!(!reads(bad), "{bad}");
+        }
+        assert!(!reads(b"{\"a\":\"\xff\"}"));
+        assert!(!reads("{\"a\":".to_owned() + &"[".repeat(4000)));
+    }
+}

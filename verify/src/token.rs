@@ -1,0 +1,87 @@
+//! What a token says, once it has been checked.
+
+use serde_json::{Map, Value};
+
+use crate::{Error, json, scope};
+
+/// A short-term token whose signature, kind, issuer, audience and times have been checked: its claims (RFC 9068,
+/// section 2.2) under their own names. The token itself is not in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AccessToken {
+    pub iss: String,
+    pub sub: String,
+    pub client_id: String,
+    pub aud: Vec<String>,
+    /// Unix seconds.
+    pub iat: u64,
+    /// Unix seconds.
+    pub exp: u64,
+    /// The token's id, fit for a log.
+    pub jti: String,
+    /// Scopes, separated by single spaces: see [`AccessToken::require_scope`].
+    pub scope: String,
+    /// The id of the long-term token that this one was made from.
+    pub parent: Option<String>,
+    pub(crate) nbf: Option<u64>,
+}
+
+impl AccessToken {
+    /// Refuses with 403 unless the token holds the scope, itself or by a wildcard: `jobs:*` covers `jobs:submit`.
+    pub fn require_scope(&self, needed: &str) -> Result<(), Error> {
+        if scope::covers(&self.scope, needed) {
+            return Ok(());
+        }
+        // It goes into a quoted string of a header.
+        let quotable = |c: &char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+        Err(Error::InsufficientScope(needed.chars().filter(quotable).collect()))
+    }
+
+    /// Reads a payload. Its signature has been checked, so what is wrong here is the issuer's fault.
+    pub(crate) fn parse(payload: &[u8]) -> Result<Self, Error> {
+        let claims = Claims(json::object(payload).ok_or(Error::Claims)?);
+        Ok(Self {
+            iss: claims.text("iss")?,
+            sub: claims.text("sub")?,
+            client_id: claims.text("client_id")?,
+            aud: claims.audience()?,
+            iat: claims.seconds("iat")?,
+            exp: claims.seconds("exp")?,
+            jti: claims.text("jti")?,
+            scope: claims.text("scope")?,
+            parent: claims.optional("parent", Claims::text)?,
+            nbf: claims.optional("nbf", Claims::seconds)?,
+        })
+    }
+}
+
+struct Claims(Map<String, Value>);
+
+impl Claims {
+    fn text(&self, name: &'static str) -> Result<String, Error> {
+        self.0.get(name).and_then(Value::as_str).map(str::to_owned).ok_or(Error::Claim(name))
+    }
+
+    /// A NumericDate (RFC 7519, section 2). The issuer writes whole seconds, and no others are read.
+    fn seconds(&self, name: &'static str) -> Result<u64, Error> {
+        self.0.get(name).and_then(Value::as_u64).ok_or(Error::Claim(name))
+    }
+
+    /// One string, or an array of them (RFC 7519, section 4.1.3).
+    fn audience(&self) -> Result<Vec<String>, Error> {
+        match self.0.get("aud") {
+            Some(Value::String(one)) => Some(vec![one.clone()]),
+            Some(Value::Array(many)) => many.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        }
+        .ok_or(Error::Claim("aud"))
+    }
+
+    fn optional<T>(
+        &self,
+        name: &'static str,
+        read: impl Fn(&Self, &'static str) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        self.0.contains_key(name).then(|| read(self, name)).transpose()
+    }
+}
