@@ -15,10 +15,10 @@ use crate::once::{Answer, Ask};
 use crate::settings::Settings;
 use crate::webcrypto::{self, SigningKey};
 
-/// For how long a client's record is kept in this isolate, milliseconds. KV itself may be 30 seconds behind and more, so
-/// this changes nothing that an operator could see, and spares a busy client every second read.
-const KEPT: u64 = 1000;
-/// How many records are kept at the most.
+/// For how long this isolate keeps what it read from KV, milliseconds. A location of KV keeps it for 30 seconds itself, so
+/// this delays nothing that an operator could see, and spares a burst of calls by one client or token its reads.
+const KEPT: u64 = 250;
+/// How many values are kept at the most.
 const MOST_KEPT: usize = 1024;
 
 #[wasm_bindgen(module = "/src/edge/glue.js")]
@@ -37,16 +37,28 @@ extern "C" {
 #[derive(Debug)]
 pub struct Isolate {
     pub settings: Settings,
-    clients: JsValue,
-    revocations: JsValue,
+    clients: Namespace,
+    revocations: Namespace,
     once: JsValue,
     long_limit: JsValue,
     short_limit: JsValue,
     /// Bound or not, the answers are the same.
     analytics: Option<AnalyticsEngineDataset>,
     signing: SigningKey,
-    /// Records read a moment ago, and when.
-    kept: RefCell<HashMap<String, (u64, Option<String>)>>,
+}
+
+/// A KV namespace, with what was read from it or written to it a moment ago.
+#[derive(Debug)]
+struct Namespace {
+    name: &'static str,
+    binding: JsValue,
+    kept: RefCell<HashMap<String, Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    since: u64,
+    value: Option<String>,
 }
 
 thread_local! {
@@ -70,14 +82,13 @@ impl Isolate {
         Ok(Self {
             signing: signing.map_err(|problem| Error::Misconfigured { setting: "AUTH_KEYS", problem })?,
             settings,
-            clients: bound(env, "CLIENTS")?,
-            revocations: bound(env, "REVOCATIONS")?,
+            clients: Namespace::of(env, "CLIENTS")?,
+            revocations: Namespace::of(env, "REVOCATIONS")?,
             once: bound(env, "ONCE")?,
             long_limit: bound(env, "LONG_LIMIT")?,
             short_limit: bound(env, "SHORT_LIMIT")?,
             // The mock that local development binds has no class, so `worker` takes anything for one, also nothing.
             analytics: bound(env, "ANALYTICS").ok().and_then(|_| env.analytics_engine("ANALYTICS").ok()),
-            kept: RefCell::default(),
         })
     }
 
@@ -112,30 +123,52 @@ fn unavailable(dependency: &'static str) -> impl Fn(JsValue) -> Unavailable {
     move |error| Unavailable { dependency, problem: webcrypto::describe(&error) }
 }
 
-impl Host for Isolate {
-    async fn client(&self, client_id: &str) -> Result<Option<String>, Unavailable> {
+impl Namespace {
+    fn of(env: &Env, name: &'static str) -> Result<Self, Error> {
+        Ok(Self { name, binding: bound(env, name)?, kept: RefCell::default() })
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<String>, Unavailable> {
         let now = now();
-        if let Some((read_at, record)) = self.kept.borrow().get(client_id)
-            && now.saturating_sub(*read_at) < KEPT
-        {
-            return Ok(record.clone());
+        if let Some(kept) = self.kept.borrow().get(key).filter(|kept| now.saturating_sub(kept.since) < KEPT) {
+            return Ok(kept.value.clone());
         }
-        let record = read(&self.clients, client_id).await.map_err(unavailable("CLIENTS"))?.as_string();
+        let value = read(&self.binding, key).await.map_err(unavailable(self.name))?.as_string();
+        let kept = self.kept.borrow().get(key).is_some_and(|kept| kept.since >= now);
+        // A value that came in meanwhile is newer: it may be a revocation.
+        if !kept {
+            self.keep(key, Kept { since: now, value: value.clone() });
+        }
+        Ok(value)
+    }
+
+    async fn store(&self, key: &str, value: &str, expires_at: u64) -> Result<(), Unavailable> {
+        // Seconds stay exact in a double for longer than there will be any.
+        store(&self.binding, key, value, expires_at as f64).await.map_err(unavailable(self.name))?;
+        self.keep(key, Kept { since: now(), value: Some(value.to_owned()) });
+        Ok(())
+    }
+
+    fn keep(&self, key: &str, value: Kept) {
         let mut kept = self.kept.borrow_mut();
         if kept.len() >= MOST_KEPT {
             kept.clear();
         }
-        kept.insert(client_id.to_owned(), (now, record.clone()));
-        Ok(record)
+        kept.insert(key.to_owned(), value);
+    }
+}
+
+impl Host for Isolate {
+    async fn client(&self, client_id: &str) -> Result<Option<String>, Unavailable> {
+        self.clients.read(client_id).await
     }
 
     async fn revocation(&self, token_id: &str) -> Result<Option<String>, Unavailable> {
-        Ok(read(&self.revocations, token_id).await.map_err(unavailable("REVOCATIONS"))?.as_string())
+        self.revocations.read(token_id).await
     }
 
     async fn store_revocation(&self, token_id: &str, entry: &str, expires_at: u64) -> Result<(), Unavailable> {
-        // Seconds stay exact in a double for longer than there will be any.
-        store(&self.revocations, token_id, entry, expires_at as f64).await.map_err(unavailable("REVOCATIONS"))
+        self.revocations.store(token_id, entry, expires_at).await
     }
 
     async fn once(&self, name: &str, question: &Ask) -> Result<Answer, Unavailable> {

@@ -32,7 +32,8 @@ impl Once {
     fn judge(&self, ask: &Ask) -> Result<Answer> {
         self.sql.exec(
             "CREATE TABLE IF NOT EXISTS once (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at INTEGER NOT NULL)
-             WITHOUT ROWID",
+             WITHOUT ROWID;
+             CREATE INDEX IF NOT EXISTS once_by_end ON once (expires_at)",
             None,
         )?;
         let key = ask.key();
