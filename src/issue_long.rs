@@ -58,7 +58,7 @@ pub async fn issue_long(
     // 4 and 5
     let (record, bearer) = match &request.credential {
         Credential::Rotation => {
-            let (record, presented, life) = by_bearer(settings, host, call, &request).await?;
+            let (record, presented, life) = by_bearer(settings, host, call, &request, audit).await?;
             (record, Some((presented, life)))
         }
         credential => (by_credential(settings, host, call, &request.client_id, credential).await?, None),
@@ -160,9 +160,11 @@ async fn by_bearer(
     host: &impl Host,
     call: &Call,
     request: &LongTokenRequest,
+    audit: &mut Audit,
 ) -> Result<(ClientRecord, Presented, Life), Error> {
     let token = token::bearer(call.authorization.as_deref())?;
     let presented = token::authenticate(settings, host, token, &[Kind::Short], call.now).await?;
+    audit.by = Some(presented.id.clone());
     let life = presented.life(host).await?;
     life.check(call.now)?;
     let record = life.record.as_deref().ok_or(TokenFault::ClientEnded)?;

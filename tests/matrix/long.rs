@@ -461,6 +461,16 @@ fn a_rotation_keeps_the_scopes_and_retires_the_old_token() {
 }
 
 #[test]
+fn the_audit_line_of_a_rotation() {
+    let service = Service::new();
+    let short = service.short_token(&service.long_token("tokens:write"));
+    let by = |request: &Request| service.send(request).audit.by;
+    assert_eq!(by(&rotation(&short)).as_ref(), Some(&short.id));
+    assert_eq!(by(&rotation(&short).set("client_id", BOB)).as_ref(), Some(&short.id));
+    assert_eq!(by(&by_secret().bearer(&short.token)), None, "what is ignored is not named");
+}
+
+#[test]
 fn a_rotation_never_lengthens_a_retirement() {
     let service = Service::new();
     let long = service.long_token("tokens:write");
