@@ -118,14 +118,17 @@ async fn registered(host: &impl Host, client_id: &str) -> Result<Option<ClientRe
     if !client::is_client_id(client_id) {
         return Ok(None);
     }
-    let record = host.client(client_id).await?.map(|json| ClientRecord::parse(&json)).transpose()?;
-    match record {
-        Some(record) if record.client_id != client_id => Err(Unavailable {
-            dependency: "CLIENTS",
-            problem: format!("the record under {client_id} is another client's"),
-        }),
-        record => Ok(record),
+    host.client(client_id).await?.map(|json| record_of(client_id, &json)).transpose()
+}
+
+/// Reads the record that is stored under a client id.
+fn record_of(client_id: &str, json: &str) -> Result<ClientRecord, Unavailable> {
+    let record = ClientRecord::parse(json)?;
+    if record.client_id == client_id {
+        return Ok(record);
     }
+    let problem = format!("the record under {client_id} is another client's");
+    Err(Unavailable { dependency: "CLIENTS", problem })
 }
 
 /// Has the client's object judge a one-time code. Who has no seed is judged too, by one of 64 objects that stand in.
@@ -168,7 +171,7 @@ async fn by_bearer(
     let life = presented.life(host).await?;
     life.check(call.now)?;
     let record = life.record.as_deref().ok_or(TokenFault::ClientEnded)?;
-    let record = ClientRecord::parse(record)?;
+    let record = record_of(&presented.client_id, record)?;
     if presented.client_id != request.client_id {
         return Err(Error::UnauthorizedClient(Unentitled::OtherClient));
     }

@@ -113,3 +113,14 @@ fn what_cannot_be_read_is_not_honoured() {
     }
     assert!(service.world.state.borrow().revocations.is_empty());
 }
+
+/// A record under one id that names another client is a fault of the registry, and gives no token to either.
+#[test]
+fn a_misplaced_record_is_not_honoured() {
+    let service = Service::new();
+    let short = service.short_token(&service.long_token("tokens:write"));
+    let misplaced = service.world.state.borrow().clients[crate::service::BOB].clone();
+    service.world.state.borrow_mut().clients.insert(crate::service::ALICE.to_owned(), misplaced);
+    service.send(&by_secret()).is(503, "temporarily_unavailable");
+    service.send(&rotation(&short)).is(503, "temporarily_unavailable");
+}
