@@ -209,6 +209,7 @@ async fn retire_parent(
         TokenId::verify(settings.keys.token_id.iter(), parent, &presented.client_id).ok_or(TokenFault::Foreign)?;
     let at = (now + settings.rotation_grace).min(parent.expires_at);
     let end = revocation::retire(host, &presented.client_id, &parent, at, life.parent_end, now).await?;
-    // An earlier end has passed already: the token was revoked, and this location had not heard yet.
-    if end <= now && at > now { Err(TokenFault::Revoked.into()) } else { Ok(()) }
+    // An earlier end has passed already: the token was revoked, and this location had not heard yet. Without grace the
+    // end that was asked for has passed too.
+    if end <= now && end < at { Err(TokenFault::Revoked.into()) } else { Ok(()) }
 }
