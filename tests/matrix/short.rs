@@ -66,6 +66,20 @@ fn the_token_in_the_body() {
     service.send(&exchange(&long).set("long_token", "").anonymous()).is(401, "invalid_token");
 }
 
+/// A token in the body that lives, beside a member that is wrong: the body is at fault, not the token.
+#[test]
+fn a_sound_token_in_an_unsound_body() {
+    let service = Service::new();
+    let long = service.long_token("jobs:submit");
+    let in_body = exchange(&long).set("long_token", long.token.as_str()).anonymous();
+    service.send(&in_body.clone().scopes("jobs")).is(400, "invalid_scope");
+    service.send(&in_body.clone().set("scopes", "jobs:submit")).is(400, "invalid_request").names("scopes");
+    service.send(&in_body.clone().set("colour", "red")).is(400, "invalid_request").names("colour");
+    service.send(&in_body.clone().set("long_token", "x").scopes("jobs")).is(401, "invalid_token");
+    service.send(&in_body.clone().set("long_token", 7)).is(401, "invalid_token");
+    service.send(&in_body.text("{")).is(401, "invalid_token");
+}
+
 /// With no valid token the answer is 401 whatever the body holds; then comes the body; then the limit; then scopes.
 #[test]
 fn the_order_of_refusals() {
