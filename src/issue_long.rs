@@ -58,7 +58,7 @@ pub async fn issue_long(
     // 4 and 5
     let (record, bearer) = match &request.credential {
         Credential::Rotation => {
-            let (record, presented, life) = by_bearer(settings, host, call, &request).await?;
+            let (record, presented, life) = by_bearer(settings, host, call, &request, audit).await?;
             (record, Some((presented, life)))
         }
         credential => (by_credential(settings, host, call, &request.client_id, credential).await?, None),
@@ -118,14 +118,17 @@ async fn registered(host: &impl Host, client_id: &str) -> Result<Option<ClientRe
     if !client::is_client_id(client_id) {
         return Ok(None);
     }
-    let record = host.client(client_id).await?.map(|json| ClientRecord::parse(&json)).transpose()?;
-    match record {
-        Some(record) if record.client_id != client_id => Err(Unavailable {
-            dependency: "CLIENTS",
-            problem: format!("the record under {client_id} is another client's"),
-        }),
-        record => Ok(record),
+    host.client(client_id).await?.map(|json| record_of(client_id, &json)).transpose()
+}
+
+/// Reads the record that is stored under a client id.
+fn record_of(client_id: &str, json: &str) -> Result<ClientRecord, Unavailable> {
+    let record = ClientRecord::parse(json)?;
+    if record.client_id == client_id {
+        return Ok(record);
     }
+    let problem = format!("the record under {client_id} is another client's");
+    Err(Unavailable { dependency: "CLIENTS", problem })
 }
 
 /// Has the client's object judge a one-time code. Who has no seed is judged too, by one of 64 objects that stand in.
@@ -160,13 +163,15 @@ async fn by_bearer(
     host: &impl Host,
     call: &Call,
     request: &LongTokenRequest,
+    audit: &mut Audit,
 ) -> Result<(ClientRecord, Presented, Life), Error> {
     let token = token::bearer(call.authorization.as_deref())?;
     let presented = token::authenticate(settings, host, token, &[Kind::Short], call.now).await?;
+    audit.by = Some(presented.id.clone());
     let life = presented.life(host).await?;
     life.check(call.now)?;
     let record = life.record.as_deref().ok_or(TokenFault::ClientEnded)?;
-    let record = ClientRecord::parse(record)?;
+    let record = record_of(&presented.client_id, record)?;
     if presented.client_id != request.client_id {
         return Err(Error::UnauthorizedClient(Unentitled::OtherClient));
     }
@@ -204,6 +209,7 @@ async fn retire_parent(
         TokenId::verify(settings.keys.token_id.iter(), parent, &presented.client_id).ok_or(TokenFault::Foreign)?;
     let at = (now + settings.rotation_grace).min(parent.expires_at);
     let end = revocation::retire(host, &presented.client_id, &parent, at, life.parent_end, now).await?;
-    // An earlier end has passed already: the token was revoked, and this location had not heard yet.
-    if end <= now && at > now { Err(TokenFault::Revoked.into()) } else { Ok(()) }
+    // An earlier end has passed already: the token was revoked, and this location had not heard yet. Without grace the
+    // end that was asked for has passed too.
+    if end <= now && end < at { Err(TokenFault::Revoked.into()) } else { Ok(()) }
 }

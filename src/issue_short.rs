@@ -24,22 +24,27 @@ pub async fn issue_short(
 ) -> Result<Response, Error> {
     let request = ShortTokenRequest::parse(call);
     // 1
-    let sent = match (call.authorization.as_deref(), &request) {
-        (Some(header), _) => token::bearer(Some(header))?,
-        // Without the header the body must be sound enough to hold the token.
-        (None, Ok(request)) => request.long_token.as_deref().ok_or(TokenFault::Missing)?,
-        (None, Err(_)) => return Err(TokenFault::Missing.into()),
+    let in_body = request.long_token.as_deref();
+    let sent = match call.authorization.as_deref() {
+        Some(header) => token::bearer(Some(header))?,
+        None => in_body.ok_or(TokenFault::Missing)?,
     };
     let long = token::authenticate(settings, host, sent, &[Kind::Long], call.now).await?;
     audit.client_id = Some(long.client_id.clone());
     audit.by = Some(long.id.clone());
     // 2
-    let request = match request {
-        Ok(request) if request.long_token.as_deref().is_none_or(|token| token == sent) => request,
-        unsound => {
-            long.life(host).await?.check(call.now)?;
+    let asked = match request.scopes {
+        Ok(_) if in_body.is_some_and(|token| token != sent) => {
             let differ = "long_token and the Authorization header carry different tokens; send one.";
-            return Err(unsound.err().unwrap_or_else(|| Error::field("long_token", differ)));
+            Err(Error::field("long_token", differ))
+        }
+        scopes => scopes,
+    };
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(error) => {
+            long.life(host).await?.check(call.now)?;
+            return Err(error);
         }
     };
     // 3
@@ -50,7 +55,7 @@ pub async fn issue_short(
     let life = long.life(host).await?;
     life.check(call.now)?;
     // 5
-    let scopes = request.scopes.unwrap_or_else(|| long.scopes.clone());
+    let scopes = asked.unwrap_or_else(|| long.scopes.clone());
     if let Some(scope) = long.scopes.first_uncovered(&scopes) {
         return Err(Error::InvalidScope { message: format!("The long-term token does not cover the scope {scope}.") });
     }

@@ -64,10 +64,11 @@ pub enum Credential {
 }
 
 /// The body of `issueShortTermToken`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ShortTokenRequest {
-    pub scopes: Option<Scopes>,
+    /// Found even where the rest is unsound: only whoever holds a token is told what is wrong with a body.
     pub long_token: Option<String>,
+    pub scopes: Result<Option<Scopes>, Error>,
 }
 
 impl Credential {
@@ -171,14 +172,20 @@ pub const ASSERTION_TYPES: [&str; 2] =
 
 impl ShortTokenRequest {
     /// The whole body is optional, and an empty one needs no `Content-Type`.
-    pub fn parse(call: &Call) -> Result<Self, Error> {
+    pub fn parse(call: &Call) -> Self {
         if matches!(&call.body, Body::Read(bytes) if bytes.is_empty()) {
-            return Ok(Self::default());
+            return Self { long_token: None, scopes: Ok(None) };
         }
-        let mut fields = Fields::parse(call, &["scopes", "long_token"])?;
-        let long_token = fields.string("long_token")?;
-        let scopes = fields.strings("scopes")?;
-        Ok(Self { scopes: parse_scopes(scopes)?, long_token })
+        let mut fields = match Fields::read(call) {
+            Ok(fields) => fields,
+            Err(error) => return Self { long_token: None, scopes: Err(error) },
+        };
+        let sound = fields.check_names(&["scopes", "long_token"]);
+        let scopes = sound.and_then(|()| fields.strings("scopes")).and_then(parse_scopes);
+        match fields.string("long_token") {
+            Ok(long_token) => Self { long_token, scopes },
+            Err(error) => Self { long_token: None, scopes: scopes.and(Err(error)) },
+        }
     }
 }
 
@@ -221,18 +228,27 @@ struct Fields(Vec<(String, Value)>);
 
 impl Fields {
     fn parse(call: &Call, known: &[&str]) -> Result<Self, Error> {
+        let fields = Self::read(call)?;
+        fields.check_names(known)?;
+        Ok(fields)
+    }
+
+    fn read(call: &Call) -> Result<Self, Error> {
         check_content_type(call.content_type.as_deref(), "application/json")?;
         let bytes = read_body(call)?;
         // serde_json's own message could quote a secret, so only the position is passed on.
-        let fields: Self = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        serde_json::from_slice(bytes).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Error::request("The body must be a JSON object."),
             _ => Error::request(format!(
                 "The body is not valid JSON at line {}, column {}.",
                 error.line(),
                 error.column()
             )),
-        })?;
-        for (index, (name, _)) in fields.0.iter().enumerate() {
+        })
+    }
+
+    fn check_names(&self, known: &[&str]) -> Result<(), Error> {
+        for (index, (name, _)) in self.0.iter().enumerate() {
             let shown: String = name.chars().take(64).collect();
             if !known.contains(&name.as_str()) {
                 return Err(Error::field(
@@ -240,11 +256,11 @@ impl Fields {
                     format!("The field {shown:?} is not known here; known are {}.", known.join(", ")),
                 ));
             }
-            if fields.0[..index].iter().any(|(other, _)| other == name) {
+            if self.0[..index].iter().any(|(other, _)| other == name) {
                 return Err(Error::field(shown.as_str(), format!("The field {shown:?} is there more than once.")));
             }
         }
-        Ok(fields)
+        Ok(())
     }
 
     fn take(&mut self, name: &str) -> Option<Value> {
@@ -504,11 +520,11 @@ mod tests {
     fn an_empty_short_body_is_a_whole_one() {
         let mut empty = call("");
         empty.content_type = None;
-        assert!(ShortTokenRequest::parse(&empty).is_ok());
+        assert!(ShortTokenRequest::parse(&empty).scopes.is_ok());
         for body in [" ", "null", "[]", r#"{"client_id":"c"}"#, r#"{"long_token":1}"#] {
-            assert!(ShortTokenRequest::parse(&call(body)).is_err(), "{body}");
+            assert!(ShortTokenRequest::parse(&call(body)).scopes.is_err(), "{body}");
         }
-        assert!(ShortTokenRequest::parse(&call("{}")).is_ok());
+        assert!(ShortTokenRequest::parse(&call("{}")).scopes.is_ok());
     }
 
     proptest! {

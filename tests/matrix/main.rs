@@ -1,0 +1,20 @@
+//! The status matrix: every cell, every code and every mechanism, through `app`, over a world in memory whose parts can
+//! fail, lag, lose answers, and be run in any order.
+
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
+
+mod anything;
+mod calls;
+mod cells;
+mod faults;
+mod host;
+mod keys;
+mod long;
+mod order;
+mod revoke;
+mod rfc;
+mod service;
+mod short;
+mod sign;
+mod tokens;

@@ -1,0 +1,448 @@
+//! The service as a caller sees it, with two clients. Every answer is held to what is promised of all answers.
+
+use std::cell::Cell;
+
+use auth_edge::app::{self, Audit, Route};
+use auth_edge::client::{ClientRecord, Mechanism, RECORD_VERSION, Status, StoredSecret};
+use auth_edge::keys::{JwkSet, PublicJwk};
+use auth_edge::otp;
+use auth_edge::request::{Body, Call, MAX_BODY};
+use auth_edge::scope::Scopes;
+use auth_edge::secret::Secret;
+use auth_edge::settings::Settings;
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::{Value, json};
+
+use crate::host::{self, World};
+use crate::sign::{self, Key};
+
+pub const NOW: u64 = 1_800_000_000;
+pub const ISSUER: &str = "https://auth.example.com";
+pub const LONG: &str = "/v1/auth/tokens/long";
+pub const SHORT: &str = "/v1/auth/tokens/short";
+pub const ALICE: &str = "c2m_abc123";
+pub const BOB: &str = "c2m_bob";
+pub const SECRET: &str = "the secret of c2m_abc123";
+pub const OLD_SECRET: &str = "the old secret of c2m_abc123";
+pub const BOBS_SECRET: &str = "the secret of c2m_bob";
+pub const SEED: &[u8; otp::SEED_LENGTH] = b"12345678901234567890";
+pub const DAY: u64 = 86_400;
+
+pub struct Service {
+    pub settings: Settings,
+    pub world: World,
+    pub now: Cell<u64>,
+    random: Cell<u64>,
+}
+
+/// A token that was issued.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub token: String,
+    pub id: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: &'static str,
+    pub path: String,
+    pub authorization: Option<String>,
+    pub client_id: Option<String>,
+    pub content_type: Option<String>,
+    pub body: Vec<u8>,
+    pub broken: bool,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    /// `null` if there is none.
+    pub body: Value,
+    pub audit: Audit,
+}
+
+/// The service's keys: for each use, the one that makes and an older one.
+pub fn key_set() -> Value {
+    json!({"keys": [
+        {"kty": "oct", "use": "lt+jwt", "kid": "l2", "alg": "HS256", "k": sign::octets(2)},
+        {"kty": "oct", "use": "lt+jwt", "kid": "l1", "alg": "HS256", "k": sign::octets(1)},
+        {"kty": "OKP", "crv": "Ed25519", "use": "at+jwt", "kid": "s2", "alg": "EdDSA",
+         "x": sign::x(&sign::SERVICE_SEED), "d": Base64UrlUnpadded::encode_string(&sign::SERVICE_SEED)},
+        {"kty": "OKP", "crv": "Ed25519", "use": "at+jwt", "kid": "s1", "alg": "EdDSA", "x": sign::x(&sign::OLD_SEED)},
+        {"kty": "oct", "use": "token-id", "kid": "i1", "alg": "HS256", "k": sign::octets(3)},
+        {"kty": "oct", "use": "totp-seal", "kid": "t1", "alg": "XC20P", "k": sign::octets(4)},
+    ]})
+}
+
+pub fn settings(changes: &[(&str, String)]) -> Settings {
+    let lookup = |name: &str| match (changes.iter().find(|(changed, _)| *changed == name), name) {
+        (Some((_, value)), _) => Some(value.clone()),
+        (None, "AUTH_KEYS") => Some(key_set().to_string()),
+        (None, "ISSUER") => Some(ISSUER.to_owned()),
+        (None, "AUDIENCE") => Some("https://api.example.com".to_owned()),
+        _ => None,
+    };
+    Settings::read(lookup).unwrap()
+}
+
+impl Service {
+    pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    pub fn with(changes: &[(&str, String)]) -> Self {
+        let settings = settings(changes);
+        let world = World::new(&sign::SERVICE_SEED);
+        let service = Self { settings, world, now: Cell::new(NOW), random: Cell::new(0) };
+        let secret = |id: &str, secret: &str, end| StoredSecret::new(id, &Secret::new(secret), [7; 16], end);
+        service.register(&service.record(
+            ALICE,
+            vec![secret("old", OLD_SECRET, Some(NOW + DAY)), secret("new", SECRET, None)],
+            Key::ALL.iter().map(|key| key.public()).collect(),
+        ));
+        service.register(&service.record(BOB, vec![secret("only", BOBS_SECRET, None)], vec![Key::Bobs.public()]));
+        service
+    }
+
+    fn record(&self, client_id: &str, secrets: Vec<StoredSecret>, keys: Vec<PublicJwk>) -> ClientRecord {
+        ClientRecord {
+            version: RECORD_VERSION,
+            client_id: client_id.to_owned(),
+            status: Status::Active,
+            scopes: Scopes::parse_claim("jobs:* templates:read tokens:write tokens:revoke").unwrap(),
+            mechanisms: Mechanism::ALL.to_vec(),
+            max_ttl_seconds: 90 * DAY,
+            tokens_valid_from: 0,
+            secrets,
+            totp: self.settings.keys.seal(client_id, &Secret::new(SEED.as_slice()), [9; 24]),
+            jwks: JwkSet { keys },
+        }
+    }
+
+    pub fn register(&self, record: &ClientRecord) {
+        let json = serde_json::to_string(record).unwrap();
+        self.world.state.borrow_mut().clients.insert(record.client_id.clone(), json);
+    }
+
+    /// Changes a client's record.
+    pub fn change(&self, client_id: &str, change: impl FnOnce(&mut ClientRecord)) {
+        let json = self.world.state.borrow().clients[client_id].clone();
+        let mut record = ClientRecord::parse(&json).unwrap();
+        change(&mut record);
+        self.register(&record);
+    }
+
+    pub fn suspend(&self, client_id: &str) {
+        self.change(client_id, |record| record.status = Status::Suspended);
+    }
+
+    pub fn pass(&self, seconds: u64) {
+        self.now.set(self.now.get() + seconds);
+    }
+
+    pub fn send(&self, request: &Request) -> Answer {
+        host::run(self.respond(request))
+    }
+
+    pub async fn respond(&self, request: &Request) -> Answer {
+        let (response, audit) = match Route::find(&self.settings.base_path, request.method, &request.path) {
+            Ok(route) => {
+                let call = self.call(request);
+                app::answer(&self.settings, &self.world, &route, &call).await
+            }
+            Err(error) => Audit::of_refusal(&error),
+        };
+        let body = response.body.as_deref().map_or(Value::Null, |body| serde_json::from_str(body).unwrap());
+        let answer = Answer { status: response.status, headers: response.headers, body, audit };
+        answer.keeps_all_promises(request);
+        answer
+    }
+
+    fn call(&self, request: &Request) -> Call {
+        let nth = self.random.get() + 1;
+        self.random.set(nth);
+        let mut random = [0; 12];
+        random[4..].copy_from_slice(&nth.to_be_bytes());
+        Call {
+            origin: ISSUER.to_owned(),
+            authorization: request.authorization.clone(),
+            client_id_header: request.client_id.clone(),
+            content_type: request.content_type.clone(),
+            body: match () {
+                () if request.broken => Body::Broken,
+                () if request.body.len() > MAX_BODY => Body::TooLarge,
+                () => Body::Read(request.body.clone()),
+            },
+            ip: "192.0.2.1".to_owned(),
+            now: self.now.get(),
+            random,
+        }
+    }
+
+    /// A long-term token of Alice's.
+    pub fn long_token(&self, scopes: &str) -> Token {
+        self.send(&by_secret().scopes(scopes)).token()
+    }
+
+    /// A short-term token with all scopes of the long-term one.
+    pub fn short_token(&self, long: &Token) -> Token {
+        self.send(&exchange(long)).token()
+    }
+
+    /// Whether a long-term token is still honoured.
+    pub fn is_alive(&self, long: &Token) -> bool {
+        self.send(&exchange(long)).status == 201
+    }
+
+    /// An assertion that is in order, signed by this key of Alice's.
+    pub fn assertion(&self, key: Key, jti: &str) -> Request {
+        by_assertion(&key.jwt(&claims(self.now.get(), jti)))
+    }
+
+    /// The code that is right now.
+    pub fn code(&self) -> Request {
+        by_code(&code_at(self.now.get()))
+    }
+}
+
+pub fn code_at(time: u64) -> String {
+    String::from_utf8(otp::code(SEED, time / otp::STEP).to_vec()).unwrap()
+}
+
+pub fn claims(now: u64, jti: &str) -> Value {
+    json!({"iss": ALICE, "sub": ALICE, "aud": ISSUER, "iat": now, "exp": now + 300, "jti": jti})
+}
+
+pub fn post(path: &str) -> Request {
+    Request {
+        method: "POST",
+        path: path.to_owned(),
+        authorization: None,
+        client_id: None,
+        content_type: None,
+        body: Vec::new(),
+        broken: false,
+    }
+}
+
+pub fn by_secret() -> Request {
+    let body = json!({"grant_type": "client_credentials", "client_id": ALICE, "client_secret": SECRET});
+    post(LONG).client(ALICE).json(&body)
+}
+
+pub fn bob_by_secret() -> Request {
+    by_secret().client(BOB).set("client_id", BOB).set("client_secret", BOBS_SECRET)
+}
+
+pub fn by_code(code: &str) -> Request {
+    let body = json!({"grant_type": "client_credentials", "client_id": ALICE, "otp_code": code});
+    post(LONG).client(ALICE).json(&body)
+}
+
+pub fn by_assertion(assertion: &str) -> Request {
+    let assertion_type = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    let body = json!({"grant_type": "assertion", "client_id": ALICE, "assertion_type": assertion_type,
+                      "assertion": assertion});
+    post(LONG).client(ALICE).json(&body)
+}
+
+pub fn rotation(short: &Token) -> Request {
+    post(LONG).bearer(&short.token).json(&json!({"grant_type": "client_credentials", "client_id": ALICE}))
+}
+
+pub fn exchange(long: &Token) -> Request {
+    post(SHORT).bearer(&long.token)
+}
+
+pub fn revocation(by: &Token, token_id: &str) -> Request {
+    post(&format!("/v1/auth/tokens/{token_id}/revoke")).bearer(&by.token)
+}
+
+impl Request {
+    pub fn bearer(self, token: &str) -> Self {
+        self.authorization(&format!("Bearer {token}"))
+    }
+
+    pub fn authorization(mut self, header: &str) -> Self {
+        self.authorization = Some(header.to_owned());
+        self
+    }
+
+    pub fn client(mut self, client_id: &str) -> Self {
+        self.client_id = Some(client_id.to_owned());
+        self
+    }
+
+    pub fn anonymous(mut self) -> Self {
+        (self.authorization, self.client_id) = (None, None);
+        self
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.text(&body.to_string())
+    }
+
+    /// A body that claims to be JSON.
+    pub fn text(mut self, body: &str) -> Self {
+        self.content_type = Some("application/json".to_owned());
+        self.body = body.as_bytes().to_vec();
+        self
+    }
+
+    pub fn set(self, field: &str, value: impl Into<Value>) -> Self {
+        let mut body = if self.body.is_empty() { json!({}) } else { serde_json::from_slice(&self.body).unwrap() };
+        body[field] = value.into();
+        self.json(&body)
+    }
+
+    pub fn unset(self, field: &str) -> Self {
+        let mut body: Value = serde_json::from_slice(&self.body).unwrap();
+        body.as_object_mut().unwrap().remove(field);
+        self.json(&body)
+    }
+
+    pub fn scopes(self, scopes: &str) -> Self {
+        self.set("scopes", scopes.split(' ').collect::<Vec<_>>())
+    }
+}
+
+/// What may be answered: status, code, and the operations that answer so. `none` is what reaches no operation.
+const CODES: [(u16, &str, &[&str]); 13] = [
+    (400, "invalid_grant", &[ISSUE_LONG]),
+    (400, "invalid_request", &[ISSUE_LONG, ISSUE_SHORT]),
+    (400, "invalid_scope", &[ISSUE_LONG, ISSUE_SHORT]),
+    (401, "invalid_client", &[ISSUE_LONG]),
+    (401, "invalid_token", &[ISSUE_LONG, ISSUE_SHORT, REVOKE]),
+    (401, "insufficient_scope", &[REVOKE]),
+    (403, "insufficient_scope", &[ISSUE_LONG]),
+    (403, "unauthorized_client", &[ISSUE_LONG]),
+    (404, "not_found", &[REVOKE, "none"]),
+    (405, "method_not_allowed", &["none"]),
+    (429, "rate_limited", &[ISSUE_LONG, ISSUE_SHORT]),
+    (500, "server_error", &["none"]),
+    (503, "temporarily_unavailable", &[ISSUE_LONG, ISSUE_SHORT, REVOKE]),
+];
+const ISSUE_LONG: &str = "issueLongTermToken";
+const ISSUE_SHORT: &str = "issueShortTermToken";
+const REVOKE: &str = "revokeToken";
+
+impl Answer {
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    pub fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name));
+        let value = values.next().map(|(_, value)| value.as_str());
+        assert!(values.next().is_none(), "{name} is there twice");
+        value
+    }
+
+    #[track_caller]
+    pub fn is(&self, status: u16, code: &str) -> &Self {
+        assert_eq!((self.status, self.code()), (status, code), "{}", self.body);
+        self
+    }
+
+    /// The refusal is about this field, header, scope or mechanism: the message and the details say so.
+    #[track_caller]
+    pub fn names(&self, what: &str) -> &Self {
+        assert!(self.message().contains(what), "{} does not name {what}", self.body);
+        let details = self.body["details"].as_object().expect("details");
+        assert!(details.values().any(|value| value == what), "{} does not name {what}", self.body);
+        self
+    }
+
+    #[track_caller]
+    pub fn token(&self) -> Token {
+        assert_eq!(self.status, 201, "{}", self.body);
+        let text = |name: &str| self.body[name].as_str().unwrap().to_owned();
+        Token { token: text("access_token"), id: text("token_id") }
+    }
+
+    fn keeps_all_promises(&self, request: &Request) {
+        let shown = format!("{request:?} {self:?}");
+        assert_eq!(self.header("Cache-Control"), Some("no-store"), "{shown}");
+        assert_eq!(self.header("X-Content-Type-Options"), Some("nosniff"), "{shown}");
+        assert_eq!(self.audit.status, self.status);
+        let event = self.audit.event;
+        let is_success = match self.status {
+            201 => event == ISSUE_LONG || event == ISSUE_SHORT,
+            204 => event == REVOKE,
+            _ => false,
+        };
+        let content_type = (self.status != 204).then_some("application/json");
+        assert_eq!((self.header("Content-Type"), self.body.is_null()), (content_type, self.status == 204), "{shown}");
+        if is_success {
+            assert_eq!(self.audit.outcome, if self.status == 201 { "issued" } else { "revoked" });
+        } else {
+            let allowed = CODES.iter().any(|(status, code, events)| {
+                (*status, *code) == (self.status, self.code()) && events.contains(&event)
+            });
+            assert!(allowed && self.audit.outcome == self.code(), "{shown}");
+            assert!(!self.message().is_empty() && self.body.get("details").is_none_or(Value::is_object), "{shown}");
+            for name in self.body.as_object().unwrap().keys() {
+                assert!(["code", "message", "details"].contains(&name.as_str()), "{shown}");
+            }
+        }
+        let challenge = self.header("WWW-Authenticate");
+        match self.status {
+            401 => {
+                let challenge = challenge.expect("a challenge");
+                assert!(challenge.starts_with("Bearer"), "{shown}");
+                let error = (self.code() != "invalid_client" && self.presents_a_token(request)).then(|| self.code());
+                let named = challenge.split("error=\"").nth(1).and_then(|rest| rest.split('"').next());
+                assert_eq!(named, error, "{shown}");
+            }
+            // RFC 6750, section 3.1, knows one more.
+            403 if self.code() == "insufficient_scope" => {}
+            _ => assert_eq!(challenge, None, "{shown}"),
+        }
+        match self.status {
+            429 => {
+                let seconds = self.header("Retry-After").expect("Retry-After");
+                assert_eq!(self.message(), format!("Too many requests. Please retry after {seconds} seconds."));
+            }
+            503 => assert!(self.header("Retry-After").unwrap().parse::<u64>().unwrap() > 0, "{shown}"),
+            _ => assert_eq!(self.header("Retry-After"), None, "{shown}"),
+        }
+        assert_eq!(self.header("Allow"), (self.status == 405).then_some("POST"), "{shown}");
+        let is_long = event == ISSUE_LONG && self.status == 201;
+        assert_eq!(self.header("X-Token-Id"), is_long.then(|| self.body["token_id"].as_str().unwrap()), "{shown}");
+        self.shows_no_credential(request);
+    }
+
+    fn presents_a_token(&self, request: &Request) -> bool {
+        match request.authorization.as_deref().map(|header| header.split_once(' ')) {
+            Some(Some((scheme, token))) => scheme.eq_ignore_ascii_case("Bearer") && !token.trim_matches(' ').is_empty(),
+            Some(None) => false,
+            // It was found in the body, or it was not.
+            None => !self.message().starts_with("No bearer token was sent"),
+        }
+    }
+
+    /// The audit line holds nothing that opens a door, and neither does a refusal.
+    fn shows_no_credential(&self, request: &Request) {
+        let line = serde_json::to_string(&self.audit).unwrap();
+        let sent = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+        let fields = ["client_secret", "otp_code", "assertion", "long_token"].map(|field| sent[field].as_str());
+        let bearer = request.authorization.as_deref().and_then(|header| header.strip_prefix("Bearer "));
+        // What is too short, or a word of the protocol, is no credential.
+        let is_credential = |text: &&str| {
+            text.len() > 5 && !text.contains("jwt-bearer") && !["assertion", "client_credentials"].contains(text)
+        };
+        for credential in fields.into_iter().chain([bearer]).flatten().filter(is_credential) {
+            assert!(!line.contains(credential), "{line}");
+            assert!(self.status == 201 || !self.body.to_string().contains(credential), "{}", self.body);
+        }
+        if let Some(token) = self.body["access_token"].as_str() {
+            assert!(!line.contains(token), "{line}");
+            assert_eq!(self.audit.token_id.as_deref(), self.body["token_id"].as_str());
+        }
+    }
+}
