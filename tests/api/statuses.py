@@ -6,7 +6,9 @@ the way is documented: its status, its code, its content type, its headers.
 
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import requests
 
 import server
 
@@ -137,6 +139,18 @@ def sound(walk):
 
     for operation, path in DOCUMENTS.items():
         saw(operation, get(path))
+        head = server.session.head(server.ORIGIN + path)
+        assert head.status_code == 200 and not head.content, f"HEAD {path}: {head.status_code}"
+        refused(405, "method_not_allowed", server.session.post(server.ORIGIN + path), allow="GET, HEAD")
+        refused(404, "not_found", server.session.get(f"{server.ORIGIN}{path}/"))
+    for path in ["long", "short", "introspect", "tok_lt_x/revoke"]:
+        refused(405, "method_not_allowed", server.session.get(f"{server.BASE_URL}/auth/tokens/{path}"), allow="POST")
+
+
+def refused(status, code, response, allow=None):
+    """What the description says of every path, in its prose."""
+    assert (response.status_code, response.json()["code"]) == (status, code), f"{response.url}: {response.text}"
+    assert response.headers.get("Allow") == allow, response.url
 
 
 def limits(walk):
@@ -182,10 +196,11 @@ def changed(name, old, new):
 
 
 def until(status, call):
-    """Repeats a call until a change has come through."""
+    """Repeats a call until a change has come through; the server may be away for a moment meanwhile."""
     for _ in range(TRIES):
-        if call().status_code == status:
-            return
+        with suppress(requests.ConnectionError):
+            if call().status_code == status:
+                return
         time.sleep(0.25)
     raise AssertionError(f"no {status} came")
 
