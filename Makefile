@@ -14,6 +14,8 @@ locked = $(shell grep -A1 '^name = "$(1)"$$' Cargo.lock | sed -n 's/^version = "
 WORKER_BUILD := .tools/worker-build-$(call locked,worker)
 WASM_BINDGEN := .tools/wasm-bindgen-$(call locked,wasm-bindgen)
 NPM := node_modules/.package-lock.json
+PYTHON := .tools/venv/bin/python
+VENV := .tools/venv/installed
 # The Node that wrangler accepts, wrangler itself, and wasm-opt, before whatever the machine has.
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 export WRANGLER_SEND_METRICS := false
@@ -25,21 +27,23 @@ help:
 run: setup worker .dev/identities.toml ## the service on this machine
 	@PORT=$(PORT) tools/run.sh
 
-test: setup worker ## every test
+test: setup worker $(VENV) ## every test
 	@echo "== Native tests, and the Worker under wrangler dev" && cargo test --workspace
 	@echo "== WASM tests, in Node" && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
 		cargo test --target $(WASM) --no-default-features --test wasm
+	@tools/with-dev.sh $(PYTHON) tests/api/run.py
 
 check: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --target $(WASM) -- -D warnings
+	node tools/openapi.mjs --check
 
 setup: $(WORKER_BUILD) $(WASM_BINDGEN) $(NPM)
 
 # The Worker, built anew only when something that it is made of has changed. wrangler calls this too.
 worker: build/index_bg.wasm
-build/index_bg.wasm: Cargo.toml Cargo.lock $(shell find src -name '*.rs') | setup
+build/index_bg.wasm: Cargo.toml Cargo.lock $(shell find src assets -type f) | setup
 	@echo "== Building the Worker"
 	@WASM_BINDGEN_BIN=$(CURDIR)/.tools/bin/wasm-bindgen WASM_OPT_BIN=$(CURDIR)/node_modules/.bin/wasm-opt worker-build --release
 	@touch $@
@@ -63,3 +67,8 @@ $(WASM_BINDGEN): | .tools/wasm-target
 $(NPM): package.json package-lock.json
 	@echo "== Installing wrangler, its Node and wasm-opt into node_modules/"
 	@npm install --no-audit --no-fund --loglevel=error && touch $@
+
+$(VENV): tests/api/requirements.txt
+	@echo "== Installing Schemathesis and the generator of clients into .tools/venv/"
+	@python3 -m venv --clear .tools/venv || { echo "This needs Python 3.10 or newer, with its module venv." >&2; exit 1; }
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $< && touch $@

@@ -119,7 +119,7 @@ pub async fn answer(settings: &Settings, host: &impl Host, route: &Route, call: 
         Route::Jwks => Ok(discovery::jwks(settings)),
         Route::Metadata => Ok(discovery::metadata(settings)),
         Route::OpenApi => Ok(discovery::openapi(settings)),
-        Route::Docs => Ok(discovery::docs()),
+        Route::Docs => Ok(discovery::docs(settings)),
         Route::Health => health(host, call.now).await,
     };
     let response = result.unwrap_or_else(|error| audit.refuse(&error));

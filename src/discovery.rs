@@ -50,10 +50,18 @@ pub fn openapi(settings: &Settings) -> Response {
     document(JSON, text.replace(r#""url":"/v1""#, &format!(r#""url":"{base}""#)))
 }
 
-/// The page that shows it. It needs nothing from elsewhere, and may load nothing.
-pub fn docs() -> Response {
-    let mut response = document(HTML, include_str!("../assets/docs.html"));
-    response.headers.push(("X-Frame-Options", "DENY".to_owned()));
+/// The page that shows it, with the URL of this deployment in its examples. It needs nothing from elsewhere, and may load
+/// nothing: the policy that it names is sent as a header too.
+pub fn docs(settings: &Settings) -> Response {
+    let page = include_str!("../assets/docs.html");
+    let policy = page.split_once("Policy\" content=\"").and_then(|(_, rest)| rest.split_once('"'));
+    let policy = policy.map_or("default-src 'none'", |(policy, _)| policy);
+    let page = page
+        .replace("https://auth.example.com", settings.origin())
+        .replace("/v1/", &format!("{}/", settings.base_path));
+    let base = if settings.base_path.is_empty() { "/" } else { &settings.base_path };
+    let mut response = document(HTML, page.replace(">/v1<", &format!(">{base}<")));
+    response.headers.push(("Content-Security-Policy", format!("{policy}; frame-ancestors 'none'")));
     response
 }
 
@@ -82,6 +90,27 @@ mod tests {
         let expected = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "kid": "s", "alg": "EdDSA", "use": "sig"}]});
         assert_eq!(body(&response), expected);
         assert!(response.headers.contains(&("Cache-Control", "public, max-age=300".to_owned())));
+    }
+
+    #[test]
+    fn the_page_shows_this_deployment_and_may_load_nothing() {
+        let settings = Settings { base_path: "/v2".into(), issuer: "https://auth.example.org".into(), ..settings() };
+        let response = docs(&settings);
+        let page = response.body.unwrap();
+        assert!(page.contains("curl https://auth.example.org/v2/auth/tokens/long"));
+        assert!(!page.contains("auth.example.com") && !page.contains("/v1"));
+        let policy = &response.headers.iter().find(|(name, _)| *name == "Content-Security-Policy").unwrap().1;
+        assert!(
+            policy.starts_with("default-src 'none'; style-src 'sha256-") && policy.ends_with("frame-ancestors 'none'")
+        );
+    }
+
+    #[test]
+    fn the_description_has_this_base_path() {
+        let with = |base: &str| body(&openapi(&Settings { base_path: base.into(), ..settings() }));
+        assert_eq!(with("/v2")["servers"][0]["url"], "/v2");
+        assert_eq!(with("")["servers"][0]["url"], "/");
+        assert_eq!(with("/v2")["paths"]["/healthz"]["servers"][0]["url"], "/");
     }
 
     #[test]

@@ -1,0 +1,216 @@
+"""The description and the service, held against each other in both directions.
+
+Every (operation, status, code) that openapi.yaml documents is reached by a request made for it, and whatever is answered on
+the way is documented: its status, its code, its content type, its headers.
+"""
+
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+
+import requests
+
+import server
+
+TRIES = 120
+
+
+class Walk:
+    def __init__(self):
+        document = server.session.get(f"{server.ORIGIN}/openapi.json").json()
+        self.documented = {}
+        for path, methods in document["paths"].items():
+            outside = "servers" in methods
+            for method, operation in methods.items():
+                if method == "servers":
+                    continue
+                for status, response in operation["responses"].items():
+                    self.documented[operation["operationId"], int(status)] = self.resolved(document, response)
+        self.reached = set()
+
+    @staticmethod
+    def resolved(document, node):
+        """The node with every reference in it replaced."""
+        if isinstance(node, list):
+            return [Walk.resolved(document, item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            target = document
+            for key in node["$ref"].removeprefix("#/").split("/"):
+                target = target[key]
+            return Walk.resolved(document, target)
+        return {key: Walk.resolved(document, value) for key, value in node.items()}
+
+    @staticmethod
+    def codes(response):
+        examples = [
+            example["value"] for content in response.get("content", {}).values() for example in content.get("examples", {}).values()
+        ]
+        return {example["code"] for example in examples if "code" in example} or {None}
+
+    def saw(self, operation, response):
+        """Notes an answer, which must be a documented one."""
+        status, shown = response.status_code, f"{operation} answered {response.status_code}: {response.text[:300]}"
+        documented = self.documented.get((operation, status))
+        assert documented is not None, f"undocumented: {shown}"
+        code = response.json()["code"] if status >= 400 else None
+        assert code in self.codes(documented), f"undocumented code: {shown}"
+        media_type = response.headers.get("Content-Type", "").split(";")[0]
+        assert media_type in (documented.get("content") or {"": None}), f"undocumented content type {media_type!r}: {shown}"
+        for name, header in documented.get("headers", {}).items():
+            assert name in response.headers or not header.get("required"), f"without {name}: {shown}"
+        assert response.headers["X-Content-Type-Options"] == "nosniff", shown
+        self.reached.add((operation, status, code))
+        return response
+
+    def missing(self):
+        wanted = {(*key, code) for key, response in self.documented.items() for code in self.codes(response)}
+        return sorted(wanted - self.reached, key=str)
+
+
+def get(path):
+    return server.session.get(server.ORIGIN + path)
+
+
+DOCUMENTS = {
+    "getJwks": "/.well-known/jwks.json",
+    "getMetadata": "/.well-known/oauth-authorization-server",
+    "getHealth": "/healthz",
+    "getOpenApi": "/openapi.json",
+    "getDocs": "/docs",
+}
+
+
+def everything(walk):
+    """One call of each operation, which must get far enough to fail on what is broken."""
+    token = walk.tokens["long"]
+    walk.saw("issueLongTermToken", server.long())
+    walk.saw("issueShortTermToken", server.short(token))
+    walk.saw("revokeToken", server.revoke(token, walk.tokens["other_id"]))
+    walk.saw("introspectToken", server.introspect(token, token=walk.tokens["short"]))
+
+
+def sound(walk):
+    """Every status but those of limits and breakdowns."""
+    saw = walk.saw
+    url = f"{server.BASE_URL}/auth/tokens/long"
+    client = server.CLIENTS["valid"]
+
+    issued = saw("issueLongTermToken", server.long()).json()
+    long_token = issued["access_token"]
+    short_token = saw("issueShortTermToken", server.short(long_token)).json()["access_token"]
+    walk.tokens = {"long": long_token, "short": short_token, "other_id": server.issued(server.long())["token_id"]}
+
+    saw("issueLongTermToken", server.long(otp_code=server.code("valid")))
+    saw("issueLongTermToken", server.long(grant_type="password"))
+    saw("issueLongTermToken", server.long(ttl_seconds=1))
+    saw("issueLongTermToken", server.session.post(url, data="{}", headers=server.bearer("x")))
+    saw("issueLongTermToken", server.long(scopes=["Jobs"]))
+    saw("issueLongTermToken", server.long(client_secret="wrong"))
+    saw("issueLongTermToken", server.long(headers={}))
+    saw("issueLongTermToken", server.long(scopes=["billing:read"]))
+    saw("issueLongTermToken", server.long("suspended"))
+    saw("issueLongTermToken", server.long("no_otp", otp_code=server.code("no_otp")))
+    rotation = {"grant_type": "client_credentials", "client_id": client["client_id"]}
+    for token in [short_token, long_token, "x", server.issued(server.short(long_token, scopes=["jobs:submit"]))["access_token"]]:
+        saw("issueLongTermToken", server.session.post(url, json=rotation, headers=server.bearer(token)))
+
+    saw("issueShortTermToken", server.short(None, long_token=long_token))
+    saw("issueShortTermToken", server.short(long_token, long_token="other"))
+    saw("issueShortTermToken", server.short(long_token, scopes=["billing:read"]))
+    saw("issueShortTermToken", server.short(None))
+    saw("issueShortTermToken", server.short(short_token))
+
+    narrow = server.issued(server.long("narrow", scopes=["jobs:submit"]))
+    ended = server.issued(server.long())
+    saw("revokeToken", server.revoke(long_token, "tok_lt_x"))
+    saw("revokeToken", server.revoke(narrow["access_token"], server.issued(server.long("narrow"))["token_id"]))
+    saw("revokeToken", server.revoke(narrow["access_token"], ended["token_id"]))
+    for _ in range(2):
+        saw("revokeToken", server.revoke(ended["access_token"], ended["token_id"]))
+    saw("revokeToken", server.revoke(None, ended["token_id"]))
+
+    saw("introspectToken", server.introspect(long_token, token=short_token))
+    saw("introspectToken", server.introspect(long_token, token="garbage"))
+    saw("introspectToken", server.introspect(long_token))
+    saw("introspectToken", server.introspect(None, token=short_token))
+    saw("introspectToken", server.introspect(narrow["access_token"], token=short_token))
+
+    for operation, path in DOCUMENTS.items():
+        saw(operation, get(path))
+        head = server.session.head(server.ORIGIN + path)
+        assert head.status_code == 200 and not head.content, f"HEAD {path}: {head.status_code}"
+        refused(405, "method_not_allowed", server.session.post(server.ORIGIN + path), allow="GET, HEAD")
+        refused(404, "not_found", server.session.get(f"{server.ORIGIN}{path}/"))
+    for path in ["long", "short", "introspect", "tok_lt_x/revoke"]:
+        refused(405, "method_not_allowed", server.session.get(f"{server.BASE_URL}/auth/tokens/{path}"), allow="POST")
+
+
+def refused(status, code, response, allow=None):
+    """What the description says of every path, in its prose."""
+    assert (response.status_code, response.json()["code"]) == (status, code), f"{response.url}: {response.text}"
+    assert response.headers.get("Allow") == allow, response.url
+
+
+def limits(walk):
+    """429: the limits are set so low that a few calls pass them."""
+    with changed("wrangler.toml", "limit = 1000000,", "limit = 1,"):
+        for operation, call in {
+            "issueLongTermToken": server.long,
+            "issueShortTermToken": lambda: server.short(walk.tokens["long"]),
+        }.items():
+            until(429, lambda: walk.saw(operation, call()))
+    until(201, server.long)
+
+
+def breakdowns(walk):
+    """503: the Durable Object is elsewhere, the registry holds something else than a client. 500: there are no keys."""
+    with changed("wrangler.toml", 'class_name = "Once" }]', 'class_name = "Once", script_name = "absent" }]'):
+        until(503, lambda: walk.saw("getHealth", get("/healthz")))
+
+    client_id = server.CLIENTS["valid"]["client_id"]
+    put = ["wrangler", "kv", "key", "put", client_id, "no record", "--binding", "CLIENTS", "--local"]
+    subprocess.run(put, cwd=server.FOLDER, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(503, server.long)
+    everything(walk)
+
+    with changed(".dev.vars", "AUTH_KEYS=", "NO_KEYS="):
+        until(500, server.long)
+        everything(walk)
+        for operation, path in DOCUMENTS.items():
+            walk.saw(operation, get(path))
+
+
+@contextmanager
+def changed(name, old, new):
+    """Changes the server's settings for a while. wrangler looks again when its configuration is written."""
+    file, config = server.FOLDER / name, server.FOLDER / "wrangler.toml"
+    text = file.read_text()
+    assert old in text, f"{name} has no {old}"
+    file.write_text(text.replace(old, new))
+    config.write_text(config.read_text())
+    yield
+    file.write_text(text)
+    config.write_text(config.read_text())
+
+
+def until(status, call):
+    """Repeats a call until a change has come through; the server may be away for a moment meanwhile."""
+    for _ in range(TRIES):
+        with suppress(requests.ConnectionError):
+            if call().status_code == status:
+                return
+        time.sleep(0.25)
+    raise AssertionError(f"no {status} came")
+
+
+def main():
+    walk = Walk()
+    walk.tokens = {}
+    sound(walk)
+    limits(walk)
+    breakdowns(walk)
+    missing = walk.missing()
+    assert not missing, f"documented, but not reached: {missing}"
+    print(f"{len(walk.reached)} documented answers of {len({key for key, *_ in walk.reached})} operations, each reached")

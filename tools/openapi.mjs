@@ -1,0 +1,75 @@
+// Makes assets/openapi.json and assets/docs.html from openapi.yaml, which the Worker embeds.
+//   node tools/openapi.mjs           writes them
+//   node tools/openapi.mjs --check   fails if they are not what openapi.yaml makes; `make check` calls this
+// Either way, every example must satisfy its schema.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { gzipSync } from 'node:zlib'
+import Ajv from 'ajv'
+import formats from 'ajv-formats'
+import { parse } from 'yaml'
+import { page } from './docs/page.mjs'
+
+const root = new URL('../', import.meta.url)
+const document = parse(readFileSync(new URL('openapi.yaml', root), 'utf8'))
+
+/** What can be wrong with the document beyond its syntax. */
+function* faults() {
+  const ajv = formats(new Ajv({ allErrors: true, strictTypes: true, keywords: ['example', 'components'] }))
+  // References inside the document resolve against it, wherever they stand.
+  ajv.addSchema({ $id: 'api', components: document.components }, 'api')
+  const absolute = (node) =>
+    JSON.parse(JSON.stringify(node), (key, value) => (key === '$ref' ? value.replace('#', 'api#') : value))
+  const problem = (schema, value) => {
+    const valid = ajv.compile(absolute(schema))
+    return valid(value) ? null : ajv.errorsText(valid.errors)
+  }
+  function* examples(node, path) {
+    if (node === null || typeof node !== 'object') return
+    if (node.schema) {
+      if ('example' in node) yield [`${path}/example`, node.schema, node.example]
+      for (const [name, { value }] of Object.entries(node.examples ?? {})) yield [`${path}/examples/${name}`, node.schema, value]
+    } else if (node.type && 'example' in node) {
+      yield [`${path}/example`, node, node.example]
+    }
+    for (const [key, child] of Object.entries(node)) if (!/^examples?$/.test(key)) yield* examples(child, `${path}/${key}`)
+  }
+  let count = 0
+  for (const [path, schema, value] of examples(document, '#')) {
+    count += 1
+    const wrong = problem(schema, value)
+    if (wrong) yield `${path}: ${wrong}`
+  }
+  if (count < 30) yield `only ${count} examples were found`
+
+  const used = new Set(JSON.stringify(document).match(/#\/components\/[^"]*/g))
+  for (const [kind, entries] of Object.entries(document.components)) {
+    if (kind === 'securitySchemes') continue
+    for (const name of Object.keys(entries)) {
+      if (!used.has(`#/components/${kind}/${name}`)) yield `components/${kind}/${name} is not used`
+    }
+  }
+  for (const reference of used) {
+    if (!reference.slice(2).split('/').reduce((node, key) => node?.[key], document)) yield `${reference} leads nowhere`
+  }
+}
+
+let failed = false
+for (const fault of faults()) {
+  console.error(`openapi.yaml: ${fault}`)
+  failed = true
+}
+const made = { 'assets/openapi.json': JSON.stringify(document), 'assets/docs.html': page(document) }
+if (process.argv.includes('--check')) {
+  for (const [name, text] of Object.entries(made)) {
+    if (readFileSync(new URL(name, root), 'utf8') === text) continue
+    console.error(`${name} is not what openapi.yaml makes; run: node tools/openapi.mjs`)
+    failed = true
+  }
+} else if (!failed) {
+  for (const [name, text] of Object.entries(made)) {
+    writeFileSync(new URL(name, root), text)
+    console.log(`${name}: ${text.length} characters, ${gzipSync(text, { level: 9 }).length} bytes gzipped`)
+  }
+}
+process.exitCode = failed ? 1 : 0
