@@ -53,6 +53,8 @@ pub struct Credentials {
 #[derive(Default)]
 pub struct Batch {
     pub requests: Vec<Vec<u8>>,
+    /// Requests that go ahead of these, and are not measured.
+    pub before: Vec<Vec<u8>>,
     pub clients: Vec<(String, String)>,
 }
 
@@ -126,7 +128,8 @@ impl Credentials {
         long(&caller(0), &body.to_string())
     }
 
-    /// A client for each code, since a code works once.
+    /// A client for each code, since a code works once. The code of the step before goes ahead, so that what is measured
+    /// is not the making of a Durable Object.
     pub fn by_code(&mut self, count: usize) -> Result<Batch> {
         let mut batch = Batch::default();
         let step = now()? / otp::STEP;
@@ -135,9 +138,11 @@ impl Credentials {
             let client_id = format!("c2m_bench_code_{}", self.made);
             let seed = random::<SEED_LENGTH>()?;
             let sealed = self.key_set.seal(&client_id, &Secret::new(seed), random()?).context("can't seal a seed")?;
-            let code = String::from_utf8(otp::code(&seed, step).to_vec())?;
-            let body = json!({"grant_type": "client_credentials", "client_id": client_id, "otp_code": code});
-            batch.requests.push(long(&client_id, &body.to_string()));
+            for (step, requests) in [(step - 1, &mut batch.before), (step, &mut batch.requests)] {
+                let code = String::from_utf8(otp::code(&seed, step).to_vec())?;
+                let body = json!({"grant_type": "client_credentials", "client_id": client_id, "otp_code": code});
+                requests.push(long(&client_id, &body.to_string()));
+            }
             batch.clients.push(self.client(&client_id, Some(sealed))?);
         }
         Ok(batch)
@@ -200,16 +205,18 @@ pub fn rotate(token: &str) -> Vec<u8> {
     bearer(LONG_PATH, token, &body.to_string())
 }
 
-/// The token with a signature that is none.
-pub fn forged(token: &str) -> String {
-    let (signed, signature) = token.rsplit_once('.').unwrap_or((token, ""));
-    let other = if signature.starts_with('A') { 'B' } else { 'A' };
-    format!("{signed}.{other}{}", signature.get(1..).unwrap_or_default())
+/// The same request, its token with a signature that is none.
+pub fn forged(request: Vec<u8>) -> Result<Vec<u8>> {
+    let request = String::from_utf8(request)?;
+    let (head, rest) = request.split_once("Bearer ").context("a request without a token")?;
+    let at = rest.find("\r\n").and_then(|end| rest[..end].rfind('.')).context("a token without a signature")? + 1;
+    let other = if rest[at..].starts_with('A') { 'B' } else { 'A' };
+    Ok(format!("{head}Bearer {}{other}{}", &rest[..at], &rest[at + 1..]).into_bytes())
 }
 
 /// What has the length of a token, and nothing else of one.
 pub fn garbage() -> Result<String> {
-    Ok(base64(&random::<256>()?))
+    Ok(base64(&random::<320>()?))
 }
 
 fn caller(nth: usize) -> String {

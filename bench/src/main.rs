@@ -149,9 +149,7 @@ struct Scratch(PathBuf);
 impl Drop for Scratch {
     fn drop(&mut self) {
         // Nothing can be done about a folder that stays.
-        if std::env::var_os("BENCH_KEEP").is_none() {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -183,10 +181,10 @@ async fn run(options: &Options) -> Result<()> {
         start: Vec::new(),
         growth: Vec::new(),
     };
-    let mut contenders = bench.contenders().await?;
+    let contenders = bench.contenders().await?;
     report.runtime = bench.rounds(&scenarios, &contenders).await?;
     if wanted("start") {
-        report.start = bench.starts(&mut contenders).await?;
+        report.start = bench.starts(&contenders).await?;
     }
     if wanted("growth") {
         report.growth = bench.growth(&contenders).await?;
@@ -206,7 +204,10 @@ async fn run(options: &Options) -> Result<()> {
 impl Bench {
     async fn set_up(options: &Options) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("a crate without a workspace")?.to_owned();
-        let scratch = Scratch(std::env::temp_dir().join(format!("auth-edge-bench-{}", std::process::id())));
+        // In memory where that is possible: a disk's moods are not what is measured.
+        let memory = PathBuf::from("/dev/shm");
+        let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let scratch = Scratch(folder.join(format!("auth-edge-bench-{}", std::process::id())));
         fs::create_dir_all(&scratch.0)?;
         let node = root.join("node_modules/.bin/node");
         let workerd = workerd_binary(&root, &node)?;
@@ -301,8 +302,10 @@ impl Bench {
         ours.connect().await?;
         for scenario in scenarios {
             let named = || format!("{}, counting", scenario.name);
-            let once =
-                scenario.prepare(&mut self.credentials, ours.address, self.kv, REQUESTS).await.with_context(named)?;
+            let once = scenario
+                .prepare(&mut self.credentials, (Contender::Ours, ours.address), self.kv, REQUESTS)
+                .await
+                .with_context(named)?;
             let requests: Vec<_> = once.iter().cycle().take(REQUESTS).cloned().collect();
             counts(self.kv).await?;
             let outcome = load::run(ours.address, each(&requests, 1, scenario.status)).await.with_context(named)?;
@@ -335,7 +338,8 @@ impl Bench {
 
     async fn round(&mut self, scenario: &Scenario, contender: Contender, process: &Workerd) -> Result<Round> {
         let (loaded, alone) = self.effort.batch;
-        let requests = scenario.prepare(&mut self.credentials, process.address, self.kv, loaded + alone).await?;
+        let requests =
+            scenario.prepare(&mut self.credentials, (contender, process.address), self.kv, loaded + alone).await?;
         let status = scenario.status;
         let (loaded, alone) = if scenario.repeats() {
             let during = |during, connections| Plan { requests: &requests, during: Some(during), connections, status };
@@ -353,15 +357,14 @@ impl Bench {
         Ok(Round::of(&loaded, cpu, &alone))
     }
 
-    async fn starts(&self, contenders: &mut [(Contender, Workerd)]) -> Result<Vec<Start>> {
+    async fn starts(&self, contenders: &[(Contender, Workerd)]) -> Result<Vec<Start>> {
         let mut found = vec![Vec::new(); contenders.len()];
         for nth in 0..self.effort.starts {
             for ((contender, running), found) in contenders.iter().zip(&mut found) {
                 let who = contender.name();
                 progress(&format!("start {} of {}: {who}", nth + 1, self.effort.starts));
                 // Same keys, so a token of the one that runs is good for the one that starts.
-                let issuer = if *contender == Contender::Floor { &contenders[1].1 } else { running };
-                let request = scenario::one_exchange(&self.credentials, issuer.address).await?;
+                let request = scenario::one_exchange(&self.credentials, *contender, running.address).await?;
                 let start = Instant::now();
                 let mut process = self.spawn(*contender, false)?;
                 let mut connection = process.connect().await?;
@@ -497,8 +500,8 @@ fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or(std::env::consts::ARCH, |(_, model)| model.trim());
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{model}, {cores} cores, {}", std::env::consts::OS)
+    let cores = info.lines().filter(|line| line.starts_with("processor")).count();
+    if cores == 0 { model.to_owned() } else { format!("{model}, {cores} cores") }
 }
 
 fn gzipped(node: &Path, path: &Path) -> Result<u64> {

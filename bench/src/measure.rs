@@ -79,6 +79,13 @@ pub struct Row {
     pub object_calls: u64,
 }
 
+impl Row {
+    /// Whether the rate was not the contender's own, for it did not have or not need all of its core.
+    pub fn is_disturbed(&self) -> bool {
+        self.core_busy.is_some_and(|busy| busy.median < 0.9)
+    }
+}
+
 /// How a contender starts, and how big it is.
 #[derive(Clone, Debug, Serialize)]
 pub struct Start {

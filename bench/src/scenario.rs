@@ -174,16 +174,16 @@ impl Scenario {
     pub async fn prepare(
         &self,
         credentials: &mut Credentials,
-        contender: SocketAddr,
+        (who, contender): (Contender, SocketAddr),
         kv: SocketAddr,
         count: usize,
     ) -> Result<Vec<Vec<u8>>> {
         let batch = match self.kind {
-            Kind::Exchange => Batch::of(vec![credentials::exchange(&issue(credentials, contender, 1).await?[0].token)]),
+            Kind::Exchange => Batch::of(vec![one_exchange(credentials, who, contender).await?]),
             Kind::Secret => Batch::of(vec![credentials.by_secret()]),
             Kind::Forged => {
-                let token = &issue(credentials, contender, 1).await?[0].token;
-                Batch::of(vec![credentials::exchange(&credentials::forged(token))])
+                let request = one_exchange(credentials, who, contender).await?;
+                Batch::of(vec![credentials::forged(request)?])
             }
             Kind::Garbage => {
                 let one = |_| Ok(credentials::exchange(&credentials::garbage()?));
@@ -208,13 +208,14 @@ impl Scenario {
         if !batch.clients.is_empty() {
             fill(kv, &kv::Fill { pairs: batch.clients, ..kv::Fill::default() }).await?;
         }
+        load::run(contender, each(&batch.before, 4, 201)).await.context("what goes ahead")?;
         Ok(batch.requests)
     }
 }
 
 impl Batch {
     fn of(requests: Vec<Vec<u8>>) -> Self {
-        Self { requests, clients: Vec::new() }
+        Self { requests, ..Self::default() }
     }
 }
 
@@ -245,9 +246,13 @@ async fn issue(credentials: &Credentials, contender: SocketAddr, count: usize) -
     Ok(issued)
 }
 
-/// A token of the contender's, for what comes later.
-pub async fn one_exchange(credentials: &Credentials, contender: SocketAddr) -> Result<Vec<u8>> {
-    Ok(credentials::exchange(&issue(credentials, contender, 1).await?[0].token))
+/// An exchange of the contender's own token. The floor has none, and takes anything of that length.
+pub async fn one_exchange(credentials: &Credentials, who: Contender, contender: SocketAddr) -> Result<Vec<u8>> {
+    let token = match who {
+        Floor => credentials::garbage()?,
+        Ours | Peer => Issued::by(&mut Connection::open(contender).await?, &credentials.by_secret()).await?.token,
+    };
+    Ok(credentials::exchange(&token))
 }
 
 pub async fn fill(kv: SocketAddr, fill: &kv::Fill) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::measure::{Report, Spread};
+use crate::measure::{Report, Row, Spread};
 
 pub fn of(report: &Report) -> String {
     let mut text = String::new();
@@ -33,7 +33,7 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
                 text,
                 "{title:27} {:11} {:>22} {:>22} {:>7.2} {:>7.2} {:>9.1}  {:>5} {:>6} {:>6}",
                 row.contender,
-                shown(Some(row.requests_per_second), 0),
+                shown(Some(row.requests_per_second), 0) + if row.is_disturbed() { "*" } else { "" },
                 shown(row.cpu_us_per_request, 0),
                 row.p50_ms.median,
                 row.p99_ms.median,
@@ -42,9 +42,6 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
                 row.kv_writes,
                 row.object_calls
             )?;
-            if row.core_busy.is_some_and(|busy| busy.median < 0.9) {
-                writeln!(text, "{:27} (its core was not busy all the time: something else was the limit)", "")?;
-            }
         }
         writeln!(
             text,
@@ -52,6 +49,9 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
              object: calls to the Durable Object; per request.",
             report.connections
         )?;
+        if report.runtime.iter().any(Row::is_disturbed) {
+            writeln!(text, "* its core was not busy all the time: something else was the limit, or had the core.")?;
+        }
     }
     if !report.start.is_empty() {
         writeln!(

@@ -66,11 +66,7 @@ impl Workerd {
         let log = fs::File::create(config.with_extension("log"))?;
         let mut command = pinned(core, binary);
         // What a worker logs costs what it costs, but it goes nowhere.
-        command
-            .arg("serve")
-            .arg(&config)
-            .stdout(if spec.counting { Stdio::from(log.try_clone()?) } else { Stdio::null() })
-            .stderr(log);
+        command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().with_context(|| format!("can't start {}", binary.display()))?;
         Ok(Self { child, address })
     }
