@@ -359,20 +359,26 @@ impl Bench {
 
     async fn starts(&self, contenders: &[(Contender, Workerd)]) -> Result<Vec<Start>> {
         let mut found = vec![Vec::new(); contenders.len()];
+        let mut memory = Vec::new();
         for nth in 0..self.effort.starts {
             for ((contender, running), found) in contenders.iter().zip(&mut found) {
                 let who = contender.name();
                 progress(&format!("start {} of {}: {who}", nth + 1, self.effort.starts));
                 // Same keys, so a token of the one that runs is good for the one that starts.
                 let request = scenario::one_exchange(&self.credentials, *contender, running.address).await?;
-                let start = Instant::now();
                 let mut process = self.spawn(*contender, false)?;
                 let mut connection = process.connect().await?;
-                let listening = start.elapsed();
+                let listening = process.started.elapsed();
                 let answer = connection.answer(&request).await?;
-                let whole = start.elapsed();
+                let whole = process.started.elapsed();
                 ensure!(answer.status == 201, "{who}: the first request was answered {}", answer.status);
                 found.push((whole, whole - listening));
+                if nth + 1 == self.effort.starts {
+                    let (requests, during) = (&[request][..], Some(self.effort.loaded));
+                    let plan = Plan { requests, during, connections: CONNECTIONS, status: 201 };
+                    load::run(process.address, plan).await.with_context(|| who)?;
+                    memory.push(process.peak_memory().map(|kib| kib as f64 / 1024.0));
+                }
             }
         }
         let sizes = |contender: Contender, wasm: bool| {
@@ -385,7 +391,8 @@ impl Bench {
         contenders
             .iter()
             .zip(&found)
-            .map(|((contender, process), found)| {
+            .zip(memory)
+            .map(|(((contender, _), found), peak_memory_mib)| {
                 let spread = |which: fn(&(Duration, Duration)) -> Duration| {
                     Spread::of(found.iter().map(|times| which(times).as_secs_f64() * 1e3)).context("no starts")
                 };
@@ -399,7 +406,7 @@ impl Bench {
                     script_gzip_bytes,
                     wasm_bytes,
                     wasm_gzip_bytes,
-                    peak_memory_mib: process.peak_memory().map(|kib| kib as f64 / 1024.0),
+                    peak_memory_mib,
                 })
             })
             .collect()
@@ -410,11 +417,14 @@ impl Bench {
         let exchange = &SCENARIOS[0];
         let mut found = vec![Vec::new(); GROWTH.len()];
         for round in 0..self.effort.rounds {
-            for ((revocations, clients), found) in GROWTH.iter().zip(&mut found) {
-                let of = self.effort.rounds;
+            let of = self.effort.rounds;
+            // Each round begins with another, so that none is always the one after the longest fill.
+            for nth in 0..GROWTH.len() {
+                let nth = (nth + round) % GROWTH.len();
+                let (revocations, clients) = GROWTH[nth];
                 progress(&format!("growth {} of {of}: {revocations} revocations, {clients} clients", round + 1));
-                self.fill_anew(*revocations, *clients).await?;
-                found.push(self.round(exchange, Contender::Ours, ours).await?);
+                self.fill_anew(revocations, clients).await?;
+                found[nth].push(self.round(exchange, Contender::Ours, ours).await?);
             }
         }
         let growth = GROWTH.iter().zip(&found).map(|((revocations, clients), rounds)| {
@@ -441,6 +451,7 @@ fn row(scenario: &Scenario, contender: Contender, rounds: &[Round]) -> Result<Ro
         rounds: rounds.len(),
         requests_per_second: spread(|round| round.per_second)?,
         cpu_us_per_request: Spread::of(rounds.iter().filter_map(|round| round.cpu)),
+        cpu_us_by_round: rounds.iter().filter_map(|round| round.cpu).collect(),
         core_busy: Spread::of(rounds.iter().filter_map(|round| round.busy)),
         p50_ms: spread(|round| round.p50)?,
         p99_ms: spread(|round| round.p99)?,

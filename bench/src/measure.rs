@@ -70,6 +70,8 @@ pub struct Row {
     pub rounds: usize,
     pub requests_per_second: Spread,
     pub cpu_us_per_request: Option<Spread>,
+    /// In the order of the rounds: what rises here grows with what is stored.
+    pub cpu_us_by_round: Vec<f64>,
     pub core_busy: Option<Spread>,
     pub p50_ms: Spread,
     pub p99_ms: Spread,
@@ -98,6 +100,7 @@ pub struct Start {
     pub script_gzip_bytes: u64,
     pub wasm_bytes: u64,
     pub wasm_gzip_bytes: u64,
+    /// Of a fresh process, after as many exchanges as one round sends.
     pub peak_memory_mib: Option<f64>,
 }
 

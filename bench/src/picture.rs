@@ -113,41 +113,38 @@ fn runtime(svg: &mut String, rows: &[Row], top: f64) -> std::result::Result<f64,
     Ok(y + 22.0)
 }
 
+/// What one of the small panels shows, a value for each contender.
+struct Panel {
+    title: &'static str,
+    values: Vec<Option<Spread>>,
+    digits: usize,
+}
+
 /// Four small panels: how soon the first answer comes, and how much there is to load.
 fn starts(svg: &mut String, starts: &[Start], top: f64) -> std::result::Result<f64, std::fmt::Error> {
-    let exact = |value: f64| Spread { median: value, min: value, max: value };
-    type Measure = (&'static str, fn(&Start) -> Option<Spread>, fn(f64) -> String);
-    let panels: [Measure; 2] = [
-        ("Start to first 201, ms", |start| Some(start.start_to_first_201_ms), |n| format!("{n:.0}")),
-        ("First request, ms", |start| Some(start.first_request_ms), |n| format!("{n:.1}")),
+    let panel = |title, digits, value: fn(&Start) -> Option<Spread>| Panel {
+        title,
+        values: starts.iter().map(value).collect(),
+        digits,
+    };
+    let panels = [
+        panel("Start to first 201, ms", 0, |start| Some(start.start_to_first_201_ms)),
+        panel("First request, ms", 1, |start| Some(start.first_request_ms)),
+        panel("Script + WASM, gz, KB", 1, |start| {
+            Spread::of([(start.script_gzip_bytes + start.wasm_gzip_bytes) as f64 / 1000.0])
+        }),
+        panel("Peak memory, MiB", 0, |start| start.peak_memory_mib.and_then(|mib| Spread::of([mib]))),
     ];
-    let sizes: [(&str, Vec<Option<f64>>); 2] = [
-        (
-            "Script + WASM, gz, KB",
-            starts
-                .iter()
-                .map(|start| Some((start.script_gzip_bytes + start.wasm_gzip_bytes) as f64 / 1000.0))
-                .collect(),
-        ),
-        ("Peak memory, MiB", starts.iter().map(|start| start.peak_memory_mib).collect()),
-    ];
-    let mut all: Vec<(&str, Vec<Option<Spread>>, fn(f64) -> String)> = Vec::new();
-    for (title, measure, format) in panels {
-        all.push((title, starts.iter().map(measure).collect(), format));
-    }
-    for (title, values) in sizes {
-        let format: fn(f64) -> String = |n| if n < 10.0 { format!("{n:.1}") } else { format!("{n:.0}") };
-        all.push((title, values.into_iter().map(|value| value.map(exact)).collect(), format));
-    }
     let width = (WIDTH - 2.0 * MARGIN) / 4.0;
-    for (nth, (title, values, format)) in all.iter().enumerate() {
+    for (nth, Panel { title, values, digits }) in panels.into_iter().enumerate() {
         let x = MARGIN + width * nth as f64;
         text(svg, x, top, "section", title)?;
         let most = values.iter().flatten().map(|spread| spread.max).fold(f64::MIN_POSITIVE, f64::max);
         for (row, (start, value)) in starts.iter().zip(values).enumerate() {
             let y = top + 10.0 + 18.0 * row as f64;
             if let Some(value) = value {
-                bar(svg, class(start.contender), (x, y, 12.0), *value, (width - 64.0) / most, format)?;
+                let format = |number: f64| format!("{number:.digits$}");
+                bar(svg, class(start.contender), (x, y, 12.0), value, (width - 64.0) / most, format)?;
             }
         }
     }
@@ -158,7 +155,8 @@ fn starts(svg: &mut String, starts: &[Start], top: f64) -> std::result::Result<f
 fn growth(svg: &mut String, growth: &[Growth], top: f64) -> std::result::Result<f64, std::fmt::Error> {
     const HEIGHT: f64 = 96.0;
     let half = growth.len() / 2;
-    let panels: [(&str, &[Growth], fn(&Growth) -> u64); 2] = [
+    type Size = fn(&Growth) -> u64;
+    let panels: [(&str, &[Growth], Size); 2] = [
         ("CPU µs per exchange, by revocations stored", &growth[..half], |growth| growth.revocations),
         ("CPU µs per exchange, by clients stored", &growth[half..], |growth| growth.clients),
     ];

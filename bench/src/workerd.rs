@@ -29,6 +29,7 @@ pub struct Spec<'a> {
 pub struct Workerd {
     child: Child,
     pub address: SocketAddr,
+    pub started: Instant,
 }
 
 pub fn free_port() -> Result<u16> {
@@ -67,8 +68,9 @@ impl Workerd {
         let mut command = pinned(core, binary);
         // What a worker logs costs what it costs, but it goes nowhere.
         command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(log);
+        let started = Instant::now();
         let child = command.spawn().with_context(|| format!("can't start {}", binary.display()))?;
-        Ok(Self { child, address })
+        Ok(Self { child, address, started })
     }
 
     /// Waits until it listens.
