@@ -1,6 +1,7 @@
 # make run    the service on this machine, with a curl line that gets a token
 # make test   every test, the end-to-end ones included
 # make check  formatting, lints natively and for WASM
+# make bench  the Worker measured beside a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
 #
 # Each installs what it needs, into .tools/ and node_modules/ of this folder where that is possible.
 
@@ -20,7 +21,7 @@ VENV := .tools/venv/installed
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 export WRANGLER_SEND_METRICS := false
 
-.PHONY: help run test check worker setup
+.PHONY: help run test check bench worker setup
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -38,6 +39,10 @@ check: setup
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --target $(WASM) -- -D warnings
 	node tools/openapi.mjs --check
+
+bench: setup worker ## how fast, beside a floor and a peer
+	@npm --prefix bench ci --no-audit --no-fund --loglevel=error && npm --prefix bench run --silent build
+	@cargo run --release --quiet --package bench -- $(if $(QUICK),--quick) $(ONLY)
 
 setup: $(WORKER_BUILD) $(WASM_BINDGEN) $(NPM)
 

@@ -1,0 +1,183 @@
+//! The KV service: what stands behind every contender's KV bindings. It speaks what workerd's KV binding speaks (`GET`,
+//! `PUT /key?…`, `POST /bulk/get`), holds everything in memory, and counts.
+//!
+//! Paths below `/.bench/` are for the bench itself.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::http::Framing;
+
+/// The path that takes pairs, and the one that gives the counts and starts them anew.
+pub const FILL: &str = "/.bench/fill";
+pub const COUNTS: &str = "/.bench/counts";
+/// The path by which a counting stand-in reports a call to something that is not KV.
+pub const ONCE: &str = "/.bench/once";
+pub const LIMIT: &str = "/.bench/limit";
+
+/// What token ids, and nothing else, start with.
+const TOKEN: &str = "tok_";
+
+/// What happened since the counts were last taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub client_reads: u64,
+    pub revocation_reads: u64,
+    pub client_writes: u64,
+    pub revocation_writes: u64,
+    /// Calls to the Durable Object, as far as a stand-in reports them.
+    pub once: u64,
+    /// Calls to a rate limit, likewise.
+    pub limit: u64,
+}
+
+impl Counts {
+    fn read(&mut self, key: &str) {
+        *if key.starts_with(TOKEN) { &mut self.revocation_reads } else { &mut self.client_reads } += 1;
+    }
+
+    fn written(&mut self, key: &str) {
+        *if key.starts_with(TOKEN) { &mut self.revocation_writes } else { &mut self.client_writes } += 1;
+    }
+}
+
+/// What the binding sends to read several keys at once.
+#[derive(Deserialize)]
+struct BulkGet {
+    keys: Vec<String>,
+}
+
+/// What to hold besides what is held already.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Fill {
+    pub pairs: Vec<(String, String)>,
+    /// Forget everything first.
+    pub anew: bool,
+    /// So many revocations of tokens that nobody holds.
+    pub revocations: u64,
+    pub revocation: String,
+    /// So many clients that never call.
+    pub clients: u64,
+    pub client: String,
+}
+
+#[derive(Default)]
+struct Store {
+    values: HashMap<String, Rc<str>>,
+    counts: Counts,
+}
+
+pub async fn serve(port: u16) -> Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.context("the KV service can't listen")?;
+    let store = Rc::new(RefCell::new(Store::default()));
+    tokio::task::LocalSet::new()
+        .run_until(async move {
+            loop {
+                let (stream, _) = listener.accept().await?;
+                let store = Rc::clone(&store);
+                // A connection that breaks off is the other end's to report.
+                tokio::task::spawn_local(async move { converse(stream, &store).await });
+            }
+        })
+        .await
+}
+
+async fn converse(mut stream: TcpStream, store: &RefCell<Store>) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = Vec::with_capacity(16_384);
+    let mut answers = Vec::with_capacity(16_384);
+    loop {
+        let mut taken = 0;
+        while let Some(end) = answer(&buffer[taken..], store, &mut answers)? {
+            taken += end;
+        }
+        buffer.drain(..taken);
+        if !answers.is_empty() {
+            stream.write_all(&answers).await?;
+            answers.clear();
+        }
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Answers the first request of the buffer, if it is all there, and says where it ends.
+fn answer(buffer: &[u8], store: &RefCell<Store>, answers: &mut Vec<u8>) -> Result<Option<usize>> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut request = httparse::Request::new(&mut headers);
+    let httparse::Status::Complete(body_at) = request.parse(buffer)? else { return Ok(None) };
+    let framing = Framing::of(request.headers, body_at)?;
+    let Some((body, end)) = framing.body(buffer)? else { return Ok(None) };
+    let target = request.path.unwrap_or_default();
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let key = path.strip_prefix('/').unwrap_or_default();
+    let store = &mut *store.borrow_mut();
+    match (request.method.unwrap_or_default(), path) {
+        (_, FILL) => store.fill(serde_json::from_slice(&body)?),
+        (_, COUNTS) => {
+            let counts = serde_json::to_string(&std::mem::take(&mut store.counts))?;
+            write(answers, 200, &counts);
+            return Ok(Some(end));
+        }
+        (_, ONCE) => store.counts.once += 1,
+        (_, LIMIT) => store.counts.limit += 1,
+        ("GET", _) => {
+            store.counts.read(key);
+            match store.values.get(key) {
+                Some(value) => write(answers, 200, value),
+                None => write(answers, 404, ""),
+            }
+            return Ok(Some(end));
+        }
+        ("POST", "/bulk/get") => {
+            let BulkGet { keys } = serde_json::from_slice(&body)?;
+            let mut values = BTreeMap::new();
+            for key in &keys {
+                store.counts.read(key);
+                values.insert(key, store.values.get(key).map(|value| &**value));
+            }
+            write(answers, 200, &serde_json::to_string(&values)?);
+            return Ok(Some(end));
+        }
+        ("PUT", _) => {
+            store.counts.written(key);
+            store.values.insert(key.to_owned(), String::from_utf8(body)?.into());
+        }
+        (method, _) => bail!("{method} {target} is none of the KV service's business"),
+    }
+    write(answers, 204, "");
+    Ok(Some(end))
+}
+
+impl Store {
+    fn fill(&mut self, fill: Fill) {
+        if fill.anew {
+            self.values = HashMap::new();
+        }
+        // The values are alike, so one is stored for all.
+        let revocation: Rc<str> = fill.revocation.into();
+        self.values.extend((0..fill.revocations).map(|n| (format!("tok_lt_{n:044}"), Rc::clone(&revocation))));
+        let client: Rc<str> = fill.client.into();
+        self.values.extend((0..fill.clients).map(|n| (format!("c2m_bench_{n:08}"), Rc::clone(&client))));
+        self.values.extend(fill.pairs.into_iter().map(|(key, value)| (key, value.into())));
+    }
+}
+
+fn write(answers: &mut Vec<u8>, status: u16, body: &str) {
+    let head = match status {
+        200 => "HTTP/1.1 200 OK\r\nContent-Length: ",
+        204 => "HTTP/1.1 204 No Content\r\n\r\n",
+        _ => "HTTP/1.1 404 Not Found\r\nContent-Length: ",
+    };
+    answers.extend_from_slice(head.as_bytes());
+    if status != 204 {
+        answers.extend_from_slice(format!("{}\r\n\r\n{body}", body.len()).as_bytes());
+    }
+}

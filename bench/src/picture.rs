@@ -1,0 +1,256 @@
+//! The report as an SVG, 800 pixels wide, for light and dark pages.
+
+use std::fmt::{Result, Write};
+
+use crate::measure::{Growth, Report, Row, Spread, Start};
+use crate::scenario::Contender;
+
+const STYLE: &str = "
+  svg { font: 12px system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', sans-serif; font-variant-numeric: tabular-nums;
+    --text: #1f2328; --quiet: #59636e; --line: #d1d9e0; --floor: #a3acb6; --ours: #d9480f; --peer: #6c84d9; --whisker: #1f2328 }
+  @media (prefers-color-scheme: dark) { svg {
+    --text: #e6edf3; --quiet: #9198a1; --line: #3d444d; --floor: #6e7681; --ours: #f76f2f; --peer: #7088e0; --whisker: #e6edf3 } }
+  text { fill: var(--text) } .quiet { fill: var(--quiet) } .small { font-size: 11px }
+  .head { font-size: 17px; font-weight: 600 } .section { font-size: 13px; font-weight: 600 } .own { font-weight: 600 }
+  .end { text-anchor: end } .middle { text-anchor: middle }
+  .floor { fill: var(--floor) } .ours { fill: var(--ours) } .peer { fill: var(--peer) }
+  .whisker { stroke: var(--whisker); stroke-width: 1.2; opacity: .75; fill: none }
+  .rule { stroke: var(--line) } .trend { stroke: var(--ours); stroke-width: 2; fill: none }
+";
+
+const MARGIN: f64 = 20.0;
+const WIDTH: f64 = 800.0;
+/// Where the bars start, and how long the longest may be.
+const BARS: (f64, f64) = (268.0, 238.0);
+const ROW: f64 = 20.0;
+
+pub fn of(report: &Report) -> String {
+    let mut body = String::new();
+    // A String takes whatever is written.
+    let height = draw(&mut body, report).unwrap_or_default();
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
+         role=\"img\">\n<title>auth-edge measured beside a floor and a peer</title>\n<style>{STYLE}</style>\n{body}</svg>\n"
+    )
+}
+
+fn draw(svg: &mut String, report: &Report) -> std::result::Result<f64, std::fmt::Error> {
+    text(svg, MARGIN, 30.0, "head", "What one core does")?;
+    let how = format!(
+        "{}; workerd alone. Medians of {} rounds; the thin line spans the least and the most of them.",
+        report.machine, report.rounds
+    );
+    text(svg, MARGIN, 50.0, "quiet", &how)?;
+    let mut x = MARGIN;
+    for contender in Contender::ALL {
+        let what = match contender {
+            Contender::Floor => "floor: a worker that reads the body and one KV key",
+            Contender::Ours => "auth-edge",
+            Contender::Peer => "peer: Hono with jose on KV",
+        };
+        writeln!(
+            svg,
+            "<rect class=\"{}\" x=\"{x}\" y=\"63\" width=\"10\" height=\"10\" rx=\"2\"/>",
+            class(contender.name())
+        )?;
+        text(svg, x + 15.0, 72.0, "", what)?;
+        x += 40.0 + 6.1 * what.len() as f64;
+    }
+    let mut y = runtime(svg, &report.runtime, 104.0)?;
+    if !report.start.is_empty() {
+        y = starts(svg, &report.start, y + 22.0)?;
+    }
+    if !report.growth.is_empty() {
+        y = growth(svg, &report.growth, y + 24.0)?;
+    }
+    Ok(y + 8.0)
+}
+
+/// One bar for each contender of each scenario, and the figures that go with it.
+fn runtime(svg: &mut String, rows: &[Row], top: f64) -> std::result::Result<f64, std::fmt::Error> {
+    let most = rows.iter().map(|row| row.requests_per_second.max).fold(1.0, f64::max);
+    let columns = [(604.0, "KV r/w"), (636.0, "DO"), (686.0, "CPU µs"), (734.0, "p50 ms"), (WIDTH - MARGIN, "p99 ms")];
+    text(svg, MARGIN, top, "section", "Requests per second")?;
+    for (x, name) in columns {
+        text(svg, x, top, "quiet small end", name)?;
+    }
+    let mut y = top + 8.0;
+    let mut last = "";
+    for row in rows {
+        if row.scenario != last {
+            line(svg, "rule", (MARGIN, y), (WIDTH - MARGIN, y))?;
+            y += 5.0;
+            text(svg, MARGIN, y + 14.0, "", row.title)?;
+        }
+        last = row.scenario;
+        let own = if class(row.contender) == "ours" { "own" } else { "" };
+        text(svg, BARS.0 - 8.0, y + 14.0, "quiet small end", short(row.contender))?;
+        bar(svg, class(row.contender), (BARS.0, y + 3.0, 13.0), row.requests_per_second, BARS.1 / most, |n| {
+            thousands(n)
+        })?;
+        let cpu = row.cpu_us_per_request.map_or("–".to_owned(), |cpu| format!("{:.0}", cpu.median));
+        let kv = format!("{}/{}", row.kv_reads, row.kv_writes);
+        let figures = [
+            kv,
+            row.object_calls.to_string(),
+            cpu,
+            format!("{:.2}", row.p50_ms.median),
+            format!("{:.2}", row.p99_ms.median),
+        ];
+        for ((x, _), figure) in columns.iter().zip(figures) {
+            text(svg, *x, y + 14.0, &format!("end {own}"), &figure)?;
+        }
+        y += ROW;
+        let ends = rows.iter().skip_while(|other| !std::ptr::eq(*other, row)).nth(1);
+        if ends.is_none_or(|next| next.scenario != row.scenario) {
+            y += 4.0;
+        }
+    }
+    line(svg, "rule", (MARGIN, y), (WIDTH - MARGIN, y))?;
+    let note = "KV r/w, DO: reads and writes of KV and calls to the Durable Object, which runs in the same process here. \
+        p50, p99: one request at a time.";
+    text(svg, MARGIN, y + 16.0, "quiet small", note)?;
+    Ok(y + 22.0)
+}
+
+/// What one of the small panels shows, a value for each contender.
+struct Panel {
+    title: &'static str,
+    values: Vec<Option<Spread>>,
+    digits: usize,
+}
+
+/// Four small panels: how soon the first answer comes, and how much there is to load.
+fn starts(svg: &mut String, starts: &[Start], top: f64) -> std::result::Result<f64, std::fmt::Error> {
+    let panel = |title, digits, value: fn(&Start) -> Option<Spread>| Panel {
+        title,
+        values: starts.iter().map(value).collect(),
+        digits,
+    };
+    let panels = [
+        panel("Start to first 201, ms", 0, |start| Some(start.start_to_first_201_ms)),
+        panel("First request, ms", 1, |start| Some(start.first_request_ms)),
+        panel("Script + WASM, gz, KB", 1, |start| {
+            Spread::of([(start.script_gzip_bytes + start.wasm_gzip_bytes) as f64 / 1000.0])
+        }),
+        panel("Peak memory, MiB", 0, |start| start.peak_memory_mib.and_then(|mib| Spread::of([mib]))),
+    ];
+    let width = (WIDTH - 2.0 * MARGIN) / 4.0;
+    for (nth, Panel { title, values, digits }) in panels.into_iter().enumerate() {
+        let x = MARGIN + width * nth as f64;
+        text(svg, x, top, "section", title)?;
+        let most = values.iter().flatten().map(|spread| spread.max).fold(f64::MIN_POSITIVE, f64::max);
+        for (row, (start, value)) in starts.iter().zip(values).enumerate() {
+            let y = top + 10.0 + 18.0 * row as f64;
+            if let Some(value) = value {
+                let format = |number: f64| format!("{number:.digits$}");
+                bar(svg, class(start.contender), (x, y, 12.0), value, (width - 64.0) / most, format)?;
+            }
+        }
+    }
+    Ok(top + 10.0 + 18.0 * starts.len() as f64)
+}
+
+/// Two panels: what an exchange costs, the more revocations and the more clients there are.
+fn growth(svg: &mut String, growth: &[Growth], top: f64) -> std::result::Result<f64, std::fmt::Error> {
+    const HEIGHT: f64 = 96.0;
+    let half = growth.len() / 2;
+    type Size = fn(&Growth) -> u64;
+    let panels: [(&str, &[Growth], Size); 2] = [
+        ("CPU µs per exchange, by revocations stored", &growth[..half], |growth| growth.revocations),
+        ("CPU µs per exchange, by clients stored", &growth[half..], |growth| growth.clients),
+    ];
+    let most = growth.iter().filter_map(|growth| growth.cpu_us_per_request).map(|cpu| cpu.max).fold(1.0, f64::max);
+    let width = (WIDTH - 2.0 * MARGIN - 40.0) / 2.0;
+    let floor = top + 24.0 + HEIGHT;
+    for (nth, (title, points, size)) in panels.into_iter().enumerate() {
+        let left = MARGIN + (width + 40.0) * nth as f64;
+        text(svg, left, top, "section", title)?;
+        line(svg, "rule", (left, floor), (left + width, floor))?;
+        text(svg, left, floor - 4.0, "quiet small", "0")?;
+        let mut trend = String::new();
+        let mut marks = String::new();
+        for (at, point) in points.iter().enumerate() {
+            let Some(cpu) = point.cpu_us_per_request else { continue };
+            let x = left + width * (at as f64 + 0.5) / points.len() as f64;
+            let y = |value: f64| floor - value / most * HEIGHT;
+            write!(trend, "{x:.1},{:.1} ", y(cpu.median))?;
+            line(&mut marks, "whisker", (x, y(cpu.min)), (x, y(cpu.max)))?;
+            writeln!(marks, "<circle class=\"ours\" cx=\"{x:.1}\" cy=\"{:.1}\" r=\"4\"/>", y(cpu.median))?;
+            text(&mut marks, x + 9.0, y(cpu.median) + 16.0, "own", &format!("{:.0}", cpu.median))?;
+            text(&mut marks, x, floor + 16.0, "quiet middle", &thousands(size(point) as f64))?;
+        }
+        writeln!(svg, "<polyline class=\"trend\" points=\"{}\"/>\n{marks}", trend.trim_end())?;
+    }
+    Ok(floor + 20.0)
+}
+
+/// A bar as long as the median, with a thin line from the least to the most and the median after it.
+fn bar(
+    svg: &mut String,
+    class: &str,
+    (x, y, height): (f64, f64, f64),
+    spread: Spread,
+    scale: f64,
+    format: impl Fn(f64) -> String,
+) -> Result {
+    let Spread { median, min, max } = spread;
+    let length = (median * scale).max(1.0);
+    writeln!(svg, "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{length:.1}\" height=\"{height}\" rx=\"2\"/>")?;
+    if max > min {
+        let middle = y + height / 2.0;
+        line(svg, "whisker", (x + min * scale, middle), (x + max * scale, middle))?;
+        for end in [min, max] {
+            line(svg, "whisker", (x + end * scale, middle - 3.0), (x + end * scale, middle + 3.0))?;
+        }
+    }
+    let own = if class == "ours" { "own" } else { "" };
+    text(svg, x + (max * scale).max(length) + 6.0, y + height - 2.0, own, &format(median))
+}
+
+fn line(svg: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) -> Result {
+    let ((x1, y1), (x2, y2)) = (from, to);
+    writeln!(svg, "<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>")
+}
+
+fn text(svg: &mut String, x: f64, y: f64, class: &str, what: &str) -> Result {
+    let what = what.replace('&', "&amp;").replace('<', "&lt;");
+    writeln!(svg, "<text class=\"{}\" x=\"{x:.1}\" y=\"{y:.1}\">{what}</text>", class.trim())
+}
+
+fn class(contender: &str) -> &'static str {
+    match Contender::ALL.into_iter().find(|one| one.name() == contender) {
+        Some(Contender::Ours) => "ours",
+        Some(Contender::Peer) => "peer",
+        _ => "floor",
+    }
+}
+
+fn short(contender: &'static str) -> &'static str {
+    if class(contender) == "peer" { "peer" } else { contender }
+}
+
+/// With a thin space between thousands.
+fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut shown = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            shown.push('\u{2009}');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thousands;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(thousands(1.0), "1");
+        assert_eq!(thousands(1000.0), "1\u{2009}000");
+        assert_eq!(thousands(1_234_567.0), "1\u{2009}234\u{2009}567");
+    }
+}
