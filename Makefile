@@ -1,6 +1,7 @@
 # make run    the service on this machine, with a curl line that gets a token
 # make test   every test, the end-to-end ones included
 # make check  formatting, lints natively and for WASM, and the dependencies: licences, sources, duplicates
+# make conformance BASE_URL=… IDENTITIES=…   the harness against any deployment; with neither, against this Worker
 # make bench  the Worker measured beside a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
 #
 # Each installs what it needs, into .tools/ and node_modules/ of this folder where that is possible.
@@ -22,7 +23,7 @@ VENV := .tools/venv/installed
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 export WRANGLER_SEND_METRICS := false
 
-.PHONY: help run test check bench worker setup
+.PHONY: help run test check conformance bench worker setup
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -33,7 +34,18 @@ test: setup worker $(VENV) ## every test
 	@echo "== Native tests, and the Worker under wrangler dev" && cargo test --workspace
 	@echo "== WASM tests, in Node" && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
 		cargo test --target $(WASM) --no-default-features --test wasm
-	@tools/with-dev.sh $(PYTHON) tests/api/run.py
+	@echo "== The harness proves itself" && cargo run --quiet -p conformance -- selftest
+	@$(MAKE) --no-print-directory conformance
+	@LIMIT=1000000 tools/with-dev.sh $(PYTHON) tests/api/run.py
+
+# Against BASE_URL with IDENTITIES, or else against a wrangler dev that it starts and stops. ARGS are flags of `run`.
+conformance: $(if $(BASE_URL),,setup worker)
+ifdef BASE_URL
+	@cargo run --quiet -p conformance -- run --base-url $(BASE_URL) $(if $(IDENTITIES),--identities $(IDENTITIES)) $(ARGS)
+else
+	@echo "== Conformance of the Worker under wrangler dev" && cargo build --quiet -p conformance
+	@tools/with-dev.sh bash -c 'target/debug/conformance run --base-url "$$BASE_URL" --identities "$$IDENTITIES" $(ARGS)'
+endif
 
 check: setup $(CARGO_DENY)
 	cargo fmt --all --check

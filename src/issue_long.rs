@@ -23,7 +23,7 @@ use crate::revocation::{self, object_name};
 use crate::scope::Scopes;
 use crate::secret::Secret;
 use crate::settings::Settings;
-use crate::token::{self, Life, Presented};
+use crate::token::{self, Presented};
 use crate::token_id::{Kind, TokenId};
 use crate::{assertion, otp};
 
@@ -58,8 +58,8 @@ pub async fn issue_long(
     // 4 and 5
     let (record, bearer) = match &request.credential {
         Credential::Rotation => {
-            let (record, presented, life) = by_bearer(settings, host, call, &request, audit).await?;
-            (record, Some((presented, life)))
+            let (record, presented) = by_bearer(settings, host, call, &request, audit).await?;
+            (record, Some(presented))
         }
         credential => (by_credential(settings, host, call, &request.client_id, credential).await?, None),
     };
@@ -69,10 +69,10 @@ pub async fn issue_long(
     if !record.allows(mechanism) {
         return Err(Error::UnauthorizedClient(Unentitled::Mechanism(mechanism.name())));
     }
-    let scopes = grant(&record, bearer.as_ref().map(|(presented, _)| presented), request.scopes)?;
+    let scopes = grant(&record, bearer.as_ref(), request.scopes)?;
     // 6
-    if let Some((presented, life)) = &bearer {
-        retire_parent(settings, host, presented, life, call.now).await?;
+    if let Some(presented) = &bearer {
+        retire_parent(settings, host, presented, call.now).await?;
     }
     // 7
     let ttl = request.ttl_seconds.min(record.max_ttl_seconds);
@@ -101,7 +101,9 @@ async fn by_credential(
         Credential::Secret(secret) => client::secret_matches(record.as_ref(), secret, call.now),
         Credential::Code(code) => code_is_accepted(settings, host, record.as_ref(), client_id, code, call.now).await?,
         Credential::Assertion(assertion) => {
-            match assertion::check(settings, host, record.as_ref(), assertion, &call.origin, call.now).await? {
+            match assertion::check(settings, host, record.as_ref(), assertion.expose_text(), &call.origin, call.now)
+                .await?
+            {
                 Some(genuine) => {
                     let ask = Ask::Assertion { jti_digest: genuine.jti_digest, until: genuine.until, now: call.now };
                     host.once(&object_name(client_id), &ask).await? == Answer::Accepted
@@ -164,7 +166,7 @@ async fn by_bearer(
     call: &Call,
     request: &LongTokenRequest,
     audit: &mut Audit,
-) -> Result<(ClientRecord, Presented, Life), Error> {
+) -> Result<(ClientRecord, Presented), Error> {
     let token = token::bearer(call.authorization.as_deref())?;
     let presented = token::authenticate(settings, host, token, &[Kind::Short], call.now).await?;
     audit.by = Some(presented.id.clone());
@@ -178,7 +180,7 @@ async fn by_bearer(
     if !presented.scopes.allow(WRITE) {
         return Err(Error::InsufficientScope { needed: WRITE.to_owned(), by_bearer: true });
     }
-    Ok((record, presented, life))
+    Ok((record, presented))
 }
 
 /// The scopes to grant: those asked for, or all that the credential may grant. Neither exceeds the client's own, nor
@@ -197,18 +199,12 @@ fn grant(record: &ClientRecord, bearer: Option<&Presented>, asked: Option<Scopes
 }
 
 /// Lets the long-term token that the bearer came from work for the grace period only.
-async fn retire_parent(
-    settings: &Settings,
-    host: &impl Host,
-    presented: &Presented,
-    life: &Life,
-    now: u64,
-) -> Result<(), Error> {
+async fn retire_parent(settings: &Settings, host: &impl Host, presented: &Presented, now: u64) -> Result<(), Error> {
     let parent = presented.parent.as_deref().ok_or(TokenFault::Foreign)?;
     let parent =
         TokenId::verify(settings.keys.token_id.iter(), parent, &presented.client_id).ok_or(TokenFault::Foreign)?;
     let at = (now + settings.rotation_grace).min(parent.expires_at);
-    let end = revocation::retire(host, &presented.client_id, &parent, at, life.parent_end, now).await?;
+    let end = revocation::end(host, &presented.client_id, &parent, at, now).await?;
     // An earlier end has passed already: the token was revoked, and this location had not heard yet. Without grace the
     // end that was asked for has passed too.
     if end <= now && end < at { Err(TokenFault::Revoked.into()) } else { Ok(()) }

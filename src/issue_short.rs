@@ -12,6 +12,7 @@ use crate::error::{Error, TokenFault};
 use crate::host::{Host, Limit};
 use crate::request::{Call, ShortTokenRequest};
 use crate::response::Response;
+use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::token;
 use crate::token_id::Kind;
@@ -24,7 +25,7 @@ pub async fn issue_short(
 ) -> Result<Response, Error> {
     let request = ShortTokenRequest::parse(call);
     // 1
-    let in_body = request.long_token.as_deref();
+    let in_body = request.long_token.as_ref().map(Secret::expose_text);
     let sent = match call.authorization.as_deref() {
         Some(header) => token::bearer(Some(header))?,
         None => in_body.ok_or(TokenFault::Missing)?,

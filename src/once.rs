@@ -1,10 +1,14 @@
 //! What may happen only once: the rules of the one Durable Object that each client has.
 //!
-//! The object is a table of rows and runs one request at a time. For each request it loads the row named by
-//! `Ask::key`, has `decide` judge, and stores the row that comes back, before anything else can run. All rules are
-//! here; the object has none.
+//! The object is a table of rows. For each question it loads the row named by `Ask::key`, has `decide` judge, and saves
+//! the row that comes back, before anything else can run. The early end of a long-term token it also publishes to KV,
+//! one at a time: KV lets the last writer win, so there is one writer, and what it writes is always the earliest end.
+//! All rules are here; `edge` gives the table and KV.
 
+use futures_util::lock::Mutex;
 use serde::{Deserialize, Serialize};
+
+use crate::revocation;
 
 /// The most wrong codes in a window before the mechanism locks.
 const MAX_WRONG_CODES: usize = 5;
@@ -23,7 +27,8 @@ pub enum Ask {
     Code { step: Option<u64>, now: u64 },
     /// An assertion with this `jti` was sent; it would be valid until `until`.
     Assertion { jti_digest: String, until: u64, now: u64 },
-    /// A long-term token shall end at `at`. `until` is its own end, after which nothing need be remembered.
+    /// A long-term token shall end at `at`. `until` is its own end, after which nothing need be remembered. The answer
+    /// comes when the end is in KV.
     End { token_id: String, at: u64, until: u64, now: u64 },
     /// Is the object there? It always says `Accepted`, and stores nothing.
     Probe { now: u64 },
@@ -47,6 +52,61 @@ pub enum Answer {
 pub struct Row {
     pub value: String,
     pub expires_at: u64,
+}
+
+/// What a question needs of the object that it is put to.
+#[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]
+pub trait Object {
+    type Error;
+
+    fn load(&self, key: &str) -> Result<Option<Row>, Self::Error>;
+
+    /// Saves a row, and forgets those that may be forgotten at `now`. It must be durable before the object answers.
+    fn save(&self, key: &str, row: &Row, now: u64) -> Result<(), Self::Error>;
+
+    /// Writes the end of a token to KV, kept there until `expires_at` at least.
+    async fn publish(&self, token_id: &str, ends_at: u64, expires_at: u64) -> Result<(), Self::Error>;
+
+    /// Held while an end is published.
+    fn publishing(&self) -> &Mutex<()>;
+
+    /// A row that can't be read: nothing may be accepted.
+    fn unreadable(key: &str) -> Self::Error;
+}
+
+/// Answers a question.
+pub async fn answer<O: Object>(object: &O, ask: &Ask) -> Result<Answer, O::Error> {
+    let key = ask.key();
+    let Ask::End { token_id, until, now, .. } = ask else {
+        let (answer, row) = ask.decide(object.load(&key)?.as_ref()).ok_or_else(|| O::unreadable(&key))?;
+        if let Some(row) = row {
+            object.save(&key, &row, ask.now())?;
+        }
+        return Ok(answer);
+    };
+    let _turn = object.publishing().lock().await;
+    let (answer, row) = ask.decide(object.load(&key)?.as_ref()).ok_or_else(|| O::unreadable(&key))?;
+    if let (Answer::Ends { at }, Some(row)) = (answer, row) {
+        object.save(&key, &row, *now)?;
+        object.publish(token_id, at, revocation::expiry(*until, *now)).await?;
+        let published = End { at, published: true }.row(*until).ok_or_else(|| O::unreadable(&key))?;
+        object.save(&key, &published, *now)?;
+    }
+    Ok(answer)
+}
+
+/// What is settled about the early end of a long-term token.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct End {
+    at: u64,
+    /// Whether KV has it.
+    published: bool,
+}
+
+impl End {
+    fn row(&self, expires_at: u64) -> Option<Row> {
+        Some(Row { value: serde_json::to_string(self).ok()?, expires_at })
+    }
 }
 
 /// What a client's one-time codes have seen.
@@ -76,8 +136,8 @@ impl Ask {
         }
     }
 
-    /// Judges. A row that comes back must be stored before the answer is given. `None` if the stored row can't be
-    /// read: then nothing may be accepted.
+    /// Judges. A row that comes back must be saved before the answer is given, and the end in it published. `None` if the
+    /// stored row can't be read: then nothing may be accepted.
     pub fn decide(&self, row: Option<&Row>) -> Option<(Answer, Option<Row>)> {
         let row = row.filter(|row| row.expires_at > self.now());
         match self {
@@ -96,14 +156,16 @@ impl Ask {
             }),
             Self::Probe { .. } => Some((Answer::Accepted, None)),
             Self::End { at, until, .. } => {
-                let settled = match row {
-                    Some(row) => Some(row.value.parse::<u64>().ok()?),
+                let settled: Option<End> = match row {
+                    Some(row) => Some(serde_json::from_str(&row.value).ok()?),
                     None => None,
                 };
-                Some(match settled {
-                    Some(settled) if settled <= *at => (Answer::Ends { at: settled }, None),
-                    _ => (Answer::Ends { at: *at }, Some(Row { value: at.to_string(), expires_at: *until })),
-                })
+                let end = match settled {
+                    Some(settled) if settled.at <= *at => settled,
+                    _ => End { at: *at, published: false },
+                };
+                let row = if end.published { None } else { Some(end.row(*until)?) };
+                Some((Answer::Ends { at: end.at }, row))
             }
         }
     }
@@ -229,7 +291,8 @@ mod tests {
         let (_, row) = Ask::Code { step: Some(7), now: 5 }.decide(None).unwrap();
         assert_eq!(row.unwrap().value, r#"{"last_step":7,"wrong":[],"locked_until":0}"#);
         let end = Ask::End { token_id: "t".into(), at: 1, until: 2, now: 0 };
-        assert_eq!(end.decide(None).unwrap().1.unwrap(), Row { value: "1".into(), expires_at: 2 });
+        let row = Row { value: r#"{"at":1,"published":false}"#.into(), expires_at: 2 };
+        assert_eq!(end.decide(None).unwrap().1.unwrap(), row);
         assert_eq!(serde_json::to_string(&end).unwrap(), r#"{"ask":"end","token_id":"t","at":1,"until":2,"now":0}"#);
         assert_eq!(serde_json::to_string(&Answer::Ends { at: 1 }).unwrap(), r#"{"answer":"ends","at":1}"#);
         assert_eq!(serde_json::to_string(&Answer::Accepted).unwrap(), r#"{"answer":"accepted"}"#);

@@ -18,8 +18,7 @@ pub const MIN_TTL: u64 = 3_600;
 pub const MAX_TTL: u64 = 7_776_000;
 pub const DEFAULT_TTL: u64 = 2_592_000;
 
-/// One call, with the time and the randomness that it may use.
-#[derive(Debug)]
+/// One call, with the time and the randomness that it may use. It carries credentials, so it does not print.
 pub struct Call {
     /// Scheme, host and port by which the call came in.
     pub origin: String,
@@ -35,7 +34,6 @@ pub struct Call {
 }
 
 /// What could be read of a request's body.
-#[derive(Debug)]
 pub enum Body {
     Read(Vec<u8>),
     /// There is more than `MAX_BODY`.
@@ -58,7 +56,7 @@ pub struct LongTokenRequest {
 pub enum Credential {
     Secret(Secret),
     Code(Secret),
-    Assertion(String),
+    Assertion(Secret),
     /// The bearer token of the request.
     Rotation,
 }
@@ -67,7 +65,7 @@ pub enum Credential {
 #[derive(Debug)]
 pub struct ShortTokenRequest {
     /// Found even where the rest is unsound: only whoever holds a token is told what is wrong with a body.
-    pub long_token: Option<String>,
+    pub long_token: Option<Secret>,
     pub scopes: Result<Option<Scopes>, Error>,
 }
 
@@ -102,7 +100,7 @@ impl LongTokenRequest {
         let client_secret = fields.string("client_secret")?.map(Secret::new);
         let otp_code = fields.string("otp_code")?.map(Secret::new);
         let assertion_type = fields.string("assertion_type")?;
-        let assertion = fields.string("assertion")?;
+        let assertion = fields.string("assertion")?.map(Secret::new);
         let scopes = fields.strings("scopes")?;
         let ttl_seconds = fields.integer("ttl_seconds")?;
 
@@ -183,7 +181,7 @@ impl ShortTokenRequest {
         let sound = fields.check_names(&["scopes", "long_token"]);
         let scopes = sound.and_then(|()| fields.strings("scopes")).and_then(parse_scopes);
         match fields.string("long_token") {
-            Ok(long_token) => Self { long_token, scopes },
+            Ok(long_token) => Self { long_token: long_token.map(Secret::new), scopes },
             Err(error) => Self { long_token: None, scopes: scopes.and(Err(error)) },
         }
     }

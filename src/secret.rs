@@ -18,6 +18,11 @@ impl Secret {
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
+
+    /// The same as text; empty if it is none.
+    pub fn expose_text(&self) -> &str {
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
 impl PartialEq for Secret {

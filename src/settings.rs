@@ -43,12 +43,13 @@ impl Settings {
         if !base_path.is_empty() && !is_path(&base_path) {
             return Err(wrong("BASE_PATH", "must be empty, or start with a slash and not end with one"));
         }
-        let number = |setting: &'static str, default: u64, most: u64| match lookup(setting) {
+        let number = |setting: &'static str, default: u64, range: core::ops::RangeInclusive<u64>| match lookup(setting)
+        {
             None => Ok(default),
             Some(text) => text
                 .parse()
                 .ok()
-                .filter(|number| *number <= most)
+                .filter(|number| range.contains(number))
                 .ok_or_else(|| wrong(setting, "must be a whole number of seconds in its range")),
         };
         Ok(Self {
@@ -56,8 +57,8 @@ impl Settings {
             issuer,
             audience,
             base_path,
-            rotation_grace: number("ROTATION_GRACE_SECONDS", 86_400, 7_776_000)?,
-            rate_limit_period: number("RATE_LIMIT_PERIOD_SECONDS", 60, 3_600)?,
+            rotation_grace: number("ROTATION_GRACE_SECONDS", 86_400, 0..=7_776_000)?,
+            rate_limit_period: number("RATE_LIMIT_PERIOD_SECONDS", 60, 1..=3_600)?,
         })
     }
 
@@ -181,6 +182,7 @@ pub(crate) mod tests {
             ("ROTATION_GRACE_SECONDS", Some("-1")),
             ("ROTATION_GRACE_SECONDS", Some("1e3")),
             ("RATE_LIMIT_PERIOD_SECONDS", Some("minute")),
+            ("RATE_LIMIT_PERIOD_SECONDS", Some("0")),
         ] {
             let Err(Error::Misconfigured { setting: named, .. }) = read(&[(setting, value)]) else {
                 panic!("{setting} {value:?}")

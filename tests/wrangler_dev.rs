@@ -2,6 +2,7 @@
 //! first. Each test has a server of its own, with its own keys, clients and state, in a folder below target/.
 
 #![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, what is not as it must be ends the test")]
 
 use std::collections::HashMap;
 use std::fs;

@@ -5,6 +5,7 @@
 #   BASE_URL     what stands before /auth/tokens/…, for example http://127.0.0.1:40001/v1
 #   IDENTITIES   the file that names each client with its credentials
 #   DEV_FOLDER   where the server's wrangler.toml and .dev.vars are; wrangler takes up a change in them
+# LIMIT in the environment of this script raises the rate limits there, calls per minute; 600 if not set.
 # Whatever becomes of the command, the server ends with it. Its log stays where the command failed.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -33,8 +34,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# The limits are raised: here one client on one address makes every call.
-sed -e 's|^main = "build/|main = "../../../build/|' -e 's/^\[build\]/[unused]/' -e 's/limit = 600,/limit = 1000000,/' \
+sed -e 's|^main = "build/|main = "../../../build/|' -e 's/^\[build\]/[unused]/' -e "s/limit = 600,/limit = ${LIMIT:-600},/" \
     "$root/wrangler.toml" >"$DEV_FOLDER/wrangler.toml"
 cd "$DEV_FOLDER"
 {

@@ -12,6 +12,7 @@ use crate::error::{Error, Unavailable};
 use crate::host::{Host, Limit};
 use crate::keys::PublicJwk;
 use crate::once::{Answer, Ask};
+use crate::revocation;
 use crate::settings::Settings;
 use crate::webcrypto::{self, SigningKey};
 
@@ -173,9 +174,15 @@ impl Host for Isolate {
 
     async fn once(&self, name: &str, question: &Ask) -> Result<Answer, Unavailable> {
         let down = |problem: String| Unavailable { dependency: "ONCE", problem };
-        let question = serde_json::to_string(question).map_err(|error| down(error.to_string()))?;
-        let answer = ask(&self.once, name, &question).await.map_err(unavailable("ONCE"))?;
-        serde_json::from_str(&answer.as_string().unwrap_or_default()).map_err(|error| down(error.to_string()))
+        let body = serde_json::to_string(question).map_err(|error| down(error.to_string()))?;
+        let answer = ask(&self.once, name, &body).await.map_err(unavailable("ONCE"))?;
+        let answer = serde_json::from_str(&answer.as_string().unwrap_or_default());
+        let answer = answer.map_err(|error| down(error.to_string()))?;
+        if let (Ask::End { token_id, .. }, Answer::Ends { at }) = (question, answer) {
+            // The object has written this; here it holds at once.
+            self.revocations.keep(token_id, Kept { since: now(), value: Some(revocation::entry(at)) });
+        }
+        Ok(answer)
     }
 
     async fn within(&self, limit: Limit, key: &str) -> Result<bool, Unavailable> {

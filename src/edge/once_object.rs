@@ -1,13 +1,25 @@
-//! The Durable Object: a table of rows, and one question at a time. Its rules are in `once`.
+//! The Durable Object: a table of rows, and one writer of its client's entries in KV. Its rules are in `once`.
 
+use std::time::Duration;
+
+use futures_util::lock::Mutex;
 use serde::Deserialize;
-use worker::{DurableObject, Env, Request, Response, Result, SqlStorage, State, durable_object};
+use worker::kv::KvStore;
+use worker::{
+    Delay, DurableObject, Env, Request, Response, Result, SqlStorage, SqlStorageValue, State, durable_object,
+};
 
-use crate::once::{Answer, Ask, Row};
+use crate::once::{self, Ask, Object, Row};
+use crate::revocation;
+
+/// KV takes one write a second to a key; a second one is worth this wait.
+const PAUSE: Duration = Duration::from_millis(1100);
 
 #[durable_object]
 pub struct Once {
     sql: SqlStorage,
+    env: Env,
+    publishing: Mutex<()>,
 }
 
 #[derive(Deserialize)]
@@ -17,41 +29,58 @@ struct StoredRow {
 }
 
 impl DurableObject for Once {
-    fn new(state: State, _env: Env) -> Self {
-        Self { sql: state.storage().sql() }
+    fn new(state: State, env: Env) -> Self {
+        Self { sql: state.storage().sql(), env, publishing: Mutex::new(()) }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let ask: Ask = request.json().await?;
-        // From here on nothing is awaited, so no other question can come in between.
-        Response::from_json(&self.judge(&ask)?)
+        Response::from_json(&once::answer(self, &ask).await?)
     }
 }
 
-impl Once {
-    fn judge(&self, ask: &Ask) -> Result<Answer> {
+impl Object for Once {
+    type Error = worker::Error;
+
+    fn load(&self, key: &str) -> Result<Option<Row>> {
         self.sql.exec(
             "CREATE TABLE IF NOT EXISTS once (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at INTEGER NOT NULL)
              WITHOUT ROWID;
              CREATE INDEX IF NOT EXISTS once_by_end ON once (expires_at)",
             None,
         )?;
-        let key = ask.key();
-        let rows: Vec<StoredRow> =
-            self.sql.exec("SELECT value, expires_at FROM once WHERE key = ?", vec![key.as_str().into()])?.to_array()?;
-        let row = rows.into_iter().next().map(|StoredRow { value, expires_at }| Row { value, expires_at });
-        let (answer, row) = ask.decide(row.as_ref()).ok_or_else(|| format!("the row {key} can't be read"))?;
-        if let Some(Row { value, expires_at }) = row {
-            self.sql.exec("DELETE FROM once WHERE expires_at <= ?", vec![integer(ask.now())?])?;
-            self.sql.exec(
-                "INSERT OR REPLACE INTO once VALUES (?, ?, ?)",
-                vec![key.into(), value.into(), integer(expires_at)?],
-            )?;
+        let rows = self.sql.exec("SELECT value, expires_at FROM once WHERE key = ?", vec![key.into()])?;
+        let row = rows.to_array::<StoredRow>()?.into_iter().next();
+        Ok(row.map(|StoredRow { value, expires_at }| Row { value, expires_at }))
+    }
+
+    fn save(&self, key: &str, row: &Row, now: u64) -> Result<()> {
+        self.sql.exec("DELETE FROM once WHERE expires_at <= ?", vec![integer(now)?])?;
+        let values = vec![key.into(), row.value.as_str().into(), integer(row.expires_at)?];
+        self.sql.exec("INSERT OR REPLACE INTO once VALUES (?, ?, ?)", values)?;
+        Ok(())
+    }
+
+    async fn publish(&self, token_id: &str, ends_at: u64, expires_at: u64) -> Result<()> {
+        let entry = revocation::entry(ends_at);
+        let revocations: KvStore = self.env.kv("REVOCATIONS")?;
+        let put = async || revocations.put(token_id, &entry)?.expiration(expires_at).execute().await;
+        if put().await.is_err() {
+            Delay::from(PAUSE).await;
+            put().await?;
         }
-        Ok(answer)
+        Ok(())
+    }
+
+    fn publishing(&self) -> &Mutex<()> {
+        &self.publishing
+    }
+
+    fn unreadable(key: &str) -> worker::Error {
+        format!("the row {key} can't be read").into()
     }
 }
 
-fn integer(number: u64) -> Result<worker::SqlStorageValue> {
-    worker::SqlStorageValue::try_from_i64(i64::try_from(number).map_err(|error| error.to_string())?)
+fn integer(number: u64) -> Result<SqlStorageValue> {
+    SqlStorageValue::try_from_i64(i64::try_from(number).map_err(|error| error.to_string())?)
 }

@@ -11,8 +11,10 @@ use std::task::{Context, Poll, Waker};
 use auth_edge::error::Unavailable;
 use auth_edge::host::{Host, Limit};
 use auth_edge::keys::{Algorithm, PublicJwk};
-use auth_edge::once::{Answer, Ask, Row};
+use auth_edge::once::{self, Answer, Ask, Object, Row};
+use auth_edge::revocation;
 use base64ct::{Base64UrlUnpadded, Encoding};
+use futures_util::lock::Mutex;
 use ring::signature::{self, Ed25519KeyPair, UnparsedPublicKey};
 
 /// A part of the world, as the calls to it are counted.
@@ -63,6 +65,8 @@ pub struct World {
     /// The limit that is reached.
     pub reached: Cell<Option<Limit>>,
     signing: Ed25519KeyPair,
+    /// Which objects are publishing an end.
+    publishing: RefCell<BTreeMap<String, Rc<Mutex<()>>>>,
     faults: RefCell<Faults>,
     lag: RefCell<Option<Lag>>,
     turns: RefCell<Turns>,
@@ -78,6 +82,7 @@ impl World {
             counted: RefCell::default(),
             reached: Cell::new(None),
             signing: Ed25519KeyPair::from_seed_unchecked(seed).unwrap(),
+            publishing: RefCell::default(),
             faults: RefCell::new(Box::new(|_, _| None)),
             lag: RefCell::new(None),
             turns: RefCell::default(),
@@ -119,16 +124,21 @@ impl World {
         *self.lag.borrow_mut() = None;
     }
 
-    async fn call<T>(&self, part: Part, act: impl FnOnce(&mut State) -> T) -> Result<T, Unavailable> {
+    /// Waits for a turn. What comes back is the fault that is left for the answer.
+    async fn turn(&self, part: Part) -> Result<Option<Fault>, Unavailable> {
         let nth = self.calls.borrow().len();
         self.calls.borrow_mut().push(part);
         Turn { world: self, part, ticket: None }.await;
-        let fault = (self.faults.borrow())(nth, part);
-        if fault == Some(Fault::Nothing) {
-            return Err(down(part));
+        match (self.faults.borrow())(nth, part) {
+            Some(Fault::Nothing) => Err(down(part)),
+            fault => Ok(fault),
         }
+    }
+
+    async fn call<T>(&self, part: Part, act: impl FnOnce(&mut State) -> T) -> Result<T, Unavailable> {
+        let fault = self.turn(part).await?;
         let answer = act(&mut self.state.borrow_mut());
-        if fault == Some(Fault::AnswerLost) { Err(down(part)) } else { Ok(answer) }
+        if fault.is_some() { Err(down(part)) } else { Ok(answer) }
     }
 
     async fn read<T: PartialEq>(&self, part: Part, read: impl Fn(&State) -> T) -> Result<T, Unavailable> {
@@ -137,6 +147,40 @@ impl World {
             _ => read(state),
         })
         .await
+    }
+}
+
+/// One object: its rows, and its way to KV.
+struct Table<'a> {
+    world: &'a World,
+    name: &'a str,
+    publishing: Rc<Mutex<()>>,
+}
+
+impl Object for Table<'_> {
+    type Error = Unavailable;
+
+    fn load(&self, key: &str) -> Result<Option<Row>, Unavailable> {
+        Ok(self.world.state.borrow().rows.get(&(self.name.to_owned(), key.to_owned())).cloned())
+    }
+
+    fn save(&self, key: &str, row: &Row, now: u64) -> Result<(), Unavailable> {
+        let rows = &mut self.world.state.borrow_mut().rows;
+        rows.retain(|(object, _), row| object != self.name || row.expires_at > now);
+        rows.insert((self.name.to_owned(), key.to_owned()), row.clone());
+        Ok(())
+    }
+
+    async fn publish(&self, token_id: &str, ends_at: u64, expires_at: u64) -> Result<(), Unavailable> {
+        self.world.store_revocation(token_id, &revocation::entry(ends_at), expires_at).await
+    }
+
+    fn publishing(&self) -> &Mutex<()> {
+        &self.publishing
+    }
+
+    fn unreadable(_: &str) -> Unavailable {
+        down(Part::Once)
     }
 }
 
@@ -163,16 +207,10 @@ impl Host for World {
     async fn once(&self, name: &str, ask: &Ask) -> Result<Answer, Unavailable> {
         // The object is another process: the question travels as JSON.
         let ask: Ask = serde_json::from_str(&serde_json::to_string(ask).unwrap()).unwrap();
-        let judged = self.call(Part::Once, |state| {
-            let key = (name.to_owned(), ask.key());
-            let (answer, row) = ask.decide(state.rows.get(&key))?;
-            if let Some(row) = row {
-                state.rows.retain(|(object, _), row| object != name || row.expires_at > ask.now());
-                state.rows.insert(key, row);
-            }
-            Some(answer)
-        });
-        judged.await?.ok_or_else(|| down(Part::Once))
+        let fault = self.turn(Part::Once).await?;
+        let publishing = Rc::clone(self.publishing.borrow_mut().entry(name.to_owned()).or_default());
+        let answer = once::answer(&Table { world: self, name, publishing }, &ask).await?;
+        if fault.is_some() { Err(down(Part::Once)) } else { Ok(answer) }
     }
 
     async fn within(&self, limit: Limit, key: &str) -> Result<bool, Unavailable> {
@@ -319,14 +357,16 @@ pub fn run_together<'a, T>(
         // Until all that goes on by itself has come to a call that must be chosen.
         loop {
             let next = world.turns.borrow().next;
+            let mut done = 0;
             for slot in &mut futures {
                 if let Ok(future) = slot
                     && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
                 {
                     *slot = Err(output);
+                    done += 1;
                 }
             }
-            if world.turns.borrow().next == next {
+            if world.turns.borrow().next == next && done == 0 {
                 break;
             }
         }
