@@ -41,6 +41,11 @@ impl Ledger {
         self.0.borrow_mut().iter_mut().filter(of).for_each(|m| m.ended = true);
     }
 
+    /// Whether this came from a long-term token that has ended.
+    pub fn parent_ended(&self, minted: &Minted) -> bool {
+        self.0.borrow().iter().any(|m| m.ended && Some(&m.id) == minted.parent.as_ref())
+    }
+
     pub fn open(&self, kind: Kind) -> Vec<Minted> {
         self.0.borrow().iter().filter(|m| m.kind == kind && !m.ended).cloned().collect()
     }

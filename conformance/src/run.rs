@@ -623,6 +623,8 @@ async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
         };
         let problem = match run.send_quietly(&request).await {
             Ok(answer) if answer.status == 204 => None,
+            // It is refused as a caller, and a case ended the token that it came from: it was ended with that.
+            Ok(answer) if answer.status == 401 && run.ledger.parent_ended(&minted) => None,
             Ok(answer) => Some(format!("the revocation was answered {}", trial::summary(&answer))),
             Err(broken) => Some(broken.to_string()),
         };
@@ -632,7 +634,7 @@ async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
     for (minted, problem) in outcomes {
         match problem {
             None if minted.kind == Kind::Long && cascades => run.ledger.ended_with_children(&minted.id),
-            None => {}
+            None => run.ledger.ended(&minted.id),
             Some(why) => left.push((run.vault.mask(&minted.id), run.vault.mask(&why))),
         }
     }
@@ -674,7 +676,14 @@ fn report(run: &Run, cases: Vec<CaseResult>, cleanup: Cleanup, started_at: Strin
         Verdict::Conformant
     };
     let observed = run.delays.borrow().clone();
-    let advice = advice(&cases, &cleanup);
+    let mut advice = advice(&cases, &cleanup);
+    let judged = cases::all().filter(|case| run.profile.judges(case)).count();
+    if cases.len() < judged {
+        let asked = cases.len();
+        advice.push(format!(
+            "Only {asked} of {judged} cases were asked for (--case, --skip): the verdict is on these alone."
+        ));
+    }
     let mut report = Report {
         report_version: result::REPORT_VERSION,
         tool: result::Tool { name: "conformance".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
