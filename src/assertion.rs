@@ -3,7 +3,7 @@
 use base64ct::{Base64UrlUnpadded, Encoding};
 use jwt_compact::{Claims, UntrustedToken};
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{Deserializer, IgnoredAny};
 use sha2::{Digest, Sha256};
 
 use crate::client::ClientRecord;
@@ -28,8 +28,15 @@ pub struct Genuine {
 /// Header members that change what the rest means; an assertion with one is not understood (RFC 7515, section 4.1.11).
 #[derive(Clone, Deserialize)]
 struct Extensions {
-    crit: Option<Value>,
-    b64: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    crit: bool,
+    #[serde(default, deserialize_with = "present")]
+    b64: bool,
+}
+
+/// A member that is there, whatever it holds.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 #[derive(Deserialize)]
@@ -72,7 +79,7 @@ pub async fn check(
 
     let (true, Some(_), Some(record)) = (signed, key, record) else { return Ok(None) };
     let extensions = &untrusted.header().other_fields;
-    if extensions.crit.is_some() || extensions.b64.is_some() {
+    if extensions.crit || extensions.b64 {
         return Ok(None);
     }
     let Ok(claims) = untrusted.deserialize_claims_unchecked::<AssertionClaims>() else { return Ok(None) };

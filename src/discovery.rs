@@ -1,8 +1,10 @@
 //! What anyone may read: the public keys (RFC 7517), the metadata (RFC 8414), the API's description and its page.
 
-use serde_json::{Value, json};
+use std::borrow::Cow;
 
-use crate::keys::{Algorithm, PublicJwk};
+use serde::Serialize;
+
+use crate::keys::{Algorithm, JwkSet, PublicJwk};
 use crate::request::ASSERTION_TYPES;
 use crate::response::Response;
 use crate::settings::Settings;
@@ -12,35 +14,59 @@ const MAX_AGE: u64 = 300;
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// The public keys of short-term tokens: the signing one first, then those announced, and those whose tokens still live.
-pub fn jwks(settings: &Settings) -> Response {
-    let keys: Vec<Value> = settings.keys.short.iter().map(|key| public(&key.public)).collect();
-    document(JSON, json!({ "keys": keys }).to_string())
+/// A key as others may see it (RFC 8037).
+#[derive(Serialize)]
+struct VerifyingKey<'a> {
+    kty: &'a str,
+    crv: Option<&'a str>,
+    x: Option<&'a str>,
+    kid: &'a str,
+    alg: &'a str,
+    r#use: &'static str,
 }
 
-fn public(key: &PublicJwk) -> Value {
-    let members = key.material().map(|(name, value)| (name.to_owned(), value.into()));
-    let names = [("kid", key.kid.as_str()), ("alg", &key.alg), ("use", "sig")];
-    Value::Object(members.chain(names.map(|(name, value)| (name.to_owned(), value.into()))).collect())
+/// RFC 8414, section 2.
+#[derive(Serialize)]
+struct Metadata<'a> {
+    issuer: &'a str,
+    jwks_uri: String,
+    token_endpoint: String,
+    token_endpoint_auth_methods_supported: [&'static str; 2],
+    token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    grant_types_supported: [&'static str; 2],
+    response_types_supported: [&'static str; 0],
+    scopes_supported: [&'static str; 3],
+    introspection_endpoint: String,
+    introspection_endpoint_auth_methods_supported: [&'static str; 1],
+    service_documentation: String,
+}
+
+/// The public keys of short-term tokens: the signing one first, then those announced, and those whose tokens still live.
+pub fn jwks(settings: &Settings) -> Response {
+    cacheable(&JwkSet { keys: settings.keys.short.iter().map(|key| public(&key.public)).collect() })
+}
+
+fn public(key: &PublicJwk) -> VerifyingKey<'_> {
+    let PublicJwk { kty, crv, x, kid, alg, .. } = key;
+    VerifyingKey { kty, crv: crv.as_deref(), x: x.as_deref(), kid, alg, r#use: "sig" }
 }
 
 pub fn metadata(settings: &Settings) -> Response {
     let origin = settings.origin();
     let endpoint = |name: &str| format!("{origin}{}/auth/tokens/{name}", settings.base_path);
-    let document_ = json!({
-        "issuer": settings.issuer,
-        "jwks_uri": format!("{origin}/.well-known/jwks.json"),
-        "token_endpoint": endpoint("long"),
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
-        "token_endpoint_auth_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),
-        "grant_types_supported": ["client_credentials", ASSERTION_TYPES[1]],
-        "response_types_supported": [],
-        "scopes_supported": ["tokens:write", "tokens:revoke", "tokens:introspect"],
-        "introspection_endpoint": endpoint("introspect"),
-        "introspection_endpoint_auth_methods_supported": ["Bearer"],
-        "service_documentation": format!("{origin}/docs"),
-    });
-    document(JSON, document_.to_string())
+    cacheable(&Metadata {
+        issuer: &settings.issuer,
+        jwks_uri: format!("{origin}/.well-known/jwks.json"),
+        token_endpoint: endpoint("long"),
+        token_endpoint_auth_methods_supported: ["client_secret_post", "private_key_jwt"],
+        token_endpoint_auth_signing_alg_values_supported: Algorithm::ALL.map(Algorithm::name),
+        grant_types_supported: ["client_credentials", ASSERTION_TYPES[1]],
+        response_types_supported: [],
+        scopes_supported: ["tokens:write", "tokens:revoke", "tokens:introspect"],
+        introspection_endpoint: endpoint("introspect"),
+        introspection_endpoint_auth_methods_supported: ["Bearer"],
+        service_documentation: format!("{origin}/docs"),
+    })
 }
 
 /// The OpenAPI document. Its operations live below the base path of this deployment.
@@ -65,18 +91,21 @@ pub fn docs(settings: &Settings) -> Response {
     response
 }
 
-fn document(content_type: &'static str, body: impl Into<std::borrow::Cow<'static, str>>) -> Response {
-    let cache_control = ("Cache-Control", format!("public, max-age={MAX_AGE}"));
-    let headers = vec![
-        cache_control,
-        ("X-Content-Type-Options", "nosniff".to_owned()),
-        ("Content-Type", content_type.to_owned()),
-    ];
-    Response { status: 200, headers, body: Some(body.into()) }
+fn cacheable(body: &impl Serialize) -> Response {
+    Response::json(200, body).cacheable(MAX_AGE)
+}
+
+fn document(content_type: &'static str, body: impl Into<Cow<'static, str>>) -> Response {
+    let mut response = Response::empty(200).cacheable(MAX_AGE);
+    response.headers.push(("Content-Type", content_type.to_owned()));
+    response.body = Some(body.into());
+    response
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::settings::tests::settings;
 

@@ -1,7 +1,6 @@
 //! Everything that can go wrong, and the one place that turns it into status, code, message and headers.
 
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
 
 use crate::response::Response;
 
@@ -80,8 +79,17 @@ pub struct Unavailable {
 struct AuthError<'a> {
     code: &'a str,
     message: &'a str,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    details: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Detail<'a>>,
+}
+
+/// What is at fault: a kind of thing and its name, an object with one member.
+struct Detail<'a>(&'static str, &'a str);
+
+impl Serialize for Detail<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([(self.0, self.1)])
+    }
 }
 
 impl Error {
@@ -207,18 +215,17 @@ impl Error {
         fixed.to_owned()
     }
 
-    fn details(&self) -> Map<String, Value> {
-        let (name, value): (_, &str) = match self {
-            Self::InvalidGrant => ("field", "grant_type"),
-            Self::InvalidRequest { field: Some(field), .. } => ("field", field),
-            Self::InvalidScope { .. } => ("field", "scopes"),
-            Self::ClientIdHeader { .. } => ("header", "X-Client-Id"),
-            Self::RevokeScope => ("scope", "tokens:revoke"),
-            Self::InsufficientScope { needed, .. } => ("scope", needed),
-            Self::UnauthorizedClient(Unentitled::Mechanism(name)) => ("mechanism", name),
-            _ => return Map::new(),
-        };
-        Map::from_iter([(name.to_owned(), Value::from(value))])
+    fn details(&self) -> Option<Detail<'_>> {
+        Some(match self {
+            Self::InvalidGrant => Detail("field", "grant_type"),
+            Self::InvalidRequest { field: Some(field), .. } => Detail("field", field),
+            Self::InvalidScope { .. } => Detail("field", "scopes"),
+            Self::ClientIdHeader { .. } => Detail("header", "X-Client-Id"),
+            Self::RevokeScope => Detail("scope", "tokens:revoke"),
+            Self::InsufficientScope { needed, .. } => Detail("scope", needed),
+            Self::UnauthorizedClient(Unentitled::Mechanism(name)) => Detail("mechanism", name),
+            _ => return None,
+        })
     }
 }
 

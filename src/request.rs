@@ -2,8 +2,7 @@
 
 use core::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::client::Mechanism;
 use crate::error::Error;
@@ -222,7 +221,15 @@ fn check_content_type(header: Option<&str>, needed: &str) -> Result<(), Error> {
 }
 
 /// The members of a JSON object, each taken out once.
-struct Fields(Vec<(String, Value)>);
+struct Fields(Vec<(String, Field)>);
+
+/// What a member may be. All else is known only not to be any of these.
+enum Field {
+    Text(String),
+    Texts(Vec<String>),
+    Integer(i64),
+    Other,
+}
 
 impl Fields {
     fn parse(call: &Call, known: &[&str]) -> Result<Self, Error> {
@@ -261,7 +268,7 @@ impl Fields {
         Ok(())
     }
 
-    fn take(&mut self, name: &str) -> Option<Value> {
+    fn take(&mut self, name: &str) -> Option<Field> {
         let index = self.0.iter().position(|(field, _)| field == name)?;
         Some(self.0.swap_remove(index).1)
     }
@@ -269,33 +276,84 @@ impl Fields {
     fn string(&mut self, name: &str) -> Result<Option<String>, Error> {
         match self.take(name) {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
+            Some(Field::Text(text)) => Ok(Some(text)),
             Some(_) => Err(Error::field(name, format!("{name} must be a string."))),
         }
     }
 
     fn strings(&mut self, name: &str) -> Result<Option<Vec<String>>, Error> {
-        let wrong = || Error::field(name, format!("{name} must be an array of strings."));
         match self.take(name) {
             None => Ok(None),
-            Some(Value::Array(items)) => {
-                let text = |item| if let Value::String(text) = item { Ok(text) } else { Err(wrong()) };
-                items.into_iter().map(text).collect::<Result<_, _>>().map(Some)
-            }
-            Some(_) => Err(wrong()),
+            Some(Field::Texts(texts)) => Ok(Some(texts)),
+            Some(_) => Err(Error::field(name, format!("{name} must be an array of strings."))),
         }
     }
 
     fn integer(&mut self, name: &str) -> Result<Option<i64>, Error> {
         match self.take(name) {
             None => Ok(None),
-            Some(value) => value.as_i64().map(Some).ok_or_else(|| {
-                Error::field(
-                    name,
-                    format!("{name} must be an integer, without fraction or exponent, from {MIN_TTL} to {MAX_TTL}."),
-                )
-            }),
+            Some(Field::Integer(integer)) => Ok(Some(integer)),
+            Some(_) => Err(Error::field(
+                name,
+                format!("{name} must be an integer, without fraction or exponent, from {MIN_TTL} to {MAX_TTL}."),
+            )),
         }
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Field;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("any value")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Field, E> {
+                Ok(Field::Text(text.to_owned()))
+            }
+
+            fn visit_i64<E>(self, integer: i64) -> Result<Field, E> {
+                Ok(Field::Integer(integer))
+            }
+
+            fn visit_u64<E>(self, integer: u64) -> Result<Field, E> {
+                Ok(i64::try_from(integer).map_or(Field::Other, Field::Integer))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Field, E> {
+                Ok(Field::Other)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Field, E> {
+                Ok(Field::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<Field, E> {
+                Ok(Field::Other)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Field, A::Error> {
+                let mut texts = Some(Vec::new());
+                while let Some(item) = seq.next_element()? {
+                    match (item, &mut texts) {
+                        (Field::Text(text), Some(texts)) => texts.push(text),
+                        _ => texts = None,
+                    }
+                }
+                Ok(texts.map_or(Field::Other, Field::Texts))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
+                while map.next_entry::<Field, Field>()?.is_some() {}
+                Ok(Field::Other)
+            }
+        }
+
+        deserializer.deserialize_any(Any)
     }
 }
 

@@ -26,4 +26,14 @@ impl Response {
         response.body = Some(serde_json::to_string(body).map_or(Cow::Borrowed("{}"), Cow::Owned));
         response
     }
+
+    /// Lets anyone keep the answer for `max_age` seconds.
+    pub fn cacheable(mut self, max_age: u64) -> Self {
+        for (name, value) in &mut self.headers {
+            if *name == "Cache-Control" {
+                *value = format!("public, max-age={max_age}");
+            }
+        }
+        self
+    }
 }

@@ -93,7 +93,7 @@ fn is_origin_url(url: &str) -> bool {
     let scheme_fits = url.starts_with("https://") || is_loopback(origin_of(url));
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let host = rest.split('/').next().unwrap_or_default();
-    let plain = url.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'\\' | b'@'));
+    let plain = url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&byte));
     scheme_fits && plain && !host.is_empty() && !url.ends_with('/') && !url.contains("REPLACE")
 }
 
@@ -170,6 +170,7 @@ pub(crate) mod tests {
             ("ISSUER", Some("https://")),
             ("ISSUER", Some("https://auth.example.com/")),
             ("ISSUER", Some("https://auth.example.com?x")),
+            ("ISSUER", Some("https://auth.example.com/<script>")),
             ("ISSUER", Some("https://REPLACE-ME.example")),
             ("AUDIENCE", None),
             ("AUDIENCE", Some("")),

@@ -50,6 +50,7 @@ impl Dev {
         run(wrangler(&folder).args(["kv", "bulk", "put", ".dev/clients.json", "--binding", "CLIENTS", "--local"]));
         let roles = toml::from_str(&fs::read_to_string(folder.join(".dev/identities.toml")).unwrap()).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
         let process = serve(&folder, port);
         let dev = Self { folder, url: format!("http://127.0.0.1:{port}"), process, roles, http };

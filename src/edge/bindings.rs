@@ -27,7 +27,7 @@ extern "C" {
     #[wasm_bindgen(catch)]
     async fn read(namespace: &JsValue, key: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
-    async fn store(namespace: &JsValue, key: &str, value: &str, expiration: f64) -> Result<(), JsValue>;
+    pub async fn store(namespace: &JsValue, key: &str, value: &str, expiration: f64) -> Result<(), JsValue>;
     #[wasm_bindgen(catch)]
     async fn within(limiter: &JsValue, key: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
@@ -110,7 +110,7 @@ impl Isolate {
     }
 }
 
-fn bound(env: &Env, setting: &'static str) -> Result<JsValue, Error> {
+pub fn bound(env: &Env, setting: &'static str) -> Result<JsValue, Error> {
     let binding = js_sys::Reflect::get(env, &setting.into()).ok().filter(JsValue::is_object);
     binding.ok_or_else(|| Error::Misconfigured { setting, problem: "is not bound".to_owned() })
 }

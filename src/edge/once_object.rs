@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use futures_util::lock::Mutex;
-use serde::Deserialize;
-use worker::kv::KvStore;
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, SqlStorage, SqlStorageValue, State, durable_object,
 };
 
+use super::bindings;
 use crate::once::{self, Ask, Object, Row};
 use crate::revocation;
 
@@ -22,20 +21,14 @@ pub struct Once {
     publishing: Mutex<()>,
 }
 
-#[derive(Deserialize)]
-struct StoredRow {
-    value: String,
-    expires_at: u64,
-}
-
 impl DurableObject for Once {
     fn new(state: State, env: Env) -> Self {
         Self { sql: state.storage().sql(), env, publishing: Mutex::new(()) }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let ask: Ask = request.json().await?;
-        Response::from_json(&once::answer(self, &ask).await?)
+        let ask: Ask = serde_json::from_str(&request.text().await?)?;
+        Response::ok(serde_json::to_string(&once::answer(self, &ask).await?)?)
     }
 }
 
@@ -50,8 +43,14 @@ impl Object for Once {
             None,
         )?;
         let rows = self.sql.exec("SELECT value, expires_at FROM once WHERE key = ?", vec![key.into()])?;
-        let row = rows.to_array::<StoredRow>()?.into_iter().next();
-        Ok(row.map(|StoredRow { value, expires_at }| Row { value, expires_at }))
+        let Some(columns) = rows.raw().next() else { return Ok(None) };
+        match columns?.as_slice() {
+            [SqlStorageValue::String(value), SqlStorageValue::Integer(expires_at)] => {
+                let expires_at = u64::try_from(*expires_at).map_err(|_| Self::unreadable(key))?;
+                Ok(Some(Row { value: value.clone(), expires_at }))
+            }
+            _ => Err(Self::unreadable(key)),
+        }
     }
 
     fn save(&self, key: &str, row: &Row, now: u64) -> Result<()> {
@@ -63,8 +62,8 @@ impl Object for Once {
 
     async fn publish(&self, token_id: &str, ends_at: u64, expires_at: u64) -> Result<()> {
         let entry = revocation::entry(ends_at);
-        let revocations: KvStore = self.env.kv("REVOCATIONS")?;
-        let put = async || revocations.put(token_id, &entry)?.expiration(expires_at).execute().await;
+        let revocations = bindings::bound(&self.env, "REVOCATIONS").map_err(|_| "REVOCATIONS is not bound")?;
+        let put = async || bindings::store(&revocations, token_id, &entry, expires_at as f64).await;
         if put().await.is_err() {
             Delay::from(PAUSE).await;
             put().await?;
