@@ -1,6 +1,6 @@
 # make run    the service on this machine, with a curl line that gets a token
 # make test   every test, the end-to-end ones included
-# make check  formatting, lints natively and for WASM
+# make check  formatting, lints natively and for WASM, and the dependencies: licences, sources, duplicates
 # make conformance BASE_URL=… IDENTITIES=…   the harness against any deployment; with neither, against this Worker
 # make bench  the Worker measured beside a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
 #
@@ -15,6 +15,7 @@ WASM := wasm32-unknown-unknown
 locked = $(shell grep -A1 '^name = "$(1)"$$' Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p')
 WORKER_BUILD := .tools/worker-build-$(call locked,worker)
 WASM_BINDGEN := .tools/wasm-bindgen-$(call locked,wasm-bindgen)
+CARGO_DENY := .tools/cargo-deny-0.20.2
 NPM := node_modules/.package-lock.json
 PYTHON := .tools/venv/bin/python
 VENV := .tools/venv/installed
@@ -46,11 +47,13 @@ else
 	@tools/with-dev.sh bash -c 'target/debug/conformance run --base-url "$$BASE_URL" --identities "$$IDENTITIES" $(ARGS)'
 endif
 
-check: setup
+check: setup $(CARGO_DENY)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --target $(WASM) -- -D warnings
 	node tools/openapi.mjs --check
+	cargo deny --locked --workspace --all-features check licenses sources
+	cargo deny --locked --exclude-dev --target $(WASM) check bans
 
 bench: setup worker ## how fast, beside a floor and a peer
 	@npm --prefix bench ci --no-audit --no-fund --loglevel=error && npm --prefix bench run --silent build
@@ -75,6 +78,10 @@ $(WORKER_BUILD): | .tools/wasm-target
 $(WASM_BINDGEN): | .tools/wasm-target
 	@echo "== Installing $(@F) into .tools/ (once, some minutes)"
 	@cargo install wasm-bindgen-cli --version $(@F:wasm-bindgen-%=%) --root .tools --target-dir .tools/target && touch $@
+
+$(CARGO_DENY):
+	@echo "== Installing $(@F) into .tools/ (once, some minutes)"
+	@cargo install cargo-deny --version $(@F:cargo-deny-%=%) --locked --root .tools --target-dir .tools/target && touch $@
 
 .tools/wasm-target:
 	@echo "== Adding the compile target $(WASM)"
