@@ -120,7 +120,7 @@ pub async fn answer(settings: &Settings, host: &impl Host, route: &Route, call: 
         Route::Metadata => Ok(discovery::metadata(settings)),
         Route::OpenApi => Ok(discovery::openapi(settings)),
         Route::Docs => Ok(discovery::docs(settings)),
-        Route::Health => health(host, call.now).await,
+        Route::Health => health(host).await,
     };
     let response = result.unwrap_or_else(|error| audit.refuse(&error));
     audit.status = response.status;

@@ -23,9 +23,6 @@ pub trait Host {
     /// What is stored about a token's end, or `None`. May be as old as the cache of the location.
     async fn revocation(&self, token_id: &str) -> Result<Option<String>, Unavailable>;
 
-    /// Stores a token's end, kept until `expires_at` (Unix seconds) at least. `Ok` means that it is stored.
-    async fn store_revocation(&self, token_id: &str, entry: &str, expires_at: u64) -> Result<(), Unavailable>;
-
     /// Asks the one object of this name; asks to the same name are judged one after the other, on the whole planet.
     async fn once(&self, name: &str, ask: &Ask) -> Result<Answer, Unavailable>;
 

@@ -105,7 +105,7 @@ async fn by_credential(
                 .await?
             {
                 Some(genuine) => {
-                    let ask = Ask::Assertion { jti_digest: genuine.jti_digest, until: genuine.until, now: call.now };
+                    let ask = Ask::Assertion { jti_digest: genuine.jti_digest, until: genuine.until };
                     host.once(&object_name(client_id), &ask).await? == Answer::Accepted
                 }
                 None => false,
@@ -156,7 +156,7 @@ async fn code_is_accepted(
             (format!("nobody:{shard}"), otp::matching_step(&NO_SEED, code, now).filter(|_| false))
         }
     };
-    Ok(host.once(&name, &Ask::Code { step, now }).await? == Answer::Accepted && sealed.is_some())
+    Ok(host.once(&name, &Ask::Code { step }).await? == Answer::Accepted && sealed.is_some())
 }
 
 /// Authenticates a rotation by the short-term token in the `Authorization` header.
@@ -200,12 +200,14 @@ fn grant(record: &ClientRecord, bearer: Option<&Presented>, asked: Option<Scopes
 
 /// Lets the long-term token that the bearer came from work for the grace period only.
 async fn retire_parent(settings: &Settings, host: &impl Host, presented: &Presented, now: u64) -> Result<(), Error> {
+    // A new long-term token outlives the time in which this location may not know yet that the bearer was revoked.
+    if revocation::has_ended(host, &presented.client_id, &presented.id).await? {
+        return Err(TokenFault::Revoked.into());
+    }
     let parent = presented.parent.as_deref().ok_or(TokenFault::Foreign)?;
     let parent =
         TokenId::verify(settings.keys.token_id.iter(), parent, &presented.client_id).ok_or(TokenFault::Foreign)?;
     let at = (now + settings.rotation_grace).min(parent.expires_at);
-    let end = revocation::end(host, &presented.client_id, &parent, at, now).await?;
-    // An earlier end has passed already: the token was revoked, and this location had not heard yet. Without grace the
-    // end that was asked for has passed too.
-    if end <= now && end < at { Err(TokenFault::Revoked.into()) } else { Ok(()) }
+    let ended = revocation::end(host, &presented.client_id, &parent, at).await?;
+    if ended { Err(TokenFault::Revoked.into()) } else { Ok(()) }
 }

@@ -1,9 +1,11 @@
 //! What may happen only once: the rules of the one Durable Object that each client has.
 //!
 //! The object is a table of rows. For each question it loads the row named by `Ask::key`, has `decide` judge, and saves
-//! the row that comes back, before anything else can run. The early end of a long-term token it also publishes to KV,
+//! the row that comes back, before anything else can run. The early end of a token it also publishes to KV,
 //! one at a time: KV lets the last writer win, so there is one writer, and what it writes is always the earliest end.
 //! All rules are here; `edge` gives the table and KV.
+
+use std::rc::Rc;
 
 use futures_util::lock::Mutex;
 use serde::{Deserialize, Serialize};
@@ -19,19 +21,21 @@ const LOCK: u64 = 300;
 /// A row that must outlive its use by far: the last accepted step of a one-time code.
 const NEVER: u64 = 253_402_300_799;
 
-/// A question to a client's object. `now` comes with it, so that a decision can be repeated in a test.
+/// A question to a client's object. The object answers it by its own clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Ask {
     /// A one-time code was sent; `step` is the time step that it fits (RFC 6238, section 4.2), if it fits any.
-    Code { step: Option<u64>, now: u64 },
+    Code { step: Option<u64> },
     /// An assertion with this `jti` was sent; it would be valid until `until`.
-    Assertion { jti_digest: String, until: u64, now: u64 },
-    /// A long-term token shall end at `at`. `until` is its own end, after which nothing need be remembered. The answer
+    Assertion { jti_digest: String, until: u64 },
+    /// A token shall end at `at`. `until` is its own end, after which nothing need be remembered. The answer
     /// comes when the end is in KV.
-    End { token_id: String, at: u64, until: u64, now: u64 },
+    End { token_id: String, at: u64, until: u64 },
+    /// Has the token been ended? `Refused` if so. Stores nothing.
+    Ended { token_id: String },
     /// Is the object there? It always says `Accepted`, and stores nothing.
-    Probe { now: u64 },
+    Probe,
 }
 
 /// What the object says.
@@ -41,9 +45,10 @@ pub enum Answer {
     /// It had not happened before; now it has.
     Accepted,
     Refused,
-    /// The token ends then: as asked, or earlier if an earlier end was settled before.
+    /// The token ends then: as asked, or earlier if an earlier end was settled before. `ended`: that time has come.
     Ends {
         at: u64,
+        ended: bool,
     },
 }
 
@@ -61,14 +66,17 @@ pub trait Object {
 
     fn load(&self, key: &str) -> Result<Option<Row>, Self::Error>;
 
-    /// Saves a row, and forgets those that may be forgotten at `now`. It must be durable before the object answers.
-    fn save(&self, key: &str, row: &Row, now: u64) -> Result<(), Self::Error>;
+    /// Saves a row, and forgets those that may be forgotten. It must be durable before the object answers.
+    fn save(&self, key: &str, row: &Row) -> Result<(), Self::Error>;
 
     /// Writes the end of a token to KV, kept there until `expires_at` at least.
     async fn publish(&self, token_id: &str, ends_at: u64, expires_at: u64) -> Result<(), Self::Error>;
 
-    /// Held while an end is published.
-    fn publishing(&self) -> &Mutex<()>;
+    /// Held while the end of this token is published.
+    fn publishing(&self, token_id: &str) -> Rc<Mutex<()>>;
+
+    /// Unix seconds.
+    fn now(&self) -> u64;
 
     /// A row that can't be read: nothing may be accepted.
     fn unreadable(key: &str) -> Self::Error;
@@ -76,26 +84,34 @@ pub trait Object {
 
 /// Answers a question.
 pub async fn answer<O: Object>(object: &O, ask: &Ask) -> Result<Answer, O::Error> {
-    let key = ask.key();
-    let Ask::End { token_id, until, now, .. } = ask else {
-        let (answer, row) = ask.decide(object.load(&key)?.as_ref()).ok_or_else(|| O::unreadable(&key))?;
-        if let Some(row) = row {
-            object.save(&key, &row, ask.now())?;
+    match ask {
+        Ask::End { token_id, until, .. } => {
+            let publishing = object.publishing(token_id);
+            let _turn = publishing.lock().await;
+            let answer = judge(object, ask)?;
+            if let (Answer::Ends { at, .. }, false) = answer {
+                object.publish(token_id, at, revocation::expiry(*until, object.now())).await?;
+                let published = End { at, published: true }.row(*until).ok_or_else(|| O::unreadable(token_id))?;
+                object.save(&ask.key(), &published)?;
+            }
+            Ok(answer.0)
         }
-        return Ok(answer);
-    };
-    let _turn = object.publishing().lock().await;
-    let (answer, row) = ask.decide(object.load(&key)?.as_ref()).ok_or_else(|| O::unreadable(&key))?;
-    if let (Answer::Ends { at }, Some(row)) = (answer, row) {
-        object.save(&key, &row, *now)?;
-        object.publish(token_id, at, revocation::expiry(*until, *now)).await?;
-        let published = End { at, published: true }.row(*until).ok_or_else(|| O::unreadable(&key))?;
-        object.save(&key, &published, *now)?;
+        _ => Ok(judge(object, ask)?.0),
     }
-    Ok(answer)
 }
 
-/// What is settled about the early end of a long-term token.
+/// The answer, and whether it changes nothing. Nothing is awaited in here, so no other question can come in between.
+fn judge<O: Object>(object: &O, ask: &Ask) -> Result<(Answer, bool), O::Error> {
+    let key = ask.key();
+    let (answer, row) = ask.decide(object.load(&key)?.as_ref(), object.now()).ok_or_else(|| O::unreadable(&key))?;
+    let settled = row.is_none();
+    if let Some(row) = row {
+        object.save(&key, &row)?;
+    }
+    Ok((answer, settled))
+}
+
+/// What is settled about the early end of a token.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct End {
     at: u64,
@@ -125,36 +141,36 @@ impl Ask {
         match self {
             Self::Code { .. } => "code".to_owned(),
             Self::Assertion { jti_digest, .. } => format!("jti:{jti_digest}"),
-            Self::End { token_id, .. } => format!("end:{token_id}"),
-            Self::Probe { .. } => "probe".to_owned(),
-        }
-    }
-
-    pub fn now(&self) -> u64 {
-        match self {
-            Self::Code { now, .. } | Self::Assertion { now, .. } | Self::End { now, .. } | Self::Probe { now } => *now,
+            Self::End { token_id, .. } | Self::Ended { token_id, .. } => format!("end:{token_id}"),
+            Self::Probe => "probe".to_owned(),
         }
     }
 
     /// Judges. A row that comes back must be saved before the answer is given, and the end in it published. `None` if the
     /// stored row can't be read: then nothing may be accepted.
-    pub fn decide(&self, row: Option<&Row>) -> Option<(Answer, Option<Row>)> {
-        let row = row.filter(|row| row.expires_at > self.now());
+    pub fn decide(&self, row: Option<&Row>, now: u64) -> Option<(Answer, Option<Row>)> {
+        let row = row.filter(|row| row.expires_at > now);
         match self {
-            Self::Code { step, now } => {
+            Self::Code { step } => {
                 let mut codes: Codes = match row {
                     Some(row) => serde_json::from_str(&row.value).ok()?,
                     None => Codes::default(),
                 };
-                let answer = codes.judge(*step, *now);
+                let answer = codes.judge(*step, now);
                 let value = serde_json::to_string(&codes).ok()?;
                 Some((answer, Some(Row { value, expires_at: NEVER })))
             }
+            // Past `until` nobody knows any more whether it came before.
             Self::Assertion { until, .. } => Some(match row {
+                _ if *until <= now => (Answer::Refused, None),
                 Some(_) => (Answer::Refused, None),
                 None => (Answer::Accepted, Some(Row { value: String::new(), expires_at: *until })),
             }),
-            Self::Probe { .. } => Some((Answer::Accepted, None)),
+            Self::Ended { .. } => Some(match row {
+                Some(row) if serde_json::from_str::<End>(&row.value).ok()?.at <= now => (Answer::Refused, None),
+                _ => (Answer::Accepted, None),
+            }),
+            Self::Probe => Some((Answer::Accepted, None)),
             Self::End { at, until, .. } => {
                 let settled: Option<End> = match row {
                     Some(row) => Some(serde_json::from_str(&row.value).ok()?),
@@ -165,7 +181,7 @@ impl Ask {
                     _ => End { at: *at, published: false },
                 };
                 let row = if end.published { None } else { Some(end.row(*until)?) };
-                Some((Answer::Ends { at: end.at }, row))
+                Some((Answer::Ends { at: end.at, ended: end.at <= now }, row))
             }
         }
     }
@@ -208,8 +224,8 @@ mod tests {
     struct Object(HashMap<String, Row>);
 
     impl Object {
-        fn ask(&mut self, ask: Ask) -> Answer {
-            let (answer, row) = ask.decide(self.0.get(&ask.key())).unwrap();
+        fn ask(&mut self, ask: Ask, now: u64) -> Answer {
+            let (answer, row) = ask.decide(self.0.get(&ask.key()), now).unwrap();
             if let Some(row) = row {
                 self.0.insert(ask.key(), row);
             }
@@ -217,7 +233,7 @@ mod tests {
         }
 
         fn code(&mut self, step: Option<u64>, now: u64) -> Answer {
-            self.ask(Ask::Code { step, now })
+            self.ask(Ask::Code { step }, now)
         }
     }
 
@@ -272,29 +288,34 @@ mod tests {
     #[test]
     fn an_assertion_is_taken_once() {
         let mut object = Object::default();
-        let ask = |now| Ask::Assertion { jti_digest: "d".into(), until: 600, now };
-        assert_eq!(object.ask(ask(0)), Answer::Accepted);
-        assert_eq!(object.ask(ask(599)), Answer::Refused);
-        let other = Ask::Assertion { jti_digest: "e".into(), until: 600, now: 0 };
-        assert_eq!(object.ask(other), Answer::Accepted);
+        let ask = |digest: &str| Ask::Assertion { jti_digest: digest.into(), until: 600 };
+        assert_eq!(object.ask(ask("d"), 0), Answer::Accepted);
+        assert_eq!(object.ask(ask("d"), 599), Answer::Refused);
+        assert_eq!(object.ask(ask("e"), 0), Answer::Accepted);
+        // Its row may be gone by then, and so may that of one that never came.
+        assert_eq!(object.ask(ask("d"), 600), Answer::Refused);
+        assert_eq!(object.ask(ask("f"), 600), Answer::Refused);
     }
 
     #[test]
     fn an_unreadable_row_accepts_nothing() {
         let row = Row { value: "?".into(), expires_at: NEVER };
-        assert_eq!(Ask::Code { step: Some(1), now: 0 }.decide(Some(&row)), None);
-        assert_eq!(Ask::End { token_id: "t".into(), at: 1, until: 2, now: 0 }.decide(Some(&row)), None);
+        assert_eq!(Ask::Code { step: Some(1) }.decide(Some(&row), 0), None);
+        assert_eq!(Ask::End { token_id: "t".into(), at: 1, until: 2 }.decide(Some(&row), 0), None);
     }
 
     #[test]
     fn the_stored_and_sent_formats_are_pinned() {
-        let (_, row) = Ask::Code { step: Some(7), now: 5 }.decide(None).unwrap();
+        let (_, row) = Ask::Code { step: Some(7) }.decide(None, 5).unwrap();
         assert_eq!(row.unwrap().value, r#"{"last_step":7,"wrong":[],"locked_until":0}"#);
-        let end = Ask::End { token_id: "t".into(), at: 1, until: 2, now: 0 };
+        let end = Ask::End { token_id: "t".into(), at: 1, until: 2 };
         let row = Row { value: r#"{"at":1,"published":false}"#.into(), expires_at: 2 };
-        assert_eq!(end.decide(None).unwrap().1.unwrap(), row);
-        assert_eq!(serde_json::to_string(&end).unwrap(), r#"{"ask":"end","token_id":"t","at":1,"until":2,"now":0}"#);
-        assert_eq!(serde_json::to_string(&Answer::Ends { at: 1 }).unwrap(), r#"{"answer":"ends","at":1}"#);
+        assert_eq!(end.decide(None, 0).unwrap().1.unwrap(), row);
+        assert_eq!(serde_json::to_string(&end).unwrap(), r#"{"ask":"end","token_id":"t","at":1,"until":2}"#);
+        assert_eq!(
+            serde_json::to_string(&Answer::Ends { at: 1, ended: true }).unwrap(),
+            r#"{"answer":"ends","at":1,"ended":true}"#
+        );
         assert_eq!(serde_json::to_string(&Answer::Accepted).unwrap(), r#"{"answer":"accepted"}"#);
     }
 
@@ -305,8 +326,11 @@ mod tests {
             let mut earliest = u64::MAX;
             for at in ends {
                 earliest = earliest.min(at);
-                let ask = Ask::End { token_id: "t".into(), at, until: 5000, now: 0 };
-                prop_assert_eq!(object.ask(ask), Answer::Ends { at: earliest });
+                let ask = Ask::End { token_id: "t".into(), at, until: 5000 };
+                prop_assert_eq!(object.ask(ask, 0), Answer::Ends { at: earliest, ended: false });
+                let ended = Ask::Ended { token_id: "t".into() };
+                prop_assert_eq!(object.ask(ended.clone(), earliest - 1), Answer::Accepted);
+                prop_assert_eq!(object.ask(ended, earliest), Answer::Refused);
             }
         }
 

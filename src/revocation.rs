@@ -2,15 +2,15 @@
 //!
 //! `REVOCATIONS` holds one entry per such token, under its id, for as long as the token itself would have lived. KV
 //! lets the last writer win, and a reader may see an old value. So that a late retirement can never undo a revocation,
-//! a long-term token's entry has one writer, the Durable Object of its client, which keeps the earliest end (`once`). A
-//! short-term token is only ever revoked, so whoever writes writes the same.
+//! an entry has one writer, the Durable Object of the token's client, which keeps the earliest end (`once`). It also
+//! knows at once what KV tells later, and is asked where the answer outlives the delay: before a rotation.
 
 use serde::Deserialize;
 
 use crate::error::Unavailable;
 use crate::host::Host;
 use crate::once::{Answer, Ask};
-use crate::token_id::{Kind, TokenId};
+use crate::token_id::TokenId;
 
 /// The version of the stored format. An entry of another version can't be understood, so its token is not honoured.
 const ENTRY_VERSION: u32 = 1;
@@ -36,31 +36,22 @@ pub async fn stored_end(host: &impl Host, token_id: &str) -> Result<Option<u64>,
 
 /// Revokes a token now. When this returns `Ok`, the revocation is stored.
 pub async fn revoke(host: &impl Host, client_id: &str, token: &TokenId, now: u64) -> Result<(), Unavailable> {
-    match token.kind {
-        Kind::Short if stored_end(host, token.as_str()).await?.is_some() => Ok(()),
-        Kind::Short => store(host, token, now).await,
-        Kind::Long => match end(host, client_id, token, now, now).await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                // The caller is told to try again, since the object has not heard of it; yet the token should be dead.
-                let _ = store(host, token, now).await;
-                Err(error)
-            }
-        },
-    }
+    end(host, client_id, token, now).await.map(|_| ())
 }
 
-/// Lets a long-term token end at `at`, or at the earlier end that it has already. Returns the end that holds.
-pub async fn end(host: &impl Host, client_id: &str, token: &TokenId, at: u64, now: u64) -> Result<u64, Unavailable> {
-    let ask = Ask::End { token_id: token.as_str().to_owned(), at, until: token.expires_at, now };
+/// Whether a token has been ended, as the object knows, whatever KV shows here.
+pub async fn has_ended(host: &impl Host, client_id: &str, token_id: &str) -> Result<bool, Unavailable> {
+    let answer = host.once(&object_name(client_id), &Ask::Ended { token_id: token_id.to_owned() }).await?;
+    Ok(answer != Answer::Accepted)
+}
+
+/// Lets a token end at `at`, or at the earlier end that it has already. Returns whether it had ended before.
+pub async fn end(host: &impl Host, client_id: &str, token: &TokenId, at: u64) -> Result<bool, Unavailable> {
+    let ask = Ask::End { token_id: token.as_str().to_owned(), at, until: token.expires_at };
     match host.once(&object_name(client_id), &ask).await? {
-        Answer::Ends { at } => Ok(at),
+        Answer::Ends { at: settled, ended } => Ok(ended && settled < at),
         other => Err(Unavailable { dependency: "ONCE", problem: format!("answered {other:?} to the end of a token") }),
     }
-}
-
-async fn store(host: &impl Host, token: &TokenId, now: u64) -> Result<(), Unavailable> {
-    host.store_revocation(token.as_str(), &entry(now), expiry(token.expires_at, now)).await
 }
 
 /// What is stored for a token that ends then.

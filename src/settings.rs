@@ -36,7 +36,7 @@ impl Settings {
             ));
         }
         let audience = required("AUDIENCE")?;
-        if audience.is_empty() || audience.starts_with("REPLACE") {
+        if audience.is_empty() || audience.contains("REPLACE") {
             return Err(wrong("AUDIENCE", "must name the API that receives short-term tokens"));
         }
         let base_path = lookup("BASE_PATH").unwrap_or_else(|| "/v1".to_owned());
@@ -100,7 +100,8 @@ fn is_origin_url(url: &str) -> bool {
 fn is_path(path: &str) -> bool {
     path.starts_with('/')
         && path.split('/').skip(1).all(|segment| {
-            !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
+            !["", ".", ".."].contains(&segment)
+                && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
         })
 }
 
@@ -174,11 +175,12 @@ pub(crate) mod tests {
             ("ISSUER", Some("https://REPLACE-ME.example")),
             ("AUDIENCE", None),
             ("AUDIENCE", Some("")),
-            ("AUDIENCE", Some("REPLACE-ME")),
+            ("AUDIENCE", Some("https://api.REPLACE.example")),
             ("BASE_PATH", Some("v1")),
             ("BASE_PATH", Some("/")),
             ("BASE_PATH", Some("/v1/")),
             ("BASE_PATH", Some("//v1")),
+            ("BASE_PATH", Some("/..")),
             ("ROTATION_GRACE_SECONDS", Some("")),
             ("ROTATION_GRACE_SECONDS", Some("-1")),
             ("ROTATION_GRACE_SECONDS", Some("1e3")),

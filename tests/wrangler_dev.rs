@@ -467,3 +467,39 @@ async fn bodies_at_the_limit() {
     dev.send(Method::POST, &path, &[("Authorization", "Bearer x")], Some("x".repeat(3_000_000))).await.is(401);
     dev.send(Method::POST, &path, &[("Authorization", &bearer)], Some("\u{0}{".repeat(1_000_000))).await.is(204);
 }
+
+/// A sender may hold its body back for as long as it likes; it is judged by the time at which it lets go.
+#[tokio::test]
+async fn a_body_held_back_buys_no_time() {
+    let dev = Dev::start("held").await;
+    let valid = dev.id("valid");
+    let long = dev.issue("valid").await;
+    let short = dev.short(text(&long, "access_token"), None).await.is(201).json();
+    let bearer = format!("Bearer {}", text(&short, "access_token"));
+    let rotation = json!({"grant_type": "client_credentials", "client_id": valid}).to_string();
+    let held = |headers: Vec<(&'static str, String)>, body: String| {
+        let (first, last) = body.split_at(body.len() - 1);
+        let pieces = [(first.to_owned(), 0), (last.to_owned(), 4)].map(|(piece, seconds)| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            std::io::Result::Ok(piece)
+        });
+        let stream = futures_util::stream::StreamExt::then(futures_util::stream::iter(pieces), |piece| piece);
+        let mut request =
+            dev.http.post(format!("{}/v1/auth/tokens/long", dev.url)).header("Content-Type", "application/json");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        request.body(reqwest::Body::wrap_stream(stream)).send()
+    };
+    let rotating = held(vec![("Authorization", bearer)], rotation);
+    let jwt = dev.assertion("valid", "held");
+    let asserting = held(vec![("X-Client-Id", valid.clone())], dev.by_assertion("valid", &jwt).to_string());
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        dev.revoke(text(&long, "access_token"), text(&long, "token_id")).await.is(204);
+        dev.long(&valid, &dev.by_assertion("valid", &jwt)).await.is(201);
+    };
+    let (rotated, asserted, ()) = futures_util::future::join3(rotating, asserting, meanwhile).await;
+    assert_eq!(rotated.unwrap().status(), 401);
+    assert_eq!(asserted.unwrap().status(), 401);
+}

@@ -19,7 +19,9 @@ use crate::webcrypto::{self, SigningKey};
 /// For how long this isolate keeps what it read from KV, milliseconds. A location of KV keeps it for 30 seconds itself, so
 /// this delays nothing that an operator could see, and spares a burst of calls by one client or token its reads.
 const KEPT: u64 = 250;
-/// How many values are kept at the most.
+/// For how long a location of KV keeps what it read, milliseconds: the `cacheTtl` in glue.js.
+const KEPT_BY_KV: u64 = 30_000;
+/// How many values are kept before those that are too old go.
 const MOST_KEPT: usize = 1024;
 
 #[wasm_bindgen(module = "/src/edge/glue.js")]
@@ -58,7 +60,7 @@ struct Namespace {
 
 #[derive(Debug)]
 struct Kept {
-    since: u64,
+    until: u64,
     value: Option<String>,
 }
 
@@ -115,7 +117,8 @@ pub fn bound(env: &Env, setting: &'static str) -> Result<JsValue, Error> {
     binding.ok_or_else(|| Error::Misconfigured { setting, problem: "is not bound".to_owned() })
 }
 
-fn now() -> u64 {
+/// Unix milliseconds.
+pub fn now() -> u64 {
     Date::now().as_millis()
 }
 
@@ -130,32 +133,28 @@ impl Namespace {
     }
 
     async fn read(&self, key: &str) -> Result<Option<String>, Unavailable> {
-        let now = now();
-        if let Some(kept) = self.kept.borrow().get(key).filter(|kept| now.saturating_sub(kept.since) < KEPT) {
+        if let Some(kept) = self.kept.borrow().get(key).filter(|kept| now() < kept.until) {
             return Ok(kept.value.clone());
         }
+        let until = now() + KEPT;
         let value = read(&self.binding, key).await.map_err(unavailable(self.name))?.as_string();
-        let kept = self.kept.borrow().get(key).is_some_and(|kept| kept.since >= now);
-        // A value that came in meanwhile is newer: it may be a revocation.
-        if !kept {
-            self.keep(key, Kept { since: now, value: value.clone() });
-        }
+        self.keep(key, Kept { until, value: value.clone() });
         Ok(value)
     }
 
-    async fn store(&self, key: &str, value: &str, expires_at: u64) -> Result<(), Unavailable> {
-        // Seconds stay exact in a double for longer than there will be any.
-        store(&self.binding, key, value, expires_at as f64).await.map_err(unavailable(self.name))?;
-        self.keep(key, Kept { since: now(), value: Some(value.to_owned()) });
-        Ok(())
-    }
-
+    /// Keeps a value, unless one is there that holds for longer: it came in meanwhile, and may be a revocation.
     fn keep(&self, key: &str, value: Kept) {
         let mut kept = self.kept.borrow_mut();
-        if kept.len() >= MOST_KEPT {
-            kept.clear();
+        if kept.get(key).is_some_and(|newer| newer.until > value.until) {
+            return;
         }
-        kept.insert(key.to_owned(), value);
+        if kept.len() >= MOST_KEPT {
+            let now = now();
+            kept.retain(|_, kept| now < kept.until);
+        }
+        if kept.len() < 2 * MOST_KEPT {
+            kept.insert(key.to_owned(), value);
+        }
     }
 }
 
@@ -168,19 +167,17 @@ impl Host for Isolate {
         self.revocations.read(token_id).await
     }
 
-    async fn store_revocation(&self, token_id: &str, entry: &str, expires_at: u64) -> Result<(), Unavailable> {
-        self.revocations.store(token_id, entry, expires_at).await
-    }
-
     async fn once(&self, name: &str, question: &Ask) -> Result<Answer, Unavailable> {
         let down = |problem: String| Unavailable { dependency: "ONCE", problem };
         let body = serde_json::to_string(question).map_err(|error| down(error.to_string()))?;
         let answer = ask(&self.once, name, &body).await.map_err(unavailable("ONCE"))?;
         let answer = serde_json::from_str(&answer.as_string().unwrap_or_default());
         let answer = answer.map_err(|error| down(error.to_string()))?;
-        if let (Ask::End { token_id, .. }, Answer::Ends { at }) = (question, answer) {
-            // The object has written this; here it holds at once.
-            self.revocations.keep(token_id, Kept { since: now(), value: Some(revocation::entry(at)) });
+        if let (Ask::End { token_id, .. }, Answer::Ends { at, ended }) = (question, answer) {
+            // The object has written this. Here it holds at once, and for as long as this location may still have the
+            // old value from KV; a token that has ended stays so.
+            let until = now() + if ended { KEPT_BY_KV } else { KEPT };
+            self.revocations.keep(token_id, Kept { until, value: Some(revocation::entry(at)) });
         }
         Ok(answer)
     }

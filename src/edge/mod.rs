@@ -59,7 +59,8 @@ async fn respond(
         content_type: owned(head.content_type),
         body,
         ip: head.ip.unwrap_or_default().to_owned(),
-        now: head.millis / 1000,
+        // Read now, not when the request began: a sender may hold its body back for as long as it likes.
+        now: bindings::now() / 1000,
         random,
     };
     let (response, audit) = app::answer(&isolate.settings, &*isolate, &route, &call).await;

@@ -1,7 +1,12 @@
-//! The Durable Object: a table of rows, and one writer of its client's entries in KV. Its rules are in `once`.
+//! The Durable Object: a table of rows, and the one writer of its client's entries in KV. Its rules are in `once`.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use futures_util::lock::Mutex;
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, SqlStorage, SqlStorageValue, State, durable_object,
@@ -13,17 +18,20 @@ use crate::revocation;
 
 /// KV takes one write a second to a key; a second one is worth this wait.
 const PAUSE: Duration = Duration::from_millis(1100);
+/// For how long a write may take; what waits for its turn waits for this too.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 #[durable_object]
 pub struct Once {
     sql: SqlStorage,
     env: Env,
-    publishing: Mutex<()>,
+    /// The tokens whose ends are being published.
+    publishing: RefCell<HashMap<String, Rc<Mutex<()>>>>,
 }
 
 impl DurableObject for Once {
     fn new(state: State, env: Env) -> Self {
-        Self { sql: state.storage().sql(), env, publishing: Mutex::new(()) }
+        Self { sql: state.storage().sql(), env, publishing: RefCell::default() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -53,8 +61,8 @@ impl Object for Once {
         }
     }
 
-    fn save(&self, key: &str, row: &Row, now: u64) -> Result<()> {
-        self.sql.exec("DELETE FROM once WHERE expires_at <= ?", vec![integer(now)?])?;
+    fn save(&self, key: &str, row: &Row) -> Result<()> {
+        self.sql.exec("DELETE FROM once WHERE expires_at <= ?", vec![integer(self.now())?])?;
         let values = vec![key.into(), row.value.as_str().into(), integer(row.expires_at)?];
         self.sql.exec("INSERT OR REPLACE INTO once VALUES (?, ?, ?)", values)?;
         Ok(())
@@ -63,7 +71,13 @@ impl Object for Once {
     async fn publish(&self, token_id: &str, ends_at: u64, expires_at: u64) -> Result<()> {
         let entry = revocation::entry(ends_at);
         let revocations = bindings::bound(&self.env, "REVOCATIONS").map_err(|_| "REVOCATIONS is not bound")?;
-        let put = async || bindings::store(&revocations, token_id, &entry, expires_at as f64).await;
+        let put = async || {
+            let stored = bindings::store(&revocations, token_id, &entry, expires_at as f64);
+            match select(pin!(stored), pin!(Delay::from(PATIENCE))).await {
+                Either::Left((stored, _)) => Ok(stored?),
+                Either::Right(_) => Err(worker::Error::from("KV did not take the end of a token in time")),
+            }
+        };
         if put().await.is_err() {
             Delay::from(PAUSE).await;
             put().await?;
@@ -71,8 +85,14 @@ impl Object for Once {
         Ok(())
     }
 
-    fn publishing(&self) -> &Mutex<()> {
-        &self.publishing
+    fn publishing(&self, token_id: &str) -> Rc<Mutex<()>> {
+        let mut publishing = self.publishing.borrow_mut();
+        publishing.retain(|_, turn| Rc::strong_count(turn) > 1);
+        Rc::clone(publishing.entry(token_id.to_owned()).or_default())
+    }
+
+    fn now(&self) -> u64 {
+        bindings::now() / 1000
     }
 
     fn unreadable(key: &str) -> worker::Error {

@@ -18,14 +18,13 @@ fn every_success() {
         &[Limit, Client],
         &[Limit, Client, Once],
         &[Limit, Client, Once, Verify],
-        // The object stores the end.
-        &[Limit, Client, Revocation, Revocation, Store, Once, Verify],
+        // The object is asked about the bearer, and stores the end of its parent.
+        &[Limit, Client, Revocation, Revocation, Store, Once, Once, Verify],
         &[Limit, Client, Revocation, Sign],
         &[Client, Revocation, Store, Once],
-        &[Client, Revocation, Revocation, Revocation, Store, Verify],
         &[Client, Revocation, Revocation, Store, Once, Verify],
-        // A short-term token that has ended already is not stored again.
-        &[Client, Revocation, Revocation, Store],
+        &[Client, Revocation, Revocation, Store, Once, Verify],
+        &[Client, Revocation, Store, Once],
     ];
     for (request, expected) in successes().into_iter().zip(expected) {
         let service = Service::new();

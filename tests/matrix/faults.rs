@@ -60,14 +60,15 @@ fn a_revocation_holds_once_it_is_answered() {
     }
 }
 
-/// Even if the object that settles ends is down, the token is dead: the caller is told to try again all the same.
+/// While the object that settles ends is down, nothing is confirmed; the same call works when it is back.
 #[test]
-fn a_revocation_is_stored_even_if_the_object_is_down() {
+fn a_revocation_waits_for_the_object() {
     let service = Service::new();
     let long = service.long_token("jobs:submit");
     service.world.fail_part(Part::Once);
     service.send(&revocation(&long, &long.id)).is(503, "temporarily_unavailable");
     service.world.recover();
+    service.send(&revocation(&long, &long.id)).is(204, "");
     assert!(!service.is_alive(&long));
 }
 

@@ -65,8 +65,10 @@ pub struct World {
     /// The limit that is reached.
     pub reached: Cell<Option<Limit>>,
     signing: Ed25519KeyPair,
-    /// Which objects are publishing an end.
+    /// Which ends are being published.
     publishing: RefCell<BTreeMap<String, Rc<Mutex<()>>>>,
+    /// The objects' clock, Unix seconds.
+    pub now: Cell<u64>,
     faults: RefCell<Faults>,
     lag: RefCell<Option<Lag>>,
     turns: RefCell<Turns>,
@@ -83,6 +85,7 @@ impl World {
             reached: Cell::new(None),
             signing: Ed25519KeyPair::from_seed_unchecked(seed).unwrap(),
             publishing: RefCell::default(),
+            now: Cell::new(0),
             faults: RefCell::new(Box::new(|_, _| None)),
             lag: RefCell::new(None),
             turns: RefCell::default(),
@@ -154,7 +157,6 @@ impl World {
 struct Table<'a> {
     world: &'a World,
     name: &'a str,
-    publishing: Rc<Mutex<()>>,
 }
 
 impl Object for Table<'_> {
@@ -164,7 +166,8 @@ impl Object for Table<'_> {
         Ok(self.world.state.borrow().rows.get(&(self.name.to_owned(), key.to_owned())).cloned())
     }
 
-    fn save(&self, key: &str, row: &Row, now: u64) -> Result<(), Unavailable> {
+    fn save(&self, key: &str, row: &Row) -> Result<(), Unavailable> {
+        let now = self.now();
         let rows = &mut self.world.state.borrow_mut().rows;
         rows.retain(|(object, _), row| object != self.name || row.expires_at > now);
         rows.insert((self.name.to_owned(), key.to_owned()), row.clone());
@@ -172,11 +175,16 @@ impl Object for Table<'_> {
     }
 
     async fn publish(&self, token_id: &str, ends_at: u64, expires_at: u64) -> Result<(), Unavailable> {
-        self.world.store_revocation(token_id, &revocation::entry(ends_at), expires_at).await
+        let entry = (revocation::entry(ends_at), expires_at);
+        self.world.call(Part::Store, |state| state.revocations.insert(token_id.to_owned(), entry)).await.map(|_| ())
     }
 
-    fn publishing(&self) -> &Mutex<()> {
-        &self.publishing
+    fn publishing(&self, token_id: &str) -> Rc<Mutex<()>> {
+        Rc::clone(self.world.publishing.borrow_mut().entry(token_id.to_owned()).or_default())
+    }
+
+    fn now(&self) -> u64 {
+        self.world.now.get()
     }
 
     fn unreadable(_: &str) -> Unavailable {
@@ -197,19 +205,11 @@ impl Host for World {
         self.read(Part::Revocation, |state| state.revocations.get(token_id).map(|(entry, _)| entry.clone())).await
     }
 
-    async fn store_revocation(&self, token_id: &str, entry: &str, expires_at: u64) -> Result<(), Unavailable> {
-        self.call(Part::Store, |state| {
-            state.revocations.insert(token_id.to_owned(), (entry.to_owned(), expires_at));
-        })
-        .await
-    }
-
     async fn once(&self, name: &str, ask: &Ask) -> Result<Answer, Unavailable> {
         // The object is another process: the question travels as JSON.
         let ask: Ask = serde_json::from_str(&serde_json::to_string(ask).unwrap()).unwrap();
         let fault = self.turn(Part::Once).await?;
-        let publishing = Rc::clone(self.publishing.borrow_mut().entry(name.to_owned()).or_default());
-        let answer = once::answer(&Table { world: self, name, publishing }, &ask).await?;
+        let answer = once::answer(&Table { world: self, name }, &ask).await?;
         if fault.is_some() { Err(down(Part::Once)) } else { Ok(answer) }
     }
 

@@ -120,6 +120,19 @@ fn a_revoked_token_is_not_rotated_where_the_revocation_is_not_known_yet() {
     }
 }
 
+/// Nor by a short-term token that was itself revoked: the new token would live for months where this one had minutes.
+#[test]
+fn a_revoked_bearer_does_not_rotate_where_its_revocation_is_not_known_yet() {
+    let service = Service::new();
+    let long = service.long_token("tokens:write");
+    let short = service.short_token(&long);
+    service.world.lag(|| true);
+    service.send(&revocation(&short, &short.id)).is(204, "");
+    service.pass(10);
+    service.send(&rotation(&short)).is(401, "invalid_token");
+    assert!(service.is_alive(&long), "nor does it end its parent");
+}
+
 #[test]
 fn two_rotations_retire_once() {
     let (start, long, short) = rotating();

@@ -146,6 +146,7 @@ impl Service {
     }
 
     pub async fn respond(&self, request: &Request) -> Answer {
+        self.world.now.set(self.now.get());
         let (response, audit) = match Route::find(&self.settings, request.method, &request.path) {
             Ok(route) => {
                 let call = self.call(request);
