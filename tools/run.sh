@@ -2,6 +2,7 @@
 # Starts the service on this machine and says how to use it. `make run` calls it, with everything installed.
 set -euo pipefail
 url="http://127.0.0.1:$PORT"
+export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
 
 if (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
     echo "Port $PORT is taken. Choose another: make run PORT=9000" >&2

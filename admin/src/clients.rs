@@ -143,6 +143,9 @@ pub fn run(command: Command, place: &Place, now: u64) -> Result<String, String> 
         Command::SetJwks { client_id, jwks } => {
             let jwks = read_jwks(&jwks)?;
             change(place, &client_id, |record| {
+                if record.allows(Mechanism::Assertion) && jwks.keys.is_empty() {
+                    return Err(format!("{client_id} may use assertions, so it needs a key; suspend it to stop it"));
+                }
                 record.jwks = jwks;
                 Ok(format!("{client_id} signs its assertions with {} key(s) now.", record.jwks.keys.len()))
             })?
@@ -158,23 +161,31 @@ pub fn run(command: Command, place: &Place, now: u64) -> Result<String, String> 
         Command::EndTokens { client_id } => change(place, &client_id, |record| {
             // Tokens count whole seconds: one more takes those of this second in.
             record.tokens_valid_from = record.tokens_valid_from.max(now + 1);
-            Ok(format!("All tokens of {client_id} issued until now count as revoked. New ones can be issued."))
+            Ok(format!(
+                "All tokens of {client_id} issued until now count as revoked. New ones can be issued.\nUntil every location \
+                 has this, a token can still be exchanged or rotated into one that counts as new: in case of a leak, \
+                 suspend the client first, or run this and the next command again two minutes later."
+            ))
         })?,
         Command::Reseal => {
             let key_set = key_set(place)?;
             let mut records = read(place)?;
-            let mut count = 0;
+            let mut changed = Vec::new();
             for record in &mut records {
                 let Some(sealed) = &record.totp else { continue };
                 let seed = key_set.unseal(&record.client_id, sealed);
                 let seed = seed.ok_or_else(|| {
-                    format!("the seed of {} opens with no totp-seal key in {}", record.client_id, place.keys.display())
+                    format!(
+                        "the seed of {} opens with no totp-seal key in {}",
+                        record.client_id,
+                        place.keys().display()
+                    )
                 })?;
                 record.totp = Some(seal(&key_set, &record.client_id, &seed)?);
-                count += 1;
+                changed.push(record.client_id.clone());
             }
-            write(place, &records)?;
-            format!("Sealed {count} seed(s) anew.")
+            write(place, &records, &changed.iter().map(String::as_str).collect::<Vec<_>>())?;
+            format!("Sealed {} seed(s) anew.", changed.len())
         }
     };
     Ok(format!("{said}\nNext: {}", place.put_clients()))
@@ -185,11 +196,11 @@ fn make(new: New, place: &Place) -> Result<String, String> {
         Some(id) => id,
         None => format!("c2m_{}", suffix()?),
     };
-    let mut records = if place.clients.exists() { read(place)? } else { Vec::new() };
+    let mut records = if place.clients().exists() { read(place)? } else { Vec::new() };
     if records.iter().any(|record| record.client_id == client_id) {
         return Err(format!(
             "{} has a client {client_id} already; choose another --client-id",
-            place.clients.display()
+            place.clients().display()
         ));
     }
     let plan = Plan {
@@ -203,7 +214,7 @@ fn make(new: New, place: &Place) -> Result<String, String> {
     let key_set = if needs_keys { Some(key_set(place)?) } else { None };
     let (record, shown) = plan.carry_out(key_set.as_ref())?;
     records.push(record);
-    write(place, &records)?;
+    write(place, &records, &[&client_id])?;
     let mut said = format!("client_id: {client_id}");
     if let Some(secret) = shown.secret {
         said += &format!("\nclient_secret: {secret}");
@@ -318,34 +329,37 @@ fn change(
     let record = records.iter_mut().find(|record| record.client_id == client_id);
     let said = change(record.ok_or_else(|| {
         let get = place.env.as_ref().map_or("--local".to_owned(), |env| format!("--env {env} --remote"));
-        format!("{} has no client {client_id}; fetch its record with: npx wrangler kv key get {client_id} --binding CLIENTS {get} --text > FILE, and name that file with --clients", place.clients.display())
+        format!("{} has no client {client_id}; fetch its record with: npx wrangler kv key get {client_id} --binding CLIENTS {get} --text > FILE, and name that file with --clients", place.clients().display())
     })?)?;
-    write(place, &records)?;
+    write(place, &records, &[client_id])?;
     Ok(said)
 }
 
 /// Reads pairs, or a single record.
 fn read(place: &Place) -> Result<Vec<ClientRecord>, String> {
-    let text = files::read(&place.clients, "make a client with `admin client new`, or name the file with --clients")?;
+    let text = files::read(&place.clients(), "make a client with `admin client new`, or name the file with --clients")?;
     let parse = |json: &str| {
-        ClientRecord::parse(json).map_err(|error| format!("{}: {}", place.clients.display(), error.problem))
+        ClientRecord::parse(json).map_err(|error| format!("{}: {}", place.clients().display(), error.problem))
     };
     if text.trim_start().starts_with('[') {
         let pairs: Vec<Pair> = serde_json::from_str(&text)
-            .map_err(|_| format!("{} is not what `wrangler kv bulk put` takes", place.clients.display()))?;
+            .map_err(|_| format!("{} is not what `wrangler kv bulk put` takes", place.clients().display()))?;
         pairs.iter().map(|pair| parse(&pair.value)).collect()
     } else {
         Ok(vec![parse(&text)?])
     }
 }
 
-fn write(place: &Place, records: &[ClientRecord]) -> Result<(), String> {
-    files::write(&place.clients, &bulk(records)?)
+/// Writes all records, and beside them those that were changed, for the registry.
+fn write(place: &Place, records: &[ClientRecord], changed: &[&str]) -> Result<(), String> {
+    let changed = records.iter().filter(|record| changed.contains(&record.client_id.as_str()));
+    files::write(&place.put_file(), &bulk(changed)?)?;
+    files::write(&place.clients(), &bulk(records)?)
 }
 
-pub fn bulk(records: &[ClientRecord]) -> Result<String, String> {
+pub fn bulk<'r>(records: impl IntoIterator<Item = &'r ClientRecord>) -> Result<String, String> {
     let pair = |record: &ClientRecord| Ok(Pair { key: record.client_id.clone(), value: files::json(record)? });
-    files::json(&records.iter().map(pair).collect::<Result<Vec<_>, String>>()?)
+    files::json(&records.into_iter().map(pair).collect::<Result<Vec<_>, String>>()?)
 }
 
 fn list(records: &[ClientRecord], now: u64) -> String {
@@ -388,7 +402,8 @@ mod tests {
     fn place(name: &str) -> Place {
         let folder = std::env::temp_dir().join(format!("admin-clients-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
-        let place = Place { keys: folder.join("keys.json"), clients: folder.join("clients.json"), env: None };
+        let place =
+            Place { keys: Some(folder.join("keys.json")), clients: Some(folder.join("clients.json")), env: None };
         keys::run(keys::Command::New, &place).unwrap();
         place
     }
@@ -433,7 +448,7 @@ mod tests {
         let said = run(new("a", &[MechanismName::Otp]), &place, 100).unwrap();
         assert!(said.contains("otpauth://totp/auth-edge:a?secret="));
         let seed = said.lines().find_map(|line| line.strip_prefix("TOTP seed: ")).unwrap().to_owned();
-        assert!(!std::fs::read_to_string(&place.clients).unwrap().contains(&seed));
+        assert!(!std::fs::read_to_string(place.clients()).unwrap().contains(&seed));
         keys::run(keys::Command::Add { key_use: keys::Use::Seal }, &place).unwrap();
         let seals: Vec<String> = keys::read(&place)
             .unwrap()
@@ -447,6 +462,18 @@ mod tests {
         keys::run(keys::Command::Retire { kid: seals[0].clone() }, &place).unwrap();
         let opened = key_set(&place).unwrap().unseal("a", record(&place).totp.as_ref().unwrap()).unwrap();
         assert_eq!(data_encoding::BASE32_NOPAD.encode(opened.expose()), seed);
+    }
+
+    #[test]
+    fn a_change_puts_its_own_record_alone() {
+        let place = place("alone");
+        for id in ["a", "b"] {
+            run(new(id, &[MechanismName::Secret]), &place, 100).unwrap();
+        }
+        run(Command::Suspend { client_id: "a".into() }, &place, 100).unwrap();
+        let put: Vec<Pair> = serde_json::from_str(&std::fs::read_to_string(place.put_file()).unwrap()).unwrap();
+        assert_eq!(put.iter().map(|pair| pair.key.as_str()).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(read(&place).unwrap().len(), 2);
     }
 
     #[test]
@@ -468,7 +495,7 @@ mod tests {
         assert!(run(new("a b", &[MechanismName::Secret]), &place, 0).is_err());
         assert!(run(new("a", &[MechanismName::Assertion]), &place, 0).is_err());
         let jwks = |text: &str| {
-            let path = place.clients.with_file_name("jwks.json");
+            let path = place.clients().with_file_name("jwks.json");
             std::fs::write(&path, text).unwrap();
             read_jwks(&path)
         };

@@ -164,7 +164,9 @@ pub fn run(folder: &Path) -> Result<String, String> {
             "# Clients of this machine's `wrangler dev`, one for each role of the conformance harness.\n\n{identities}"
         ),
     )?;
-    files::write(vars_file, &format!("AUTH_KEYS='{keys_json}'\n"))?;
+    let others = std::fs::read_to_string(vars_file).unwrap_or_default();
+    let others = others.lines().filter(|line| !line.starts_with("AUTH_KEYS=")).map(|line| format!("{line}\n"));
+    files::write(vars_file, &format!("AUTH_KEYS='{keys_json}'\n{}", others.collect::<String>()))?;
     Ok(format!(
         "Made keys and {} clients in {}, with fresh randomness; git ignores them.",
         records.len(),

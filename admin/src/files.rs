@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::Serialize;
@@ -22,8 +22,10 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = path.with_file_name(name);
+    // One that is left over may have other rights.
+    let _ = fs::remove_file(&fresh);
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&fresh).map_err(failed)?;
@@ -51,21 +53,44 @@ pub fn suffix() -> Result<String, String> {
 }
 
 impl Place {
+    pub fn keys(&self) -> PathBuf {
+        self.keys.clone().unwrap_or_else(|| self.default_file("keys"))
+    }
+
+    pub fn clients(&self) -> PathBuf {
+        self.clients.clone().unwrap_or_else(|| self.default_file("clients"))
+    }
+
+    /// Each environment has files of its own, so that what is made for one does not go to another.
+    fn default_file(&self, name: &str) -> PathBuf {
+        let env = self.env.as_ref().map_or(String::new(), |env| format!(".{env}"));
+        PathBuf::from(format!("{name}{env}.json"))
+    }
+
+    /// What a change has to put into the registry: the changed records alone, since the others here may be older than there.
+    pub fn put_file(&self) -> PathBuf {
+        self.clients().with_extension("put.json")
+    }
+
     /// The command that puts the key set where the Worker reads it.
     pub fn put_keys(&self) -> String {
-        let keys = self.keys.display();
+        let keys = self.keys();
+        let keys = keys.display();
         match &self.env {
-            Some(env) => format!("npx wrangler secret put AUTH_KEYS --env {env} < {keys}"),
-            None => format!("printf \"AUTH_KEYS='%s'\\n\" \"$(cat {keys})\" > .dev.vars"),
+            Some(env) => format!("npx wrangler secret put AUTH_KEYS --env {env} < '{keys}'"),
+            None => format!(
+                "(umask 077 && printf \"AUTH_KEYS='%s'\\n\" \"$(cat '{keys}')\" > .dev.vars) && touch wrangler.toml"
+            ),
         }
     }
 
-    /// The command that puts the clients into the registry.
+    /// The command that puts what was changed into the registry.
     pub fn put_clients(&self) -> String {
-        let clients = self.clients.display();
+        let file = self.put_file();
+        let file = file.display();
         match &self.env {
-            Some(env) => format!("npx wrangler kv bulk put {clients} --binding CLIENTS --env {env} --remote"),
-            None => format!("npx wrangler kv bulk put {clients} --binding CLIENTS --local"),
+            Some(env) => format!("npx wrangler kv bulk put '{file}' --binding CLIENTS --env {env} --remote"),
+            None => format!("npx wrangler kv bulk put '{file}' --binding CLIENTS --local"),
         }
     }
 }

@@ -54,14 +54,15 @@ impl Use {
 pub fn run(command: Command, place: &Place) -> Result<String, String> {
     match command {
         Command::New => {
-            if place.keys.exists() {
-                let keys = place.keys.display();
+            if place.keys().exists() {
+                let keys = place.keys();
+                let keys = keys.display();
                 return Err(format!("{keys} is there already; move it away, or name another file with --keys"));
             }
             write(&new_set()?, place)?;
             Ok(format!(
                 "Made {}, which is secret: keep it off disks that you do not trust.\nNext: {}",
-                place.keys.display(),
+                place.keys().display(),
                 place.put_keys()
             ))
         }
@@ -159,9 +160,9 @@ pub fn public_half(private: &[u8; 32]) -> Result<String, String> {
 }
 
 pub fn read(place: &Place) -> Result<JwkSet<PrivateJwk>, String> {
-    let text = files::read(&place.keys, "make it with `admin keys new`, or name it with --keys")?;
-    check(&text).map_err(|problem| format!("{} {problem}", place.keys.display()))?;
-    serde_json::from_str(&text).map_err(|_| format!("{} is not a key set", place.keys.display()))
+    let text = files::read(&place.keys(), "make it with `admin keys new`, or name it with --keys")?;
+    check(&text).map_err(|problem| format!("{} {problem}", place.keys().display()))?;
+    serde_json::from_str(&text).map_err(|_| format!("{} is not a key set", place.keys().display()))
 }
 
 /// The Worker's own judgement.
@@ -172,7 +173,7 @@ pub fn check(text: &str) -> Result<KeySet, String> {
 fn write(set: &JwkSet<PrivateJwk>, place: &Place) -> Result<(), String> {
     let text = files::json(set)?;
     check(&text)?;
-    files::write(&place.keys, &text)
+    files::write(&place.keys(), &text)
 }
 
 fn position(set: &JwkSet<PrivateJwk>, kid: &str) -> Result<usize, String> {
@@ -199,13 +200,17 @@ mod tests {
 
     fn place(name: &str) -> Place {
         let folder = std::env::temp_dir().join(format!("admin-keys-{name}-{}", std::process::id()));
-        Place { keys: folder.join("keys.json"), clients: folder.join("clients.json"), env: Some("staging".into()) }
+        Place {
+            keys: Some(folder.join("keys.json")),
+            clients: Some(folder.join("clients.json")),
+            env: Some("staging".into()),
+        }
     }
 
     #[test]
     fn a_signing_key_is_rotated_without_a_gap() {
         let place = place("rotate");
-        let _ = std::fs::remove_file(&place.keys);
+        let _ = std::fs::remove_file(place.keys());
         run(Command::New, &place).unwrap();
         assert!(run(Command::New, &place).is_err(), "never overwritten");
         let old = read(&place).unwrap().keys[1].kid.clone();
@@ -214,7 +219,7 @@ mod tests {
         assert!(run(Command::Retire { kid: old.clone() }, &place).is_err(), "the signing key stays");
         run(Command::Promote { kid: new.clone() }, &place).unwrap();
         let signing = |place: &Place| {
-            check(&std::fs::read_to_string(&place.keys).unwrap()).unwrap().short.first().public.kid.clone()
+            check(&std::fs::read_to_string(place.keys()).unwrap()).unwrap().short.first().public.kid.clone()
         };
         assert_eq!(signing(&place), new);
         run(Command::Retire { kid: old }, &place).unwrap();

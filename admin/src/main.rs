@@ -7,6 +7,7 @@ mod dev;
 mod files;
 mod keys;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -26,13 +27,14 @@ struct Cli {
 /// Where things are, and where they will go.
 #[derive(Args, Clone)]
 pub struct Place {
-    /// The key set: what the secret AUTH_KEYS holds
-    #[arg(long, global = true, value_name = "FILE", default_value = "keys.json")]
-    pub keys: PathBuf,
-    /// The clients: what `wrangler kv bulk put` takes, or one record as `wrangler kv key get` gives it
-    #[arg(long, global = true, value_name = "FILE", default_value = "clients.json")]
-    pub clients: PathBuf,
-    /// The environment of wrangler.toml that the next command is for; without it, the local one
+    /// The key set: what the secret AUTH_KEYS holds [default: keys.json, or keys.NAME.json with --env]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// The clients: what `wrangler kv bulk put` takes, or one record as `wrangler kv key get` gives it [default:
+    /// clients.json, or clients.NAME.json with --env]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub clients: Option<PathBuf>,
+    /// The environment of wrangler.toml that this is for; without it, the local one
     #[arg(long, global = true, value_name = "NAME")]
     pub env: Option<String>,
 }
@@ -62,7 +64,8 @@ fn main() -> ExitCode {
     });
     match result {
         Ok(said) => {
-            println!("{said}");
+            // Who reads no further has read enough.
+            let _ = writeln!(std::io::stdout(), "{said}");
             ExitCode::SUCCESS
         }
         Err(problem) => {
