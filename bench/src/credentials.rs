@@ -26,6 +26,9 @@ pub const ISSUER: &str = "https://auth.example.com";
 pub const AUDIENCE: &str = "https://api.example.com";
 /// How many clients send assertions in turn: each has a Durable Object of its own.
 const CALLERS: usize = 16;
+/// How many clients have one token each. The worker keeps at most 1024 values of a namespace, so that even with half of
+/// them going round nothing is left of a client or its token when its turn comes again.
+pub const SINGLES: usize = 4096;
 const SCOPES: [&str; 3] = ["jobs:*", "templates:*", "tokens:*"];
 
 /// The algorithms of the assertions that are measured.
@@ -92,7 +95,8 @@ impl Credentials {
 
     /// The clients that are there from the start: pairs for the registry.
     pub fn clients(&self) -> Result<Vec<(String, String)>> {
-        (0..CALLERS).map(|nth| self.client(&caller(nth), None)).collect()
+        let names = (0..CALLERS).map(caller).chain((0..SINGLES).map(single));
+        names.map(|client_id| self.client(&client_id, None)).collect()
     }
 
     fn client(&self, client_id: &str, totp: Option<String>) -> Result<(String, String)> {
@@ -123,9 +127,9 @@ impl Credentials {
     }
 
     /// A long-term token by the client's secret.
-    pub fn by_secret(&self) -> Vec<u8> {
-        let body = json!({"grant_type": "client_credentials", "client_id": caller(0), "client_secret": self.secret});
-        long(&caller(0), &body.to_string())
+    pub fn by_secret(&self, client_id: &str) -> Vec<u8> {
+        let body = json!({"grant_type": "client_credentials", "client_id": client_id, "client_secret": self.secret});
+        long(client_id, &body.to_string())
     }
 
     /// A client for each code, since a code works once. The code of the step before goes ahead, so that what is measured
@@ -219,8 +223,13 @@ pub fn garbage() -> Result<String> {
     Ok(base64(&random::<320>()?))
 }
 
-fn caller(nth: usize) -> String {
+pub fn caller(nth: usize) -> String {
     format!("c2m_bench_caller_{nth}")
+}
+
+/// A client that has one token.
+pub fn single(nth: usize) -> String {
+    format!("c2m_bench_single_{nth}")
 }
 
 fn long(client_id: &str, body: &str) -> Vec<u8> {

@@ -21,11 +21,13 @@ mod scenario;
 mod table;
 mod workerd;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{IsTerminal, Write, stderr};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -34,16 +36,17 @@ use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-use credentials::Credentials;
+use credentials::{Credentials, SINGLES};
 use load::{Connection, Plan};
 use measure::{Growth, Report, Round, Row, Spread, Start};
-use scenario::{Contender, SCENARIOS, Scenario, counts, each, fill};
+use scenario::{COLD_EXCHANGE, Checked, Contender, FORGOTTEN, SCENARIOS, Scenario, counts, each, fill};
 use workerd::{Spec, Workerd, free_port, pinned};
 
 /// The whole may not take longer, whatever happens.
 const LONGEST: Duration = Duration::from_secs(900);
 /// How many requests are under way at a time, when the rate is what is measured.
 const CONNECTIONS: usize = 16;
+/// Revocations and clients that nobody asks for, besides those that the requests need.
 const GROWTH: [(u64, u64); 6] = [(10, 1), (10_000, 1), (1_000_000, 1), (10, 1), (10, 1_000), (10, 100_000)];
 
 /// Measures the worker on workerd, beside a floor and a peer
@@ -139,6 +142,8 @@ struct Bench {
     cores: Option<(usize, usize)>,
     compatibility_date: String,
     credentials: Credentials,
+    /// The exchanges of each contender by a client and token of its own each: made once, since they can be sent again.
+    cold: HashMap<Contender, Rc<[Vec<u8>]>>,
     kv: SocketAddr,
     _kv_process: Child,
 }
@@ -238,6 +243,7 @@ impl Bench {
             cores,
             compatibility_date,
             credentials,
+            cold: HashMap::new(),
             kv,
             _kv_process: kv_process,
         };
@@ -294,7 +300,7 @@ impl Bench {
         Ok(contenders)
     }
 
-    /// Has stand-ins report every call, for a few requests of each scenario.
+    /// Has stand-ins report every call, for a few requests of each scenario, the first with nothing kept.
     async fn count(&mut self, scenarios: &[&Scenario]) -> Result<()> {
         const REQUESTS: usize = 20;
         progress("counting what each operation asks of storage");
@@ -307,9 +313,15 @@ impl Bench {
                 .await
                 .with_context(named)?;
             let requests: Vec<_> = once.iter().cycle().take(REQUESTS).cloned().collect();
-            counts(self.kv).await?;
-            let outcome = load::run(ours.address, each(&requests, 1, scenario.status)).await.with_context(named)?;
-            scenario.check(Contender::Ours, outcome.requests, counts(self.kv).await?, true).with_context(named)?;
+            tokio::time::sleep(FORGOTTEN).await;
+            let (first, more) = requests.split_at(1);
+            for (requests, checked) in [(first, Checked::First), (more, Checked::Counted)] {
+                counts(self.kv).await?;
+                let plan = each(requests, 1, scenario.status);
+                let outcome = load::run(ours.address, plan).await.with_context(named)?;
+                let counts = counts(self.kv).await?;
+                scenario.check(Contender::Ours, outcome.requests, counts, checked).with_context(named)?;
+            }
         }
         Ok(())
     }
@@ -336,16 +348,31 @@ impl Bench {
         lines.iter().zip(&found).map(|((scenario, contender, _), rounds)| row(scenario, *contender, rounds)).collect()
     }
 
-    async fn round(&mut self, scenario: &Scenario, contender: Contender, process: &Workerd) -> Result<Round> {
+    async fn requests(&mut self, scenario: &Scenario, to: (Contender, SocketAddr)) -> Result<Rc<[Vec<u8>]>> {
         let (loaded, alone) = self.effort.batch;
-        let requests =
-            scenario.prepare(&mut self.credentials, (contender, process.address), self.kv, loaded + alone).await?;
+        if !scenario.is_cold() {
+            return Ok(scenario.prepare(&mut self.credentials, to, self.kv, loaded + alone).await?.into());
+        }
+        let requests = match self.cold.get(&to.0) {
+            Some(requests) => Rc::clone(requests),
+            None => scenario.prepare(&mut self.credentials, to, self.kv, SINGLES).await?.into(),
+        };
+        self.cold.insert(to.0, Rc::clone(&requests));
+        tokio::time::sleep(FORGOTTEN).await;
+        Ok(requests)
+    }
+
+    async fn round(&mut self, scenario: &Scenario, contender: Contender, process: &Workerd) -> Result<Round> {
+        let requests = &*self.requests(scenario, (contender, process.address)).await?;
         let status = scenario.status;
         let (loaded, alone) = if scenario.repeats() {
-            let during = |during, connections| Plan { requests: &requests, during: Some(during), connections, status };
-            (during(self.effort.loaded, CONNECTIONS), during(self.effort.alone, 1))
+            // Under load and alone it is not the same clients, so that neither finds what the other left.
+            let (first, second) =
+                if scenario.is_cold() { requests.split_at(requests.len() / 2) } else { (requests, requests) };
+            let during = |requests, during, connections| Plan { requests, during: Some(during), connections, status };
+            (during(first, self.effort.loaded, CONNECTIONS), during(second, self.effort.alone, 1))
         } else {
-            let (first, second) = requests.split_at(loaded.min(requests.len()));
+            let (first, second) = requests.split_at(self.effort.batch.0.min(requests.len()));
             (each(first, CONNECTIONS, status), each(second, 1, status))
         };
         counts(self.kv).await?;
@@ -353,8 +380,9 @@ impl Bench {
         let loaded = load::run(process.address, loaded).await?;
         let cpu = process.cpu().zip(before).map(|(after, before)| after.saturating_sub(before));
         let alone = load::run(process.address, alone).await?;
-        scenario.check(contender, loaded.requests + alone.requests, counts(self.kv).await?, false)?;
-        Ok(Round::of(&loaded, cpu, &alone))
+        let counts = counts(self.kv).await?;
+        scenario.check(contender, loaded.requests + alone.requests, counts, Checked::Timed)?;
+        Ok(Round::of(&loaded, cpu, &alone, counts.client_reads + counts.revocation_reads))
     }
 
     async fn starts(&self, contenders: &[(Contender, Workerd)]) -> Result<Vec<Start>> {
@@ -414,7 +442,6 @@ impl Bench {
 
     async fn growth(&mut self, contenders: &[(Contender, Workerd)]) -> Result<Vec<Growth>> {
         let (_, ours) = contenders.iter().find(|(contender, _)| *contender == Contender::Ours).context("no worker")?;
-        let exchange = &SCENARIOS[0];
         let mut found = vec![Vec::new(); GROWTH.len()];
         for round in 0..self.effort.rounds {
             let of = self.effort.rounds;
@@ -424,7 +451,7 @@ impl Bench {
                 let (revocations, clients) = GROWTH[nth];
                 progress(&format!("growth {} of {of}: {revocations} revocations, {clients} clients", round + 1));
                 self.fill_anew(revocations, clients).await?;
-                found[nth].push(self.round(exchange, Contender::Ours, ours).await?);
+                found[nth].push(self.round(&COLD_EXCHANGE, Contender::Ours, ours).await?);
             }
         }
         let growth = GROWTH.iter().zip(&found).map(|((revocations, clients), rounds)| {
@@ -443,7 +470,7 @@ impl Bench {
 
 fn row(scenario: &Scenario, contender: Contender, rounds: &[Round]) -> Result<Row> {
     let spread = |which: fn(&Round) -> f64| Spread::of(rounds.iter().map(which)).context("no rounds");
-    let [clients, revocations, kv_writes, object_calls, _] = scenario.costs(contender);
+    let [_, _, kv_writes, object_calls, _] = scenario.costs(contender);
     Ok(Row {
         scenario: scenario.name,
         title: scenario.title,
@@ -456,7 +483,7 @@ fn row(scenario: &Scenario, contender: Contender, rounds: &[Round]) -> Result<Ro
         p50_ms: spread(|round| round.p50)?,
         p99_ms: spread(|round| round.p99)?,
         loaded_p99_ms: spread(|round| round.loaded_p99)?,
-        kv_reads: clients + revocations,
+        kv_reads: spread(|round| round.reads)?,
         kv_writes,
         object_calls,
     })

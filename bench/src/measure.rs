@@ -37,10 +37,13 @@ pub struct Round {
     /// With one request at a time, milliseconds.
     pub p50: f64,
     pub p99: f64,
+    /// Reads of KV per request.
+    pub reads: f64,
 }
 
 impl Round {
-    pub fn of(loaded: &Outcome, cpu: Option<Duration>, alone: &Outcome) -> Self {
+    /// `reads`: of KV, by all of these requests.
+    pub fn of(loaded: &Outcome, cpu: Option<Duration>, alone: &Outcome, reads: u64) -> Self {
         let requests = loaded.requests.max(1) as f64;
         let elapsed = loaded.elapsed.as_secs_f64();
         Self {
@@ -50,6 +53,7 @@ impl Round {
             loaded_p99: quantile(&loaded.latencies, 0.99),
             p50: quantile(&alone.latencies, 0.50),
             p99: quantile(&alone.latencies, 0.99),
+            reads: reads as f64 / (loaded.requests + alone.requests).max(1) as f64,
         }
     }
 }
@@ -76,7 +80,8 @@ pub struct Row {
     pub p50_ms: Spread,
     pub p99_ms: Spread,
     pub loaded_p99_ms: Spread,
-    pub kv_reads: u64,
+    /// As measured, for the worker spares some; all else of this is what is written down, and was checked.
+    pub kv_reads: Spread,
     pub kv_writes: u64,
     pub object_calls: u64,
 }
@@ -104,7 +109,7 @@ pub struct Start {
     pub peak_memory_mib: Option<f64>,
 }
 
-/// The exchange with so much stored.
+/// The exchange of a cold token with so much stored that is never read.
 #[derive(Clone, Debug, Serialize)]
 pub struct Growth {
     pub revocations: u64,

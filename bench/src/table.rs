@@ -31,22 +31,22 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
             last = row.scenario;
             writeln!(
                 text,
-                "{title:27} {:11} {:>22} {:>22} {:>7.2} {:>7.2} {:>9.1}  {:>5} {:>6} {:>6}",
+                "{title:27} {:11} {:>22} {:>22} {:>7.2} {:>7.2} {:>9.1}  {:>5.1} {:>6} {:>6}",
                 row.contender,
                 shown(Some(row.requests_per_second), 0) + if row.is_disturbed() { "*" } else { "" },
                 shown(row.cpu_us_per_request, 0),
                 row.p50_ms.median,
                 row.p99_ms.median,
                 row.loaded_p99_ms.median,
-                row.kv_reads,
+                row.kv_reads.median,
                 row.kv_writes,
                 row.object_calls
             )?;
         }
         writeln!(
             text,
-            "\nrequests/s, CPU and p99 load: {} requests under way; p50 and p99: one at a time. reads, writes: of KV;\n\
-             object: calls to the Durable Object; per request.",
+            "\nrequests/s, CPU and p99 load: {} requests under way; p50 and p99: one at a time. reads, writes: of KV, per\n\
+             request, the reads as measured; object: calls to the Durable Object, per request.",
             report.connections
         )?;
         if report.runtime.iter().any(Row::is_disturbed) {
@@ -75,13 +75,13 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
     if !report.growth.is_empty() {
         writeln!(
             text,
-            "\n{:>22} {:>10} {:>22} {:>22}",
-            "exchange, revocations", "clients", "CPU µs/request", "requests/s"
+            "\n{:>26} {:>15} {:>22} {:>22}",
+            "exchange-cold, revocations", "further clients", "CPU µs/request", "requests/s"
         )?;
         for growth in &report.growth {
             writeln!(
                 text,
-                "{:>22} {:>10} {:>22} {:>22}",
+                "{:>26} {:>15} {:>22} {:>22}",
                 growth.revocations,
                 growth.clients,
                 shown(growth.cpu_us_per_request, 0),
