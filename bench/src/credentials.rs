@@ -142,7 +142,8 @@ impl Credentials {
             let client_id = format!("c2m_bench_code_{}", self.made);
             let seed = random::<SEED_LENGTH>()?;
             let sealed = self.key_set.seal(&client_id, &Secret::new(seed), random()?).context("can't seal a seed")?;
-            for (step, requests) in [(step - 1, &mut batch.before), (step, &mut batch.requests)] {
+            // Both are good for half a minute at least, however late in its step this is.
+            for (step, requests) in [(step, &mut batch.before), (step + 1, &mut batch.requests)] {
                 let code = String::from_utf8(otp::code(&seed, step).to_vec())?;
                 let body = json!({"grant_type": "client_credentials", "client_id": client_id, "otp_code": code});
                 requests.push(long(&client_id, &body.to_string()));
