@@ -477,7 +477,7 @@ async fn a_body_held_back_buys_no_time() {
     let short = dev.short(text(&long, "access_token"), None).await.is(201).json();
     let bearer = format!("Bearer {}", text(&short, "access_token"));
     let rotation = json!({"grant_type": "client_credentials", "client_id": valid}).to_string();
-    let held = |headers: Vec<(&'static str, String)>, body: String| {
+    let held = |path: &str, headers: Vec<(&'static str, String)>, body: String| {
         let (first, last) = body.split_at(body.len() - 1);
         let pieces = [(first.to_owned(), 0), (last.to_owned(), 4)].map(|(piece, seconds)| async move {
             tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -485,21 +485,26 @@ async fn a_body_held_back_buys_no_time() {
         });
         let stream = futures_util::stream::StreamExt::then(futures_util::stream::iter(pieces), |piece| piece);
         let mut request =
-            dev.http.post(format!("{}/v1/auth/tokens/long", dev.url)).header("Content-Type", "application/json");
+            dev.http.post(format!("{}/v1/auth/tokens/{path}", dev.url)).header("Content-Type", "application/json");
         for (name, value) in headers {
             request = request.header(name, value);
         }
         request.body(reqwest::Body::wrap_stream(stream)).send()
     };
-    let rotating = held(vec![("Authorization", bearer)], rotation);
+    // Only the clock of the Worker stands between this one and a token: the object is not asked.
+    let exchanging =
+        held("short", vec![("Authorization", format!("Bearer {}", text(&long, "access_token")))], "{ }".to_owned());
+    let rotating = held("long", vec![("Authorization", bearer)], rotation);
     let jwt = dev.assertion("valid", "held");
-    let asserting = held(vec![("X-Client-Id", valid.clone())], dev.by_assertion("valid", &jwt).to_string());
+    let asserting = held("long", vec![("X-Client-Id", valid.clone())], dev.by_assertion("valid", &jwt).to_string());
     let meanwhile = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         dev.revoke(text(&long, "access_token"), text(&long, "token_id")).await.is(204);
         dev.long(&valid, &dev.by_assertion("valid", &jwt)).await.is(201);
     };
-    let (rotated, asserted, ()) = futures_util::future::join3(rotating, asserting, meanwhile).await;
+    let (exchanged, rotated, asserted, ()) =
+        futures_util::future::join4(exchanging, rotating, asserting, meanwhile).await;
+    assert_eq!(exchanged.unwrap().status(), 401);
     assert_eq!(rotated.unwrap().status(), 401);
     assert_eq!(asserted.unwrap().status(), 401);
 }
