@@ -14,6 +14,7 @@ use crate::request::Call;
 use crate::response::Response;
 use crate::revoke::revoke;
 use crate::settings::Settings;
+use crate::token::Presented;
 
 /// Where a call goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Route {
             "/openapi.json" => Self::OpenApi,
             "/docs" => Self::Docs,
             "/healthz" => Self::Health,
-            path if path == settings.metadata_path() => Self::Metadata,
+            path if settings.is_metadata_path(path) => Self::Metadata,
             path => Self::below(path.strip_prefix(settings.base_path.as_str())).ok_or(Error::PathNotFound)?,
         };
         let (known, allow) = match route {
@@ -128,6 +129,12 @@ pub async fn answer(settings: &Settings, host: &impl Host, route: &Route, call: 
 }
 
 impl Audit {
+    /// Notes the token that the caller presented, and whose it is.
+    pub fn presented(&mut self, token: &Presented) {
+        self.client_id = Some(token.client_id.clone());
+        self.by = Some(token.id.clone());
+    }
+
     /// The line of a call that was refused before it reached an operation.
     pub fn of_refusal(error: &Error) -> (Response, Self) {
         let mut audit = Self { event: "none", ..Self::default() };

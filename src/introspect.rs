@@ -50,8 +50,7 @@ pub async fn introspect(
     // 1
     let sent = token::bearer(call.authorization.as_deref())?;
     let caller = token::authenticate(settings, host, sent, &[Kind::Long, Kind::Short], call.now).await?;
-    audit.client_id = Some(caller.client_id.clone());
-    audit.by = Some(caller.id.clone());
+    audit.presented(&caller);
     caller.life(host).await?.check(call.now)?;
     // 2
     if !caller.scopes.allow(INTROSPECT) {

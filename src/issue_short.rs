@@ -31,8 +31,7 @@ pub async fn issue_short(
         None => in_body.ok_or(TokenFault::Missing)?,
     };
     let long = token::authenticate(settings, host, sent, &[Kind::Long], call.now).await?;
-    audit.client_id = Some(long.client_id.clone());
-    audit.by = Some(long.id.clone());
+    audit.presented(&long);
     // 2
     let asked = match request.scopes {
         Ok(_) if in_body.is_some_and(|token| token != sent) => {

@@ -16,6 +16,7 @@ use crate::token_id::TokenId;
 const ENTRY_VERSION: u32 = 1;
 /// KV refuses an expiry nearer than 60 s; the rest is for clocks that differ.
 const SHORTEST_EXPIRY: u64 = 90;
+
 /// An entry of `REVOCATIONS`.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

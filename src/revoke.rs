@@ -32,8 +32,7 @@ pub async fn revoke(
     // 1
     let sent = token::bearer(call.authorization.as_deref())?;
     let caller = token::authenticate(settings, host, sent, &[Kind::Long, Kind::Short], call.now).await?;
-    audit.client_id = Some(caller.client_id.clone());
-    audit.by = Some(caller.id.clone());
+    audit.presented(&caller);
     // 2
     let life = caller.life(host).await?;
     let own = caller.id == token_id;

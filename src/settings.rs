@@ -67,9 +67,9 @@ impl Settings {
         origin_of(&self.issuer)
     }
 
-    /// Where the metadata is: an issuer's path comes last (RFC 8414, section 3.1).
-    pub fn metadata_path(&self) -> String {
-        format!("/.well-known/oauth-authorization-server{}", &self.issuer[self.origin().len()..])
+    /// Whether the metadata is there: an issuer's path comes last (RFC 8414, section 3.1).
+    pub fn is_metadata_path(&self, path: &str) -> bool {
+        path.strip_prefix("/.well-known/oauth-authorization-server") == Some(&self.issuer[self.origin().len()..])
     }
 
     /// Whether an assertion made out to `audience` is meant for this service: the issuer, or the endpoint's URL
