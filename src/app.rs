@@ -1,5 +1,8 @@
 //! (method, path) → one of the operations; and the audit line of what came of it.
 
+use core::future::ready;
+
+use futures_util::future::LocalBoxFuture;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
@@ -112,17 +115,19 @@ impl Route {
 pub async fn answer(settings: &Settings, host: &impl Host, route: &Route, call: &Call) -> (Response, Audit) {
     let (event, success) = route.event();
     let mut audit = Audit { event, outcome: success, ..Audit::default() };
-    let result = match route {
-        Route::IssueLong => issue_long(settings, host, call, &mut audit).await,
-        Route::IssueShort => issue_short(settings, host, call, &mut audit).await,
-        Route::Revoke { token_id } => revoke(settings, host, call, token_id, &mut audit).await,
-        Route::Introspect => introspect(settings, host, call, &mut audit).await,
-        Route::Jwks => Ok(discovery::jwks(settings)),
-        Route::Metadata => Ok(discovery::metadata(settings)),
-        Route::OpenApi => Ok(discovery::openapi(settings)),
-        Route::Docs => Ok(discovery::docs(settings)),
-        Route::Health => health(host).await,
+    // Boxed, so that each stays a function of its own: a fresh isolate compiles a function when it is first called.
+    let operation: LocalBoxFuture<'_, _> = match route {
+        Route::IssueLong => Box::pin(issue_long(settings, host, call, &mut audit)),
+        Route::IssueShort => Box::pin(issue_short(settings, host, call, &mut audit)),
+        Route::Revoke { token_id } => Box::pin(revoke(settings, host, call, token_id, &mut audit)),
+        Route::Introspect => Box::pin(introspect(settings, host, call, &mut audit)),
+        Route::Health => Box::pin(health(host)),
+        Route::Jwks => Box::pin(ready(Ok(discovery::jwks(settings)))),
+        Route::Metadata => Box::pin(ready(Ok(discovery::metadata(settings)))),
+        Route::OpenApi => Box::pin(ready(Ok(discovery::openapi(settings)))),
+        Route::Docs => Box::pin(ready(Ok(discovery::docs(settings)))),
     };
+    let result = operation.await;
     let response = result.unwrap_or_else(|error| audit.refuse(&error));
     audit.status = response.status;
     (response, audit)

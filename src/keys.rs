@@ -103,7 +103,7 @@ pub struct KeySetError(String);
 impl KeySet {
     pub fn parse(json: &str) -> Result<Self, KeySetError> {
         // serde's message could quote a value, so only the position is passed on.
-        let set: JwkSet<PrivateJwk> = serde_json::from_str(json).map_err(|error| {
+        let set: JwkSet<PrivateJwk> = serde_json::from_slice(json.as_bytes()).map_err(|error| {
             KeySetError(format!("is not a JWK Set of known members (line {}, column {})", error.line(), error.column()))
         })?;
         let (mut long, mut short, mut token_id, mut seal) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

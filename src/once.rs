@@ -153,7 +153,7 @@ impl Ask {
         match self {
             Self::Code { step } => {
                 let mut codes: Codes = match row {
-                    Some(row) => serde_json::from_str(&row.value).ok()?,
+                    Some(row) => serde_json::from_slice(row.value.as_bytes()).ok()?,
                     None => Codes::default(),
                 };
                 let answer = codes.judge(*step, now);
@@ -167,13 +167,13 @@ impl Ask {
                 None => (Answer::Accepted, Some(Row { value: String::new(), expires_at: *until })),
             }),
             Self::Ended { .. } => Some(match row {
-                Some(row) if serde_json::from_str::<End>(&row.value).ok()?.at <= now => (Answer::Refused, None),
+                Some(row) if serde_json::from_slice::<End>(row.value.as_bytes()).ok()?.at <= now => (Answer::Refused, None),
                 _ => (Answer::Accepted, None),
             }),
             Self::Probe => Some((Answer::Accepted, None)),
             Self::End { at, until, .. } => {
                 let settled: Option<End> = match row {
-                    Some(row) => Some(serde_json::from_str(&row.value).ok()?),
+                    Some(row) => Some(serde_json::from_slice(row.value.as_bytes()).ok()?),
                     None => None,
                 };
                 let end = match settled {

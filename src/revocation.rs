@@ -29,7 +29,7 @@ struct Entry {
 /// The stored end of a token, if there is one.
 pub async fn stored_end(host: &impl Host, token_id: &str) -> Result<Option<u64>, Unavailable> {
     let Some(text) = host.revocation(token_id).await? else { return Ok(None) };
-    match serde_json::from_str::<Entry>(&text) {
+    match serde_json::from_slice::<Entry>(text.as_bytes()) {
         Ok(entry) if entry.version == ENTRY_VERSION => Ok(Some(entry.ends_at)),
         _ => Err(Unavailable { dependency: "REVOCATIONS", problem: format!("the entry {token_id} can't be read") }),
     }

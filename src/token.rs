@@ -8,7 +8,6 @@ use chrono::{DateTime, Duration, SecondsFormat};
 use futures_util::future::{OptionFuture, try_join3};
 use jwt_compact::alg::Hs256;
 use jwt_compact::{Algorithm, AlgorithmExt, AlgorithmSignature, Claims, Header, TimeOptions, UntrustedToken};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Standing;
@@ -62,24 +61,19 @@ pub struct TokenResponse<'a> {
     pub token_id: String,
 }
 
-#[derive(Serialize, Deserialize)]
-struct LongClaims<'a> {
+/// What both tokens claim, and what a short-term one does besides (RFC 9068, section 2.2).
+#[derive(Default, Serialize, Deserialize)]
+struct TokenClaims<'a> {
     iss: Cow<'a, str>,
     sub: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<Cow<'a, str>>,
     jti: Cow<'a, str>,
     scope: Cow<'a, str>,
-}
-
-/// RFC 9068, section 2.2, and `parent`.
-#[derive(Serialize, Deserialize)]
-struct ShortClaims<'a> {
-    iss: Cow<'a, str>,
-    sub: Cow<'a, str>,
-    client_id: Cow<'a, str>,
-    aud: Cow<'a, str>,
-    jti: Cow<'a, str>,
-    scope: Cow<'a, str>,
-    parent: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<Cow<'a, str>>,
 }
 
 /// The token of an `Authorization: Bearer <token>` header (RFC 6750, section 2.1).
@@ -112,10 +106,10 @@ pub async fn authenticate(
         Kind::Long => {
             let key = settings.keys.long.iter().find(|key| key.kid == kid).ok_or(TokenFault::Foreign)?;
             let token = Hs256
-                .validator::<LongClaims<'static>>(&key.key)
+                .validator::<TokenClaims<'static>>(&key.key)
                 .validate(&untrusted)
                 .map_err(|_| TokenFault::Foreign)?;
-            present_long(&settings.issuer, token.claims())
+            present(&settings.issuer, kind, token.claims())
         }
         Kind::Short => {
             let key = settings.keys.short.iter().find(|key| key.public.kid == kid).ok_or(TokenFault::Foreign)?;
@@ -123,44 +117,33 @@ pub async fn authenticate(
             if !host.verify(&key.public, message.as_bytes(), untrusted.signature_bytes()).await? {
                 return Err(TokenFault::Foreign.into());
             }
-            present_short(&settings.issuer, &claims(&untrusted)?)
+            let claims = untrusted.deserialize_claims_unchecked().map_err(|_| TokenFault::Foreign)?;
+            present(&settings.issuer, kind, &claims)
         }
     };
     let presented = presented.ok_or(TokenFault::Foreign)?;
     if presented.expires_at <= now { Err(TokenFault::Expired.into()) } else { Ok(presented) }
 }
 
-fn claims<T: DeserializeOwned>(token: &UntrustedToken<'_>) -> Result<Claims<T>, TokenFault> {
-    token.deserialize_claims_unchecked().map_err(|_| TokenFault::Foreign)
-}
-
-fn present_long(issuer: &str, claims: &Claims<LongClaims<'_>>) -> Option<Presented> {
-    let LongClaims { iss, sub, jti, scope } = &claims.custom;
+fn present(issuer: &str, kind: Kind, claims: &Claims<TokenClaims<'_>>) -> Option<Presented> {
+    let TokenClaims { iss, sub, client_id, aud, jti, scope, parent } = &claims.custom;
     (iss == issuer).then_some(())?;
+    let (parent, audience) = match kind {
+        Kind::Long => (None, None),
+        Kind::Short => {
+            client_id.as_ref()?;
+            (Some(parent.as_ref()?.to_string()), Some(aud.as_ref()?.to_string()))
+        }
+    };
     Some(Presented {
-        kind: Kind::Long,
+        kind,
         id: jti.to_string(),
         client_id: sub.to_string(),
         scopes: Scopes::parse_claim(scope).ok()?,
         issued_at: seconds(claims.issued_at)?,
         expires_at: seconds(claims.expiration)?,
-        parent: None,
-        audience: None,
-    })
-}
-
-fn present_short(issuer: &str, claims: &Claims<ShortClaims<'_>>) -> Option<Presented> {
-    let ShortClaims { iss, sub, aud, jti, scope, parent, .. } = &claims.custom;
-    (iss == issuer).then_some(())?;
-    Some(Presented {
-        kind: Kind::Short,
-        id: jti.to_string(),
-        client_id: sub.to_string(),
-        scopes: Scopes::parse_claim(scope).ok()?,
-        issued_at: seconds(claims.issued_at)?,
-        expires_at: seconds(claims.expiration)?,
-        parent: Some(parent.to_string()),
-        audience: Some(aud.to_string()),
+        parent,
+        audience,
     })
 }
 
@@ -211,11 +194,12 @@ pub fn mint_long<'a>(
     let keys = &settings.keys;
     let expires_at = now + ttl;
     let id = TokenId::mint(keys.token_id.first(), Kind::Long, client_id, expires_at, random);
-    let custom = LongClaims {
+    let custom = TokenClaims {
         iss: settings.issuer.as_str().into(),
         sub: client_id.into(),
         jti: id.as_str().into(),
         scope: scopes.to_string().into(),
+        ..TokenClaims::default()
     };
     let key = keys.long.first();
     let token = Hs256
@@ -238,14 +222,15 @@ pub async fn mint_short<'a>(
     let expires_at = (now + SHORT_TTL).min(latest_end);
     let ttl = expires_at.saturating_sub(now);
     let id = TokenId::mint(keys.token_id.first(), Kind::Short, &parent.client_id, expires_at, random);
-    let custom = ShortClaims {
+    let client_id = Cow::Borrowed(parent.client_id.as_str());
+    let custom = TokenClaims {
         iss: settings.issuer.as_str().into(),
-        sub: parent.client_id.as_str().into(),
-        client_id: parent.client_id.as_str().into(),
-        aud: settings.audience.as_str().into(),
+        sub: client_id.clone(),
+        client_id: Some(client_id),
+        aud: Some(settings.audience.as_str().into()),
         jti: id.as_str().into(),
         scope: scopes.to_string().into(),
-        parent: parent.id.as_str().into(),
+        parent: Some(parent.id.as_str().into()),
     };
     let key = keys.short.first();
     let mut token = Unsigned

@@ -171,7 +171,7 @@ impl Host for Isolate {
         let down = |problem: String| Unavailable { dependency: "ONCE", problem };
         let body = serde_json::to_string(question).map_err(|error| down(error.to_string()))?;
         let answer = ask(&self.once, name, &body).await.map_err(unavailable("ONCE"))?;
-        let answer = serde_json::from_str(&answer.as_string().unwrap_or_default());
+        let answer = serde_json::from_slice(answer.as_string().unwrap_or_default().as_bytes());
         let answer = answer.map_err(|error| down(error.to_string()))?;
         if let (Ask::End { token_id, .. }, Answer::Ends { at, ended }) = (question, answer) {
             // The object has written this. Here it holds at once, and for as long as this location may still have the

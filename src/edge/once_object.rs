@@ -35,7 +35,7 @@ impl DurableObject for Once {
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let ask: Ask = serde_json::from_str(&request.text().await?)?;
+        let ask: Ask = serde_json::from_slice(request.text().await?.as_bytes())?;
         Response::ok(serde_json::to_string(&once::answer(self, &ask).await?)?)
     }
 }
