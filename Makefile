@@ -66,7 +66,7 @@ worker: build/index_bg.wasm
 build/index_bg.wasm: Cargo.toml Cargo.lock $(shell find src assets -type f) | setup
 	@echo "== Building the Worker"
 	@WASM_BINDGEN_BIN=$(CURDIR)/.tools/bin/wasm-bindgen WASM_OPT_BIN=$(CURDIR)/node_modules/.bin/wasm-opt worker-build --release
-	@touch $@
+	@cp src/edge/entry.js build/ && touch $@
 
 .dev/identities.toml:
 	@cargo run --quiet --package admin -- dev

@@ -1,5 +1,5 @@
 // The worker, with a Durable Object that reports each call to the KV service before it answers.
-import Worker, { Once as Inner } from "./index.js";
+import Worker, { Once as Inner } from "./entry.js";
 
 export default Worker;
 
