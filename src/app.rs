@@ -7,17 +7,18 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use crate::discovery;
-use crate::error::Error;
+use crate::error::{Error, TokenFault};
 use crate::health::health;
 use crate::host::Host;
 use crate::introspect::introspect;
 use crate::issue_long::issue_long;
 use crate::issue_short::issue_short;
-use crate::request::Call;
+use crate::request::{Body, Call};
 use crate::response::Response;
 use crate::revoke::revoke;
 use crate::settings::Settings;
-use crate::token::Presented;
+use crate::token::{self, Presented};
+use crate::token_id::Kind;
 
 /// Where a call goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,6 +96,15 @@ impl Route {
         matches!(self, Self::IssueLong | Self::IssueShort | Self::Introspect)
     }
 
+    /// The tokens that the operation accepts in the `Authorization` header, where it needs one whatever the body holds.
+    fn callers(&self, call: &Call) -> Option<&'static [Kind]> {
+        match self {
+            Self::IssueShort if call.authorization.is_some() => Some(&[Kind::Long]),
+            Self::Revoke { .. } | Self::Introspect => Some(&[Kind::Long, Kind::Short]),
+            _ => None,
+        }
+    }
+
     /// The `operationId`, and what success is called in the audit line.
     const fn event(&self) -> (&'static str, &'static str) {
         match self {
@@ -111,26 +121,59 @@ impl Route {
     }
 }
 
-/// Answers a call, whatever comes of it.
-pub async fn answer(settings: &Settings, host: &impl Host, route: &Route, call: &Call) -> (Response, Audit) {
+/// Answers a call, whatever comes of it. `read` reads the body, and then the clock: Unix seconds.
+pub async fn answer(
+    settings: &Settings,
+    host: &impl Host,
+    route: &Route,
+    call: Call,
+    read: impl AsyncFnOnce() -> (Body, u64),
+) -> (Response, Audit) {
     let (event, success) = route.event();
     let mut audit = Audit { event, outcome: success, ..Audit::default() };
+    let result = operate(settings, host, route, call, read, &mut audit).await;
+    let response = result.unwrap_or_else(|error| audit.refuse(&error));
+    audit.status = response.status;
+    (response, audit)
+}
+
+async fn operate(
+    settings: &Settings,
+    host: &impl Host,
+    route: &Route,
+    mut call: Call,
+    read: impl AsyncFnOnce() -> (Body, u64),
+    audit: &mut Audit,
+) -> Result<Response, Error> {
+    // A token that no body can save is refused before the body is read.
+    let caller = match route.callers(&call) {
+        Some(kinds) => Some(token::caller(settings, host, &call, kinds).await?),
+        None => None,
+    };
+    if route.reads_body() {
+        // A sender may hold its body back for as long as it likes, so the time is that of its end.
+        (call.body, call.now) = read().await;
+    }
+    if let Some(caller) = &caller {
+        caller.check_end(call.now)?;
+        audit.presented(caller);
+    }
+    let call = &call;
     // Boxed, so that each stays a function of its own: a fresh isolate compiles a function when it is first called.
     let operation: LocalBoxFuture<'_, _> = match route {
-        Route::IssueLong => Box::pin(issue_long(settings, host, call, &mut audit)),
-        Route::IssueShort => Box::pin(issue_short(settings, host, call, &mut audit)),
-        Route::Revoke { token_id } => Box::pin(revoke(settings, host, call, token_id, &mut audit)),
-        Route::Introspect => Box::pin(introspect(settings, host, call, &mut audit)),
+        Route::IssueLong => Box::pin(issue_long(settings, host, call, audit)),
+        Route::IssueShort => Box::pin(issue_short(settings, host, call, caller, audit)),
+        Route::Revoke { token_id } => {
+            Box::pin(revoke(settings, host, call, caller.ok_or(TokenFault::Missing)?, token_id, audit))
+        }
+        Route::Introspect => Box::pin(introspect(settings, host, call, caller.ok_or(TokenFault::Missing)?, audit)),
         Route::Health => Box::pin(health(host)),
         Route::Jwks => Box::pin(ready(Ok(discovery::jwks(settings)))),
         Route::Metadata => Box::pin(ready(Ok(discovery::metadata(settings)))),
         Route::OpenApi => Box::pin(ready(Ok(discovery::openapi(settings)))),
         Route::Docs => Box::pin(ready(Ok(discovery::docs(settings)))),
     };
-    let result = operation.await;
-    let response = result.unwrap_or_else(|error| audit.refuse(&error));
-    audit.status = response.status;
-    (response, audit)
+    operation.await
 }
 
 impl Audit {

@@ -92,7 +92,8 @@ pub struct Standing {
 
 impl ClientRecord {
     pub fn parse(json: &str) -> Result<Self, Unavailable> {
-        let record: Self = serde_json::from_slice(json.as_bytes()).map_err(|error| unreadable(error.line(), error.column()))?;
+        let record: Self =
+            serde_json::from_slice(json.as_bytes()).map_err(|error| unreadable(error.line(), error.column()))?;
         if record.version == RECORD_VERSION { Ok(record) } else { Err(unknown_version(record.version)) }
     }
 
@@ -103,7 +104,8 @@ impl ClientRecord {
 
 impl Standing {
     pub fn parse(json: &str) -> Result<Self, Unavailable> {
-        let standing: Self = serde_json::from_slice(json.as_bytes()).map_err(|error| unreadable(error.line(), error.column()))?;
+        let standing: Self =
+            serde_json::from_slice(json.as_bytes()).map_err(|error| unreadable(error.line(), error.column()))?;
         if standing.version == RECORD_VERSION { Ok(standing) } else { Err(unknown_version(standing.version)) }
     }
 

@@ -1,6 +1,6 @@
 //! `POST {base}/auth/tokens/introspect`: whether a short-term token counts (RFC 7662), for the APIs that receive it.
 //!
-//! 1. The caller's token: signature, issuer, end, and that it lives → 401
+//! 1. The caller's token: signature, issuer, end (in `app`), and that it lives → 401
 //! 2. The scope `tokens:introspect`; the caller may be of any client → 403
 //! 3. The form: one `token` → 400
 //! 4. The token: whatever is wrong with it, it is inactive → 200
@@ -45,12 +45,10 @@ pub async fn introspect(
     settings: &Settings,
     host: &impl Host,
     call: &Call,
+    caller: Presented,
     audit: &mut Audit,
 ) -> Result<Response, Error> {
     // 1
-    let sent = token::bearer(call.authorization.as_deref())?;
-    let caller = token::authenticate(settings, host, sent, &[Kind::Long, Kind::Short], call.now).await?;
-    audit.presented(&caller);
     caller.life(host).await?.check(call.now)?;
     // 2
     if !caller.scopes.allow(INTROSPECT) {

@@ -167,8 +167,7 @@ async fn by_bearer(
     request: &LongTokenRequest,
     audit: &mut Audit,
 ) -> Result<(ClientRecord, Presented), Error> {
-    let token = token::bearer(call.authorization.as_deref())?;
-    let presented = token::authenticate(settings, host, token, &[Kind::Short], call.now).await?;
+    let presented = token::caller(settings, host, call, &[Kind::Short]).await?;
     audit.by = Some(presented.id.clone());
     let life = presented.life(host).await?;
     life.check(call.now)?;

@@ -1,6 +1,7 @@
 //! `POST {base}/auth/tokens/short`: exchange a long-term token for a short-term one.
 //!
-//! 1. The token's signature, kind, issuer and end, with no look-up → 401
+//! 1. The token's signature, kind, issuer and end, with no look-up → 401 (in `app`, before the body is read, if the token is
+//!    in the header)
 //! 2. The body's shape, once storage says that the token lives (a dead token is 401 whatever the body holds) → 400
 //! 3. The rate limit of that token → 429
 //! 4. Revocation and the client's state, read at the same time → 401
@@ -14,27 +15,32 @@ use crate::request::{Call, ShortTokenRequest};
 use crate::response::Response;
 use crate::secret::Secret;
 use crate::settings::Settings;
-use crate::token;
+use crate::token::{self, Presented};
 use crate::token_id::Kind;
 
 pub async fn issue_short(
     settings: &Settings,
     host: &impl Host,
     call: &Call,
+    caller: Option<Presented>,
     audit: &mut Audit,
 ) -> Result<Response, Error> {
     let request = ShortTokenRequest::parse(call);
     // 1
+    let in_header = call.authorization.as_deref().and_then(|header| token::bearer(Some(header)).ok());
     let in_body = request.long_token.as_ref().map(Secret::expose_text);
-    let sent = match call.authorization.as_deref() {
-        Some(header) => token::bearer(Some(header))?,
-        None => in_body.ok_or(TokenFault::Missing)?,
+    let long = match caller {
+        Some(caller) => caller,
+        None => {
+            let sent = in_body.ok_or(TokenFault::Missing)?;
+            let long = token::authenticate(settings, host, sent, &[Kind::Long], call.now).await?;
+            audit.presented(&long);
+            long
+        }
     };
-    let long = token::authenticate(settings, host, sent, &[Kind::Long], call.now).await?;
-    audit.presented(&long);
     // 2
     let asked = match request.scopes {
-        Ok(_) if in_body.is_some_and(|token| token != sent) => {
+        Ok(_) if in_header.is_some() && in_body.is_some() && in_header != in_body => {
             let differ = "long_token and the Authorization header carry different tokens; send one.";
             Err(Error::field("long_token", differ))
         }

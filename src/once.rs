@@ -167,7 +167,9 @@ impl Ask {
                 None => (Answer::Accepted, Some(Row { value: String::new(), expires_at: *until })),
             }),
             Self::Ended { .. } => Some(match row {
-                Some(row) if serde_json::from_slice::<End>(row.value.as_bytes()).ok()?.at <= now => (Answer::Refused, None),
+                Some(row) if serde_json::from_slice::<End>(row.value.as_bytes()).ok()?.at <= now => {
+                    (Answer::Refused, None)
+                }
                 _ => (Answer::Accepted, None),
             }),
             Self::Probe => Some((Answer::Accepted, None)),

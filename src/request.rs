@@ -24,10 +24,11 @@ pub struct Call {
     pub authorization: Option<String>,
     pub client_id_header: Option<String>,
     pub content_type: Option<String>,
+    /// Empty until it is read.
     pub body: Body,
     /// The address that the call came from, for the rate limit alone.
     pub ip: String,
-    /// Unix seconds.
+    /// Unix seconds: when the call came in, and once the body is read, when it ended.
     pub now: u64,
     pub random: Random,
 }

@@ -1,6 +1,6 @@
 //! `POST {base}/auth/tokens/{tokenId}/revoke`: revoke a token by its id.
 //!
-//! 1. The caller's token: signature, issuer, end → 401
+//! 1. The caller's token: signature, issuer, end → 401 (in `app`)
 //! 2. Whether it lives → 401; a token that revoked itself may repeat that very call → 204
 //! 3. The id, by its MAC alone: malformed, forged and another client's are alike → 404
 //! 4. Another token than the caller's own needs `tokens:revoke` → 401 `insufficient_scope`
@@ -16,8 +16,8 @@ use crate::request::Call;
 use crate::response::Response;
 use crate::revocation;
 use crate::settings::Settings;
-use crate::token;
-use crate::token_id::{Kind, TokenId};
+use crate::token::Presented;
+use crate::token_id::TokenId;
 
 /// The scope that lets a token revoke other tokens of its client.
 const REVOKE: &str = "tokens:revoke";
@@ -26,13 +26,10 @@ pub async fn revoke(
     settings: &Settings,
     host: &impl Host,
     call: &Call,
+    caller: Presented,
     token_id: &str,
     audit: &mut Audit,
 ) -> Result<Response, Error> {
-    // 1
-    let sent = token::bearer(call.authorization.as_deref())?;
-    let caller = token::authenticate(settings, host, sent, &[Kind::Long, Kind::Short], call.now).await?;
-    audit.presented(&caller);
     // 2
     let life = caller.life(host).await?;
     let own = caller.id == token_id;

@@ -14,6 +14,7 @@ use crate::client::Standing;
 use crate::error::{Error, TokenFault, Unavailable};
 use crate::host::Host;
 use crate::keys::{USE_LONG, USE_SHORT};
+use crate::request::Call;
 use crate::revocation;
 use crate::scope::Scopes;
 use crate::settings::Settings;
@@ -83,6 +84,12 @@ pub fn bearer(header: Option<&str>) -> Result<&str, TokenFault> {
     if scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty() { Ok(token) } else { Err(TokenFault::NotBearer) }
 }
 
+/// Checks the token in the `Authorization` header of a call, as `authenticate` does.
+pub async fn caller(settings: &Settings, host: &impl Host, call: &Call, kinds: &[Kind]) -> Result<Presented, Error> {
+    let token = bearer(call.authorization.as_deref())?;
+    authenticate(settings, host, token, kinds, call.now).await
+}
+
 /// Checks a token of any of `kinds`: signature, kind, issuer, end. Reads no storage.
 pub async fn authenticate(
     settings: &Settings,
@@ -122,7 +129,8 @@ pub async fn authenticate(
         }
     };
     let presented = presented.ok_or(TokenFault::Foreign)?;
-    if presented.expires_at <= now { Err(TokenFault::Expired.into()) } else { Ok(presented) }
+    presented.check_end(now)?;
+    Ok(presented)
 }
 
 fn present(issuer: &str, kind: Kind, claims: &Claims<TokenClaims<'_>>) -> Option<Presented> {
@@ -152,6 +160,11 @@ fn seconds(time: Option<DateTime<chrono::Utc>>) -> Option<u64> {
 }
 
 impl Presented {
+    /// Whether the token has not come to its own end yet.
+    pub fn check_end(&self, now: u64) -> Result<(), TokenFault> {
+        if self.expires_at <= now { Err(TokenFault::Expired) } else { Ok(()) }
+    }
+
     /// Asks storage about the token; all reads run at the same time.
     pub async fn life(&self, host: &impl Host) -> Result<Life, Unavailable> {
         let parent = OptionFuture::from(self.parent.as_deref().map(|parent| revocation::stored_end(host, parent)));

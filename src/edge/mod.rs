@@ -47,7 +47,6 @@ async fn respond(
     let isolate = Isolate::of(env).await?;
     let (origin, path) = split(head.url);
     let route = Route::find(&isolate.settings, head.method, path)?;
-    let body = if route.reads_body() { body::read(request, head.content_length).await } else { Body::Read(Vec::new()) };
     let mut random = [0; 12];
     getrandom::fill(&mut random)
         .map_err(|error| Unavailable { dependency: "randomness", problem: error.to_string() })?;
@@ -57,13 +56,21 @@ async fn respond(
         authorization: owned(head.authorization),
         client_id_header: owned(head.client_id),
         content_type: owned(head.content_type),
-        body,
+        body: Body::Read(Vec::new()),
         ip: head.ip.unwrap_or_default().to_owned(),
-        // Read now, not when the request began: a sender may hold its body back for as long as it likes.
-        now: bindings::now() / 1000,
+        now: head.millis / 1000,
         random,
     };
-    let (response, audit) = app::answer(&isolate.settings, &*isolate, &route, &call).await;
+    let mut unread = route.reads_body();
+    let read = async || {
+        unread = false;
+        (body::read(request, head.content_length).await, bindings::now() / 1000)
+    };
+    let (response, audit) = app::answer(&isolate.settings, &*isolate, &route, call, read).await;
+    // A length that was announced lets every proxy cope with an answer that comes before the body's end.
+    if unread && head.content_length.is_none() {
+        body::read(request, None).await;
+    }
     isolate.count(&audit, head.millis);
     Ok((response, audit))
 }

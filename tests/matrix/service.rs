@@ -32,6 +32,9 @@ pub struct Service {
     pub settings: Settings,
     pub world: World,
     pub now: Cell<u64>,
+    /// For how long senders hold their bodies back, seconds.
+    pub held_back: Cell<u64>,
+    pub bodies_read: Cell<usize>,
     random: Cell<u64>,
 }
 
@@ -94,7 +97,14 @@ impl Service {
     pub fn with(changes: &[(&str, String)]) -> Self {
         let settings = settings(changes);
         let world = World::new(&sign::SERVICE_SEED);
-        let service = Self { settings, world, now: Cell::new(NOW), random: Cell::new(0) };
+        let service = Self {
+            settings,
+            world,
+            now: Cell::new(NOW),
+            held_back: Cell::new(0),
+            bodies_read: Cell::new(0),
+            random: Cell::new(0),
+        };
         let secret = |id: &str, secret: &str, end| StoredSecret::new(id, &Secret::new(secret), [7; 16], end);
         service.register(&service.record(
             ALICE,
@@ -149,8 +159,16 @@ impl Service {
         self.world.now.set(self.now.get());
         let (response, audit) = match Route::find(&self.settings, request.method, &request.path) {
             Ok(route) => {
-                let call = self.call(request);
-                app::answer(&self.settings, &self.world, &route, &call).await
+                let read = async || {
+                    self.bodies_read.set(self.bodies_read.get() + 1);
+                    let body = match () {
+                        () if request.broken => Body::Broken,
+                        () if request.body.len() > MAX_BODY => Body::TooLarge,
+                        () => Body::Read(request.body.clone()),
+                    };
+                    (body, self.now.get() + self.held_back.get())
+                };
+                app::answer(&self.settings, &self.world, &route, self.call(request), read).await
             }
             Err(error) => Audit::of_refusal(&error),
         };
@@ -170,11 +188,7 @@ impl Service {
             authorization: request.authorization.clone(),
             client_id_header: request.client_id.clone(),
             content_type: request.content_type.clone(),
-            body: match () {
-                () if request.broken => Body::Broken,
-                () if request.body.len() > MAX_BODY => Body::TooLarge,
-                () => Body::Read(request.body.clone()),
-            },
+            body: Body::Read(Vec::new()),
             ip: "192.0.2.1".to_owned(),
             now: self.now.get(),
             random,

@@ -100,6 +100,20 @@ fn the_order_of_refusals() {
     service.send(&exchange(&long).scopes("jobs:read")).is(400, "invalid_scope");
 }
 
+/// The token is checked before the body is read, and its end again after: bodies can be held back.
+#[test]
+fn a_token_that_ends_while_the_body_is_held_back() {
+    let service = Service::new();
+    let long = service.send(&by_secret().set("ttl_seconds", 3600)).token();
+    let in_body = post(SHORT).json(&json!({"long_token": long.token}));
+    for (held_back, status) in [(3599, 201), (3600, 401)] {
+        service.held_back.set(held_back);
+        for request in [&exchange(&long), &in_body] {
+            assert_eq!(service.send(request).status, status, "{held_back}");
+        }
+    }
+}
+
 #[test]
 fn malformed_bodies() {
     let service = Service::new();
