@@ -1,6 +1,6 @@
 //! The Durable Object: a table of rows, and the one writer of its client's entries in KV. Its rules are in `once`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::rc::Rc;
@@ -25,13 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Once {
     sql: SqlStorage,
     env: Env,
+    /// Whether the table is known to be there. The runtime starts the object anew where it takes back what was stored.
+    has_table: Cell<bool>,
     /// The tokens whose ends are being published.
     publishing: RefCell<HashMap<String, Rc<Mutex<()>>>>,
 }
 
 impl DurableObject for Once {
     fn new(state: State, env: Env) -> Self {
-        Self { sql: state.storage().sql(), env, publishing: RefCell::default() }
+        Self { sql: state.storage().sql(), env, has_table: Cell::new(false), publishing: RefCell::default() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -44,12 +46,15 @@ impl Object for Once {
     type Error = worker::Error;
 
     fn load(&self, key: &str) -> Result<Option<Row>> {
-        self.sql.exec(
-            "CREATE TABLE IF NOT EXISTS once (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at INTEGER NOT NULL)
-             WITHOUT ROWID;
-             CREATE INDEX IF NOT EXISTS once_by_end ON once (expires_at)",
-            None,
-        )?;
+        if !self.has_table.get() {
+            self.sql.exec(
+                "CREATE TABLE IF NOT EXISTS once (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at INTEGER NOT NULL)
+                 WITHOUT ROWID;
+                 CREATE INDEX IF NOT EXISTS once_by_end ON once (expires_at)",
+                None,
+            )?;
+            self.has_table.set(true);
+        }
         let rows = self.sql.exec("SELECT value, expires_at FROM once WHERE key = ?", vec![key.into()])?;
         let Some(columns) = rows.raw().next() else { return Ok(None) };
         match columns?.as_slice() {
