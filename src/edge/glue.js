@@ -29,7 +29,9 @@ export function answer(status, lines, body) {
     const parts = lines.split("\n");
     headers = new Headers();
     for (let i = 0; i + 1 < parts.length; i += 2) headers.append(parts[i], parts[i + 1]);
-    if (sets.size < MOST_SETS) sets.set(lines, headers);
+    // Some sets never come again, those with an id in them; the others are soon back.
+    if (sets.size >= MOST_SETS) sets.clear();
+    sets.set(lines, headers);
   }
   return new Response(body, { status, headers });
 }
