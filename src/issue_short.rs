@@ -27,12 +27,14 @@ pub async fn issue_short(
 ) -> Result<Response, Error> {
     let request = ShortTokenRequest::parse(call);
     // 1
-    let in_header = call.authorization.as_deref().and_then(|header| token::bearer(Some(header)).ok());
     let in_body = request.long_token.as_ref().map(Secret::expose_text);
+    let sent = match call.authorization.as_deref() {
+        Some(header) => token::bearer(Some(header))?,
+        None => in_body.ok_or(TokenFault::Missing)?,
+    };
     let long = match caller {
         Some(caller) => caller,
         None => {
-            let sent = in_body.ok_or(TokenFault::Missing)?;
             let long = token::authenticate(settings, host, sent, &[Kind::Long], call.now).await?;
             audit.presented(&long);
             long
@@ -40,7 +42,7 @@ pub async fn issue_short(
     };
     // 2
     let asked = match request.scopes {
-        Ok(_) if in_header.is_some() && in_body.is_some() && in_header != in_body => {
+        Ok(_) if in_body.is_some_and(|token| token != sent) => {
             let differ = "long_token and the Authorization header carry different tokens; send one.";
             Err(Error::field("long_token", differ))
         }
