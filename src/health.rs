@@ -1,6 +1,6 @@
 //! `GET /healthz`: ready, if both KV namespaces and a Durable Object answer. That the settings parse is known by then.
 
-use futures_util::future::try_join3;
+use futures_util::future::try_join;
 use serde::Serialize;
 
 use crate::error::Error;
@@ -17,6 +17,6 @@ struct Health {
 }
 
 pub async fn health(host: &impl Host) -> Result<Response, Error> {
-    try_join3(host.client(NOBODY), host.revocation(NOBODY), host.once(NOBODY, &Ask::Probe)).await?;
+    try_join(host.life(NOBODY, NOBODY, None), host.once(NOBODY, &Ask::Probe)).await?;
     Ok(Response::json(200, &Health { status: "ready" }))
 }

@@ -20,8 +20,14 @@ pub trait Host {
     /// A client's record, or `None` if there is no such client. May be as old as the cache of the location.
     async fn client(&self, client_id: &str) -> Result<Option<String>, Unavailable>;
 
-    /// What is stored about a token's end, or `None`. May be as old as the cache of the location.
-    async fn revocation(&self, token_id: &str) -> Result<Option<String>, Unavailable>;
+    /// What is stored about a token: its client's record, its own end, and its parent's. All is read at the same time, and
+    /// may be as old as the cache of the location.
+    async fn life(
+        &self,
+        client_id: &str,
+        token_id: &str,
+        parent: Option<&str>,
+    ) -> Result<[Option<String>; 3], Unavailable>;
 
     /// Asks the one object of this name; asks to the same name are judged one after the other, on the whole planet.
     async fn once(&self, name: &str, ask: &Ask) -> Result<Answer, Unavailable>;

@@ -26,9 +26,9 @@ struct Entry {
     ends_at: u64,
 }
 
-/// The stored end of a token, if there is one.
-pub async fn stored_end(host: &impl Host, token_id: &str) -> Result<Option<u64>, Unavailable> {
-    let Some(text) = host.revocation(token_id).await? else { return Ok(None) };
+/// Reads what is stored about the end of a token, if anything is.
+pub fn stored_end(token_id: &str, stored: Option<String>) -> Result<Option<u64>, Unavailable> {
+    let Some(text) = stored else { return Ok(None) };
     match serde_json::from_slice::<Entry>(text.as_bytes()) {
         Ok(entry) if entry.version == ENTRY_VERSION => Ok(Some(entry.ends_at)),
         _ => Err(Unavailable { dependency: "REVOCATIONS", problem: format!("the entry {token_id} can't be read") }),

@@ -36,7 +36,7 @@ impl Settings {
             ));
         }
         let audience = required("AUDIENCE")?;
-        if audience.is_empty() || audience.contains("REPLACE") {
+        if audience.is_empty() || is_placeholder(&audience) {
             return Err(wrong("AUDIENCE", "must name the API that receives short-term tokens"));
         }
         let base_path = lookup("BASE_PATH").unwrap_or_else(|| "/v1".to_owned());
@@ -90,11 +90,16 @@ fn wrong(setting: &'static str, problem: &str) -> Error {
 }
 
 fn is_origin_url(url: &str) -> bool {
-    let scheme_fits = url.starts_with("https://") || is_loopback(origin_of(url));
-    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-    let host = rest.split('/').next().unwrap_or_default();
+    let origin = origin_of(url);
+    let scheme_fits = url.starts_with("https://") || is_loopback(origin);
+    let host = origin.rsplit('/').next().unwrap_or_default();
     let plain = url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&byte));
-    scheme_fits && plain && !host.is_empty() && !url.ends_with('/') && !url.contains("REPLACE")
+    scheme_fits && plain && !host.is_empty() && !url.ends_with('/') && !is_placeholder(url)
+}
+
+/// Whether a text is one of wrangler.toml's that nobody has replaced yet.
+fn is_placeholder(text: &str) -> bool {
+    text.as_bytes().windows(7).any(|part| part == b"REPLACE")
 }
 
 fn is_path(path: &str) -> bool {
@@ -106,8 +111,8 @@ fn is_path(path: &str) -> bool {
 }
 
 /// Scheme, host and port of a URL.
-fn origin_of(url: &str) -> &str {
-    let host = url.find("://").map_or(0, |at| at + 3);
+pub fn origin_of(url: &str) -> &str {
+    let host = url.find(':').filter(|at| url[*at..].starts_with("://")).map_or(0, |at| at + 3);
     url[host..].find('/').map_or(url, |end| &url[..host + end])
 }
 

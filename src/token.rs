@@ -5,7 +5,6 @@ use std::borrow::Cow;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use chrono::{DateTime, Duration, SecondsFormat};
-use futures_util::future::{OptionFuture, try_join3};
 use jwt_compact::alg::Hs256;
 use jwt_compact::{Algorithm, AlgorithmExt, AlgorithmSignature, Claims, Header, TimeOptions, UntrustedToken};
 use serde::{Deserialize, Serialize};
@@ -165,12 +164,12 @@ impl Presented {
         if self.expires_at <= now { Err(TokenFault::Expired) } else { Ok(()) }
     }
 
-    /// Asks storage about the token; all reads run at the same time.
+    /// Asks storage about the token.
     pub async fn life(&self, host: &impl Host) -> Result<Life, Unavailable> {
-        let parent = OptionFuture::from(self.parent.as_deref().map(|parent| revocation::stored_end(host, parent)));
-        let parent = async { parent.await.transpose().map(Option::flatten) };
-        let (end, parent_end, record) =
-            try_join3(revocation::stored_end(host, &self.id), parent, host.client(&self.client_id)).await?;
+        let parent = self.parent.as_deref();
+        let [record, end, parent_end] = host.life(&self.client_id, &self.id, parent).await?;
+        let end = revocation::stored_end(&self.id, end)?;
+        let parent_end = revocation::stored_end(parent.unwrap_or_default(), parent_end)?;
         let honoured = match &record {
             Some(record) => Standing::parse(record)?.honours(self.issued_at),
             None => false,

@@ -4,8 +4,9 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use js_sys::{Array, Date};
 use wasm_bindgen::prelude::*;
-use worker::{AnalyticsEngineDataPointBuilder, AnalyticsEngineDataset, Date, Env};
+use worker::Env;
 
 use crate::app::Audit;
 use crate::error::{Error, Unavailable};
@@ -26,12 +27,29 @@ const MOST_KEPT: usize = 1024;
 
 #[wasm_bindgen(module = "/src/edge/glue.js")]
 extern "C" {
+    fn variable(env: &Env, name: &str) -> Option<String>;
+    fn binding(env: &Env, name: &str) -> Option<JsValue>;
     #[wasm_bindgen(catch)]
-    async fn read(namespace: &JsValue, key: &str) -> Result<JsValue, JsValue>;
+    async fn read(
+        clients: &JsValue,
+        revocations: &JsValue,
+        client: Option<&str>,
+        token: Option<&str>,
+        parent: Option<&str>,
+    ) -> Result<Array, JsValue>;
     #[wasm_bindgen(catch)]
     pub async fn store(namespace: &JsValue, key: &str, value: &str, expiration: f64) -> Result<(), JsValue>;
     #[wasm_bindgen(catch)]
     async fn within(limiter: &JsValue, key: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn count(
+        dataset: &JsValue,
+        event: &str,
+        outcome: &str,
+        mechanism: &str,
+        status: u16,
+        milliseconds: f64,
+    ) -> Result<(), JsValue>;
     #[wasm_bindgen(catch)]
     async fn ask(namespace: &JsValue, name: &str, body: &str) -> Result<JsValue, JsValue>;
 }
@@ -46,14 +64,13 @@ pub struct Isolate {
     long_limit: JsValue,
     short_limit: JsValue,
     /// Bound or not, the answers are the same.
-    analytics: Option<AnalyticsEngineDataset>,
+    analytics: Option<JsValue>,
     signing: SigningKey,
 }
 
 /// A KV namespace, with what was read from it or written to it a moment ago.
 #[derive(Debug)]
 struct Namespace {
-    name: &'static str,
     binding: JsValue,
     kept: RefCell<HashMap<String, Kept>>,
 }
@@ -79,8 +96,7 @@ impl Isolate {
     }
 
     async fn read(env: &Env) -> Result<Self, Error> {
-        // Secrets and variables are bindings alike, so `var` reads both.
-        let settings = Settings::read(|name| env.var(name).ok().map(|value| value.to_string()))?;
+        let settings = Settings::read(|name| variable(env, name))?;
         let signing = SigningKey::import(settings.keys.short.first()).await;
         Ok(Self {
             signing: signing.map_err(|problem| Error::Misconfigured { setting: "AUTH_KEYS", problem })?,
@@ -90,8 +106,7 @@ impl Isolate {
             once: bound(env, "ONCE")?,
             long_limit: bound(env, "LONG_LIMIT")?,
             short_limit: bound(env, "SHORT_LIMIT")?,
-            // The mock that local development binds has no class, so `worker` takes anything for one, also nothing.
-            analytics: bound(env, "ANALYTICS").ok().and_then(|_| env.analytics_engine("ANALYTICS").ok()),
+            analytics: binding(env, "ANALYTICS"),
         })
     }
 
@@ -99,27 +114,52 @@ impl Isolate {
     /// mechanism; double1 is the status, double2 the milliseconds that the answer took.
     pub fn count(&self, audit: &Audit, started: u64) {
         let Some(analytics) = &self.analytics else { return };
-        let point = AnalyticsEngineDataPointBuilder::new()
-            .indexes([audit.event])
-            .add_blob(audit.event)
-            .add_blob(audit.outcome)
-            .add_blob(audit.mechanism.unwrap_or_default())
-            .add_double(f64::from(audit.status))
-            .add_double(now().saturating_sub(started) as f64)
-            .build();
+        let milliseconds = now().saturating_sub(started) as f64;
+        let mechanism = audit.mechanism.unwrap_or_default();
         // A count that is lost is no reason to fail a call.
-        let _ = analytics.write_data_point(&point);
+        let _ = count(analytics, audit.event, audit.outcome, mechanism, audit.status, milliseconds);
+    }
+
+    /// What is stored under a client's id and under those of two tokens, as far as these are given. What is not kept is
+    /// read at the same time.
+    async fn stored(&self, keys: [Option<&str>; 3]) -> Result<[Option<String>; 3], Unavailable> {
+        let namespaces = [&self.clients, &self.revocations, &self.revocations];
+        let (mut found, mut missing) = ([const { None }; 3], [None; 3]);
+        for (index, key) in keys.into_iter().enumerate() {
+            let Some(key) = key else { continue };
+            match namespaces[index].kept(key) {
+                Some(value) => found[index] = value,
+                None => missing[index] = Some(key),
+            }
+        }
+        if missing == [None; 3] {
+            return Ok(found);
+        }
+        let until = now() + KEPT;
+        let [client, token, parent] = missing;
+        let values = read(&self.clients.binding, &self.revocations.binding, client, token, parent);
+        let values = values.await.map_err(unavailable("KV"))?;
+        for (index, key) in missing.into_iter().enumerate() {
+            let Some(key) = key else { continue };
+            let answer = values.get(index as u32);
+            let value = answer.as_string();
+            if value.is_none() && !answer.is_null() {
+                return Err(Unavailable { dependency: "KV", problem: format!("answered no text to {key}") });
+            }
+            namespaces[index].keep(key, Kept { until, value: value.clone() });
+            found[index] = value;
+        }
+        Ok(found)
     }
 }
 
 pub fn bound(env: &Env, setting: &'static str) -> Result<JsValue, Error> {
-    let binding = js_sys::Reflect::get(env, &setting.into()).ok().filter(JsValue::is_object);
-    binding.ok_or_else(|| Error::Misconfigured { setting, problem: "is not bound".to_owned() })
+    binding(env, setting).ok_or_else(|| Error::Misconfigured { setting, problem: "is not bound".to_owned() })
 }
 
 /// Unix milliseconds.
 pub fn now() -> u64 {
-    Date::now().as_millis()
+    Date::now() as u64
 }
 
 /// A part that threw, or answered what it never should.
@@ -129,17 +169,12 @@ fn unavailable(dependency: &'static str) -> impl Fn(JsValue) -> Unavailable {
 
 impl Namespace {
     fn of(env: &Env, name: &'static str) -> Result<Self, Error> {
-        Ok(Self { name, binding: bound(env, name)?, kept: RefCell::default() })
+        Ok(Self { binding: bound(env, name)?, kept: RefCell::default() })
     }
 
-    async fn read(&self, key: &str) -> Result<Option<String>, Unavailable> {
-        if let Some(kept) = self.kept.borrow().get(key).filter(|kept| now() < kept.until) {
-            return Ok(kept.value.clone());
-        }
-        let until = now() + KEPT;
-        let value = read(&self.binding, key).await.map_err(unavailable(self.name))?.as_string();
-        self.keep(key, Kept { until, value: value.clone() });
-        Ok(value)
+    /// What is kept under a key, if that is known: `Some(None)` if nothing is stored there.
+    fn kept(&self, key: &str) -> Option<Option<String>> {
+        self.kept.borrow().get(key).filter(|kept| now() < kept.until).map(|kept| kept.value.clone())
     }
 
     /// Keeps a value, unless one is there that holds for longer: it came in meanwhile, and may be a revocation.
@@ -160,11 +195,17 @@ impl Namespace {
 
 impl Host for Isolate {
     async fn client(&self, client_id: &str) -> Result<Option<String>, Unavailable> {
-        self.clients.read(client_id).await
+        let [record, _, _] = self.stored([Some(client_id), None, None]).await?;
+        Ok(record)
     }
 
-    async fn revocation(&self, token_id: &str) -> Result<Option<String>, Unavailable> {
-        self.revocations.read(token_id).await
+    async fn life(
+        &self,
+        client_id: &str,
+        token_id: &str,
+        parent: Option<&str>,
+    ) -> Result<[Option<String>; 3], Unavailable> {
+        self.stored([Some(client_id), Some(token_id), parent]).await
     }
 
     async fn once(&self, name: &str, question: &Ask) -> Result<Answer, Unavailable> {

@@ -17,7 +17,8 @@ pub async fn read(request: &Request, content_length: Option<&str>) -> Body {
         // HTTP holds a sender to the length that it announced, so there is no more than that to buffer.
         Some(_) => whole(request).await,
         None => match request.body().map(|stream| stream.get_reader().dyn_into()) {
-            Some(Ok(reader)) => pieces(reader).await,
+            // Boxed, so that an isolate compiles it only when such a body comes.
+            Some(Ok(reader)) => Box::pin(pieces(reader)).await,
             Some(Err(_)) => None,
             None => Some(Body::Read(Vec::new())),
         },

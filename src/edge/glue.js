@@ -27,14 +27,34 @@ export function answer(status, lines, body) {
   return new Response(body, { status, headers });
 }
 
+// A variable or secret, as text. In wrangler.toml a number may stand without quotes.
+export const variable = (env, name) => (env[name] == null ? undefined : `${env[name]}`);
+
+export const binding = (env, name) => (typeof env[name] === "object" ? env[name] ?? undefined : undefined);
+
 // 30 seconds is the least that KV allows.
 const SHORTEST = { cacheTtl: 30 };
 
-export const read = (namespace, key) => namespace.get(key, SHORTEST);
+const get = async (name, namespace, key) => {
+  if (key === undefined) return null;
+  try {
+    return await namespace.get(key, SHORTEST);
+  } catch (error) {
+    throw new Error(`${name}: ${error.message}`);
+  }
+};
+
+// A client's record and the ends of two tokens, all read at the same time; what has no key is not read.
+export const read = (clients, revocations, client, token, parent) =>
+  Promise.all([get("CLIENTS", clients, client), get("REVOCATIONS", revocations, token), get("REVOCATIONS", revocations, parent)]);
 
 export const store = (namespace, key, value, expiration) => namespace.put(key, value, { expiration });
 
 export const within = async (limiter, key) => (await limiter.limit({ key })).success === true;
+
+// Counts a call in Analytics Engine.
+export const count = (dataset, event, outcome, mechanism, status, milliseconds) =>
+  dataset.writeDataPoint({ indexes: [event], blobs: [event, outcome, mechanism], doubles: [status, milliseconds] });
 
 export async function ask(namespace, name, body) {
   const object = namespace.get(namespace.idFromName(name));

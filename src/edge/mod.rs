@@ -12,6 +12,8 @@ use crate::app::{self, Audit, Route};
 use crate::error::{Error, Unavailable};
 use crate::request::{Body, Call};
 use crate::response::Response;
+use crate::settings::origin_of;
+use crate::webcrypto::lines;
 use bindings::Isolate;
 
 #[wasm_bindgen(module = "/src/edge/glue.js")]
@@ -112,13 +114,11 @@ impl<'a> Head<'a> {
 
 /// Scheme, host and port of a URL, and its path without the query.
 fn split(url: &str) -> (&str, &str) {
-    let host = url.find("://").map_or(0, |at| at + 3);
-    let path = url[host..].find('/').map_or(url.len(), |at| host + at);
-    let end = url[path..].find(['?', '#']).map_or(url.len(), |at| path + at);
-    (&url[..path], &url[path..end])
+    let (origin, rest) = url.split_at(origin_of(url).len());
+    (origin, rest.split(['?', '#']).next().unwrap_or_default())
 }
 
 fn write(response: &Response) -> Result<web_sys::Response> {
-    let headers: Vec<&str> = response.headers.iter().flat_map(|(name, value)| [*name, value.as_str()]).collect();
-    Ok(answer(response.status, &headers.join("\n"), response.body.as_deref())?)
+    let headers = lines(response.headers.iter().map(|(name, value)| (*name, value.as_str())));
+    Ok(answer(response.status, &headers, response.body.as_deref())?)
 }

@@ -14,6 +14,7 @@ use auth_edge::keys::{Algorithm, PublicJwk};
 use auth_edge::once::{self, Answer, Ask, Object, Row};
 use auth_edge::revocation;
 use base64ct::{Base64UrlUnpadded, Encoding};
+use futures_util::future::try_join3;
 use futures_util::lock::Mutex;
 use ring::signature::{self, Ed25519KeyPair, UnparsedPublicKey};
 
@@ -58,8 +59,8 @@ pub struct World {
     pub state: RefCell<State>,
     /// The calls so far, in the order in which they were made.
     pub calls: RefCell<Vec<Part>>,
-    /// The most calls that ran at the same time.
-    pub most_at_once: Cell<usize>,
+    /// How often a token's life was asked for; what that reads, it reads at the same time.
+    pub lives: Cell<usize>,
     /// The keys that were counted against a limit.
     pub counted: RefCell<Vec<(Limit, String)>>,
     /// The limit that is reached.
@@ -80,7 +81,7 @@ impl World {
         Self {
             state: RefCell::default(),
             calls: RefCell::default(),
-            most_at_once: Cell::new(0),
+            lives: Cell::new(0),
             counted: RefCell::default(),
             reached: Cell::new(None),
             signing: Ed25519KeyPair::from_seed_unchecked(seed).unwrap(),
@@ -95,7 +96,7 @@ impl World {
     /// Forgets the calls so far, so that the next is the first again.
     pub fn forget_calls(&self) {
         self.calls.borrow_mut().clear();
-        self.most_at_once.set(0);
+        self.lives.set(0);
     }
 
     /// The calls since `forget_calls`, sorted.
@@ -201,8 +202,22 @@ impl Host for World {
         self.read(Part::Client, |state| state.clients.get(client_id).cloned()).await
     }
 
-    async fn revocation(&self, token_id: &str) -> Result<Option<String>, Unavailable> {
-        self.read(Part::Revocation, |state| state.revocations.get(token_id).map(|(entry, _)| entry.clone())).await
+    async fn life(
+        &self,
+        client_id: &str,
+        token_id: &str,
+        parent: Option<&str>,
+    ) -> Result<[Option<String>; 3], Unavailable> {
+        let end = async |token_id: Option<&str>| match token_id {
+            Some(token_id) => {
+                let entry = |state: &State| state.revocations.get(token_id).map(|(entry, _)| entry.clone());
+                self.read(Part::Revocation, entry).await
+            }
+            None => Ok(None),
+        };
+        self.lives.set(self.lives.get() + 1);
+        let (record, end, parent_end) = try_join3(self.client(client_id), end(Some(token_id)), end(parent)).await?;
+        Ok([record, end, parent_end])
     }
 
     async fn once(&self, name: &str, ask: &Ask) -> Result<Answer, Unavailable> {
@@ -270,7 +285,6 @@ impl Future for Turn<'_> {
             let ticket = turns.next;
             turns.next += 1;
             turns.waiting.push(ticket);
-            self.world.most_at_once.set(self.world.most_at_once.get().max(turns.waiting.len()));
             drop(turns);
             self.ticket = Some(ticket);
             return Poll::Pending;

@@ -1,0 +1,20 @@
+// WebCrypto's parameters, by the `alg` that a key is bound to (RFC 7518, RFC 8037). They serve importing, signing and
+// verifying alike. The salt of PS256 is as long as its hash (RFC 7518, section 3.5).
+const PARAMETERS = {
+  RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
+  PS256: { name: "RSA-PSS", hash: "SHA-256", saltLength: 32 },
+  ES256: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
+  EdDSA: { name: "Ed25519" },
+};
+
+// `members` holds the JWK's: name, value, name, value, a line each.
+export function importKey(alg, members, usage) {
+  const jwk = {};
+  const lines = members.split("\n");
+  for (let i = 0; i + 1 < lines.length; i += 2) jwk[lines[i]] = lines[i + 1];
+  return crypto.subtle.importKey("jwk", jwk, PARAMETERS[alg], false, [usage]);
+}
+
+export const sign = (alg, key, message) => crypto.subtle.sign(PARAMETERS[alg], key, message);
+
+export const verify = (alg, key, signature, message) => crypto.subtle.verify(PARAMETERS[alg], key, signature, message);
