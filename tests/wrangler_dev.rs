@@ -21,6 +21,9 @@ use serde_json::{Value, json};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
+/// `RATE_LIMIT_PERIOD_SECONDS`, other than when it is not set.
+const PERIOD: &str = "59";
+
 /// A running `wrangler dev`, with the clients that it knows.
 struct Dev {
     folder: PathBuf,
@@ -45,7 +48,11 @@ impl Dev {
         fs::create_dir_all(&folder).unwrap();
         run(admin(&folder).arg("dev"));
         let config = fs::read_to_string(Path::new(ROOT).join("wrangler.toml")).unwrap();
-        let config = config.replace("main = \"build/", "main = \"../../../build/").replace("[build]\n", "[unused]\n");
+        let config = config
+            .replace("main = \"build/", "main = \"../../../build/")
+            .replace("[build]\n", "[unused]\n")
+            // Without quotes it reaches the Worker as a number, and must count all the same.
+            .replace("RATE_LIMIT_PERIOD_SECONDS = \"60\"\n", &format!("RATE_LIMIT_PERIOD_SECONDS = {PERIOD}\n"));
         fs::write(folder.join("wrangler.toml"), config).unwrap();
         run(wrangler(&folder).args(["kv", "bulk", "put", ".dev/clients.json", "--binding", "CLIENTS", "--local"]));
         let roles = toml::from_str(&fs::read_to_string(folder.join(".dev/identities.toml")).unwrap()).unwrap();
@@ -193,7 +200,8 @@ impl Answer {
             self.headers.contains_key("www-authenticate"),
             status == 401 || (status == 403 && self.body.contains("bearer token does not hold"))
         );
-        assert_eq!(self.headers.contains_key("retry-after"), status == 429);
+        let retry_after = self.headers.get("retry-after").map(|seconds| seconds.to_str().unwrap());
+        assert_eq!(retry_after, (status == 429).then_some(PERIOD));
         assert_eq!(self.body.is_empty(), status == 204);
         self
     }

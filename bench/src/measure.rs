@@ -99,7 +99,9 @@ pub struct Start {
     pub contender: &'static str,
     /// From the start of the process to the first 201.
     pub start_to_first_201_ms: Spread,
-    /// The first request, once the process listens.
+    /// From when the process listens, which is when it begins to load the module, to the first 201.
+    pub load_to_first_201_ms: Spread,
+    /// The first request of an isolate that has loaded the module.
     pub first_request_ms: Spread,
     pub script_bytes: u64,
     pub script_gzip_bytes: u64,

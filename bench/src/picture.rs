@@ -125,7 +125,7 @@ struct Panel {
     digits: usize,
 }
 
-/// Four small panels: how soon the first answer comes, and how much there is to load.
+/// Small panels: how soon the first answer comes, and how much there is to load.
 fn starts(svg: &mut String, starts: &[Start], top: f64) -> std::result::Result<f64, std::fmt::Error> {
     let panel = |title, digits, value: fn(&Start) -> Option<Spread>| Panel {
         title,
@@ -133,14 +133,15 @@ fn starts(svg: &mut String, starts: &[Start], top: f64) -> std::result::Result<f
         digits,
     };
     let panels = [
-        panel("Start to first 201, ms", 0, |start| Some(start.start_to_first_201_ms)),
+        panel("Start to 201, ms", 0, |start| Some(start.start_to_first_201_ms)),
+        panel("Load to 201, ms", 1, |start| Some(start.load_to_first_201_ms)),
         panel("First request, ms", 1, |start| Some(start.first_request_ms)),
-        panel("Script + WASM, gz, KB", 1, |start| {
+        panel("Code, gz, KB", 1, |start| {
             Spread::of([(start.script_gzip_bytes + start.wasm_gzip_bytes) as f64 / 1000.0])
         }),
-        panel("Peak memory, MiB", 0, |start| start.peak_memory_mib.and_then(|mib| Spread::of([mib]))),
+        panel("Memory, MiB", 0, |start| start.peak_memory_mib.and_then(|mib| Spread::of([mib]))),
     ];
-    let width = (WIDTH - 2.0 * MARGIN) / 4.0;
+    let width = (WIDTH - 2.0 * MARGIN) / panels.len() as f64;
     for (nth, Panel { title, values, digits }) in panels.into_iter().enumerate() {
         let x = MARGIN + width * nth as f64;
         text(svg, x, top, "section", title)?;

@@ -56,15 +56,22 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
     if !report.start.is_empty() {
         writeln!(
             text,
-            "\n{:11} {:>24} {:>22} {:>12} {:>12} {:>12}",
-            "", "start to first 201, ms", "first request, ms", "script, gz", "WASM, gz", "memory, MiB"
+            "\n{:11} {:>24} {:>22} {:>20} {:>12} {:>12} {:>12}",
+            "",
+            "start to first 201, ms",
+            "load to first 201, ms",
+            "first request, ms",
+            "script, gz",
+            "WASM, gz",
+            "memory, MiB"
         )?;
         for start in &report.start {
             writeln!(
                 text,
-                "{:11} {:>24} {:>22} {:>12} {:>12} {:>12}",
+                "{:11} {:>24} {:>22} {:>20} {:>12} {:>12} {:>12}",
                 start.contender,
                 shown(Some(start.start_to_first_201_ms), 0),
+                shown(Some(start.load_to_first_201_ms), 1),
                 shown(Some(start.first_request_ms), 1),
                 kilobytes(start.script_gzip_bytes),
                 kilobytes(start.wasm_gzip_bytes),

@@ -65,7 +65,8 @@ pub struct Isolate {
     short_limit: JsValue,
     /// Bound or not, the answers are the same.
     analytics: Option<JsValue>,
-    signing: SigningKey,
+    /// There before the first answer.
+    signing: OnceCell<SigningKey>,
 }
 
 /// A KV namespace, with what was read from it or written to it a moment ago.
@@ -86,27 +87,34 @@ thread_local! {
 }
 
 impl Isolate {
-    /// Reads settings and bindings on the first request, and again on the next as long as one is missing.
+    /// Reads settings and bindings when the isolate starts, and again with each request as long as one is missing.
     pub async fn of(env: &Env) -> Result<Rc<Self>, Error> {
-        if let Some(isolate) = ISOLATE.with(|cell| cell.get().map(Rc::clone)) {
-            return Ok(isolate);
+        let isolate = match ISOLATE.with(|cell| cell.get().map(Rc::clone)) {
+            Some(isolate) => isolate,
+            None => {
+                let isolate = Rc::new(Self::read(env)?);
+                ISOLATE.with(|cell| Rc::clone(cell.get_or_init(|| isolate)))
+            }
+        };
+        if isolate.signing.get().is_none() {
+            let signing = SigningKey::import(isolate.settings.keys.short.first()).await;
+            let signing = signing.map_err(|problem| Error::Misconfigured { setting: "AUTH_KEYS", problem })?;
+            // If another request was faster, it is the same key.
+            let _ = isolate.signing.set(signing);
         }
-        let isolate = Rc::new(Self::read(env).await?);
-        Ok(ISOLATE.with(|cell| Rc::clone(cell.get_or_init(|| isolate))))
+        Ok(isolate)
     }
 
-    async fn read(env: &Env) -> Result<Self, Error> {
-        let settings = Settings::read(|name| variable(env, name))?;
-        let signing = SigningKey::import(settings.keys.short.first()).await;
+    fn read(env: &Env) -> Result<Self, Error> {
         Ok(Self {
-            signing: signing.map_err(|problem| Error::Misconfigured { setting: "AUTH_KEYS", problem })?,
-            settings,
+            settings: Settings::read(|name| variable(env, name))?,
             clients: Namespace::of(env, "CLIENTS")?,
             revocations: Namespace::of(env, "REVOCATIONS")?,
             once: bound(env, "ONCE")?,
             long_limit: bound(env, "LONG_LIMIT")?,
             short_limit: bound(env, "SHORT_LIMIT")?,
             analytics: binding(env, "ANALYTICS"),
+            signing: OnceCell::new(),
         })
     }
 
@@ -232,7 +240,9 @@ impl Host for Isolate {
     }
 
     async fn sign(&self, message: &[u8]) -> Result<[u8; 64], Unavailable> {
-        self.signing.sign(message).await.map_err(|problem| Unavailable { dependency: "signing", problem })
+        let unavailable = |problem: String| Unavailable { dependency: "signing", problem };
+        let key = self.signing.get().ok_or_else(|| unavailable("the key is not imported".to_owned()))?;
+        key.sign(message).await.map_err(unavailable)
     }
 
     async fn verify(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {

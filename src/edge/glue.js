@@ -1,9 +1,14 @@
+import { env } from "cloudflare:workers";
+
 // What the Worker asks of JavaScript, gathered so that each step of a request crosses the border once: every crossing and
 // every object of the runtime costs about a microsecond, and a request had sixty. No rule is in here.
 
 // The futures of wasm-bindgen wake up through queueMicrotask where there is one, and else through a promise, which workerd
 // does several times cheaper. Nothing else here needs it.
 globalThis.queueMicrotask = undefined;
+
+// The bindings, before there is a request.
+export const environment = () => env;
 
 const HEADERS = ["Authorization", "X-Client-Id", "Content-Type", "Content-Length", "CF-Connecting-IP", "CF-Ray"];
 

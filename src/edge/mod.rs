@@ -6,6 +6,7 @@ mod body;
 mod once_object;
 
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
 use worker::{Context, Env, Result, console_error, console_log, event};
 
 use crate::app::{self, Audit, Route};
@@ -13,14 +14,27 @@ use crate::error::{Error, Unavailable};
 use crate::request::{Body, Call};
 use crate::response::Response;
 use crate::settings::origin_of;
+use crate::token;
 use crate::webcrypto::lines;
 use bindings::Isolate;
 
 #[wasm_bindgen(module = "/src/edge/glue.js")]
 extern "C" {
+    fn environment() -> Env;
     fn head(request: &web_sys::Request) -> String;
     #[wasm_bindgen(catch)]
     fn answer(status: u16, headers: &str, body: Option<&str>) -> core::result::Result<web_sys::Response, JsValue>;
+}
+
+/// Runs when an isolate loads the module, before it has a request; Cloudflare does so while the first one is still in its
+/// TLS handshake. Whatever fails here, the first request tries again, and tells.
+#[event(start)]
+fn start() {
+    spawn_local(async {
+        if let Ok(isolate) = Isolate::of(&environment()).await {
+            token::rehearse(&isolate.settings, &*isolate).await;
+        }
+    });
 }
 
 #[event(fetch)]

@@ -1,7 +1,9 @@
 //! Bearer tokens that are not quite ours: every one is 401, at every operation that takes a token.
 
+use auth_edge::token;
 use serde_json::{Value, json};
 
+use crate::host::{self, Part};
 use crate::service::{ALICE, ISSUER, NOW, SHORT, Service, Token, exchange, key_set, post, revocation, rotation};
 use crate::sign::{self, OLD_SEED, SERVICE_SEED, decode, ed25519, encode, hs256, jws};
 
@@ -300,4 +302,21 @@ fn authorization_headers() {
     {
         forge.service.send(&post(SHORT).authorization(&header)).is(401, "invalid_token");
     }
+}
+
+/// An isolate rehearses an exchange with the real keys before it has a request: that must touch nothing, and what it makes
+/// must be of no use.
+#[test]
+fn a_rehearsed_token_has_ended() {
+    let forge = Forge::new();
+    let world = &forge.service.world;
+    world.forget_calls();
+    let answer = host::run(token::rehearse(&forge.service.settings, world)).unwrap();
+    assert_eq!(world.parts_called(), [Part::Sign]);
+    let body: Value = serde_json::from_str(&answer.body.unwrap()).unwrap();
+    assert_eq!(body["expires_at"], "1970-01-01T00:00:01Z");
+    forge.refuses(body["access_token"].as_str().unwrap());
+    // Where it fails, a request will tell.
+    world.fail_part(Part::Sign);
+    assert_eq!(host::run(token::rehearse(&forge.service.settings, world)), None);
 }
