@@ -447,6 +447,34 @@ async fn a_missing_or_broken_setting_stops_the_service() {
     assert!(log.contains("setting AUTH_KEYS is missing"), "the log names the setting");
 }
 
+/// After a panic the WASM is made anew with the next request. The panic is made up: its mark is set as its hook would.
+#[tokio::test]
+async fn a_panic_is_survived() {
+    let dev = Dev::start("panic").await;
+    let long = dev.issue("valid").await;
+    let probe = r#"
+        import entry, { Once } from "../../../build/entry.js";
+        export { Once };
+        export default {
+          fetch(request, env, ctx) {
+            if (!request.url.endsWith("/panic")) return entry.fetch(request, env, ctx);
+            globalThis.__worker_init_state.criticalError = true;
+            return new Response("marked");
+          },
+        };"#;
+    fs::write(dev.folder.join("probe.js"), probe).unwrap();
+    let config = fs::read_to_string(dev.folder.join("wrangler.toml")).unwrap();
+    fs::write(dev.folder.join("wrangler.toml"), config.replace("../../../build/entry.js", "probe.js")).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for _ in 0..2 {
+        assert_eq!(dev.send(Method::POST, "/panic", &[], None).await.body, "marked");
+        dev.short(text(&long, "access_token"), None).await.is(201);
+        dev.short(text(&long, "access_token"), None).await.is(201);
+    }
+    let log = fs::read_to_string(dev.folder.join("log")).unwrap();
+    assert_eq!(log.matches("Reinitializing Wasm application").count(), 2, "{log}");
+}
+
 /// Bodies of every size, announced or not, and bodies that nobody reads.
 #[tokio::test]
 async fn bodies_at_the_limit() {
@@ -473,6 +501,11 @@ async fn bodies_at_the_limit() {
     let bearer = format!("Bearer {}", text(&issued, "access_token"));
     let path = format!("/v1/auth/tokens/{}/revoke", text(&issued, "token_id"));
     dev.send(Method::POST, &path, &[("Authorization", "Bearer x")], Some("x".repeat(3_000_000))).await.is(401);
+    // Refused before its body is read, which is drained all the same, since its end was not announced.
+    let pieces = (0..300).map(|_| std::io::Result::Ok(vec![b'x'; 10_000]));
+    let request = dev.http.post(format!("{}/v1/auth/tokens/short", dev.url)).header("Authorization", "Bearer x");
+    let answer = request.body(reqwest::Body::wrap_stream(futures_util::stream::iter(pieces))).send().await.unwrap();
+    assert_eq!(answer.status(), 401);
     dev.send(Method::POST, &path, &[("Authorization", &bearer)], Some("\u{0}{".repeat(1_000_000))).await.is(204);
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cells::successes;
 use crate::host::Part::{self, Client, Limit, Once, Revocation, Sign, Store, Verify};
-use crate::service::{ALICE, Request, Service, by_secret, exchange, post, revocation, rotation};
+use crate::service::{ALICE, Request, SHORT, Service, by_secret, exchange, post, revocation, rotation};
 use crate::sign::Key;
 
 #[track_caller]
@@ -62,7 +62,7 @@ fn garbage_costs_no_look_up() {
     let forged = &long.token[..long.token.len() - 2];
     service.bodies_read.set(0);
     for bearer in ["x", "a.b.c", forged, ""] {
-        for path in [crate::service::SHORT, "/v1/auth/tokens/tok_lt_x/revoke"] {
+        for path in [SHORT, "/v1/auth/tokens/tok_lt_x/revoke", "/v1/auth/tokens/introspect"] {
             costs(&service, &post(path).bearer(bearer).text("{}"), &[]);
         }
     }

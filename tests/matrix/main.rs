@@ -9,6 +9,7 @@ mod calls;
 mod cells;
 mod faults;
 mod host;
+mod introspect;
 mod keys;
 mod long;
 mod order;

@@ -18,6 +18,7 @@ use crate::sign::{self, Key};
 
 pub const NOW: u64 = 1_800_000_000;
 pub const ISSUER: &str = "https://auth.example.com";
+pub const AUDIENCE: &str = "https://api.example.com";
 pub const LONG: &str = "/v1/auth/tokens/long";
 pub const SHORT: &str = "/v1/auth/tokens/short";
 pub const ALICE: &str = "c2m_abc123";
@@ -83,7 +84,7 @@ pub fn settings(changes: &[(&str, String)]) -> Settings {
         (Some((_, value)), _) => Some(value.clone()),
         (None, "AUTH_KEYS") => Some(key_set().to_string()),
         (None, "ISSUER") => Some(ISSUER.to_owned()),
-        (None, "AUDIENCE") => Some("https://api.example.com".to_owned()),
+        (None, "AUDIENCE") => Some(AUDIENCE.to_owned()),
         _ => None,
     };
     Settings::read(lookup).unwrap()
@@ -305,6 +306,12 @@ impl Request {
         self
     }
 
+    pub fn form(mut self, form: &str) -> Self {
+        self.content_type = Some("application/x-www-form-urlencoded".to_owned());
+        self.body = form.as_bytes().to_vec();
+        self
+    }
+
     pub fn set(self, field: &str, value: impl Into<Value>) -> Self {
         let mut body = if self.body.is_empty() { json!({}) } else { serde_json::from_slice(&self.body).unwrap() };
         body[field] = value.into();
@@ -325,22 +332,23 @@ impl Request {
 /// What may be answered: status, code, and the operations that answer so. `none` is what reaches no operation.
 const CODES: [(u16, &str, &[&str]); 13] = [
     (400, "invalid_grant", &[ISSUE_LONG]),
-    (400, "invalid_request", &[ISSUE_LONG, ISSUE_SHORT]),
+    (400, "invalid_request", &[ISSUE_LONG, ISSUE_SHORT, INTROSPECT]),
     (400, "invalid_scope", &[ISSUE_LONG, ISSUE_SHORT]),
     (401, "invalid_client", &[ISSUE_LONG]),
-    (401, "invalid_token", &[ISSUE_LONG, ISSUE_SHORT, REVOKE]),
+    (401, "invalid_token", &[ISSUE_LONG, ISSUE_SHORT, REVOKE, INTROSPECT]),
     (401, "insufficient_scope", &[REVOKE]),
-    (403, "insufficient_scope", &[ISSUE_LONG]),
+    (403, "insufficient_scope", &[ISSUE_LONG, INTROSPECT]),
     (403, "unauthorized_client", &[ISSUE_LONG]),
     (404, "not_found", &[REVOKE, "none"]),
     (405, "method_not_allowed", &["none"]),
     (429, "rate_limited", &[ISSUE_LONG, ISSUE_SHORT]),
     (500, "server_error", &["none"]),
-    (503, "temporarily_unavailable", &[ISSUE_LONG, ISSUE_SHORT, REVOKE]),
+    (503, "temporarily_unavailable", &[ISSUE_LONG, ISSUE_SHORT, REVOKE, INTROSPECT]),
 ];
 const ISSUE_LONG: &str = "issueLongTermToken";
 const ISSUE_SHORT: &str = "issueShortTermToken";
 const REVOKE: &str = "revokeToken";
+const INTROSPECT: &str = "introspectToken";
 
 impl Answer {
     pub fn code(&self) -> &str {
@@ -387,6 +395,7 @@ impl Answer {
         assert_eq!(self.audit.status, self.status);
         let event = self.audit.event;
         let is_success = match self.status {
+            200 => event == INTROSPECT,
             201 => event == ISSUE_LONG || event == ISSUE_SHORT,
             204 => event == REVOKE,
             _ => false,
@@ -394,7 +403,12 @@ impl Answer {
         let content_type = (self.status != 204).then_some("application/json");
         assert_eq!((self.header("Content-Type"), self.body.is_null()), (content_type, self.status == 204), "{shown}");
         if is_success {
-            assert_eq!(self.audit.outcome, if self.status == 201 { "issued" } else { "revoked" });
+            let outcome = match self.status {
+                200 => "introspected",
+                201 => "issued",
+                _ => "revoked",
+            };
+            assert_eq!(self.audit.outcome, outcome);
         } else {
             let allowed = CODES.iter().any(|(status, code, events)| {
                 (*status, *code) == (self.status, self.code()) && events.contains(&event)

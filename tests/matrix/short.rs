@@ -3,7 +3,7 @@
 use auth_edge::host::Limit;
 use serde_json::{Value, json};
 
-use crate::service::{ALICE, DAY, ISSUER, NOW, SHORT, Service, by_secret, exchange, post, revocation};
+use crate::service::{ALICE, AUDIENCE, DAY, ISSUER, NOW, SHORT, Service, by_secret, exchange, post, revocation};
 use crate::sign;
 
 fn part(token: &str, nth: usize) -> Value {
@@ -27,7 +27,7 @@ fn the_whole_answer_and_the_whole_token() {
     assert_eq!((answer.audit.by.as_deref(), answer.audit.client_id.as_deref()), (Some(long.id.as_str()), Some(ALICE)));
 
     assert_eq!(part(&short.token, 0), json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "s2"}));
-    let claims = json!({"iss": ISSUER, "sub": ALICE, "client_id": ALICE, "aud": "https://api.example.com",
+    let claims = json!({"iss": ISSUER, "sub": ALICE, "client_id": ALICE, "aud": AUDIENCE,
                         "iat": NOW, "exp": NOW + 900, "jti": short.id, "scope": "jobs:submit", "parent": long.id});
     assert_eq!(part(&short.token, 1), claims);
     // Anyone who has the public half can check it.
