@@ -1,9 +1,10 @@
-//! What the operations ask of the world around them: storage, and the signatures that the runtime makes faster than
+//! What the operations ask of the world around them: storage, randomness, and the signatures that the runtime makes faster than
 //! WASM could. `edge` answers with Cloudflare's parts; the tests answer with parts that can fail, lag and forget.
 
 use crate::error::Unavailable;
 use crate::keys::PublicJwk;
 use crate::once::{Answer, Ask};
+use crate::token_id::Random;
 
 /// The two rate limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +29,9 @@ pub trait Host {
         token_id: &str,
         parent: Option<&str>,
     ) -> Result<[Option<String>; 3], Unavailable>;
+
+    /// Randomness for one token's id.
+    fn random(&self) -> Result<Random, Unavailable>;
 
     /// Asks the one object of this name; asks to the same name are judged one after the other, on the whole planet.
     async fn once(&self, name: &str, ask: &Ask) -> Result<Answer, Unavailable>;

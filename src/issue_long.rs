@@ -55,6 +55,8 @@ pub async fn issue_long(
     if !host.within(Limit::Long, &format!("{counted}|{}", call.ip)).await? {
         return Err(Error::RateLimited { retry_after: settings.rate_limit_period });
     }
+    // Drawn before anything is spent or retired.
+    let random = host.random()?;
     // 4 and 5
     let (record, bearer) = match &request.credential {
         Credential::Rotation => {
@@ -76,7 +78,7 @@ pub async fn issue_long(
     }
     // 7
     let ttl = request.ttl_seconds.min(record.max_ttl_seconds);
-    let minted = token::mint_long(settings, &record.client_id, &scopes, ttl, call.now, call.random)?;
+    let minted = token::mint_long(settings, &record.client_id, &scopes, ttl, call.now, random)?;
     audit.token_id = Some(minted.token_id.clone());
     let mut response = Response::json(201, &minted);
     response.headers.push(("X-Token-Id", minted.token_id));

@@ -69,7 +69,7 @@ pub async fn issue_short(
     }
     // 6
     let latest_end = life.end.map_or(long.expires_at, |end| end.min(long.expires_at));
-    let minted = token::mint_short(settings, host, &long, &scopes, latest_end, call.now, call.random).await?;
+    let minted = token::mint_short(settings, host, &long, &scopes, latest_end, call.now, host.random()?).await?;
     let response = Response::json(201, &minted);
     audit.token_id = Some(minted.token_id);
     Ok(response)

@@ -12,8 +12,8 @@
 //!   error, response   the way out: one place for status, code and headers
 //! ```
 //!
-//! Only `edge` knows the runtime. Everything else is a function of its arguments: time and randomness come in with the
-//! call, storage through `host::Host`.
+//! Only `edge` knows the runtime. Everything else is a function of its arguments: the time comes in with the
+//! call, storage and randomness through `host::Host`.
 
 pub mod app;
 pub mod assertion;

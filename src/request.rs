@@ -8,7 +8,6 @@ use crate::client::Mechanism;
 use crate::error::Error;
 use crate::scope::Scopes;
 use crate::secret::Secret;
-use crate::token_id::Random;
 
 /// The largest body, bytes.
 pub const MAX_BODY: usize = 16_384;
@@ -17,7 +16,7 @@ pub const MIN_TTL: u64 = 3_600;
 pub const MAX_TTL: u64 = 7_776_000;
 pub const DEFAULT_TTL: u64 = 2_592_000;
 
-/// One call, with the time and the randomness that it may use. It carries credentials, so it does not print.
+/// One call, with its time. It carries credentials, so it does not print.
 pub struct Call {
     /// Scheme, host and port by which the call came in.
     pub origin: String,
@@ -30,7 +29,6 @@ pub struct Call {
     pub ip: String,
     /// Unix seconds: when the call came in, and once the body is read, when it ended.
     pub now: u64,
-    pub random: Random,
 }
 
 /// What could be read of a request's body.
@@ -398,7 +396,6 @@ mod tests {
             body: Body::Read(body.into()),
             ip: String::new(),
             now: 0,
-            random: [0; 12],
         }
     }
 

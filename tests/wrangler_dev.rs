@@ -501,11 +501,6 @@ async fn bodies_at_the_limit() {
     let bearer = format!("Bearer {}", text(&issued, "access_token"));
     let path = format!("/v1/auth/tokens/{}/revoke", text(&issued, "token_id"));
     dev.send(Method::POST, &path, &[("Authorization", "Bearer x")], Some("x".repeat(3_000_000))).await.is(401);
-    // Refused before its body is read, which is drained all the same, since its end was not announced.
-    let pieces = (0..300).map(|_| std::io::Result::Ok(vec![b'x'; 10_000]));
-    let request = dev.http.post(format!("{}/v1/auth/tokens/short", dev.url)).header("Authorization", "Bearer x");
-    let answer = request.body(reqwest::Body::wrap_stream(futures_util::stream::iter(pieces))).send().await.unwrap();
-    assert_eq!(answer.status(), 401);
     dev.send(Method::POST, &path, &[("Authorization", &bearer)], Some("\u{0}{".repeat(1_000_000))).await.is(204);
 }
 

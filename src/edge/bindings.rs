@@ -15,6 +15,7 @@ use crate::keys::PublicJwk;
 use crate::once::{Answer, Ask};
 use crate::revocation;
 use crate::settings::Settings;
+use crate::token_id::Random;
 use crate::webcrypto::{self, SigningKey};
 
 /// For how long this isolate keeps what it read from KV, milliseconds. A location of KV keeps it for 30 seconds itself, so
@@ -214,6 +215,13 @@ impl Host for Isolate {
         parent: Option<&str>,
     ) -> Result<[Option<String>; 3], Unavailable> {
         self.stored([Some(client_id), Some(token_id), parent]).await
+    }
+
+    fn random(&self) -> Result<Random, Unavailable> {
+        let mut random = Random::default();
+        let filled = getrandom::fill(&mut random);
+        filled.map_err(|error| Unavailable { dependency: "randomness", problem: error.to_string() })?;
+        Ok(random)
     }
 
     async fn once(&self, name: &str, question: &Ask) -> Result<Answer, Unavailable> {

@@ -1,16 +1,17 @@
-//! The Worker: the only code that names the `worker` crate. It reads the request, the clock and randomness, asks `app`,
+//! The Worker: the only code that names the `worker` crate. It reads the request and the clock, asks `app`,
 //! and writes the response and the audit line.
 
 mod bindings;
 mod body;
 mod once_object;
 
+use futures_util::FutureExt;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
-use worker::{Context, Env, Result, console_error, console_log, event};
+use wasm_bindgen_futures::{future_to_promise, spawn_local};
+use worker::{Env, console_error, console_log, event};
 
 use crate::app::{self, Audit, Route};
-use crate::error::{Error, Unavailable};
+use crate::error::Error;
 use crate::request::{Body, Call};
 use crate::response::Response;
 use crate::settings::origin_of;
@@ -23,7 +24,7 @@ extern "C" {
     fn environment() -> Env;
     fn head(request: &web_sys::Request) -> String;
     #[wasm_bindgen(catch)]
-    fn answer(status: u16, headers: &str, body: Option<&str>) -> core::result::Result<web_sys::Response, JsValue>;
+    fn answer(status: u16, headers: &str, body: Option<&str>) -> Result<web_sys::Response, JsValue>;
 }
 
 /// Runs when an isolate loads the module, before it has a request; Cloudflare does so while the first one is still in its
@@ -37,12 +38,22 @@ fn start() {
     });
 }
 
-#[event(fetch)]
-async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result<web_sys::Response> {
+/// Called with each request. What waits for nothing, as most refusals do not, is answered without a promise, which would cost
+/// a twentieth more.
+#[wasm_bindgen]
+pub fn fetch(request: web_sys::Request, env: Env) -> Result<JsValue, JsValue> {
+    let mut response = Box::pin(respond_to(request, env));
+    match (&mut response).now_or_never() {
+        Some(response) => response,
+        None => Ok(future_to_promise(response).into()),
+    }
+}
+
+async fn respond_to(request: web_sys::Request, env: Env) -> Result<JsValue, JsValue> {
     let head = head(&request);
     let head = Head::parse(&head);
-    let (response, mut audit) = match respond(&request, &head, &env).await {
-        Ok(answer) => answer,
+    let (response, mut audit) = match answered(&request, &head, &env).await {
+        Ok(answered) => answered,
         Err(error) => Audit::of_refusal(&error),
     };
     audit.ray = head.ray.map(str::to_owned);
@@ -52,20 +63,13 @@ async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> Result
     } else {
         console_log!("{line}")
     }
-    write(&response)
+    write(&response).map(JsValue::from)
 }
 
-async fn respond(
-    request: &web_sys::Request,
-    head: &Head<'_>,
-    env: &Env,
-) -> core::result::Result<(Response, Audit), Error> {
+async fn answered(request: &web_sys::Request, head: &Head<'_>, env: &Env) -> Result<(Response, Audit), Error> {
     let isolate = Isolate::of(env).await?;
     let (origin, path) = split(head.url);
     let route = Route::find(&isolate.settings, head.method, path)?;
-    let mut random = [0; 12];
-    getrandom::fill(&mut random)
-        .map_err(|error| Unavailable { dependency: "randomness", problem: error.to_string() })?;
     let owned = |header: Option<&str>| header.map(str::to_owned);
     let call = Call {
         origin: origin.to_owned(),
@@ -75,7 +79,6 @@ async fn respond(
         body: Body::Read(Vec::new()),
         ip: head.ip.unwrap_or_default().to_owned(),
         now: head.millis / 1000,
-        random,
     };
     let mut unread = route.reads_body();
     let read = async || {
@@ -132,7 +135,7 @@ fn split(url: &str) -> (&str, &str) {
     (origin, rest.split(['?', '#']).next().unwrap_or_default())
 }
 
-fn write(response: &Response) -> Result<web_sys::Response> {
+fn write(response: &Response) -> Result<web_sys::Response, JsValue> {
     let headers = lines(response.headers.iter().map(|(name, value)| (*name, value.as_str())));
-    Ok(answer(response.status, &headers, response.body.as_deref())?)
+    answer(response.status, &headers, response.body.as_deref())
 }

@@ -125,3 +125,21 @@ fn a_misplaced_record_is_not_honoured() {
     service.send(&by_secret()).is(503, "temporarily_unavailable");
     service.send(&rotation(&short)).is(503, "temporarily_unavailable");
 }
+
+/// Without randomness no token is made, and nothing is spent or retired for it.
+#[test]
+fn no_randomness() {
+    for request in successes() {
+        let service = Service::new();
+        let request = request(&service);
+        let drawn = service.world.randoms.take();
+        let answer = service.send(&request);
+        if request.path.ends_with("/revoke") {
+            answer.is(204, "");
+            continue;
+        }
+        answer.is(503, "temporarily_unavailable");
+        service.world.randoms.set(drawn);
+        service.send(&request).token();
+    }
+}

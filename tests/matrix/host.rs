@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use auth_edge::host::{Host, Limit};
 use auth_edge::keys::{Algorithm, PublicJwk};
 use auth_edge::once::{self, Answer, Ask, Object, Row};
 use auth_edge::revocation;
+use auth_edge::token_id::Random;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use futures_util::future::try_join3;
 use futures_util::lock::Mutex;
@@ -65,6 +67,8 @@ pub struct World {
     pub counted: RefCell<Vec<(Limit, String)>>,
     /// The limit that is reached.
     pub reached: Cell<Option<Limit>>,
+    /// How many random values were drawn, each another; `None` if there are none to be had.
+    pub randoms: Cell<Option<u64>>,
     signing: Ed25519KeyPair,
     /// Which ends are being published.
     publishing: RefCell<BTreeMap<String, Rc<Mutex<()>>>>,
@@ -84,6 +88,7 @@ impl World {
             lives: Cell::new(0),
             counted: RefCell::default(),
             reached: Cell::new(None),
+            randoms: Cell::new(Some(0)),
             signing: Ed25519KeyPair::from_seed_unchecked(seed).unwrap(),
             publishing: RefCell::default(),
             now: Cell::new(0),
@@ -193,7 +198,7 @@ impl Object for Table<'_> {
     }
 }
 
-fn down(part: Part) -> Unavailable {
+fn down(part: impl Debug) -> Unavailable {
     Unavailable { dependency: "part", problem: format!("{part:?} is down") }
 }
 
@@ -218,6 +223,14 @@ impl Host for World {
         self.lives.set(self.lives.get() + 1);
         let (record, end, parent_end) = try_join3(self.client(client_id), end(Some(token_id)), end(parent)).await?;
         Ok([record, end, parent_end])
+    }
+
+    fn random(&self) -> Result<Random, Unavailable> {
+        let nth = self.randoms.get().ok_or_else(|| down("randomness"))? + 1;
+        self.randoms.set(Some(nth));
+        let mut random = Random::default();
+        random[4..].copy_from_slice(&nth.to_be_bytes());
+        Ok(random)
     }
 
     async fn once(&self, name: &str, ask: &Ask) -> Result<Answer, Unavailable> {

@@ -4,7 +4,9 @@ use auth_edge::scope::Scopes;
 use serde_json::{Value, json};
 
 use crate::host::Part::{self, Client, Revocation, Verify};
-use crate::service::{ALICE, AUDIENCE, BOB, DAY, ISSUER, NOW, Request, Service, Token, bob_by_secret, post, revocation};
+use crate::service::{
+    ALICE, AUDIENCE, BOB, DAY, ISSUER, NOW, Request, Service, Token, bob_by_secret, post, revocation,
+};
 
 const INTROSPECT: &str = "/v1/auth/tokens/introspect";
 

@@ -36,7 +36,6 @@ pub struct Service {
     /// For how long senders hold their bodies back, seconds.
     pub held_back: Cell<u64>,
     pub bodies_read: Cell<usize>,
-    random: Cell<u64>,
 }
 
 /// A token that was issued.
@@ -98,14 +97,7 @@ impl Service {
     pub fn with(changes: &[(&str, String)]) -> Self {
         let settings = settings(changes);
         let world = World::new(&sign::SERVICE_SEED);
-        let service = Self {
-            settings,
-            world,
-            now: Cell::new(NOW),
-            held_back: Cell::new(0),
-            bodies_read: Cell::new(0),
-            random: Cell::new(0),
-        };
+        let service = Self { settings, world, now: Cell::new(NOW), held_back: Cell::new(0), bodies_read: Cell::new(0) };
         let secret = |id: &str, secret: &str, end| StoredSecret::new(id, &Secret::new(secret), [7; 16], end);
         service.register(&service.record(
             ALICE,
@@ -180,10 +172,6 @@ impl Service {
     }
 
     fn call(&self, request: &Request) -> Call {
-        let nth = self.random.get() + 1;
-        self.random.set(nth);
-        let mut random = [0; 12];
-        random[4..].copy_from_slice(&nth.to_be_bytes());
         Call {
             origin: ISSUER.to_owned(),
             authorization: request.authorization.clone(),
@@ -192,7 +180,6 @@ impl Service {
             body: Body::Read(Vec::new()),
             ip: "192.0.2.1".to_owned(),
             now: self.now.get(),
-            random,
         }
     }
 
