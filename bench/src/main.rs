@@ -377,6 +377,11 @@ impl Bench {
             let (first, second) = requests.split_at(self.effort.batch.0.min(requests.len()));
             (each(first, CONNECTIONS, status), each(second, 1, status))
         };
+        if let Some(during) = alone.during {
+            // What the scenario before left to the collector is not this one's.
+            let settling = Plan { requests: alone.requests, during: Some(during), connections: CONNECTIONS, status };
+            load::run(process.address, settling).await?;
+        }
         counts(self.kv).await?;
         let before = process.cpu();
         let loaded = load::run(process.address, loaded).await?;
