@@ -15,20 +15,23 @@ pub enum Limit {
     Short,
 }
 
+/// What is stored about a token, as it is stored.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// The record of its client.
+    pub record: Option<String>,
+    pub end: Option<String>,
+    pub parent_end: Option<String>,
+}
+
 /// The world around the operations. An `Err` is a part that did not answer; no method ever guesses.
 #[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]
 pub trait Host {
     /// A client's record, or `None` if there is no such client. May be as old as the cache of the location.
     async fn client(&self, client_id: &str) -> Result<Option<String>, Unavailable>;
 
-    /// What is stored about a token: its client's record, its own end, and its parent's. All is read at the same time, and
-    /// may be as old as the cache of the location.
-    async fn life(
-        &self,
-        client_id: &str,
-        token_id: &str,
-        parent: Option<&str>,
-    ) -> Result<[Option<String>; 3], Unavailable>;
+    /// What is stored about a token. All is read at the same time, and may be as old as the cache of the location.
+    async fn life(&self, client_id: &str, token_id: &str, parent: Option<&str>) -> Result<Stored, Unavailable>;
 
     /// Randomness for one token's id.
     fn random(&self) -> Result<Random, Unavailable>;

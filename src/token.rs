@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Standing;
 use crate::error::{Error, TokenFault, Unavailable};
-use crate::host::Host;
+use crate::host::{Host, Stored};
 use crate::keys::{USE_LONG, USE_SHORT};
 use crate::request::Call;
 use crate::response::Response;
@@ -168,7 +168,7 @@ impl Presented {
     /// Asks storage about the token.
     pub async fn life(&self, host: &impl Host) -> Result<Life, Unavailable> {
         let parent = self.parent.as_deref();
-        let [record, end, parent_end] = host.life(&self.client_id, &self.id, parent).await?;
+        let Stored { record, end, parent_end } = host.life(&self.client_id, &self.id, parent).await?;
         let end = revocation::stored_end(&self.id, end)?;
         let parent_end = revocation::stored_end(parent.unwrap_or_default(), parent_end)?;
         let honoured = match &record {

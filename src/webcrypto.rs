@@ -58,7 +58,7 @@ pub async fn verify(key: &PublicJwk, message: &[u8], signature: &[u8]) -> bool {
     verified.is_ok_and(|verified| verified.as_bool() == Some(true))
 }
 
-/// A name and a value after the other, a line each.
+/// Pairs for JavaScript: a name and a value after the other, a line each.
 pub fn lines<'a>(pairs: impl Iterator<Item = (&'static str, &'a str)>) -> String {
     pairs.fold(String::new(), |lines, (name, value)| lines + name + "\n" + value + "\n")
 }

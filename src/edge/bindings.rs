@@ -10,7 +10,7 @@ use worker::Env;
 
 use crate::app::Audit;
 use crate::error::{Error, Unavailable};
-use crate::host::{Host, Limit};
+use crate::host::{Host, Limit, Stored};
 use crate::keys::PublicJwk;
 use crate::once::{Answer, Ask};
 use crate::revocation;
@@ -28,7 +28,8 @@ const MOST_KEPT: usize = 1024;
 
 #[wasm_bindgen(module = "/src/edge/glue.js")]
 extern "C" {
-    fn variable(env: &Env, name: &str) -> Option<String>;
+    #[wasm_bindgen(catch)]
+    fn variable(env: &Env, name: &str) -> Result<Option<String>, JsValue>;
     fn binding(env: &Env, name: &str) -> Option<JsValue>;
     #[wasm_bindgen(catch)]
     async fn read(
@@ -73,6 +74,7 @@ pub struct Isolate {
 /// A KV namespace, with what was read from it or written to it a moment ago.
 #[derive(Debug)]
 struct Namespace {
+    name: &'static str,
     binding: JsValue,
     kept: RefCell<HashMap<String, Kept>>,
 }
@@ -108,7 +110,10 @@ impl Isolate {
 
     fn read(env: &Env) -> Result<Self, Error> {
         Ok(Self {
-            settings: Settings::read(|name| variable(env, name))?,
+            settings: Settings::read(|setting| {
+                variable(env, setting)
+                    .map_err(|error| Error::Misconfigured { setting, problem: webcrypto::describe(&error) })
+            })?,
             clients: Namespace::of(env, "CLIENTS")?,
             revocations: Namespace::of(env, "REVOCATIONS")?,
             once: bound(env, "ONCE")?,
@@ -129,36 +134,27 @@ impl Isolate {
         let _ = count(analytics, audit.event, audit.outcome, mechanism, audit.status, milliseconds);
     }
 
-    /// What is stored under a client's id and under those of two tokens, as far as these are given. What is not kept is
-    /// read at the same time.
-    async fn stored(&self, keys: [Option<&str>; 3]) -> Result<[Option<String>; 3], Unavailable> {
-        let namespaces = [&self.clients, &self.revocations, &self.revocations];
-        let (mut found, mut missing) = ([const { None }; 3], [None; 3]);
-        for (index, key) in keys.into_iter().enumerate() {
-            let Some(key) = key else { continue };
-            match namespaces[index].kept(key) {
-                Some(value) => found[index] = value,
-                None => missing[index] = Some(key),
-            }
-        }
-        if missing == [None; 3] {
-            return Ok(found);
+    /// Asks KV for what is given and not kept, at the same time.
+    async fn stored(
+        &self,
+        client: Option<&str>,
+        token: Option<&str>,
+        parent: Option<&str>,
+    ) -> Result<Stored, Unavailable> {
+        let mut stored = Stored::default();
+        let client = self.clients.or_kept(client, &mut stored.record);
+        let token = self.revocations.or_kept(token, &mut stored.end);
+        let parent = self.revocations.or_kept(parent, &mut stored.parent_end);
+        if (client, token, parent) == (None, None, None) {
+            return Ok(stored);
         }
         let until = now() + KEPT;
-        let [client, token, parent] = missing;
-        let values = read(&self.clients.binding, &self.revocations.binding, client, token, parent);
-        let values = values.await.map_err(unavailable("KV"))?;
-        for (index, key) in missing.into_iter().enumerate() {
-            let Some(key) = key else { continue };
-            let answer = values.get(index as u32);
-            let value = answer.as_string();
-            if value.is_none() && !answer.is_null() {
-                return Err(Unavailable { dependency: "KV", problem: format!("answered no text to {key}") });
-            }
-            namespaces[index].keep(key, Kept { until, value: value.clone() });
-            found[index] = value;
-        }
-        Ok(found)
+        let answers = read(&self.clients.binding, &self.revocations.binding, client, token, parent);
+        let answers = answers.await.map_err(unavailable("KV"))?;
+        self.clients.take(client, &answers.get(0), until, &mut stored.record)?;
+        self.revocations.take(token, &answers.get(1), until, &mut stored.end)?;
+        self.revocations.take(parent, &answers.get(2), until, &mut stored.parent_end)?;
+        Ok(stored)
     }
 }
 
@@ -178,12 +174,36 @@ fn unavailable(dependency: &'static str) -> impl Fn(JsValue) -> Unavailable {
 
 impl Namespace {
     fn of(env: &Env, name: &'static str) -> Result<Self, Error> {
-        Ok(Self { binding: bound(env, name)?, kept: RefCell::default() })
+        Ok(Self { name, binding: bound(env, name)?, kept: RefCell::default() })
     }
 
-    /// What is kept under a key, if that is known: `Some(None)` if nothing is stored there.
-    fn kept(&self, key: &str) -> Option<Option<String>> {
-        self.kept.borrow().get(key).filter(|kept| now() < kept.until).map(|kept| kept.value.clone())
+    /// Fills in what is kept under a key; gives the key back if that is not known.
+    fn or_kept<'a>(&self, key: Option<&'a str>, value: &mut Option<String>) -> Option<&'a str> {
+        let kept = self.kept.borrow();
+        match kept.get(key?).filter(|kept| now() < kept.until) {
+            Some(kept) => {
+                value.clone_from(&kept.value);
+                None
+            }
+            None => key,
+        }
+    }
+
+    /// Keeps and fills in what KV answered to a key: text, or `null` if nothing is stored there. No key, no answer.
+    fn take(
+        &self,
+        key: Option<&str>,
+        answer: &JsValue,
+        until: u64,
+        value: &mut Option<String>,
+    ) -> Result<(), Unavailable> {
+        let Some(key) = key else { return Ok(()) };
+        *value = answer.as_string();
+        if value.is_none() && !answer.is_null() {
+            return Err(Unavailable { dependency: self.name, problem: format!("answered no text to {key}") });
+        }
+        self.keep(key, Kept { until, value: value.clone() });
+        Ok(())
     }
 
     /// Keeps a value, unless one is there that holds for longer: it came in meanwhile, and may be a revocation.
@@ -204,17 +224,11 @@ impl Namespace {
 
 impl Host for Isolate {
     async fn client(&self, client_id: &str) -> Result<Option<String>, Unavailable> {
-        let [record, _, _] = self.stored([Some(client_id), None, None]).await?;
-        Ok(record)
+        Ok(self.stored(Some(client_id), None, None).await?.record)
     }
 
-    async fn life(
-        &self,
-        client_id: &str,
-        token_id: &str,
-        parent: Option<&str>,
-    ) -> Result<[Option<String>; 3], Unavailable> {
-        self.stored([Some(client_id), Some(token_id), parent]).await
+    async fn life(&self, client_id: &str, token_id: &str, parent: Option<&str>) -> Result<Stored, Unavailable> {
+        self.stored(Some(client_id), Some(token_id), parent).await
     }
 
     fn random(&self) -> Result<Random, Unavailable> {

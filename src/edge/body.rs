@@ -1,5 +1,6 @@
 //! Reads a request's body, but keeps no more than is allowed.
 
+use futures_util::future::LocalBoxFuture;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::JsCast;
 use web_sys::{ReadableStreamDefaultReader, Request};
@@ -17,8 +18,11 @@ pub async fn read(request: &Request, content_length: Option<&str>) -> Body {
         // HTTP holds a sender to the length that it announced, so there is no more than that to buffer.
         Some(_) => whole(request).await,
         None => match request.body().map(|stream| stream.get_reader().dyn_into()) {
-            // Boxed, so that an isolate compiles it only when such a body comes.
-            Some(Ok(reader)) => Box::pin(pieces(reader)).await,
+            Some(Ok(reader)) => {
+                // Boxed, so that an isolate compiles it only when such a body comes.
+                let pieces: LocalBoxFuture<'_, _> = Box::pin(pieces(reader));
+                pieces.await
+            }
             Some(Err(_)) => None,
             None => Some(Body::Read(Vec::new())),
         },

@@ -7,8 +7,13 @@ import { env } from "cloudflare:workers";
 // does several times cheaper. Nothing else here needs it.
 globalThis.queueMicrotask = undefined;
 
-// The bindings, before there is a request.
-export const environment = () => env;
+// The bindings, before there is a request: when the WASM is made anew after a panic, one is waiting.
+let loading = true;
+export function environment() {
+  const isFirst = loading;
+  loading = false;
+  return isFirst ? env : undefined;
+}
 
 const HEADERS = ["Authorization", "X-Client-Id", "Content-Type", "Content-Length", "CF-Connecting-IP", "CF-Ray"];
 
@@ -32,8 +37,13 @@ export function answer(status, lines, body) {
   return new Response(body, { status, headers });
 }
 
-// A variable or secret, as text. In wrangler.toml a number may stand without quotes.
-export const variable = (env, name) => (env[name] == null ? undefined : `${env[name]}`);
+// A variable or secret. In wrangler.toml a number may stand without quotes; anything else there is a mistake.
+export function variable(env, name) {
+  const value = env[name];
+  if (value === undefined || typeof value === "string") return value;
+  if (typeof value === "number") return `${value}`;
+  throw new Error("must be text or a number");
+}
 
 export const binding = (env, name) => (typeof env[name] === "object" ? env[name] ?? undefined : undefined);
 

@@ -6,6 +6,7 @@ mod body;
 mod once_object;
 
 use futures_util::FutureExt;
+use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{future_to_promise, spawn_local};
 use worker::{Env, console_error, console_log, event};
@@ -21,31 +22,33 @@ use bindings::Isolate;
 
 #[wasm_bindgen(module = "/src/edge/glue.js")]
 extern "C" {
-    fn environment() -> Env;
+    fn environment() -> Option<Env>;
     fn head(request: &web_sys::Request) -> String;
     #[wasm_bindgen(catch)]
     fn answer(status: u16, headers: &str, body: Option<&str>) -> Result<web_sys::Response, JsValue>;
 }
 
 /// Runs when an isolate loads the module, before it has a request; Cloudflare does so while the first one is still in its
-/// TLS handshake. Whatever fails here, the first request tries again, and tells.
+/// TLS handshake. An error here is no one's yet: the first request tries again, and tells.
 #[event(start)]
 fn start() {
-    spawn_local(async {
-        if let Ok(isolate) = Isolate::of(&environment()).await {
+    let Some(env) = environment() else { return };
+    spawn_local(async move {
+        if let Ok(isolate) = Isolate::of(&env).await {
             token::rehearse(&isolate.settings, &*isolate).await;
         }
     });
 }
 
-/// Called with each request. What waits for nothing, as most refusals do not, is answered without a promise, which would cost
-/// a twentieth more.
+/// Called with each request. An answer that waits for nothing, as most refusals do, comes without a promise, which would cost
+/// it a twentieth more.
 #[wasm_bindgen]
-pub fn fetch(request: web_sys::Request, env: Env) -> Result<JsValue, JsValue> {
+pub fn fetch(request: web_sys::Request, env: Env) -> JsValue {
     let mut response = Box::pin(respond_to(request, env));
     match (&mut response).now_or_never() {
-        Some(response) => response,
-        None => Ok(future_to_promise(response).into()),
+        Some(Ok(response)) => response,
+        Some(Err(error)) => Promise::reject(&error).into(),
+        None => future_to_promise(response).into(),
     }
 }
 

@@ -150,7 +150,7 @@ fn a_base_path_is_a_setting() {
 
 #[test]
 fn a_setting_that_is_missing_stops_everything() {
-    let error = Settings::read(|_| None).unwrap_err();
+    let error = Settings::read(|_| Ok(None)).unwrap_err();
     assert!(matches!(&error, Error::Misconfigured { setting: "AUTH_KEYS", .. }));
     let response = error.respond();
     assert_eq!(response.status, 500);

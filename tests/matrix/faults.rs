@@ -133,12 +133,15 @@ fn no_randomness() {
         let service = Service::new();
         let request = request(&service);
         let drawn = service.world.randoms.take();
+        service.world.forget_calls();
         let answer = service.send(&request);
         if request.path.ends_with("/revoke") {
             answer.is(204, "");
             continue;
         }
         answer.is(503, "temporarily_unavailable");
+        let called = service.world.parts_called();
+        assert!(!called.contains(&Part::Once) && !called.contains(&Part::Store), "{called:?}");
         service.world.randoms.set(drawn);
         service.send(&request).token();
     }

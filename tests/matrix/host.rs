@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use auth_edge::error::Unavailable;
-use auth_edge::host::{Host, Limit};
+use auth_edge::host::{Host, Limit, Stored};
 use auth_edge::keys::{Algorithm, PublicJwk};
 use auth_edge::once::{self, Answer, Ask, Object, Row};
 use auth_edge::revocation;
@@ -61,7 +61,7 @@ pub struct World {
     pub state: RefCell<State>,
     /// The calls so far, in the order in which they were made.
     pub calls: RefCell<Vec<Part>>,
-    /// How often a token's life was asked for; what that reads, it reads at the same time.
+    /// How often a token's life was asked for.
     pub lives: Cell<usize>,
     /// The keys that were counted against a limit.
     pub counted: RefCell<Vec<(Limit, String)>>,
@@ -207,12 +207,7 @@ impl Host for World {
         self.read(Part::Client, |state| state.clients.get(client_id).cloned()).await
     }
 
-    async fn life(
-        &self,
-        client_id: &str,
-        token_id: &str,
-        parent: Option<&str>,
-    ) -> Result<[Option<String>; 3], Unavailable> {
+    async fn life(&self, client_id: &str, token_id: &str, parent: Option<&str>) -> Result<Stored, Unavailable> {
         let end = async |token_id: Option<&str>| match token_id {
             Some(token_id) => {
                 let entry = |state: &State| state.revocations.get(token_id).map(|(entry, _)| entry.clone());
@@ -222,7 +217,7 @@ impl Host for World {
         };
         self.lives.set(self.lives.get() + 1);
         let (record, end, parent_end) = try_join3(self.client(client_id), end(Some(token_id)), end(parent)).await?;
-        Ok([record, end, parent_end])
+        Ok(Stored { record, end, parent_end })
     }
 
     fn random(&self) -> Result<Random, Unavailable> {

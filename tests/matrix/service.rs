@@ -79,14 +79,14 @@ pub fn key_set() -> Value {
 }
 
 pub fn settings(changes: &[(&str, String)]) -> Settings {
-    let lookup = |name: &str| match (changes.iter().find(|(changed, _)| *changed == name), name) {
+    let lookup = |name: &'static str| match (changes.iter().find(|(changed, _)| *changed == name), name) {
         (Some((_, value)), _) => Some(value.clone()),
         (None, "AUTH_KEYS") => Some(key_set().to_string()),
         (None, "ISSUER") => Some(ISSUER.to_owned()),
         (None, "AUDIENCE") => Some(AUDIENCE.to_owned()),
         _ => None,
     };
-    Settings::read(lookup).unwrap()
+    Settings::read(|name| Ok(lookup(name))).unwrap()
 }
 
 impl Service {

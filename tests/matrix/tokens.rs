@@ -315,7 +315,9 @@ fn a_rehearsed_token_has_ended() {
     assert_eq!(world.parts_called(), [Part::Sign]);
     let body: Value = serde_json::from_str(&answer.body.unwrap()).unwrap();
     assert_eq!(body["expires_at"], "1970-01-01T00:00:01Z");
-    forge.refuses(body["access_token"].as_str().unwrap());
+    let token = Token { token: body["access_token"].as_str().unwrap().to_owned(), id: String::new() };
+    let (_, claims) = parts(&token);
+    assert_eq!((&claims["exp"], &claims["sub"]), (&json!(1), &json!("")));
     // Where it fails, a request will tell.
     world.fail_part(Part::Sign);
     assert_eq!(host::run(token::rehearse(&forge.service.settings, world)), None);
