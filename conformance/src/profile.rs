@@ -24,7 +24,8 @@ pub struct Absent {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The most requests a rate-limit case sends before it says that there is no limit.
+    /// The most requests a rate-limit case sends before it says that there is no limit. A window of time may end on the way, so
+    /// this is more than two windows let through: 600 each, where nothing else is said.
     pub burst_requests: u32,
     /// How many of them are under way at once.
     pub burst_concurrency: usize,
@@ -42,7 +43,7 @@ impl Default for Profile {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { burst_requests: 700, burst_concurrency: 64, long_default_seconds: 2_592_000, short_seconds: 900 }
+        Self { burst_requests: 1300, burst_concurrency: 64, long_default_seconds: 2_592_000, short_seconds: 900 }
     }
 }
 
