@@ -7,13 +7,16 @@ const PARAMETERS = {
   EdDSA: { name: "Ed25519" },
 };
 
-// `members` holds the JWK's: name, value, name, value, a line each.
-export function importKey(alg, members, usage) {
-  const jwk = {};
-  const lines = members.split("\n");
-  for (let i = 0; i + 1 < lines.length; i += 2) jwk[lines[i]] = lines[i + 1];
-  return crypto.subtle.importKey("jwk", jwk, PARAMETERS[alg], false, [usage]);
+// What `lines` in webcrypto.rs wrote: name, value, name, value, a line each; no name twice.
+export function object(lines) {
+  const parts = lines.split("\n");
+  const object = {};
+  for (let i = 0; i + 1 < parts.length; i += 2) object[parts[i]] = parts[i + 1];
+  return object;
 }
+
+export const importKey = (alg, members, usage) =>
+  crypto.subtle.importKey("jwk", object(members), PARAMETERS[alg], false, [usage]);
 
 export const sign = (alg, key, message) => crypto.subtle.sign(PARAMETERS[alg], key, message);
 

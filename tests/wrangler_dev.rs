@@ -179,8 +179,11 @@ impl Dev {
 /// Gives the running server other settings. wrangler looks again when its configuration is written.
 async fn set_vars(folder: &Path, vars: &str) {
     fs::write(folder.join(".dev.vars"), vars).unwrap();
-    let config = folder.join("wrangler.toml");
-    fs::write(&config, fs::read(&config).unwrap()).unwrap();
+    set_config(folder, &fs::read_to_string(folder.join("wrangler.toml")).unwrap()).await;
+}
+
+async fn set_config(folder: &Path, config: &str) {
+    fs::write(folder.join("wrangler.toml"), config).unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;
 }
 
@@ -445,8 +448,7 @@ async fn a_missing_or_broken_setting_stops_the_service() {
     let config = fs::read_to_string(dev.folder.join("wrangler.toml")).unwrap();
     let audience = "AUDIENCE = \"http://127.0.0.1:8787\"\n";
     assert!(config.contains(audience));
-    fs::write(dev.folder.join("wrangler.toml"), config.replace(audience, "AUDIENCE = [\"a\", \"b\"]\n")).unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    set_config(&dev.folder, &config.replace(audience, "AUDIENCE = [\"a\", \"b\"]\n")).await;
     dev.short(text(&issued, "access_token"), None).await.is(500).code("server_error");
     fs::write(dev.folder.join("wrangler.toml"), config).unwrap();
     for broken in ["OTHER='x'\n".to_owned(), "AUTH_KEYS='{}'\n".to_owned(), "AUTH_KEYS=''\n".to_owned(), swapped] {
