@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::keys::{Algorithm, JwkSet, PublicJwk};
-use crate::request::ASSERTION_TYPES;
+use crate::keys::{JwkSet, PublicJwk};
 use crate::response::Response;
 use crate::settings::Settings;
 
@@ -25,15 +24,13 @@ struct VerifyingKey<'a> {
     r#use: &'static str,
 }
 
-/// RFC 8414, section 2.
+/// RFC 8414, section 2. There is no `token_endpoint`: the operations take JSON and answer an error in `code`, so a stock OAuth
+/// client could not use them. For the same reason the lists of grant and response types are empty.
 #[derive(Serialize)]
 struct Metadata<'a> {
     issuer: &'a str,
     jwks_uri: String,
-    token_endpoint: String,
-    token_endpoint_auth_methods_supported: [&'static str; 2],
-    token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
-    grant_types_supported: [&'static str; 2],
+    grant_types_supported: [&'static str; 0],
     response_types_supported: [&'static str; 0],
     scopes_supported: [&'static str; 3],
     introspection_endpoint: String,
@@ -53,17 +50,13 @@ fn public(key: &PublicJwk) -> VerifyingKey<'_> {
 
 pub fn metadata(settings: &Settings) -> Response {
     let origin = settings.origin();
-    let endpoint = |name: &str| format!("{origin}{}/auth/tokens/{name}", settings.base_path);
     cacheable(&Metadata {
         issuer: &settings.issuer,
         jwks_uri: format!("{origin}/.well-known/jwks.json"),
-        token_endpoint: endpoint("long"),
-        token_endpoint_auth_methods_supported: ["client_secret_post", "private_key_jwt"],
-        token_endpoint_auth_signing_alg_values_supported: Algorithm::ALL.map(Algorithm::name),
-        grant_types_supported: ["client_credentials", ASSERTION_TYPES[1]],
+        grant_types_supported: [],
         response_types_supported: [],
         scopes_supported: ["tokens:write", "tokens:revoke", "tokens:introspect"],
-        introspection_endpoint: endpoint("introspect"),
+        introspection_endpoint: format!("{origin}{}/auth/tokens/introspect", settings.base_path),
         introspection_endpoint_auth_methods_supported: ["Bearer"],
         service_documentation: format!("{origin}/docs"),
     })
@@ -146,7 +139,11 @@ mod tests {
     fn the_metadata_names_what_there_is() {
         let metadata = body(&metadata(&settings()));
         assert_eq!(metadata["issuer"], "https://auth.example.com");
-        assert_eq!(metadata["token_endpoint"], "https://auth.example.com/v1/auth/tokens/long");
+        assert_eq!(metadata["introspection_endpoint"], "https://auth.example.com/v1/auth/tokens/introspect");
+        // A stock OAuth client must not take /long for an endpoint that it can use.
+        for (name, value) in metadata.as_object().unwrap() {
+            assert!(!name.starts_with("token_endpoint") && !value.to_string().contains("/long"), "{name}");
+        }
         assert_eq!(metadata["jwks_uri"], "https://auth.example.com/.well-known/jwks.json");
     }
 }

@@ -18,8 +18,8 @@ pub enum Error {
     InvalidScope { message: String },
     /// A secret, code or assertion is wrong, or the client is unknown: one answer for all, so that none tells which.
     InvalidClient,
-    /// `X-Client-Id` is missing or is not the body's `client_id`.
-    ClientIdHeader { missing: bool },
+    /// `X-Client-Id` is not what it must be: the body's `client_id`, once.
+    ClientIdHeader(HeaderFault),
     /// The bearer token can't be used.
     InvalidToken(TokenFault),
     /// On /revoke: the caller may revoke itself only.
@@ -42,6 +42,16 @@ pub enum Error {
     Misconfigured { setting: &'static str, problem: String },
 }
 
+/// What is wrong with `X-Client-Id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderFault {
+    Missing,
+    /// It is not the body's `client_id`.
+    Different,
+    /// It is there more than once, with different values.
+    Repeated,
+}
+
 /// Why a bearer token can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFault {
@@ -49,6 +59,8 @@ pub enum TokenFault {
     Missing,
     /// The `Authorization` header is not `Bearer <token>`.
     NotBearer,
+    /// The `Authorization` header is there more than once, with different values.
+    Repeated,
     /// Not a token of this service: malformed, forged, or from another issuer.
     Foreign,
     /// A long-term token where a short-term one belongs, or the reverse.
@@ -107,7 +119,7 @@ impl Error {
             Self::InvalidGrant => (400, "invalid_grant"),
             Self::InvalidRequest { .. } => (400, "invalid_request"),
             Self::InvalidScope { .. } => (400, "invalid_scope"),
-            Self::InvalidClient | Self::ClientIdHeader { .. } => (401, "invalid_client"),
+            Self::InvalidClient | Self::ClientIdHeader(_) => (401, "invalid_client"),
             Self::InvalidToken(_) => (401, "invalid_token"),
             Self::RevokeScope => (401, "insufficient_scope"),
             Self::InsufficientScope { .. } => (403, "insufficient_scope"),
@@ -149,7 +161,7 @@ impl Error {
     fn challenge(&self) -> Option<String> {
         let error = match self {
             Self::InvalidClient
-            | Self::ClientIdHeader { .. }
+            | Self::ClientIdHeader(_)
             | Self::InvalidToken(TokenFault::Missing | TokenFault::NotBearer) => String::new(),
             Self::InvalidToken(_) => format!(", error=\"invalid_token\", error_description=\"{}\"", self.message()),
             Self::RevokeScope => ", error=\"insufficient_scope\", scope=\"tokens:revoke\"".to_owned(),
@@ -168,15 +180,21 @@ impl Error {
             Self::InvalidClient => {
                 "The client is unknown, or its secret, one-time code or assertion is wrong, expired or already used."
             }
-            Self::ClientIdHeader { missing: true } => {
-                "The X-Client-Id header is missing; send the client_id of the body in it."
-            }
-            Self::ClientIdHeader { missing: false } => {
-                "The X-Client-Id header is not the client_id of the body; send the same value in both."
-            }
+            Self::ClientIdHeader(fault) => match fault {
+                HeaderFault::Missing => "The X-Client-Id header is missing; send the client_id of the body in it.",
+                HeaderFault::Different => {
+                    "The X-Client-Id header is not the client_id of the body; send the same value in both."
+                }
+                HeaderFault::Repeated => {
+                    "The X-Client-Id header is there more than once, with different values; send it once."
+                }
+            },
             Self::InvalidToken(fault) => match fault {
                 TokenFault::Missing => "No bearer token was sent; send one as 'Authorization: Bearer <token>'.",
                 TokenFault::NotBearer => "The Authorization header is not of the form 'Bearer <token>'.",
+                TokenFault::Repeated => {
+                    "The Authorization header is there more than once, with different values; send it once."
+                }
                 TokenFault::Foreign => "The bearer token was not issued by this service, or was changed.",
                 TokenFault::WrongKind => "The bearer token is of the wrong kind for this operation.",
                 TokenFault::Expired => "The bearer token has expired; get a new one.",
@@ -208,7 +226,7 @@ impl Error {
                 return format!("Too many requests. Please retry after {retry_after} seconds.");
             }
             Self::Unavailable(_) => {
-                "A part of the service is not answering; nothing was issued or revoked for certain. Please retry."
+                "A part of the service is not answering. The request may or may not have taken effect. Please retry."
             }
             Self::Misconfigured { .. } => "The service is not configured; its operator finds the reason in the log.",
         };
@@ -220,7 +238,7 @@ impl Error {
             Self::InvalidGrant => Detail("field", "grant_type"),
             Self::InvalidRequest { field: Some(field), .. } => Detail("field", field),
             Self::InvalidScope { .. } => Detail("field", "scopes"),
-            Self::ClientIdHeader { .. } => Detail("header", "X-Client-Id"),
+            Self::ClientIdHeader(_) => Detail("header", "X-Client-Id"),
             Self::RevokeScope => Detail("scope", "tokens:revoke"),
             Self::InsufficientScope { needed, .. } => Detail("scope", needed),
             Self::UnauthorizedClient(Unentitled::Mechanism(name)) => Detail("mechanism", name),

@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 
 use crate::app::Audit;
 use crate::client::{self, ClientRecord, Status};
-use crate::error::{Error, TokenFault, Unavailable, Unentitled};
+use crate::error::{Error, HeaderFault, TokenFault, Unavailable, Unentitled};
 use crate::host::{Host, Limit};
 use crate::once::{Answer, Ask};
-use crate::request::{Call, Credential, LongTokenRequest};
+use crate::request::{self, Call, Credential, LongTokenRequest};
 use crate::response::Response;
 use crate::revocation::{self, object_name};
 use crate::scope::Scopes;
@@ -40,7 +40,7 @@ pub async fn issue_long(
 ) -> Result<Response, Error> {
     // 1
     if call.authorization.is_none() && call.client_id_header.is_none() {
-        return Err(Error::ClientIdHeader { missing: true });
+        return Err(Error::ClientIdHeader(HeaderFault::Missing));
     }
     // 2
     let request = LongTokenRequest::parse(call)?;
@@ -93,9 +93,10 @@ async fn by_credential(
     client_id: &str,
     credential: &Credential,
 ) -> Result<ClientRecord, Error> {
-    match call.client_id_header.as_deref() {
-        None => return Err(Error::ClientIdHeader { missing: true }),
-        Some(header) if header != client_id => return Err(Error::ClientIdHeader { missing: false }),
+    let header = call.client_id_header.as_deref().ok_or(Error::ClientIdHeader(HeaderFault::Missing))?;
+    match request::single(header) {
+        None => return Err(Error::ClientIdHeader(HeaderFault::Repeated)),
+        Some(header) if header != client_id => return Err(Error::ClientIdHeader(HeaderFault::Different)),
         Some(_) => {}
     }
     let record = registered(host, client_id).await?;

@@ -9,6 +9,7 @@ use core::fmt;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use hmac::{Hmac, Mac};
 use jwt_compact::alg::Hs256Key;
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,12 @@ impl KeySet {
         let (mut long, mut short, mut token_id, mut seal) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (index, jwk) in set.keys.iter().enumerate() {
             let wrong = |what: &str| KeySetError(format!("has a fault in key {index} (kid {:?}): {what}", jwk.kid));
+            if jwk.is_all_zeros() {
+                return Err(wrong("a key of zeros is no secret; make one with `admin keys`"));
+            }
+            if set.keys[..index].iter().any(|other| other.shares_material(jwk)) {
+                return Err(wrong("the same key is there before; each key is there once, for one use"));
+            }
             if jwk.kid.is_empty() || set.keys[..index].iter().any(|other| other.kid == jwk.kid) {
                 return Err(wrong("kid must be there and be different from all others"));
             }
@@ -153,6 +160,19 @@ impl KeySet {
 }
 
 impl PrivateJwk {
+    /// Whether the secret part is nothing but zeros: what an unset or wiped buffer looks like.
+    fn is_all_zeros(&self) -> bool {
+        [&self.k, &self.d].into_iter().flatten().any(|secret| {
+            let bytes = decode(secret).map(Zeroizing::new);
+            bytes.is_some_and(|bytes| !bytes.is_empty() && bytes.iter().all(|byte| *byte == 0))
+        })
+    }
+
+    fn shares_material(&self, other: &Self) -> bool {
+        let same = |mine: &Option<String>, others: &Option<String>| mine.is_some() && mine == others;
+        same(&self.k, &other.k) || same(&self.x, &other.x) || same(&self.d, &other.d)
+    }
+
     fn symmetric(&self, alg: &str) -> Result<Zeroizing<[u8; SYMMETRIC_LENGTH]>, &'static str> {
         if self.kty != "oct" || self.alg != alg {
             return Err("kty and alg do not fit the use");
@@ -280,14 +300,17 @@ impl PublicJwk {
     /// The algorithm that the key is bound to, if its members fit it. Says what is wrong otherwise.
     pub fn algorithm(&self) -> Result<Algorithm, &'static str> {
         let algorithm = Algorithm::parse(&self.alg).ok_or("alg must be RS256, PS256, ES256 or EdDSA")?;
-        let has_32_bytes =
-            |member: &Option<String>| member.as_deref().and_then(decode).is_some_and(|bytes| bytes.len() == 32);
+        let bytes_32 = |member: &Option<String>| -> Option<[u8; 32]> { decode(member.as_deref()?)?.try_into().ok() };
+        let has_32_bytes = |member: &Option<String>| bytes_32(member).is_some();
         match algorithm {
             Algorithm::EdDsa => {
-                let fits = self.kty == "OKP" && self.crv.as_deref() == Some("Ed25519") && has_32_bytes(&self.x);
-                (fits && self.y.is_none() && self.n.is_none() && self.e.is_none())
+                let fits = self.kty == "OKP" && self.crv.as_deref() == Some("Ed25519");
+                let x = bytes_32(&self.x)
+                    .filter(|_| fits && self.y.is_none() && self.n.is_none() && self.e.is_none())
+                    .ok_or("EdDSA needs kty OKP, crv Ed25519 and x of 32 bytes")?;
+                is_strong_ed25519(x)
                     .then_some(algorithm)
-                    .ok_or("EdDSA needs kty OKP, crv Ed25519 and x of 32 bytes")
+                    .ok_or("x is not the canonical encoding of an Ed25519 key, or is one of the few weak ones")
             }
             Algorithm::Es256 => {
                 let fits = self.kty == "EC"
@@ -331,6 +354,13 @@ impl PublicJwk {
     }
 }
 
+/// Whether 32 bytes are a public key as RFC 8032 (section 5.1.5) makes one: a point of the curve, encoded canonically, and not of
+/// small order. Under a key of small order a signature can be made without any private key.
+fn is_strong_ed25519(bytes: [u8; 32]) -> bool {
+    let encoded = CompressedEdwardsY(bytes);
+    encoded.decompress().is_some_and(|point| !point.is_small_order() && point.compress() == encoded)
+}
+
 fn decode(text: &str) -> Option<Vec<u8>> {
     Base64UrlUnpadded::decode_vec(text).ok()
 }
@@ -368,15 +398,18 @@ redacted_debug!(MacKey, "MacKey", |_key| "…");
 mod tests {
     use super::*;
 
-    const OCT: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    const OCT: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+    const OCT_2: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI";
+    const OCT_3: &str = "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM";
+    const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
     fn set() -> serde_json::Value {
         serde_json::json!({"keys": [
             {"kty": "oct", "use": "lt+jwt", "kid": "l", "alg": "HS256", "k": OCT},
             {"kty": "OKP", "crv": "Ed25519", "use": "at+jwt", "kid": "s", "alg": "EdDSA",
-             "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"},
-            {"kty": "oct", "use": "token-id", "kid": "i", "alg": "HS256", "k": OCT},
-            {"kty": "oct", "use": "totp-seal", "kid": "t", "alg": "XC20P", "k": OCT},
+             "x": X, "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"},
+            {"kty": "oct", "use": "token-id", "kid": "i", "alg": "HS256", "k": OCT_2},
+            {"kty": "oct", "use": "totp-seal", "kid": "t", "alg": "XC20P", "k": OCT_3},
         ]})
     }
 
@@ -403,7 +436,7 @@ mod tests {
     #[test]
     fn a_fault_is_named_and_no_value_shown() {
         type Change = (&'static str, fn(&mut serde_json::Value));
-        let changes: [Change; 9] = [
+        let changes: [Change; 14] = [
             ("short k", |set| set["keys"][0]["k"] = "c2hvcnQ".into()),
             ("padded k", |set| set["keys"][0]["k"] = format!("{OCT}=").into()),
             ("wrong alg", |set| set["keys"][0]["alg"] = "HS512".into()),
@@ -412,6 +445,15 @@ mod tests {
             ("unknown use", |set| set["keys"][3]["use"] = "enc".into()),
             ("same kid", |set| set["keys"][3]["kid"] = "l".into()),
             ("unknown member", |set| set["keys"][3]["key_ops"] = serde_json::json!([])),
+            ("zeros", |set| set["keys"][0]["k"] = "A".repeat(43).into()),
+            ("short zeros", |set| set["keys"][0]["k"] = "AAAA".into()),
+            ("private zeros", |set| set["keys"][1]["d"] = "A".repeat(43).into()),
+            ("one key, two uses", |set| set["keys"][2]["k"] = OCT.into()),
+            ("a key twice", |set| {
+                let mut again = set["keys"][1].clone();
+                again["kid"] = "again".into();
+                set["keys"].as_array_mut().unwrap().push(again);
+            }),
             ("dotted kid", |set| set["keys"][3]["kid"] = "t.1".into()),
         ];
         for (name, change) in changes {
@@ -431,6 +473,8 @@ mod tests {
         let mut set = set();
         let mut old = set["keys"][1].clone();
         old["kid"] = "old".into();
+        // RFC 8032, section 7.1, test 2.
+        old["x"] = "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw".into();
         old.as_object_mut().unwrap().remove("d");
         set["keys"].as_array_mut().unwrap().push(old);
         let keys = parse(&set).unwrap();
@@ -484,5 +528,46 @@ mod tests {
         assert!(okp.algorithm().is_err());
         okp.alg = "HS256".into();
         assert!(okp.algorithm().is_err());
+    }
+
+    fn ed25519(x: &[u8]) -> PublicJwk {
+        PublicJwk {
+            kid: "k".into(),
+            alg: "EdDSA".into(),
+            kty: "OKP".into(),
+            crv: Some("Ed25519".into()),
+            x: Some(Base64UrlUnpadded::encode_string(x)),
+            y: None,
+            n: None,
+            e: None,
+        }
+    }
+
+    #[test]
+    fn weak_ed25519_keys_are_refused() {
+        use curve25519_dalek::constants::EIGHT_TORSION;
+        for point in EIGHT_TORSION {
+            assert!(ed25519(&point.compress().0).algorithm().is_err(), "{point:?}");
+        }
+        // y + p, where it still fits 255 bits: nineteen encodings, each with either sign.
+        for above in 0..19u8 {
+            let mut bytes = [0xff; 32];
+            bytes[0] = 0xed + above;
+            for sign in [0x7f, 0xff] {
+                bytes[31] = sign;
+                assert!(ed25519(&bytes).algorithm().is_err(), "{bytes:?}");
+            }
+        }
+        // x = 0 with the sign of a negative x.
+        for low in [1u8, 0xec] {
+            let mut bytes = if low == 1 { [0; 32] } else { [0xff; 32] };
+            bytes[0] = low;
+            bytes[31] |= 0x80;
+            assert!(ed25519(&bytes).algorithm().is_err(), "{bytes:?}");
+        }
+        let mut off_the_curve = [0; 32];
+        off_the_curve[0] = 2;
+        assert!(ed25519(&off_the_curve).algorithm().is_err());
+        assert!(ed25519(&decode(X).unwrap()).algorithm().is_ok());
     }
 }

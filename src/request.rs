@@ -167,13 +167,13 @@ pub const ASSERTION_TYPES: [&str; 2] =
     ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:jwt-bearer"];
 
 impl ShortTokenRequest {
-    /// The whole body is optional, and an empty one needs no `Content-Type`.
+    /// The whole body is optional: an empty one, which needs no `Content-Type`, and `null` say that it was left out.
     pub fn parse(call: &Call) -> Self {
         if matches!(&call.body, Body::Read(bytes) if bytes.is_empty()) {
             return Self { long_token: None, scopes: Ok(None) };
         }
-        let mut fields = match Fields::read(call) {
-            Ok(fields) => fields,
+        let mut fields = match Fields::read_json(call) {
+            Ok(fields) => fields.unwrap_or_default(),
             Err(error) => return Self { long_token: None, scopes: Err(error) },
         };
         let sound = fields.check_names(&["scopes", "long_token"]);
@@ -212,14 +212,25 @@ fn read_body(call: &Call) -> Result<&[u8], Error> {
 }
 
 fn check_content_type(header: Option<&str>, needed: &str) -> Result<(), Error> {
-    let media_type = header.unwrap_or_default().split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
+    let header = header.unwrap_or_default();
+    let media_type = single(header).unwrap_or(header).split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
     if media_type.eq_ignore_ascii_case(needed) {
         return Ok(());
     }
     Err(Error::field("Content-Type", format!("The Content-Type must be {needed}.")))
 }
 
+/// The value of a header that was sent once, or several times alike. The runtime joins the values of a repeated header with
+/// commas (RFC 9110, section 5.3); `None` if they differ. No value that this service accepts has a comma in it.
+pub fn single(header: &str) -> Option<&str> {
+    let Some((first, others)) = header.split_once(',') else { return Some(header) };
+    let spaces = [' ', '\t'];
+    let first = first.trim_matches(spaces);
+    others.split(',').all(|value| value.trim_matches(spaces) == first).then_some(first)
+}
+
 /// The members of a JSON object, each taken out once.
+#[derive(Default)]
 struct Fields(Vec<(String, Field)>);
 
 /// What a member may be. All else is known only not to be any of these.
@@ -238,6 +249,11 @@ impl Fields {
     }
 
     fn read(call: &Call) -> Result<Self, Error> {
+        Self::read_json(call)?.ok_or_else(|| Error::request("The body must be a JSON object."))
+    }
+
+    /// The members of the object; `None` for the JSON value `null`.
+    fn read_json(call: &Call) -> Result<Option<Self>, Error> {
         check_content_type(call.content_type.as_deref(), "application/json")?;
         let bytes = read_body(call)?;
         // serde_json's own message could quote a secret, so only the position is passed on.
@@ -558,6 +574,9 @@ mod tests {
             (Some("Application/JSON; charset=utf-8"), true),
             (Some("application/json;x"), true),
             (Some("application/json "), true),
+            (Some("application/json, application/json"), true),
+            (Some("application/json, text/plain"), false),
+            (Some("text/plain, application/json"), false),
             (Some("application/jsonx"), false),
             (Some("text/plain; application/json"), false),
             (Some("application/x-www-form-urlencoded"), false),
@@ -575,10 +594,34 @@ mod tests {
         let mut empty = call("");
         empty.content_type = None;
         assert!(ShortTokenRequest::parse(&empty).scopes.is_ok());
-        for body in [" ", "null", "[]", r#"{"client_id":"c"}"#, r#"{"long_token":1}"#] {
+        for body in [" ", "null x", "nul", "[]", "[null]", r#"{"client_id":"c"}"#, r#"{"long_token":1}"#] {
             assert!(ShortTokenRequest::parse(&call(body)).scopes.is_err(), "{body}");
         }
-        assert!(ShortTokenRequest::parse(&call("{}")).scopes.is_ok());
+        for body in ["{}", "null", " null\n"] {
+            let request = ShortTokenRequest::parse(&call(body));
+            assert!(matches!(request, ShortTokenRequest { long_token: None, scopes: Ok(None) }), "{body:?}");
+        }
+        let mut null = call("null");
+        null.content_type = None;
+        assert!(ShortTokenRequest::parse(&null).scopes.is_err());
+    }
+
+    #[test]
+    fn a_header_that_is_repeated_alike_is_there_once() {
+        for (header, value) in [
+            ("a", Some("a")),
+            ("", Some("")),
+            ("a ", Some("a ")),
+            ("a, a", Some("a")),
+            ("a,a ,\ta", Some("a")),
+            ("a, b", None),
+            ("a, A", None),
+            ("a,", None),
+            (", a", None),
+            ("a, a, b", None),
+        ] {
+            assert_eq!(single(header), value, "{header:?}");
+        }
     }
 
     proptest! {

@@ -6,6 +6,9 @@ use crate::keys::KeySet;
 /// Where the long-term token operation lives, below the base path.
 pub const LONG_PATH: &str = "/auth/tokens/long";
 
+/// The longest `ISSUER` and `AUDIENCE`, bytes: both are in every short-term token, and those who verify it bound its length.
+const MAX_NAME: usize = 512;
+
 /// What the operator decides. `edge` reads these from the Worker's variables and secrets.
 #[derive(Debug)]
 pub struct Settings {
@@ -36,6 +39,11 @@ impl Settings {
             ));
         }
         let audience = required("AUDIENCE")?;
+        for (setting, value) in [("ISSUER", &issuer), ("AUDIENCE", &audience)] {
+            if value.len() > MAX_NAME {
+                return Err(wrong(setting, "must not be longer than 512 bytes"));
+            }
+        }
         if audience.is_empty() || is_placeholder(&audience) {
             return Err(wrong("AUDIENCE", "must name the API that receives short-term tokens"));
         }
@@ -65,6 +73,15 @@ impl Settings {
     /// Scheme, host and port of the issuer.
     pub fn origin(&self) -> &str {
         origin_of(&self.issuer)
+    }
+
+    /// Refuses a request to another host if the issuer is a loopback one: those are settings for a developer's machine, and
+    /// this is a deployment.
+    pub fn check_origin(&self, origin: &str) -> Result<(), Error> {
+        if is_loopback(self.origin()) && !is_loopback(origin) {
+            return Err(wrong("ISSUER", "is a loopback URL, but this request came for another host"));
+        }
+        Ok(())
     }
 
     /// Whether the metadata is there: an issuer's path comes last (RFC 8414, section 3.1).
@@ -130,7 +147,7 @@ pub(crate) mod tests {
     use super::*;
 
     const KEYS: &str = r#"{"keys":[
-        {"kty":"oct","use":"lt+jwt","kid":"l","alg":"HS256","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+        {"kty":"oct","use":"lt+jwt","kid":"l","alg":"HS256","k":"AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM"},
         {"kty":"OKP","crv":"Ed25519","use":"at+jwt","kid":"s","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"},
         {"kty":"oct","use":"token-id","kid":"i","alg":"HS256","k":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"},
         {"kty":"oct","use":"totp-seal","kid":"t","alg":"XC20P","k":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI"}]}"#;
@@ -227,6 +244,13 @@ pub(crate) mod tests {
     #[test]
     fn a_loopback_issuer_answers_to_any_loopback_origin() {
         let settings = read(&[("ISSUER", Some("http://127.0.0.1:8787"))]).unwrap();
+        for origin in ["http://127.0.0.1:8787", "http://localhost:9000", "http://[::1]:80", "http://localhost"] {
+            assert_eq!(settings.check_origin(origin), Ok(()), "{origin}");
+        }
+        for origin in ["https://auth.example.com", "http://10.0.0.1:8787", "http://localhost.example.com", ""] {
+            assert!(settings.check_origin(origin).is_err(), "{origin}");
+        }
+        assert_eq!(read(&[]).unwrap().check_origin("http://10.0.0.1"), Ok(()));
         assert!(settings.is_assertion_audience("http://localhost:9000/v1/auth/tokens/long", "http://localhost:9000"));
         assert!(settings.is_assertion_audience("http://[::1]:9000/v1/auth/tokens/long", "http://[::1]:9000"));
         for evil in [

@@ -13,7 +13,7 @@ use crate::client::Standing;
 use crate::error::{Error, TokenFault, Unavailable};
 use crate::host::{Host, Stored};
 use crate::keys::{USE_LONG, USE_SHORT};
-use crate::request::Call;
+use crate::request::{self, Call};
 use crate::response::Response;
 use crate::revocation;
 use crate::scope::Scopes;
@@ -79,9 +79,18 @@ struct TokenClaims<'a> {
 
 /// The token of an `Authorization: Bearer <token>` header (RFC 6750, section 2.1).
 pub fn bearer(header: Option<&str>) -> Result<&str, TokenFault> {
-    let (scheme, token) = header.ok_or(TokenFault::Missing)?.split_once(' ').ok_or(TokenFault::NotBearer)?;
+    let header = header.ok_or(TokenFault::Missing)?;
+    match request::single(header) {
+        Some(header) => credentials(header).ok_or(TokenFault::NotBearer),
+        None if header.split(',').any(|value| credentials(value.trim_start()).is_some()) => Err(TokenFault::Repeated),
+        None => Err(TokenFault::NotBearer),
+    }
+}
+
+fn credentials(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
     let token = token.trim_start_matches(' ');
-    if scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty() { Ok(token) } else { Err(TokenFault::NotBearer) }
+    (scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty()).then_some(token)
 }
 
 /// Checks the token in the `Authorization` header of a call, as `authenticate` does.
@@ -341,8 +350,16 @@ mod tests {
         assert_eq!(bearer(Some("Bearer a.b.c")), Ok("a.b.c"));
         assert_eq!(bearer(Some("bearer  a.b.c")), Ok("a.b.c"));
         assert_eq!(bearer(None), Err(TokenFault::Missing));
-        for header in ["", "Bearer", "Bearer ", "Bearer  ", "Basic a", "a.b.c", "Bearera.b.c"] {
+        for header in
+            ["", "Bearer", "Bearer ", "Bearer  ", "Basic a", "a.b.c", "Bearera.b.c", "Digest a=\"b\", c=\"d\"", ","]
+        {
             assert_eq!(bearer(Some(header)), Err(TokenFault::NotBearer), "{header:?}");
+        }
+        assert_eq!(bearer(Some("Bearer a.b.c, Bearer a.b.c")), Ok("a.b.c"));
+        for header in
+            ["Bearer a.b.c, Bearer a.b.d", "Bearer a.b.c, bearer a.b.c", "Bearer a.b.c,", "Bearer a.b.c, Basic eA"]
+        {
+            assert_eq!(bearer(Some(header)), Err(TokenFault::Repeated), "{header:?}");
         }
     }
 

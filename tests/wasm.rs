@@ -10,7 +10,7 @@ use auth_edge::{client, otp};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-const OCT: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const OCT: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
 /// RFC 8037, appendix A.
 const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 const D: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
@@ -19,8 +19,8 @@ fn key_set(x: &str) -> KeySet {
     let json = format!(
         r#"{{"keys":[{{"kty":"oct","use":"lt+jwt","kid":"l","alg":"HS256","k":"{OCT}"}},
             {{"kty":"OKP","crv":"Ed25519","use":"at+jwt","kid":"s","alg":"EdDSA","x":"{x}","d":"{D}"}},
-            {{"kty":"oct","use":"token-id","kid":"i","alg":"HS256","k":"{OCT}"}},
-            {{"kty":"oct","use":"totp-seal","kid":"t","alg":"XC20P","k":"{OCT}"}}]}}"#
+            {{"kty":"oct","use":"token-id","kid":"i","alg":"HS256","k":"{X}"}},
+            {{"kty":"oct","use":"totp-seal","kid":"t","alg":"XC20P","k":"{D}"}}]}}"#
     );
     KeySet::parse(&json).unwrap()
 }

@@ -90,7 +90,7 @@ pub fn run(command: Command, place: &Place) -> Result<String, String> {
             set.keys.insert(first, key);
             write(&set, place)?;
             let wait = match key_use.as_str() {
-                USE_SHORT => "in 15 minutes",
+                USE_SHORT => "in 20 minutes",
                 USE_SEAL => "after `admin client reseal` and its kv bulk put",
                 _ => "in 90 days, or after the longest life that you give to tokens",
             };

@@ -72,6 +72,7 @@ async fn respond_to(request: web_sys::Request, env: Env) -> Result<JsValue, JsVa
 async fn answered(request: &web_sys::Request, head: &Head<'_>, env: &Env) -> Result<(Response, Audit), Error> {
     let isolate = Isolate::of(env).await?;
     let (origin, path) = split(head.url);
+    isolate.settings.check_origin(origin)?;
     let route = Route::find(&isolate.settings, head.method, path)?;
     let owned = |header: Option<&str>| header.map(str::to_owned);
     let call = Call {

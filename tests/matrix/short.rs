@@ -45,7 +45,7 @@ fn the_whole_answer_and_the_whole_token() {
 fn the_whole_body_is_optional() {
     let service = Service::new();
     let long = service.long_token("jobs:* templates:read");
-    for request in [exchange(&long), exchange(&long).text(""), exchange(&long).text("{}")] {
+    for request in ["", "{}", "null"].map(|body| exchange(&long).text(body)).into_iter().chain([exchange(&long)]) {
         assert_eq!(service.send(&request).body["scopes"], json!(["jobs:*", "templates:read"]));
     }
 }
@@ -120,7 +120,8 @@ fn malformed_bodies() {
     let long = service.long_token("jobs:submit");
     for body in [
         "[]",
-        "null",
+        "[null]",
+        "nul",
         " ",
         "{",
         "{}{}",

@@ -207,7 +207,7 @@ fn broken_forms() {
             format!("{header} .{claims}.{signature}"),
             format!("{token} "),
             format!("{token},{token}"),
-            format!("{token}, Bearer {token}"),
+            format!("{token}, Bearer {token}x"),
             format!("\"{token}\""),
             format!("{header}.{claims}.{signature}="),
             format!("{header}.{claims}.{signature}=="),

@@ -201,12 +201,39 @@ fn text_that_is_no_token() {
 #[test]
 fn length_is_bounded_before_anything_is_read() {
     let sized = |padding: usize| token(&header(), &with(claims(), "x", Some(json!("x".repeat(padding)))));
-    let longest = (4000..7000).map(sized).rfind(|token| token.len() <= MAX_TOKEN_LENGTH).unwrap();
+    let longest = (11_000..13_000).map(sized).rfind(|token| token.len() <= MAX_TOKEN_LENGTH).unwrap();
     assert!(longest.len() > MAX_TOKEN_LENGTH - 4 && verify(longest).is_ok());
-    assert_eq!(refused(sized(7000)), Error::TooLong);
+    assert_eq!(refused(sized(13_000)), Error::TooLong);
     assert_eq!(refused("x".repeat(MAX_TOKEN_LENGTH + 1)), Error::TooLong);
     assert_eq!(refused("x".repeat(MAX_TOKEN_LENGTH)), Error::Malformed);
     assert_eq!(refused(sign(&"[".repeat(4000), b"")), Error::Header);
+}
+
+/// 64 scopes of 128 characters, a client id of 128, and an issuer and an audience of 512: no token that the service makes is
+/// longer.
+#[test]
+fn the_longest_token_that_is_issued_is_taken() {
+    let scopes: Vec<_> = (0..64).map(|nth| format!("{nth:02}{}:{}", "r".repeat(60), "a".repeat(65))).collect();
+    assert!(scopes.iter().all(|scope| scope.len() == 128));
+    let named = |length: usize| format!("https://{}", "h".repeat(length - 8));
+    let client_id = "c".repeat(128);
+    let mut longest = claims();
+    for (name, value) in [
+        ("iss", named(512)),
+        ("aud", named(512)),
+        ("sub", client_id.clone()),
+        ("client_id", client_id),
+        ("scope", scopes.join(" ")),
+        ("jti", "tok_st_".to_owned() + &"j".repeat(44)),
+        ("parent", "tok_lt_".to_owned() + &"p".repeat(44)),
+    ] {
+        longest = with(longest, name, Some(value.into()));
+    }
+    longest = with(longest, "auth_time", Some(NOW.into()));
+    let verifier = Verifier::new(named(512), named(512));
+    verifier.refresh(key_set(&[jwk("k1", &key())]), 300, NOW);
+    let header = with(header(), "kid", Some("k1".into()));
+    assert_eq!(verifier.verify(token(&header, &longest), NOW).unwrap().scope, scopes.join(" "));
 }
 
 #[test]
