@@ -1,24 +1,23 @@
-//! (method, path) → one of the operations; and the audit line of what came of it.
+//! (method, path) → one of the operations; nothing else.
 
 use core::future::ready;
 
 use futures_util::future::LocalBoxFuture;
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
 
-use crate::discovery;
-use crate::error::{Error, TokenFault};
-use crate::health::health;
+use crate::audit::Audit;
+use crate::error::Error;
 use crate::host::Host;
-use crate::introspect::introspect;
-use crate::issue_long::issue_long;
-use crate::issue_short::issue_short;
+use crate::operations::discovery;
+use crate::operations::health::health;
+use crate::operations::introspect::introspect;
+use crate::operations::issue_long::issue_long;
+use crate::operations::issue_short::issue_short;
+use crate::operations::operators::{self, Operation};
+use crate::operations::revoke::revoke;
 use crate::request::{Body, Call};
 use crate::response::Response;
-use crate::revoke::revoke;
 use crate::settings::Settings;
-use crate::token::{self, Presented};
-use crate::token_id::Kind;
 
 /// Where a call goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +26,7 @@ pub enum Route {
     IssueShort,
     Revoke { token_id: String },
     Introspect,
+    Operator(Operation),
     Jwks,
     Metadata,
     OpenApi,
@@ -34,74 +34,80 @@ pub enum Route {
     Health,
 }
 
-/// What was decided and for whom: one line in the log per call. It holds ids and codes, never a credential.
-#[derive(Debug, Default, Serialize)]
-pub struct Audit {
-    /// The operation, by its `operationId`.
-    pub event: &'static str,
-    /// `issued`, `revoked`, `introspected`, `served`, `ready`, or the code of the refusal.
-    pub outcome: &'static str,
-    pub status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<String>,
-    /// The token that was made or revoked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub token_id: Option<String>,
-    /// The token that the caller presented.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mechanism: Option<&'static str>,
-    /// What the operator should know and the caller should not: which dependency or setting failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-    /// Cloudflare's id of the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ray: Option<String>,
-}
-
 impl Route {
     /// Finds the operation. The path is compared as it was sent: another case, a doubled or a final slash is another path.
     pub fn find(settings: &Settings, method: &str, path: &str) -> Result<Self, Error> {
-        let route = match path {
-            "/.well-known/jwks.json" => Self::Jwks,
-            "/openapi.json" => Self::OpenApi,
-            "/docs" => Self::Docs,
-            "/healthz" => Self::Health,
-            path if settings.is_metadata_path(path) => Self::Metadata,
-            path => Self::below(path.strip_prefix(settings.base_path.as_str())).ok_or(Error::PathNotFound)?,
+        let is_read = matches!(method, "GET" | "HEAD");
+        let document = match path {
+            "/.well-known/jwks.json" => Some(Self::Jwks),
+            "/openapi.json" => Some(Self::OpenApi),
+            "/docs" => Some(Self::Docs),
+            "/healthz" => Some(Self::Health),
+            path if settings.is_metadata_path(path) => Some(Self::Metadata),
+            _ => None,
         };
-        let (known, allow) = match route {
-            Self::IssueLong | Self::IssueShort | Self::Revoke { .. } | Self::Introspect => (method == "POST", "POST"),
-            _ => (matches!(method, "GET" | "HEAD"), "GET, HEAD"),
-        };
-        if known { Ok(route) } else { Err(Error::MethodNotAllowed { allow }) }
+        if let Some(document) = document {
+            return if is_read { Ok(document) } else { Err(not_allowed("GET, HEAD")) };
+        }
+        let below = path.strip_prefix(settings.base_path.as_str()).ok_or(Error::PathNotFound)?;
+        if let Some(rest) = below.strip_prefix("/auth/tokens/") {
+            let route = Self::token(rest).ok_or(Error::PathNotFound)?;
+            return if method == "POST" { Ok(route) } else { Err(not_allowed("POST")) };
+        }
+        let rest = below.strip_prefix("/clients").ok_or(Error::PathNotFound)?;
+        Self::client(if is_read { "GET" } else { method }, rest).map(Self::Operator)
     }
 
-    fn below(path: Option<&str>) -> Option<Self> {
-        Some(match path?.strip_prefix("/auth/tokens/")? {
+    fn token(rest: &str) -> Option<Self> {
+        Some(match rest {
             "long" => Self::IssueLong,
             "short" => Self::IssueShort,
             "introspect" => Self::Introspect,
             rest => {
                 let token_id = rest.strip_suffix("/revoke").filter(|id| !id.is_empty() && !id.contains('/'))?;
-                // What does not decode is no id either, and is refused as one.
-                Self::Revoke { token_id: percent_decode_str(token_id).decode_utf8_lossy().into_owned() }
+                Self::Revoke { token_id: decode(token_id) }
             }
         })
     }
 
-    /// Whether the operation has a use for the request's body.
-    pub fn reads_body(&self) -> bool {
-        matches!(self, Self::IssueLong | Self::IssueShort | Self::Introspect)
+    fn client(method: &str, rest: &str) -> Result<Operation, Error> {
+        if rest.is_empty() {
+            return match method {
+                "GET" => Ok(Operation::List),
+                "POST" => Ok(Operation::Create),
+                _ => Err(not_allowed("GET, HEAD, POST")),
+            };
+        }
+        let mut segments = rest.split('/').skip(1);
+        let id = segments.next().filter(|id| !id.is_empty() && rest.starts_with('/')).ok_or(Error::PathNotFound)?;
+        let client_id = decode(id);
+        match (segments.next(), segments.next(), segments.next()) {
+            (None, ..) => match method {
+                "GET" => Ok(Operation::Show { client_id }),
+                "PATCH" => Ok(Operation::Change { client_id }),
+                "DELETE" => Ok(Operation::Delete { client_id }),
+                _ => Err(not_allowed("GET, HEAD, PATCH, DELETE")),
+            },
+            (Some("secrets"), Some(secret_id), None) if !secret_id.is_empty() => match method {
+                "DELETE" => Ok(Operation::EndSecret { client_id, secret_id: decode(secret_id) }),
+                _ => Err(not_allowed("DELETE")),
+            },
+            (Some(name @ ("secrets" | "totp" | "end-tokens")), None, None) => match (name, method) {
+                ("secrets", "POST") => Ok(Operation::AddSecret { client_id }),
+                ("totp", "POST") => Ok(Operation::NewTotp { client_id }),
+                (_, "POST") => Ok(Operation::EndTokens { client_id }),
+                _ => Err(not_allowed("POST")),
+            },
+            _ => Err(Error::PathNotFound),
+        }
     }
 
-    /// The tokens that the operation accepts in the `Authorization` header, where it needs one whatever the body holds.
-    fn callers(&self, call: &Call) -> Option<&'static [Kind]> {
+    /// Whether the operation has a use for the request's body.
+    pub const fn reads_body(&self) -> bool {
         match self {
-            Self::IssueShort if call.authorization.is_some() => Some(&[Kind::Long]),
-            Self::Revoke { .. } | Self::Introspect => Some(&[Kind::Long, Kind::Short]),
-            _ => None,
+            Self::IssueLong | Self::IssueShort | Self::Introspect => true,
+            Self::Operator(operation) => operation.reads_body(),
+            _ => false,
         }
     }
 
@@ -112,6 +118,7 @@ impl Route {
             Self::IssueShort => ("issueShortTermToken", "issued"),
             Self::Revoke { .. } => ("revokeToken", "revoked"),
             Self::Introspect => ("introspectToken", "introspected"),
+            Self::Operator(operation) => operation.event(),
             Self::Jwks => ("getJwks", "served"),
             Self::Metadata => ("getMetadata", "served"),
             Self::OpenApi => ("getOpenApi", "served"),
@@ -119,6 +126,15 @@ impl Route {
             Self::Health => ("getHealth", "ready"),
         }
     }
+}
+
+/// What does not decode is no id, and is refused as one.
+fn decode(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+fn not_allowed(allow: &'static str) -> Error {
+    Error::MethodNotAllowed { allow: allow.into() }
 }
 
 /// Answers a call, whatever comes of it. `read` reads the body, and then the clock: Unix seconds.
@@ -131,71 +147,23 @@ pub async fn answer(
 ) -> (Response, Audit) {
     let (event, success) = route.event();
     let mut audit = Audit { event, outcome: success, ..Audit::default() };
-    let result = operate(settings, host, route, call, read, &mut audit).await;
-    let response = result.unwrap_or_else(|error| audit.refuse(&error));
-    audit.status = response.status;
-    (response, audit)
-}
-
-async fn operate(
-    settings: &Settings,
-    host: &impl Host,
-    route: &Route,
-    mut call: Call,
-    read: impl AsyncFnOnce() -> (Body, u64),
-    audit: &mut Audit,
-) -> Result<Response, Error> {
-    // A token that no body can save is refused before the body is read.
-    let caller = match route.callers(&call) {
-        Some(kinds) => Some(token::caller(settings, host, &call, kinds).await?),
-        None => None,
-    };
-    if route.reads_body() {
-        // A sender may hold its body back for as long as it likes, so the time is that of its end.
-        (call.body, call.now) = read().await;
-    }
-    if let Some(caller) = &caller {
-        caller.check_end(call.now)?;
-        audit.presented(caller);
-    }
-    let call = &call;
     // Boxed, so that each stays a function of its own: a fresh isolate compiles a function when it is first called.
     let operation: LocalBoxFuture<'_, _> = match route {
-        Route::IssueLong => Box::pin(issue_long(settings, host, call, audit)),
-        Route::IssueShort => Box::pin(issue_short(settings, host, call, caller, audit)),
-        Route::Revoke { token_id } => {
-            Box::pin(revoke(settings, host, call, caller.ok_or(TokenFault::Missing)?, token_id, audit))
-        }
-        Route::Introspect => Box::pin(introspect(settings, host, call, caller.ok_or(TokenFault::Missing)?, audit)),
+        Route::IssueLong => Box::pin(issue_long(settings, host, call, read, &mut audit)),
+        Route::IssueShort => Box::pin(issue_short(settings, host, call, read, &mut audit)),
+        Route::Revoke { token_id } => Box::pin(revoke(settings, host, call, token_id, &mut audit)),
+        Route::Introspect => Box::pin(introspect(settings, host, call, read, &mut audit)),
+        Route::Operator(operation) => Box::pin(operators::operate(settings, host, operation, call, read, &mut audit)),
         Route::Health => Box::pin(health(host)),
         Route::Jwks => Box::pin(ready(Ok(discovery::jwks(settings)))),
         Route::Metadata => Box::pin(ready(Ok(discovery::metadata(settings)))),
         Route::OpenApi => Box::pin(ready(Ok(discovery::openapi(settings)))),
         Route::Docs => Box::pin(ready(Ok(discovery::docs(settings)))),
     };
-    operation.await
-}
-
-impl Audit {
-    /// Notes the token that the caller presented, and whose it is.
-    pub fn presented(&mut self, token: &Presented) {
-        self.client_id = Some(token.client_id.clone());
-        self.by = Some(token.id.clone());
-    }
-
-    /// The line of a call that was refused before it reached an operation.
-    pub fn of_refusal(error: &Error) -> (Response, Self) {
-        let mut audit = Self { event: "none", ..Self::default() };
-        let response = audit.refuse(error);
-        audit.status = response.status;
-        (response, audit)
-    }
-
-    fn refuse(&mut self, error: &Error) -> Response {
-        (_, self.outcome) = error.status_and_code();
-        self.problem = error.for_the_log();
-        error.respond()
-    }
+    let result = operation.await;
+    let response = result.unwrap_or_else(|error| audit.refuse(&error));
+    audit.status = response.status;
+    (response, audit)
 }
 
 #[cfg(test)]
@@ -255,7 +223,7 @@ mod tests {
         for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "post", "POSTS", ""] {
             for path in ["long", "short", "introspect", "x/revoke"] {
                 let path = format!("/v1/auth/tokens/{path}");
-                assert_eq!(refusal(method, &path), Error::MethodNotAllowed { allow: "POST" }, "{method} {path}");
+                assert_eq!(refusal(method, &path), not_allowed("POST"), "{method} {path}");
             }
             assert_eq!(refusal(method, "/v1/nothing"), Error::PathNotFound);
         }
@@ -265,7 +233,7 @@ mod tests {
             for method in ["GET", "HEAD"] {
                 assert!(Route::find(&settings(), method, path).is_ok());
             }
-            assert_eq!(refusal("POST", path), Error::MethodNotAllowed { allow: "GET, HEAD" });
+            assert_eq!(refusal("POST", path), not_allowed("GET, HEAD"));
             assert_eq!(refusal("GET", &format!("/v1{path}")), Error::PathNotFound);
         }
     }
@@ -282,6 +250,55 @@ mod tests {
     fn a_broken_escape_is_an_id_that_no_token_has() {
         for id in ["%", "%z", "%ff", "%2F", "%00"] {
             assert!(matches!(find("/v1", &format!("/v1/auth/tokens/{id}/revoke")), Ok(Route::Revoke { .. })), "{id}");
+        }
+    }
+
+    #[test]
+    fn the_operators_paths() {
+        let find = |method: &str, path: &str| Route::find(&settings(), method, path);
+        let id = || "a.b".to_owned();
+        for (method, path, operation) in [
+            ("GET", "/v1/clients", Operation::List),
+            ("HEAD", "/v1/clients", Operation::List),
+            ("POST", "/v1/clients", Operation::Create),
+            ("GET", "/v1/clients/a.b", Operation::Show { client_id: id() }),
+            ("PATCH", "/v1/clients/a%2Eb", Operation::Change { client_id: id() }),
+            ("DELETE", "/v1/clients/a.b", Operation::Delete { client_id: id() }),
+            ("POST", "/v1/clients/a.b/secrets", Operation::AddSecret { client_id: id() }),
+            (
+                "DELETE",
+                "/v1/clients/a.b/secrets/s%5F1",
+                Operation::EndSecret { client_id: id(), secret_id: "s_1".to_owned() },
+            ),
+            ("POST", "/v1/clients/a.b/totp", Operation::NewTotp { client_id: id() }),
+            ("POST", "/v1/clients/a.b/end-tokens", Operation::EndTokens { client_id: id() }),
+        ] {
+            assert_eq!(find(method, path), Ok(Route::Operator(operation)), "{method} {path}");
+        }
+        for (path, allow) in [
+            ("/v1/clients", "GET, HEAD, POST"),
+            ("/v1/clients/a", "GET, HEAD, PATCH, DELETE"),
+            ("/v1/clients/a/secrets", "POST"),
+            ("/v1/clients/a/secrets/s", "DELETE"),
+            ("/v1/clients/a/totp", "POST"),
+            ("/v1/clients/a/end-tokens", "POST"),
+        ] {
+            assert_eq!(find("PUT", path), Err(not_allowed(allow)), "{path}");
+        }
+        for path in [
+            "/v1/clients/",
+            "/v1/clientsx",
+            "/v1/clients//secrets",
+            "/v1/clients/a/",
+            "/v1/clients/a/secrets/",
+            "/v1/clients/a/secrets/s/x",
+            "/v1/clients/a/totp/x",
+            "/v1/clients/a/end-tokens/",
+            "/v1/clients/a/other",
+            "/clients",
+            "/v1/Clients",
+        ] {
+            assert_eq!(find("POST", path), Err(Error::PathNotFound), "{path}");
         }
     }
 }

@@ -6,10 +6,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 use sha2::{Digest, Sha256};
 
-use crate::client::ClientRecord;
+use crate::client::jwk::{Algorithm, PublicJwk};
 use crate::error::Unavailable;
-use crate::host::Host;
-use crate::keys::{Algorithm, PublicJwk};
 use crate::settings::Settings;
 
 /// The furthest that `exp` may lie ahead, seconds.
@@ -20,6 +18,8 @@ const LEEWAY: i64 = 60;
 /// What an assertion, found genuine, still has to be checked against: whether it came before.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Genuine {
+    /// The key that signed it.
+    pub key: PublicJwk,
     pub jti_digest: String,
     /// When it may be forgotten, Unix seconds.
     pub until: u64,
@@ -55,12 +55,13 @@ enum Audience {
     Many(Vec<String>),
 }
 
-/// Checks an assertion; `None` is a refusal, which tells no reason. A client that is not known, and a key that is not
-/// there, cost a verification like any other.
+/// Checks an assertion against the keys of the client; `None` is a refusal, which tells no reason. A key that is not there costs
+/// a verification like any other. `verify` is that of `host::Host`.
 pub async fn check(
     settings: &Settings,
-    host: &impl Host,
-    record: Option<&ClientRecord>,
+    verify: impl AsyncFnOnce(&PublicJwk, &[u8], &[u8]) -> Result<bool, Unavailable>,
+    client_id: &str,
+    keys: &[PublicJwk],
     assertion: &str,
     origin: &str,
     now: u64,
@@ -71,25 +72,24 @@ pub async fn check(
 
     // The key is found by `kid`, and says itself which algorithm it is for.
     let kid = untrusted.header().key_id.as_deref();
-    let key = record
-        .and_then(|record| record.jwks.keys.iter().find(|key| Some(key.kid.as_str()) == kid))
-        .filter(|key| key.algorithm() == Ok(algorithm));
+    let key = keys.iter().find(|key| Some(key.kid.as_str()) == kid).filter(|key| key.algorithm() == Ok(algorithm));
     let stand_in = stand_in(algorithm);
-    let signed = host.verify(key.unwrap_or(&stand_in), message.as_bytes(), untrusted.signature_bytes()).await?;
+    let signed = verify(key.unwrap_or(&stand_in), message.as_bytes(), untrusted.signature_bytes()).await?;
 
-    let (true, Some(_), Some(record)) = (signed, key, record) else { return Ok(None) };
+    let (true, Some(key)) = (signed, key) else { return Ok(None) };
     let extensions = &untrusted.header().other_fields;
     if extensions.crit || extensions.b64 {
         return Ok(None);
     }
     let Ok(claims) = untrusted.deserialize_claims_unchecked::<AssertionClaims>() else { return Ok(None) };
-    Ok(check_claims(settings, &record.client_id, &claims, origin, now))
+    Ok(check_claims(settings, client_id, &claims, key, origin, now))
 }
 
 fn check_claims(
     settings: &Settings,
     client_id: &str,
     claims: &Claims<AssertionClaims>,
+    key: &PublicJwk,
     origin: &str,
     now: u64,
 ) -> Option<Genuine> {
@@ -110,7 +110,11 @@ fn check_claims(
         && !ahead(claims.not_before)
         && !jti.is_empty();
     let until = u64::try_from(exp + LEEWAY).ok()?;
-    sound.then(|| Genuine { jti_digest: Base64UrlUnpadded::encode_string(&Sha256::digest(jti)), until })
+    sound.then(|| Genuine {
+        key: key.clone(),
+        jti_digest: Base64UrlUnpadded::encode_string(&Sha256::digest(jti)),
+        until,
+    })
 }
 
 /// A key to spend a verification on when there is none of the client's. What it says never counts. The keys are the

@@ -1,14 +1,16 @@
 //! Everything that can go wrong, and the one place that turns it into status, code, message and headers.
 
-use serde::{Serialize, Serializer};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::response::Response;
 
 /// Seconds after which a client may try again when a dependency is down.
 const RETRY_UNAVAILABLE: u64 = 5;
 
-/// A refusal. `respond` is its meaning over HTTP.
-#[derive(Debug, PartialEq, Eq)]
+/// A refusal. `respond` is its meaning over HTTP. It also travels: a client's object answers with it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Error {
     /// `grant_type` is missing or unknown.
     InvalidGrant,
@@ -17,33 +19,53 @@ pub enum Error {
     /// A scope breaks the grammar, or on /short is not covered by the long-term token.
     InvalidScope { message: String },
     /// A secret, code or assertion is wrong, or the client is unknown: one answer for all, so that none tells which.
-    InvalidClient,
+    /// `locked`: its one-time codes are locked, which is for the audit line alone.
+    InvalidClient { locked: bool },
     /// `X-Client-Id` is not what it must be: the body's `client_id`, once.
     ClientIdHeader(HeaderFault),
     /// The bearer token can't be used.
     InvalidToken(TokenFault),
-    /// On /revoke: the caller may revoke itself only.
-    RevokeScope,
-    /// On /long: more was asked for than the credential may grant.
-    InsufficientScope { needed: String, by_bearer: bool },
+    /// The caller's token lacks a scope, where a caller without it is not told more than that (401).
+    CallerScope { needed: Cow<'static, str> },
+    /// More was asked for than may be granted.
+    InsufficientScope { needed: String, by: Grantor },
     /// On /long: authenticated, but not entitled.
     UnauthorizedClient(Unentitled),
     /// No such token is visible to the caller.
     TokenNotFound,
+    /// There is no such client.
+    ClientNotFound,
+    /// The client has no such secret.
+    SecretNotFound,
+    /// What the client is stands against it.
+    Conflict(Cow<'static, str>),
+    /// `If-Match` names another state of the client.
+    PreconditionFailed,
     /// No such path.
     PathNotFound,
     /// The path is known, the method is not.
-    MethodNotAllowed { allow: &'static str },
+    MethodNotAllowed { allow: Cow<'static, str> },
     /// The client asks too often.
     RateLimited { retry_after: u64 },
     /// A dependency did not answer. What it said is for the log.
     Unavailable(Unavailable),
     /// A setting is missing or malformed. Which one is for the log.
-    Misconfigured { setting: &'static str, problem: String },
+    Misconfigured { setting: Cow<'static, str>, problem: String },
+}
+
+/// Who can't grant a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Grantor {
+    /// The bearer token does not hold it.
+    Bearer,
+    /// The client does not hold it.
+    Client,
+    /// The operator may not give it to a client.
+    Operator,
 }
 
 /// What is wrong with `X-Client-Id`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HeaderFault {
     Missing,
     /// It is not the body's `client_id`.
@@ -53,7 +75,7 @@ pub enum HeaderFault {
 }
 
 /// Why a bearer token can't be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenFault {
     /// There is no bearer token in the request.
     Missing,
@@ -69,21 +91,30 @@ pub enum TokenFault {
     Revoked,
     /// The client is suspended, is gone, or its tokens up to a time were ended.
     ClientEnded,
+    /// Too long ago was a credential shown for a rotation to go on without one.
+    TooOld,
 }
 
 /// Why an authenticated client may not do this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unentitled {
     Suspended,
-    Mechanism(&'static str),
+    /// By its name.
+    Mechanism(Cow<'static, str>),
     OtherClient,
 }
 
 /// A dependency that did not answer, or not as it must.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unavailable {
-    pub dependency: &'static str,
+    pub dependency: Cow<'static, str>,
     pub problem: String,
+}
+
+impl Unavailable {
+    pub fn new(dependency: &'static str, problem: impl Into<String>) -> Self {
+        Self { dependency: dependency.into(), problem: problem.into() }
+    }
 }
 
 /// The body of every refusal.
@@ -119,13 +150,17 @@ impl Error {
             Self::InvalidGrant => (400, "invalid_grant"),
             Self::InvalidRequest { .. } => (400, "invalid_request"),
             Self::InvalidScope { .. } => (400, "invalid_scope"),
-            Self::InvalidClient | Self::ClientIdHeader(_) => (401, "invalid_client"),
+            Self::InvalidClient { .. } | Self::ClientIdHeader(_) => (401, "invalid_client"),
             Self::InvalidToken(_) => (401, "invalid_token"),
-            Self::RevokeScope => (401, "insufficient_scope"),
+            Self::CallerScope { .. } => (401, "insufficient_scope"),
             Self::InsufficientScope { .. } => (403, "insufficient_scope"),
             Self::UnauthorizedClient(_) => (403, "unauthorized_client"),
-            Self::TokenNotFound | Self::PathNotFound => (404, "not_found"),
+            Self::TokenNotFound | Self::ClientNotFound | Self::SecretNotFound | Self::PathNotFound => {
+                (404, "not_found")
+            }
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
+            Self::Conflict(_) => (409, "conflict"),
+            Self::PreconditionFailed => (412, "precondition_failed"),
             Self::RateLimited { .. } => (429, "rate_limited"),
             Self::Misconfigured { .. } => (500, "server_error"),
             Self::Unavailable(_) => (503, "temporarily_unavailable"),
@@ -135,6 +170,7 @@ impl Error {
     /// What is for the operator's log alone.
     pub fn for_the_log(&self) -> Option<String> {
         match self {
+            Self::InvalidClient { locked: true } => Some("locked".to_owned()),
             Self::Misconfigured { setting, problem } => Some(format!("setting {setting} {problem}")),
             Self::Unavailable(Unavailable { dependency, problem }) => Some(format!("{dependency}: {problem}")),
             _ => None,
@@ -149,7 +185,7 @@ impl Error {
             response.headers.push(("WWW-Authenticate", challenge));
         }
         match self {
-            Self::MethodNotAllowed { allow } => response.headers.push(("Allow", (*allow).to_owned())),
+            Self::MethodNotAllowed { allow } => response.headers.push(("Allow", allow.to_string())),
             Self::RateLimited { retry_after } => response.headers.push(("Retry-After", retry_after.to_string())),
             Self::Unavailable(_) => response.headers.push(("Retry-After", RETRY_UNAVAILABLE.to_string())),
             _ => {}
@@ -160,12 +196,12 @@ impl Error {
     /// The challenge of RFC 6750, section 3. It names an error only when a token was presented (section 3.1).
     fn challenge(&self) -> Option<String> {
         let error = match self {
-            Self::InvalidClient
+            Self::InvalidClient { .. }
             | Self::ClientIdHeader(_)
             | Self::InvalidToken(TokenFault::Missing | TokenFault::NotBearer) => String::new(),
             Self::InvalidToken(_) => format!(", error=\"invalid_token\", error_description=\"{}\"", self.message()),
-            Self::RevokeScope => ", error=\"insufficient_scope\", scope=\"tokens:revoke\"".to_owned(),
-            Self::InsufficientScope { needed, by_bearer: true } => {
+            Self::CallerScope { needed } => format!(", error=\"insufficient_scope\", scope=\"{needed}\""),
+            Self::InsufficientScope { needed, by: Grantor::Bearer } => {
                 format!(", error=\"insufficient_scope\", scope=\"{needed}\"")
             }
             _ => return None,
@@ -177,7 +213,7 @@ impl Error {
         let fixed = match self {
             Self::InvalidGrant => "grant_type must be client_credentials or assertion.",
             Self::InvalidRequest { message, .. } | Self::InvalidScope { message } => message,
-            Self::InvalidClient => {
+            Self::InvalidClient { .. } => {
                 "The client is unknown, or its secret, one-time code or assertion is wrong, expired or already used."
             }
             Self::ClientIdHeader(fault) => match fault {
@@ -202,24 +238,37 @@ impl Error {
                     "The bearer token, or the long-term token that it came from, was revoked; get a new one."
                 }
                 TokenFault::ClientEnded => "The client of the bearer token is suspended, or its tokens were ended.",
+                TokenFault::TooOld => {
+                    "The client last showed a credential more than 366 days ago; get a token by one instead of by rotation."
+                }
             },
-            Self::RevokeScope => {
+            Self::CallerScope { needed } if needed == "tokens:revoke" => {
                 "Revoking another token needs the scope tokens:revoke; a token may always revoke itself."
             }
-            Self::InsufficientScope { needed, by_bearer: true } => {
-                return format!("The bearer token does not hold the scope {needed}.");
-            }
-            Self::InsufficientScope { needed, by_bearer: false } => {
-                return format!("The client may not be granted the scope {needed}.");
+            Self::CallerScope { needed } => return format!("This call needs a token with the scope {needed}."),
+            Self::InsufficientScope { needed, by } => {
+                return match by {
+                    Grantor::Bearer => format!("The bearer token does not hold the scope {needed}."),
+                    Grantor::Client => format!("The client may not be granted the scope {needed}."),
+                    Grantor::Operator => {
+                        format!("Only the operator of the secret OPERATOR may give a client the scope {needed}.")
+                    }
+                };
             }
             Self::UnauthorizedClient(Unentitled::Suspended) => "The client is suspended.",
-            Self::UnauthorizedClient(Unentitled::Mechanism(name)) => {
-                return format!("The mechanism {name} is not allowed to this client.");
+            Self::UnauthorizedClient(Unentitled::Mechanism(mechanism)) => {
+                return format!("The mechanism {mechanism} is not allowed to this client.");
             }
             Self::UnauthorizedClient(Unentitled::OtherClient) => {
                 "The bearer token belongs to another client than client_id."
             }
             Self::TokenNotFound => "No such token is visible to this caller.",
+            Self::ClientNotFound => "There is no such client.",
+            Self::SecretNotFound => "The client has no such secret, or it has ended.",
+            Self::Conflict(message) => message,
+            Self::PreconditionFailed => {
+                "The client is not in the state that If-Match names; read it again, and repeat the change with its ETag."
+            }
             Self::PathNotFound => "No such path.",
             Self::MethodNotAllowed { allow } => return format!("This path answers {allow} only."),
             Self::RateLimited { retry_after } => {
@@ -239,9 +288,10 @@ impl Error {
             Self::InvalidRequest { field: Some(field), .. } => Detail("field", field),
             Self::InvalidScope { .. } => Detail("field", "scopes"),
             Self::ClientIdHeader(_) => Detail("header", "X-Client-Id"),
-            Self::RevokeScope => Detail("scope", "tokens:revoke"),
+            Self::CallerScope { needed } => Detail("scope", needed),
             Self::InsufficientScope { needed, .. } => Detail("scope", needed),
-            Self::UnauthorizedClient(Unentitled::Mechanism(name)) => Detail("mechanism", name),
+            Self::UnauthorizedClient(Unentitled::Mechanism(mechanism)) => Detail("mechanism", mechanism),
+            Self::PreconditionFailed => Detail("header", "If-Match"),
             _ => return None,
         })
     }
@@ -266,16 +316,19 @@ mod tests {
     #[test]
     fn a_challenge_names_an_error_only_when_a_token_was_presented() {
         let challenge = |error: Error| error.challenge().unwrap_or_default();
-        assert_eq!(challenge(Error::InvalidClient), "Bearer realm=\"auth-edge\"");
+        assert_eq!(challenge(Error::InvalidClient { locked: false }), "Bearer realm=\"auth-edge\"");
         assert_eq!(challenge(TokenFault::Missing.into()), "Bearer realm=\"auth-edge\"");
         assert!(challenge(TokenFault::Expired.into()).contains("error=\"invalid_token\""));
-        assert!(challenge(Error::RevokeScope).contains("error=\"insufficient_scope\", scope=\"tokens:revoke\""));
+        assert!(
+            challenge(Error::CallerScope { needed: "tokens:revoke".into() })
+                .contains("error=\"insufficient_scope\", scope=\"tokens:revoke\"")
+        );
         assert_eq!(challenge(Error::TokenNotFound), "");
     }
 
     #[test]
     fn what_is_for_the_log_stays_out_of_the_answer() {
-        let error = Error::Misconfigured { setting: "AUTH_KEYS", problem: "has a fault".into() };
+        let error = Error::Misconfigured { setting: "AUTH_KEYS".into(), problem: "has a fault".into() };
         assert!(!error.respond().body.unwrap().contains("AUTH_KEYS"));
         assert_eq!(error.for_the_log().unwrap(), "setting AUTH_KEYS has a fault");
     }

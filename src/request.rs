@@ -1,34 +1,99 @@
-//! The way in: a call as the runtime hands it over, and its JSON body, read strictly (RFC 8259).
+//! The way in: a call as the runtime hands it over, and the bodies of the token operations.
 
-use core::fmt;
+use crate::client::{MAX_TTL, MIN_TTL, Mechanism};
+use serde::{Deserialize, Serialize};
 
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-
-use crate::client::Mechanism;
 use crate::error::Error;
+use crate::json::{self, Members};
 use crate::scope::Scopes;
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
+use crate::settings::origin_of;
 
 /// The largest body, bytes.
 pub const MAX_BODY: usize = 16_384;
-/// The bounds of `ttl_seconds`, and its default.
-pub const MIN_TTL: u64 = 3_600;
-pub const MAX_TTL: u64 = 7_776_000;
-pub const DEFAULT_TTL: u64 = 2_592_000;
+/// The default of `ttl_seconds`.
+const DEFAULT_TTL: u64 = 2_592_000;
+
+/// The media type of most bodies.
+pub const JSON: &str = "application/json";
 
 /// One call, with its time. It carries credentials, so it does not print.
 pub struct Call {
     /// Scheme, host and port by which the call came in.
     pub origin: String,
+    /// What stands behind the `?` of the URL.
+    pub query: String,
     pub authorization: Option<String>,
     pub client_id_header: Option<String>,
     pub content_type: Option<String>,
+    pub if_match: Option<String>,
     /// Empty until it is read.
     pub body: Body,
     /// The address that the call came from, for the rate limit alone.
     pub ip: String,
     /// Unix seconds: when the call came in, and once the body is read, when it ended.
     pub now: u64,
+}
+
+/// What `head` of glue.js says of a request: method, URL, time and headers, a line each. A header that is there has a "+" before it.
+pub struct Head<'a> {
+    pub method: &'a str,
+    /// Scheme, host and port of the URL.
+    pub origin: &'a str,
+    pub path: &'a str,
+    query: &'a str,
+    /// Unix milliseconds.
+    pub millis: u64,
+    authorization: Option<&'a str>,
+    client_id: Option<&'a str>,
+    content_type: Option<&'a str>,
+    pub content_length: Option<&'a str>,
+    if_match: Option<&'a str>,
+    ip: Option<&'a str>,
+    pub ray: Option<&'a str>,
+}
+
+impl<'a> Head<'a> {
+    pub fn parse(text: &'a str) -> Self {
+        let mut lines = text.split('\n');
+        let mut line = || lines.next().unwrap_or_default();
+        let (method, url, millis) = (line(), line(), line());
+        let mut header = || line().strip_prefix('+');
+        let (origin, rest) = url.split_at(origin_of(url).len());
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        Self {
+            method,
+            origin,
+            path,
+            query,
+            // The runtime's clock has no fraction; were it ever unreadable, every token would have ended.
+            millis: millis.parse().unwrap_or(u64::MAX / 2),
+            authorization: header(),
+            client_id: header(),
+            content_type: header(),
+            content_length: header(),
+            if_match: header(),
+            ip: header(),
+            ray: header(),
+        }
+    }
+
+    /// The call, its body unread.
+    pub fn call(&self) -> Call {
+        let owned = |header: Option<&str>| header.map(str::to_owned);
+        Call {
+            origin: self.origin.to_owned(),
+            query: self.query.to_owned(),
+            authorization: owned(self.authorization),
+            client_id_header: owned(self.client_id),
+            content_type: owned(self.content_type),
+            if_match: owned(self.if_match),
+            body: Body::Read(Vec::new()),
+            ip: self.ip.unwrap_or_default().to_owned(),
+            now: self.millis / 1000,
+        }
+    }
 }
 
 /// What could be read of a request's body.
@@ -44,25 +109,27 @@ pub enum Body {
 #[derive(Debug)]
 pub struct LongTokenRequest {
     pub client_id: String,
-    pub credential: Credential,
+    /// `None` is a rotation: its credential is the bearer token of the request.
+    pub credential: Option<Credential>,
     pub scopes: Option<Scopes>,
     pub ttl_seconds: u64,
 }
 
-/// The one mechanism that a request uses.
-#[derive(Debug)]
+/// What a body carries. A rotation carries nothing: its credential is the bearer token.
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Credential {
+    #[serde(with = "secret::in_transit")]
     Secret(Secret),
+    #[serde(with = "secret::in_transit")]
     Code(Secret),
+    #[serde(with = "secret::in_transit")]
     Assertion(Secret),
-    /// The bearer token of the request.
-    Rotation,
 }
 
 /// The body of `issueShortTermToken`.
 #[derive(Debug)]
 pub struct ShortTokenRequest {
-    /// Found even where the rest is unsound: only whoever holds a token is told what is wrong with a body.
+    /// Parsed even if the rest is invalid: body errors are shown only to token holders.
     pub long_token: Option<Secret>,
     pub scopes: Result<Option<Scopes>, Error>,
 }
@@ -73,34 +140,31 @@ impl Credential {
             Self::Secret(_) => Mechanism::Secret,
             Self::Code(_) => Mechanism::Otp,
             Self::Assertion(_) => Mechanism::Assertion,
-            Self::Rotation => Mechanism::Rotation,
         }
     }
 }
 
 impl LongTokenRequest {
     pub fn parse(call: &Call) -> Result<Self, Error> {
-        let mut fields = Fields::parse(
-            call,
-            &[
-                "grant_type",
-                "client_id",
-                "client_secret",
-                "otp_code",
-                "assertion_type",
-                "assertion",
-                "scopes",
-                "ttl_seconds",
-            ],
-        )?;
+        let mut fields = call.json(&[JSON])?;
+        fields.check_names(&[
+            "grant_type",
+            "client_id",
+            "client_secret",
+            "otp_code",
+            "assertion_type",
+            "assertion",
+            "scopes",
+            "ttl_seconds",
+        ])?;
         let grant_type = fields.string("grant_type")?;
         let client_id = fields.string("client_id")?;
         let client_secret = fields.string("client_secret")?.map(Secret::new);
         let otp_code = fields.string("otp_code")?.map(Secret::new);
         let assertion_type = fields.string("assertion_type")?;
         let assertion = fields.string("assertion")?.map(Secret::new);
-        let scopes = fields.strings("scopes")?;
-        let ttl_seconds = fields.integer("ttl_seconds")?;
+        let scopes = fields.scopes("scopes");
+        let ttl_seconds = fields.integer("ttl_seconds", MIN_TTL..=MAX_TTL);
 
         let by_assertion = match grant_type.as_deref() {
             Some("client_credentials") => false,
@@ -109,9 +173,9 @@ impl LongTokenRequest {
         };
         let client_id = client_id.ok_or_else(|| Error::field("client_id", "client_id is missing."))?;
         let credential = match (by_assertion, client_secret, otp_code, assertion, assertion_type) {
-            (false, Some(secret), None, None, None) => Credential::Secret(secret),
-            (false, None, Some(code), None, None) => Credential::Code(code),
-            (false, None, None, None, None) if call.authorization.is_some() => Credential::Rotation,
+            (false, Some(secret), None, None, None) => Some(Credential::Secret(secret)),
+            (false, None, Some(code), None, None) => Some(Credential::Code(code)),
+            (false, None, None, None, None) if call.authorization.is_some() => None,
             (false, None, None, None, None) => {
                 return Err(Error::request(
                     "No mechanism: send client_secret or otp_code, or a short-term token with tokens:write in the Authorization header.",
@@ -122,7 +186,7 @@ impl LongTokenRequest {
                     let message = format!("assertion_type must be {} or {}.", ASSERTION_TYPES[0], ASSERTION_TYPES[1]);
                     return Err(Error::field("assertion_type", message));
                 }
-                Credential::Assertion(assertion)
+                Some(Credential::Assertion(assertion))
             }
             (true, None, None, None, _) => {
                 return Err(Error::field("assertion", "The grant_type assertion needs the field assertion."));
@@ -152,13 +216,8 @@ impl LongTokenRequest {
                 ));
             }
         };
-        let ttl_seconds = ttl_seconds.map_or(Ok(DEFAULT_TTL), |ttl| {
-            u64::try_from(ttl)
-                .ok()
-                .filter(|ttl| (MIN_TTL..=MAX_TTL).contains(ttl))
-                .ok_or_else(|| Error::field("ttl_seconds", format!("ttl_seconds must be from {MIN_TTL} to {MAX_TTL}.")))
-        })?;
-        Ok(Self { client_id, credential, scopes: parse_scopes(scopes)?, ttl_seconds })
+        let ttl_seconds = ttl_seconds?.unwrap_or(DEFAULT_TTL);
+        Ok(Self { client_id, credential, scopes: scopes?, ttl_seconds })
     }
 }
 
@@ -172,12 +231,12 @@ impl ShortTokenRequest {
         if matches!(&call.body, Body::Read(bytes) if bytes.is_empty()) {
             return Self { long_token: None, scopes: Ok(None) };
         }
-        let mut fields = match Fields::read_json(call) {
+        let mut fields = match call.json_or_null() {
             Ok(fields) => fields.unwrap_or_default(),
             Err(error) => return Self { long_token: None, scopes: Err(error) },
         };
         let sound = fields.check_names(&["scopes", "long_token"]);
-        let scopes = sound.and_then(|()| fields.strings("scopes")).and_then(parse_scopes);
+        let scopes = sound.and_then(|()| fields.scopes("scopes"));
         match fields.string("long_token") {
             Ok(long_token) => Self { long_token: long_token.map(Secret::new), scopes },
             Err(error) => Self { long_token: None, scopes: scopes.and(Err(error)) },
@@ -185,39 +244,74 @@ impl ShortTokenRequest {
     }
 }
 
-fn parse_scopes(list: Option<Vec<String>>) -> Result<Option<Scopes>, Error> {
-    list.map(|list| Scopes::parse(list.iter().map(String::as_str)))
-        .transpose()
-        .map_err(|error| Error::InvalidScope { message: format!("scopes {error}.") })
-}
-
-/// The `token` of an introspection request, which is a form (RFC 7662, section 2.1).
-pub fn introspected_token(call: &Call) -> Result<String, Error> {
-    check_content_type(call.content_type.as_deref(), "application/x-www-form-urlencoded")?;
-    let mut tokens = form_urlencoded::parse(read_body(call)?).filter(|(name, _)| name == "token");
-    let token = tokens.next().filter(|(_, token)| !token.is_empty());
-    let (_, token) = token.ok_or_else(|| Error::field("token", "The form needs the field token."))?;
-    if tokens.next().is_some() {
-        return Err(Error::field("token", "The field token is there more than once."));
+impl Call {
+    /// The JSON object of the body. Its media type must be one of `media_types`.
+    pub fn json(&self, media_types: &[&str]) -> Result<Members, Error> {
+        self.check_content_type(media_types)?;
+        json::object(self.bytes()?)
     }
-    Ok(token.into_owned())
-}
 
-fn read_body(call: &Call) -> Result<&[u8], Error> {
-    match &call.body {
-        Body::Read(bytes) => Ok(bytes),
-        Body::TooLarge => Err(Error::request(format!("The body is larger than {MAX_BODY} bytes."))),
-        Body::Broken => Err(Error::request("The body could not be read to its end.")),
+    /// As `json`; `None` for the JSON value `null`.
+    fn json_or_null(&self) -> Result<Option<Members>, Error> {
+        self.check_content_type(&[JSON])?;
+        json::object_or_null(self.bytes()?)
     }
-}
 
-fn check_content_type(header: Option<&str>, needed: &str) -> Result<(), Error> {
-    let header = header.unwrap_or_default();
-    let media_type = single(header).unwrap_or(header).split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
-    if media_type.eq_ignore_ascii_case(needed) {
-        return Ok(());
+    /// The one value of a form's field (RFC 7662, section 2.1).
+    pub fn form_field(&self, name: &str) -> Result<String, Error> {
+        self.check_content_type(&["application/x-www-form-urlencoded"])?;
+        let mut values = form_urlencoded::parse(self.bytes()?).filter(|(field, _)| field == name);
+        let value = values.next().filter(|(_, value)| !value.is_empty());
+        let (_, value) = value.ok_or_else(|| Error::field(name, format!("The form needs the field {name}.")))?;
+        if values.next().is_some() {
+            return Err(Error::field(name, format!("The field {name} is there more than once.")));
+        }
+        Ok(value.into_owned())
     }
-    Err(Error::field("Content-Type", format!("The Content-Type must be {needed}.")))
+
+    /// A parameter of the query, if it is there.
+    pub fn parameter(&self, name: &str) -> Result<Option<String>, Error> {
+        let mut values = form_urlencoded::parse(self.query.as_bytes()).filter(|(parameter, _)| parameter == name);
+        let value = values.next().map(|(_, value)| value.into_owned());
+        if values.next().is_some() {
+            return Err(Error::field(name, format!("The parameter {name} is there more than once.")));
+        }
+        Ok(value)
+    }
+
+    /// A parameter of the query that is a whole number in a range.
+    pub fn number(&self, name: &str, range: core::ops::RangeInclusive<u64>) -> Result<Option<u64>, Error> {
+        let Some(text) = self.parameter(name)? else { return Ok(None) };
+        let number = Some(&text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = number.and_then(|text| text.parse().ok()).filter(|number| range.contains(number));
+        let (from, to) = (range.start(), range.end());
+        number
+            .map(Some)
+            .ok_or_else(|| Error::field(name, format!("{name} must be a whole number from {from} to {to}.")))
+    }
+
+    /// Takes in the body. A sender may hold it back for as long as it likes, so the time is that of its end.
+    pub async fn receive(&mut self, read: impl AsyncFnOnce() -> (Body, u64)) {
+        (self.body, self.now) = read().await;
+    }
+
+    fn bytes(&self) -> Result<&[u8], Error> {
+        match &self.body {
+            Body::Read(bytes) => Ok(bytes),
+            Body::TooLarge => Err(Error::request(format!("The body is larger than {MAX_BODY} bytes."))),
+            Body::Broken => Err(Error::request("The body could not be read to its end.")),
+        }
+    }
+
+    fn check_content_type(&self, known: &[&str]) -> Result<(), Error> {
+        let header = self.content_type.as_deref().unwrap_or_default();
+        let media_type =
+            single(header).unwrap_or(header).split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
+        if known.iter().any(|known| media_type.eq_ignore_ascii_case(known)) {
+            return Ok(());
+        }
+        Err(Error::field("Content-Type", format!("The Content-Type must be {}.", known.join(" or "))))
+    }
 }
 
 /// The value of a header that was sent once, or several times alike. The runtime joins the values of a repeated header with
@@ -227,174 +321,6 @@ pub fn single(header: &str) -> Option<&str> {
     let spaces = [' ', '\t'];
     let first = first.trim_matches(spaces);
     others.split(',').all(|value| value.trim_matches(spaces) == first).then_some(first)
-}
-
-/// The members of a JSON object, each taken out once.
-#[derive(Default)]
-struct Fields(Vec<(String, Field)>);
-
-/// What a member may be. All else is known only not to be any of these.
-enum Field {
-    Text(String),
-    Texts(Vec<String>),
-    Integer(i64),
-    Other,
-}
-
-impl Fields {
-    fn parse(call: &Call, known: &[&str]) -> Result<Self, Error> {
-        let fields = Self::read(call)?;
-        fields.check_names(known)?;
-        Ok(fields)
-    }
-
-    fn read(call: &Call) -> Result<Self, Error> {
-        Self::read_json(call)?.ok_or_else(|| Error::request("The body must be a JSON object."))
-    }
-
-    /// The members of the object; `None` for the JSON value `null`.
-    fn read_json(call: &Call) -> Result<Option<Self>, Error> {
-        check_content_type(call.content_type.as_deref(), "application/json")?;
-        let bytes = read_body(call)?;
-        // serde_json's own message could quote a secret, so only the position is passed on.
-        serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Error::request("The body must be a JSON object."),
-            _ => Error::request(format!(
-                "The body is not valid JSON at line {}, column {}.",
-                error.line(),
-                error.column()
-            )),
-        })
-    }
-
-    fn check_names(&self, known: &[&str]) -> Result<(), Error> {
-        for (index, (name, _)) in self.0.iter().enumerate() {
-            let shown: String = name.chars().take(64).collect();
-            if !known.contains(&name.as_str()) {
-                return Err(Error::field(
-                    shown.as_str(),
-                    format!("The field {shown:?} is not known here; known are {}.", known.join(", ")),
-                ));
-            }
-            if self.0[..index].iter().any(|(other, _)| other == name) {
-                return Err(Error::field(shown.as_str(), format!("The field {shown:?} is there more than once.")));
-            }
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, name: &str) -> Option<Field> {
-        let index = self.0.iter().position(|(field, _)| field == name)?;
-        Some(self.0.swap_remove(index).1)
-    }
-
-    fn string(&mut self, name: &str) -> Result<Option<String>, Error> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Field::Text(text)) => Ok(Some(text)),
-            Some(_) => Err(Error::field(name, format!("{name} must be a string."))),
-        }
-    }
-
-    fn strings(&mut self, name: &str) -> Result<Option<Vec<String>>, Error> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Field::Texts(texts)) => Ok(Some(texts)),
-            Some(_) => Err(Error::field(name, format!("{name} must be an array of strings."))),
-        }
-    }
-
-    fn integer(&mut self, name: &str) -> Result<Option<i64>, Error> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Field::Integer(integer)) => Ok(Some(integer)),
-            Some(_) => Err(Error::field(
-                name,
-                format!("{name} must be an integer, without fraction or exponent, from {MIN_TTL} to {MAX_TTL}."),
-            )),
-        }
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Field {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl<'de> Visitor<'de> for Any {
-            type Value = Field;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("any value")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Field, E> {
-                Ok(Field::Text(text.to_owned()))
-            }
-
-            fn visit_i64<E>(self, integer: i64) -> Result<Field, E> {
-                Ok(Field::Integer(integer))
-            }
-
-            fn visit_u64<E>(self, integer: u64) -> Result<Field, E> {
-                Ok(i64::try_from(integer).map_or(Field::Other, Field::Integer))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Field, E> {
-                Ok(Field::Other)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Field, E> {
-                Ok(Field::Other)
-            }
-
-            fn visit_unit<E>(self) -> Result<Field, E> {
-                Ok(Field::Other)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Field, A::Error> {
-                let mut texts = Some(Vec::new());
-                while let Some(item) = seq.next_element()? {
-                    match (item, &mut texts) {
-                        (Field::Text(text), Some(texts)) => texts.push(text),
-                        _ => texts = None,
-                    }
-                }
-                Ok(texts.map_or(Field::Other, Field::Texts))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
-                while map.next_entry::<Field, Field>()?.is_some() {}
-                Ok(Field::Other)
-            }
-        }
-
-        deserializer.deserialize_any(Any)
-    }
-}
-
-/// Keeps repeated names, which a map would fold.
-impl<'de> serde::Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Fields;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Fields(members))
-            }
-        }
-
-        deserializer.deserialize_map(Members)
-    }
 }
 
 #[cfg(test)]
@@ -409,6 +335,8 @@ mod tests {
             authorization: None,
             client_id_header: None,
             content_type: Some("application/json".into()),
+            query: String::new(),
+            if_match: None,
             body: Body::Read(body.into()),
             ip: String::new(),
             now: 0,
@@ -604,6 +532,42 @@ mod tests {
         let mut null = call("null");
         null.content_type = None;
         assert!(ShortTokenRequest::parse(&null).scopes.is_err());
+    }
+
+    #[test]
+    fn a_head_is_taken_apart() {
+        let text = "POST\nhttps://auth.example.com:8443/v1/x?in=5&a#b\n1800000000123\n+Bearer a\n\n+\n+7\n+\"e\"\n+192.0.2.1\n";
+        let head = Head::parse(text);
+        assert_eq!((head.method, head.origin, head.path), ("POST", "https://auth.example.com:8443", "/v1/x"));
+        assert_eq!((head.millis, head.content_length, head.ray), (1_800_000_000_123, Some("7"), None));
+        let call = head.call();
+        assert_eq!((call.now, call.query.as_str(), call.ip.as_str()), (1_800_000_000, "in=5&a", "192.0.2.1"));
+        assert_eq!((call.authorization.as_deref(), call.client_id_header.as_deref()), (Some("Bearer a"), None));
+        assert_eq!((call.content_type.as_deref(), call.if_match.as_deref()), (Some(""), Some("\"e\"")));
+        assert_eq!(call.number("in", 0..=9), Ok(Some(5)));
+        assert!(call.number("in", 0..=4).is_err());
+        for broken in ["", "GET", "GET\nx", "\n\n\n\n\n\n\n\n\n\n\n"] {
+            assert_eq!(Head::parse(broken).path, "");
+        }
+    }
+
+    #[test]
+    fn parameters() {
+        let with = |query: &str| Call { query: query.to_owned(), ..call("") };
+        assert_eq!(with("").number("limit", 1..=9), Ok(None));
+        for bad in [
+            "limit=",
+            "limit=0",
+            "limit=10",
+            "limit=+5",
+            "limit=5.0",
+            "limit=x",
+            "limit=5&limit=5",
+            "limit=99999999999999999999",
+        ] {
+            assert!(with(bad).number("limit", 1..=9).is_err(), "{bad}");
+        }
+        assert_eq!(with("a=b%20c+d").parameter("a"), Ok(Some("b c d".to_owned())));
     }
 
     #[test]

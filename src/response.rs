@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
 /// An answer. The headers that every answer carries are in it already.
@@ -20,10 +21,15 @@ impl Response {
     }
 
     pub fn json(status: u16, body: &impl Serialize) -> Self {
+        // The bodies here are structs of strings and numbers, which always serialize; an empty object is the safe rest.
+        Self::text(status, serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned()))
+    }
+
+    /// An answer whose body is JSON already.
+    pub fn text(status: u16, json: String) -> Self {
         let mut response = Self::empty(status);
         response.headers.push(("Content-Type", "application/json".to_owned()));
-        // The bodies here are structs of strings and numbers, which always serialize; an empty object is the safe rest.
-        response.body = Some(serde_json::to_string(body).map_or(Cow::Borrowed("{}"), Cow::Owned));
+        response.body = Some(json.into());
         response
     }
 
@@ -36,4 +42,10 @@ impl Response {
         }
         self
     }
+}
+
+/// A time (Unix seconds) as answers show it: RFC 3339, in UTC, with `Z`.
+pub fn rfc_3339(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    time.unwrap_or(DateTime::UNIX_EPOCH).to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -40,6 +40,13 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// Whether it is of this resource.
+    pub fn is_of(&self, resource: &str) -> bool {
+        self.0.strip_prefix(resource).is_some_and(|rest| rest.starts_with(':'))
+    }
+}
+
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
 }
@@ -67,7 +74,36 @@ impl Scopes {
 
     /// The first of `asked` that these do not cover.
     pub fn first_uncovered<'a>(&self, asked: &'a Self) -> Option<&'a Scope> {
-        asked.0.iter().find(|scope| !self.0.iter().any(|held| held.covers(scope)))
+        asked.0.iter().find(|scope| !self.covers(scope))
+    }
+
+    /// Whether one of these covers `scope`.
+    pub fn covers(&self, scope: &Scope) -> bool {
+        self.0.iter().any(|held| held.covers(scope))
+    }
+
+    /// What is left of these scopes where no more than `most` counts: each that `most` covers, and for a wildcard the scopes of
+    /// `most` under it. In the order of these; may be empty. Beyond `MAX_SCOPES` the rest is dropped.
+    pub fn bounded_by(&self, most: &Self) -> Self {
+        let mut left: Vec<Scope> = Vec::new();
+        for scope in &self.0 {
+            if most.covers(scope) {
+                left.push(scope.clone());
+            } else {
+                left.extend(most.0.iter().filter(|held| scope.covers(held)).cloned());
+            }
+        }
+        let mut bounded = Self::default();
+        for scope in left {
+            if bounded.0.len() < MAX_SCOPES && !bounded.0.contains(&scope) {
+                bounded.0.push(scope);
+            }
+        }
+        bounded
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether these cover `resource:action`, itself written without a wildcard.
@@ -191,7 +227,43 @@ mod tests {
         assert!(scopes("job:*").first_uncovered(&scopes("jobs:x")).is_some());
     }
 
+    #[test]
+    fn what_a_client_has_lost_is_lost() {
+        for (held, most, left) in [
+            ("jobs:* templates:read", "jobs:submit", "jobs:submit"),
+            ("jobs:submit", "jobs:*", "jobs:submit"),
+            ("b:x jobs:* a:y", "a:* jobs:read b:x jobs:submit", "b:x jobs:read jobs:submit a:y"),
+            ("jobs:* jobs:read", "jobs:read", "jobs:read"),
+            ("jobs:submit", "job:* jobsx:submit", ""),
+        ] {
+            assert_eq!(scopes(held).bounded_by(&scopes(most)).to_string(), left, "{held} by {most}");
+        }
+        let many =
+            |name: &str, count: usize| (0..count).map(|nth| format!("{name}:{nth}")).collect::<Vec<_>>().join(" ");
+        let held = scopes(&format!("jobs:* {}", many("a", 63)));
+        let most = scopes(&format!("a:* {}", many("jobs", 63)));
+        assert_eq!(held.bounded_by(&most).iter().count(), MAX_SCOPES);
+    }
+
+    #[test]
+    fn a_resource_is_matched_whole() {
+        let of = |text: &str| Scope::parse(text).unwrap().is_of("clients");
+        assert!(of("clients:read") && of("clients:*") && !of("clientsx:read") && !of("client:s"));
+    }
+
     proptest! {
+        #[test]
+        fn bounds_hold(held in "[ab]:[xyz*]( [ab]:[xyz*]){0,4}", most in "[ab]:[xyz*]( [ab]:[xyz*]){0,4}") {
+            let (held, most) = (scopes(&held), scopes(&most));
+            let bounded = held.bounded_by(&most);
+            for scope in bounded.iter() {
+                prop_assert!(held.covers(scope) && most.covers(scope));
+            }
+            for scope in ["a:x", "a:y", "a:z", "b:x", "b:y", "b:z"] {
+                prop_assert_eq!(bounded.allow(scope), held.allow(scope) && most.allow(scope), "{}", scope);
+            }
+        }
+
         #[test]
         fn whatever_parses_survives_the_claim(texts in prop::collection::vec("[a-z0-9_-]{1,8}:([a-z0-9_-]{1,8}|\\*)", 1..20)) {
             let parsed = Scopes::parse(texts.iter().map(String::as_str)).unwrap();

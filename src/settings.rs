@@ -1,7 +1,11 @@
 //! Settings, read once. One that is missing or malformed stops the service: there is no default key, issuer or audience.
 
+use crate::client::{Client, Consistency, Operator, StoredSecret};
 use crate::error::Error;
 use crate::keys::KeySet;
+use crate::otp;
+use crate::scope::Scopes;
+use crate::secret::Secret;
 
 /// Where the long-term token operation lives, below the base path.
 pub const LONG_PATH: &str = "/auth/tokens/long";
@@ -24,6 +28,15 @@ pub struct Settings {
     pub rotation_grace: u64,
     /// `RATE_LIMIT_PERIOD_SECONDS`: the period of the rate limits in wrangler.toml (10 or 60); 60 when not set.
     pub rate_limit_period: u64,
+    /// `OPERATOR`, a secret: the first operator. Without it there is none that storage does not know.
+    pub operator: Option<Operator>,
+    /// `DEFAULT_CONSISTENCY`: that of a new client that does not say; `eventual` when not set.
+    pub default_consistency: Consistency,
+    /// `OTP_WRONG_PER_DAY`: how many wrong one-time codes in 24 hours lock them; 10 when not set.
+    pub otp_wrong_per_day: usize,
+    /// A record, and a sealed seed, for the work that an unknown client costs too.
+    pub dummy_client: String,
+    pub dummy_seed: String,
 }
 
 impl Settings {
@@ -60,7 +73,30 @@ impl Settings {
                 .filter(|number| range.contains(number))
                 .ok_or_else(|| wrong(setting, "must be a whole number of seconds in its range")),
         };
+        let operator = lookup("OPERATOR")?.map(|json| Operator::parse(&json));
+        let operator = operator.transpose().map_err(|problem| wrong("OPERATOR", &problem))?;
+        let default_consistency = match lookup("DEFAULT_CONSISTENCY")? {
+            None => Consistency::Eventual,
+            Some(name) => Consistency::parse(&name)
+                .ok_or_else(|| wrong("DEFAULT_CONSISTENCY", "must be eventual or immediate"))?,
+        };
+        let otp_wrong_per_day = match lookup("OTP_WRONG_PER_DAY")? {
+            None => 10,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|number| (5..=1000).contains(number))
+                .ok_or_else(|| wrong("OTP_WRONG_PER_DAY", "must be a whole number from 5 to 1000"))?,
+        };
+        let dummy_seed = keys
+            .seal("", &Secret::new([0; otp::SEED_LENGTH]), [0; 24])
+            .ok_or_else(|| wrong("AUTH_KEYS", "has a totp-seal key that does not seal"))?;
         Ok(Self {
+            dummy_client: dummy_client(&dummy_seed),
+            dummy_seed,
+            operator,
+            default_consistency,
+            otp_wrong_per_day,
             keys,
             issuer,
             audience,
@@ -68,6 +104,11 @@ impl Settings {
             rotation_grace: number("ROTATION_GRACE_SECONDS", 86_400, 0..=7_776_000)?,
             rate_limit_period: number("RATE_LIMIT_PERIOD_SECONDS", 60, 1..=3_600)?,
         })
+    }
+
+    /// Host and port of the issuer.
+    pub fn host_name(&self) -> &str {
+        self.origin().rsplit('/').next().unwrap_or_default()
     }
 
     /// Scheme, host and port of the issuer.
@@ -103,7 +144,15 @@ impl Settings {
 }
 
 fn wrong(setting: &'static str, problem: &str) -> Error {
-    Error::Misconfigured { setting, problem: problem.to_owned() }
+    Error::Misconfigured { setting: setting.into(), problem: problem.to_owned() }
+}
+
+/// A record such as many clients have.
+fn dummy_client(seed: &str) -> String {
+    let mut client = Client::new("c2m_dummy", Scopes::parse_claim("jobs:* templates:read").unwrap_or_default(), 0);
+    client.secrets = vec![StoredSecret::new("sec_dummy", &Secret::new(""), [0; 16], 0)];
+    client.totp = Some(seed.to_owned());
+    serde_json::to_string(&client).unwrap_or_default()
 }
 
 fn is_origin_url(url: &str) -> bool {

@@ -4,18 +4,17 @@
 use std::borrow::Cow;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use chrono::{DateTime, Duration, SecondsFormat};
+use chrono::{DateTime, Duration};
 use jwt_compact::alg::Hs256;
 use jwt_compact::{Algorithm, AlgorithmExt, AlgorithmSignature, Claims, Header, TimeOptions, UntrustedToken};
 use serde::{Deserialize, Serialize};
 
-use crate::client::Standing;
+use crate::client::Consistency;
+use crate::client::jwk::PublicJwk;
 use crate::error::{Error, TokenFault, Unavailable};
-use crate::host::{Host, Stored};
 use crate::keys::{USE_LONG, USE_SHORT};
 use crate::request::{self, Call};
-use crate::response::Response;
-use crate::revocation;
+use crate::response::{Response, rfc_3339};
 use crate::scope::Scopes;
 use crate::settings::Settings;
 use crate::token_id::{Kind, Random, TokenId};
@@ -23,32 +22,34 @@ use crate::token_id::{Kind, Random, TokenId};
 /// How long a short-term token lives, seconds.
 pub const SHORT_TTL: u64 = 900;
 
+/// The signatures that the runtime makes faster than WASM could.
+#[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]
+pub trait Signatures {
+    /// An Ed25519 signature (RFC 8032) with the first `at+jwt` key.
+    async fn sign(&self, message: &[u8]) -> Result<[u8; 64], Unavailable>;
+
+    /// Whether `signature` is the key's over `message`, by the algorithm that the key is bound to. A key or a signature
+    /// that makes no sense is `false`.
+    async fn verify(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable>;
+}
+
 /// A token whose signature, kind, issuer and end have been checked. Whether it was revoked is another question.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presented {
     pub kind: Kind,
     pub id: String,
     pub client_id: String,
     pub scopes: Scopes,
     pub issued_at: u64,
+    /// When the client last showed a credential, Unix seconds. Exchanges and rotations hand it on.
+    pub auth_time: u64,
     pub expires_at: u64,
     /// The id of the long-term token that a short-term one came from.
     pub parent: Option<String>,
     /// Whom a short-term token is for.
     pub audience: Option<String>,
-}
-
-/// What storage says about a presented token.
-#[derive(Debug)]
-pub struct Life {
-    /// When it ends early, if it does.
-    pub end: Option<u64>,
-    /// When its parent ends early, if it has one and that does.
-    pub parent_end: Option<u64>,
-    /// Its client's record, if there is one.
-    pub record: Option<String>,
-    /// Whether the client's state lets it count.
-    honoured: bool,
+    /// Whom an exchange of a long-term token asks.
+    pub consistency: Consistency,
 }
 
 /// The body of a 201.
@@ -62,6 +63,18 @@ pub struct TokenResponse<'a> {
     pub token_id: String,
 }
 
+/// What a long-term token is to be made of.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Granted {
+    /// The object's clock: the token's `iat`, Unix seconds.
+    pub now: u64,
+    pub auth_time: u64,
+    pub scopes: Scopes,
+    /// Seconds.
+    pub ttl: u64,
+    pub consistency: Consistency,
+}
+
 /// What both tokens claim, and what a short-term one does besides (RFC 9068, section 2.2).
 #[derive(Default, Serialize, Deserialize)]
 struct TokenClaims<'a> {
@@ -72,9 +85,12 @@ struct TokenClaims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     aud: Option<Cow<'a, str>>,
     jti: Cow<'a, str>,
+    auth_time: u64,
     scope: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consistency: Option<Consistency>,
 }
 
 /// The token of an `Authorization: Bearer <token>` header (RFC 6750, section 2.1).
@@ -94,7 +110,12 @@ fn credentials(header: &str) -> Option<&str> {
 }
 
 /// Checks the token in the `Authorization` header of a call, as `authenticate` does.
-pub async fn caller(settings: &Settings, host: &impl Host, call: &Call, kinds: &[Kind]) -> Result<Presented, Error> {
+pub async fn caller(
+    settings: &Settings,
+    host: &impl Signatures,
+    call: &Call,
+    kinds: &[Kind],
+) -> Result<Presented, Error> {
     let token = bearer(call.authorization.as_deref())?;
     authenticate(settings, host, token, kinds, call.now).await
 }
@@ -102,7 +123,7 @@ pub async fn caller(settings: &Settings, host: &impl Host, call: &Call, kinds: &
 /// Checks a token of any of `kinds`: signature, kind, issuer, end. Reads no storage.
 pub async fn authenticate(
     settings: &Settings,
-    host: &impl Host,
+    host: &impl Signatures,
     token: &str,
     kinds: &[Kind],
     now: u64,
@@ -143,7 +164,7 @@ pub async fn authenticate(
 }
 
 fn present(issuer: &str, kind: Kind, claims: &Claims<TokenClaims<'_>>) -> Option<Presented> {
-    let TokenClaims { iss, sub, client_id, aud, jti, scope, parent } = &claims.custom;
+    let TokenClaims { iss, sub, client_id, aud, jti, auth_time, scope, parent, consistency } = &claims.custom;
     (iss == issuer).then_some(())?;
     let (parent, audience) = match kind {
         Kind::Long => (None, None),
@@ -158,9 +179,11 @@ fn present(issuer: &str, kind: Kind, claims: &Claims<TokenClaims<'_>>) -> Option
         client_id: sub.to_string(),
         scopes: Scopes::parse_claim(scope).ok()?,
         issued_at: seconds(claims.issued_at)?,
+        auth_time: *auth_time,
         expires_at: seconds(claims.expiration)?,
         parent,
         audience,
+        consistency: consistency.unwrap_or(Consistency::Eventual),
     })
 }
 
@@ -173,67 +196,39 @@ impl Presented {
     pub fn check_end(&self, now: u64) -> Result<(), TokenFault> {
         if self.expires_at <= now { Err(TokenFault::Expired) } else { Ok(()) }
     }
-
-    /// Asks storage about the token.
-    pub async fn life(&self, host: &impl Host) -> Result<Life, Unavailable> {
-        let parent = self.parent.as_deref();
-        let Stored { record, end, parent_end } = host.life(&self.client_id, &self.id, parent).await?;
-        let end = revocation::stored_end(&self.id, end)?;
-        let parent_end = revocation::stored_end(parent.unwrap_or_default(), parent_end)?;
-        let honoured = match &record {
-            Some(record) => Standing::parse(record)?.honours(self.issued_at),
-            None => false,
-        };
-        Ok(Life { end, parent_end, record, honoured })
-    }
 }
 
-impl Life {
-    /// Whether the token counts now.
-    pub fn check(&self, now: u64) -> Result<(), TokenFault> {
-        if !self.honoured {
-            return Err(TokenFault::ClientEnded);
-        }
-        let ended = |end: Option<u64>| end.is_some_and(|end| end <= now);
-        if ended(self.end) || ended(self.parent_end) { Err(TokenFault::Revoked) } else { Ok(()) }
-    }
-
-    /// Whether the token itself was revoked, and nothing else is wrong with its client.
-    pub fn was_revoked(&self, now: u64) -> bool {
-        self.honoured && self.end.is_some_and(|end| end <= now)
-    }
-}
-
-/// Makes a long-term token.
+/// Makes a long-term token of what the client's object granted.
 pub fn mint_long<'a>(
     settings: &Settings,
     client_id: &str,
-    scopes: &'a Scopes,
-    ttl: u64,
-    now: u64,
+    granted: &'a Granted,
     random: Random,
 ) -> Result<TokenResponse<'a>, Error> {
     let keys = &settings.keys;
+    let Granted { now, auth_time, scopes, ttl, consistency } = granted;
     let expires_at = now + ttl;
     let id = TokenId::mint(keys.token_id.first(), Kind::Long, client_id, expires_at, random);
     let custom = TokenClaims {
         iss: settings.issuer.as_str().into(),
         sub: client_id.into(),
         jti: id.as_str().into(),
+        auth_time: *auth_time,
         scope: scopes.to_string().into(),
+        consistency: Some(*consistency).filter(|consistency| *consistency == Consistency::Immediate),
         ..TokenClaims::default()
     };
     let key = keys.long.first();
     let token = Hs256
-        .token(&header(USE_LONG, &key.kid), &timed(custom, ttl, now)?, &key.key)
+        .token(&header(USE_LONG, &key.kid), &timed(custom, *ttl, *now)?, &key.key)
         .map_err(|error| unsigned(&error))?;
-    Ok(response(token, id, scopes, ttl, expires_at))
+    Ok(response(token, id, scopes, *ttl, expires_at))
 }
 
 /// Makes a short-term token from a long-term one. It ends after `SHORT_TTL`, and not after `latest_end`.
 pub async fn mint_short<'a>(
     settings: &Settings,
-    host: &impl Host,
+    host: &impl Signatures,
     parent: &Presented,
     scopes: &'a Scopes,
     latest_end: u64,
@@ -251,8 +246,10 @@ pub async fn mint_short<'a>(
         client_id: Some(client_id),
         aud: Some(settings.audience.as_str().into()),
         jti: id.as_str().into(),
+        auth_time: parent.auth_time,
         scope: scopes.to_string().into(),
         parent: Some(parent.id.as_str().into()),
+        consistency: None,
     };
     let key = keys.short.first();
     let mut token = Unsigned
@@ -264,12 +261,13 @@ pub async fn mint_short<'a>(
     Ok(response(token, id, scopes, ttl, expires_at))
 }
 
-/// Makes the answer of an exchange, of a token of nobody's that ended in 1970. It needs no storage, and what an exchange runs
-/// is compiled before there is a request.
-pub async fn rehearse(settings: &Settings, host: &impl Host) -> Option<Response> {
-    let (nobody, random) = ("", Random::default());
+/// Warm-up: runs an exchange with an expired dummy token, so that V8 compiles that path before the first request. It needs no
+/// storage.
+pub async fn rehearse(settings: &Settings, host: &impl Signatures) -> Option<Response> {
+    let (client_id, random) = ("", Random::default());
     let scopes = Scopes::parse_claim("tokens:write").ok()?;
-    let minted = mint_long(settings, nobody, &scopes, 1, 0, random).ok()?;
+    let granted = Granted { now: 0, auth_time: 0, scopes, ttl: 1, consistency: Consistency::Eventual };
+    let minted = mint_long(settings, client_id, &granted, random).ok()?;
     let long = authenticate(settings, host, &minted.access_token, &[Kind::Long], 0).await.ok()?;
     let short = mint_short(settings, host, &long, &long.scopes, long.expires_at, 0, random).await.ok()?;
     Some(Response::json(201, &short))
@@ -289,19 +287,15 @@ fn timed<T>(custom: T, ttl: u64, now: u64) -> Result<Claims<T>, Error> {
 }
 
 fn unsigned(problem: &dyn core::fmt::Display) -> Error {
-    Unavailable { dependency: "signing", problem: problem.to_string() }.into()
+    Unavailable::new("signing", problem.to_string()).into()
 }
 
 fn response(access_token: String, id: TokenId, scopes: &Scopes, expires_in: u64, expires_at: u64) -> TokenResponse<'_> {
-    let end = i64::try_from(expires_at)
-        .ok()
-        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
-        .unwrap_or(DateTime::UNIX_EPOCH);
     TokenResponse {
         token_type: "Bearer",
         access_token,
         expires_in,
-        expires_at: end.to_rfc3339_opts(SecondsFormat::Secs, true),
+        expires_at: rfc_3339(expires_at),
         scopes,
         token_id: id.into_string(),
     }

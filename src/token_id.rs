@@ -6,6 +6,7 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::keys::MacKey;
@@ -15,18 +16,22 @@ const RANDOM: usize = 12;
 const MAC: usize = 16;
 const LENGTH: usize = END + RANDOM + MAC;
 
+/// The length of both prefixes, and of `key`.
+const PREFIX: usize = 7;
+const KEY: usize = 22;
+
 /// The random part of a token id; it must be fresh for each token.
 pub type Random = [u8; RANDOM];
 
 /// The two kinds of token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     Long,
     Short,
 }
 
 impl Kind {
-    const fn prefix(self) -> &'static str {
+    pub const fn prefix(self) -> &'static str {
         match self {
             Self::Long => "tok_lt_",
             Self::Short => "tok_st_",
@@ -35,12 +40,18 @@ impl Kind {
 }
 
 /// An id whose MAC has been checked for one client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenId {
     pub kind: Kind,
     /// The token's own end, Unix seconds.
     pub expires_at: u64,
     text: String,
+}
+
+/// The part of an id that tells it from all others of its client: the first 22 characters after its prefix, which hold its end and
+/// most of its random part. Text that is no id gives what it has.
+pub fn key(token_id: &str) -> &str {
+    token_id.get(PREFIX..PREFIX + KEY).unwrap_or(token_id)
 }
 
 impl TokenId {

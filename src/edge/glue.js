@@ -1,10 +1,10 @@
 // What the Worker asks of JavaScript, gathered so that each step of a request crosses the border once: every crossing and
 // every object of the runtime costs about a microsecond, and a request had sixty. No rule is in here.
 import { env } from "cloudflare:workers";
-import { object } from "../webcrypto.js";
+import { object } from "./webcrypto.js";
 
-// The futures of wasm-bindgen wake up through queueMicrotask where there is one, and else through a promise, which workerd
-// does several times cheaper. Nothing else here needs it.
+// wasm-bindgen-futures (0.4) schedules wake-ups with `queueMicrotask` if it exists, otherwise with a promise, which is cheaper in
+// workerd. Nothing else here needs it.
 globalThis.queueMicrotask = undefined;
 
 // The bindings, before there is a request: when the WASM is made anew after a panic, one is waiting.
@@ -15,9 +15,9 @@ export function environment() {
   return isFirst ? env : undefined;
 }
 
-const HEADERS = ["Authorization", "X-Client-Id", "Content-Type", "Content-Length", "CF-Connecting-IP", "CF-Ray"];
+const HEADERS = ["Authorization", "X-Client-Id", "Content-Type", "Content-Length", "If-Match", "CF-Connecting-IP", "CF-Ray"];
 
-// Method, URL, time and headers, a line each. A header that is there has a "+" before it.
+// What `Head::parse` in request.rs reads.
 export function head(request) {
   const headers = request.headers;
   let lines = `${request.method}\n${request.url}\n${Date.now()}`;
@@ -45,20 +45,17 @@ export const binding = (env, name) => (typeof env[name] === "object" ? env[name]
 // 30 seconds is the least that KV allows.
 const SHORTEST = { cacheTtl: 30 };
 
-const get = async (name, namespace, key) => {
-  if (key === undefined) return null;
-  try {
-    return await namespace.get(key, SHORTEST);
-  } catch (error) {
-    throw new Error(`${name}: ${error.message}`);
-  }
-};
+export const read = (namespace, key) => namespace.get(key, SHORTEST);
 
-// A client's record and the ends of two tokens, all read at the same time; what has no key is not read.
-export const read = (clients, revocations, client, token, parent) =>
-  Promise.all([get("CLIENTS", clients, client), get("REVOCATIONS", revocations, token), get("REVOCATIONS", revocations, parent)]);
+export const store = (namespace, key, value, status, expiration) =>
+  namespace.put(key, value, { metadata: { status }, ...(expiration === undefined ? {} : { expiration }) });
 
-export const store = (namespace, key, value, expiration) => namespace.put(key, value, { expiration });
+// A page of keys, each with the status in its metadata, and the cursor of the next.
+export async function list(namespace, limit, cursor) {
+  const page = await namespace.list({ limit, cursor });
+  const keys = page.keys.map(({ name, metadata }) => [name, metadata?.status ?? ""]);
+  return JSON.stringify({ keys, cursor: page.list_complete ? null : page.cursor });
+}
 
 export const within = async (limiter, key) => (await limiter.limit({ key })).success === true;
 
@@ -66,9 +63,10 @@ export const within = async (limiter, key) => (await limiter.limit({ key })).suc
 export const count = (dataset, event, outcome, mechanism, status, milliseconds) =>
   dataset.writeDataPoint({ indexes: [event], blobs: [event, outcome, mechanism], doubles: [status, milliseconds] });
 
-export async function ask(namespace, name, body) {
-  const object = namespace.get(namespace.idFromName(name));
-  const response = await object.fetch("https://once/", { method: "POST", body });
+export async function ask(namespace, name, region, body) {
+  const options = region === undefined ? undefined : { locationHint: region };
+  const object = namespace.get(namespace.idFromName(name), options);
+  const response = await object.fetch("https://client/", { method: "POST", body });
   if (response.status !== 200) throw new Error(`answered ${response.status}`);
   return response.text();
 }

@@ -1,33 +1,39 @@
-//! The world around the operations, in memory. Its parts can fail, lag and lose answers, and every call to one of them
-//! waits for its turn, so that a test can run several requests in any order there is.
+//! The world around the operations, in memory. Its parts can fail, lag and lose answers, objects can crash, and every call to one
+//! of them waits for its turn, so that a test can run several requests in any order there is.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use auth_edge::error::Unavailable;
-use auth_edge::host::{Host, Limit, Stored};
-use auth_edge::keys::{Algorithm, PublicJwk};
-use auth_edge::once::{self, Answer, Ask, Object, Row};
-use auth_edge::revocation;
+use auth_edge::client::ask::{Answer, Ask};
+use auth_edge::client::jwk::{Algorithm, PublicJwk};
+use auth_edge::client::object::{Commit, Ground, Object, Row};
+use auth_edge::client::replica::{Clients, Kept};
+use auth_edge::error::{Error, Unavailable};
+use auth_edge::host::{Host, Limit, Page};
+use auth_edge::settings::Settings;
+use auth_edge::token::Signatures;
 use auth_edge::token_id::Random;
 use base64ct::{Base64UrlUnpadded, Encoding};
-use futures_util::future::try_join3;
-use futures_util::lock::Mutex;
 use ring::signature::{self, Ed25519KeyPair, UnparsedPublicKey};
 
 /// A part of the world, as the calls to it are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     Limit,
-    Client,
-    Revocation,
+    /// KV, read for an exchange.
+    Replica,
+    /// KV, listed for an operator.
+    List,
+    /// KV, written by an object.
     Store,
-    Once,
+    Object,
     Sign,
     Verify,
 }
@@ -44,11 +50,12 @@ pub enum Fault {
 /// All that is stored.
 #[derive(Clone, Default)]
 pub struct State {
-    pub clients: BTreeMap<String, String>,
-    /// Entries, each with the time until which it must be kept.
-    pub revocations: BTreeMap<String, (String, u64)>,
-    /// The rows of every object, by the object's name and their key.
+    /// KV: each client's replica, its status in the metadata, and until when it must be kept.
+    pub replicas: BTreeMap<String, (String, String, Option<u64>)>,
+    /// The rows of every object, by the client's id and their key.
     pub rows: BTreeMap<(String, String), Row>,
+    /// When each object is to be woken, Unix milliseconds.
+    pub alarms: BTreeMap<String, u64>,
 }
 
 /// Decides whether the nth call, to this part, fails.
@@ -57,51 +64,108 @@ type Faults = Box<dyn Fn(usize, Part) -> Option<Fault>>;
 /// A state of the past, and whether the next read still shows it.
 type Lag = (State, Box<dyn Fn() -> bool>);
 
+/// The world, and one isolate in it.
 pub struct World {
-    pub state: RefCell<State>,
-    /// The calls so far, in the order in which they were made.
-    pub calls: RefCell<Vec<Part>>,
-    /// How often a token's life was asked for.
-    pub lives: Cell<usize>,
+    pub shared: Rc<Shared>,
+    settings: Rc<Settings>,
+    kept: Kept,
+    objects: RefCell<BTreeMap<String, Rc<Object<Table>>>>,
+    /// How many random values were drawn, each another; `None` if there are none to be had.
+    pub randoms: Cell<Option<u64>>,
+    signing: Ed25519KeyPair,
     /// The keys that were counted against a limit.
     pub counted: RefCell<Vec<(Limit, String)>>,
     /// The limit that is reached.
     pub reached: Cell<Option<Limit>>,
-    /// How many random values were drawn, each another; `None` if there are none to be had.
-    pub randoms: Cell<Option<u64>>,
-    signing: Ed25519KeyPair,
-    /// Which ends are being published.
-    publishing: RefCell<BTreeMap<String, Rc<Mutex<()>>>>,
-    /// The objects' clock, Unix seconds.
-    pub now: Cell<u64>,
+    /// The questions to objects so far.
+    pub asked: RefCell<Vec<String>>,
+}
+
+/// What isolates and objects share.
+pub struct Shared {
+    pub state: RefCell<State>,
+    /// The calls so far, in the order in which they were made.
+    pub calls: RefCell<Vec<Part>>,
+    /// Every value that KV was given, confirmed or not.
+    pub writes: RefCell<Vec<String>>,
+    /// The clock, Unix milliseconds.
+    pub millis: Cell<u64>,
+    /// Whether it is an alarm that calls: those calls are not counted.
+    waking: Cell<bool>,
     faults: RefCell<Faults>,
     lag: RefCell<Option<Lag>>,
     turns: RefCell<Turns>,
 }
 
+impl Deref for World {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
 impl World {
     /// `seed` is the private half of the key that signs short-term tokens.
-    pub fn new(seed: &[u8]) -> Self {
-        Self {
+    pub fn new(settings: Rc<Settings>, seed: &[u8]) -> Self {
+        let shared = Shared {
             state: RefCell::default(),
             calls: RefCell::default(),
-            lives: Cell::new(0),
-            counted: RefCell::default(),
-            reached: Cell::new(None),
-            randoms: Cell::new(Some(0)),
-            signing: Ed25519KeyPair::from_seed_unchecked(seed).unwrap(),
-            publishing: RefCell::default(),
-            now: Cell::new(0),
+            writes: RefCell::default(),
+            millis: Cell::new(0),
+            waking: Cell::new(false),
             faults: RefCell::new(Box::new(|_, _| None)),
             lag: RefCell::new(None),
             turns: RefCell::default(),
+        };
+        Self {
+            shared: Rc::new(shared),
+            settings,
+            kept: Kept::default(),
+            objects: RefCell::default(),
+            randoms: Cell::new(Some(0)),
+            signing: Ed25519KeyPair::from_seed_unchecked(seed).unwrap(),
+            counted: RefCell::default(),
+            reached: Cell::new(None),
+            asked: RefCell::default(),
         }
     }
 
+    fn object(&self, client_id: &str) -> Rc<Object<Table>> {
+        let mut objects = self.objects.borrow_mut();
+        let table = || Table { shared: Rc::clone(&self.shared), client_id: client_id.to_owned() };
+        Rc::clone(objects.entry(client_id.to_owned()).or_insert_with(|| Rc::new(Object::new(table()))))
+    }
+
+    /// The objects die; what is stored stays.
+    pub fn crash(&self) {
+        self.objects.borrow_mut().clear();
+    }
+
+    /// This isolate forgets what it keeps, as a new one would not know it.
+    pub fn forget_kept(&self) {
+        self.state.borrow().replicas.keys().for_each(|client_id| self.kept.forget(client_id));
+    }
+
+    /// Wakes every object whose time has come, until none is due. What they call is not counted.
+    pub fn wake(&self) {
+        for _ in 0..100 {
+            let now = self.millis.get();
+            let due = self.state.borrow().alarms.iter().find(|(_, at)| **at <= now).map(|(id, _)| id.clone());
+            let Some(client_id) = due else { return };
+            self.state.borrow_mut().alarms.remove(&client_id);
+            self.waking.set(true);
+            run(self.object(&client_id).alarm(&self.settings)).unwrap();
+            self.waking.set(false);
+        }
+        panic!("an alarm that is always due");
+    }
+}
+
+impl Shared {
     /// Forgets the calls so far, so that the next is the first again.
     pub fn forget_calls(&self) {
         self.calls.borrow_mut().clear();
-        self.lives.set(0);
     }
 
     /// The calls since `forget_calls`, sorted.
@@ -124,7 +188,7 @@ impl World {
         self.fail(|_, _| None);
     }
 
-    /// From now on a read shows what is stored at this moment, whenever `lags` says so.
+    /// From now on a read of KV shows what is stored at this moment, whenever `lags` says so.
     pub fn lag(&self, lags: impl Fn() -> bool + 'static) {
         *self.lag.borrow_mut() = Some((self.state.borrow().clone(), Box::new(lags)));
     }
@@ -136,7 +200,9 @@ impl World {
     /// Waits for a turn. What comes back is the fault that is left for the answer.
     async fn turn(&self, part: Part) -> Result<Option<Fault>, Unavailable> {
         let nth = self.calls.borrow().len();
-        self.calls.borrow_mut().push(part);
+        if !self.waking.get() {
+            self.calls.borrow_mut().push(part);
+        }
         Turn { world: self, part, ticket: None }.await;
         match (self.faults.borrow())(nth, part) {
             Some(Fault::Nothing) => Err(down(part)),
@@ -159,81 +225,135 @@ impl World {
     }
 }
 
-/// One object: its rows, and its way to KV.
-struct Table<'a> {
-    world: &'a World,
-    name: &'a str,
+/// What one object stands on.
+#[derive(Clone)]
+struct Table {
+    shared: Rc<Shared>,
+    client_id: String,
 }
 
-impl Object for Table<'_> {
-    type Error = Unavailable;
-
+impl Ground for Table {
     fn load(&self, key: &str) -> Result<Option<Row>, Unavailable> {
-        Ok(self.world.state.borrow().rows.get(&(self.name.to_owned(), key.to_owned())).cloned())
+        Ok(self.shared.state.borrow().rows.get(&(self.client_id.clone(), key.to_owned())).cloned())
     }
 
-    fn save(&self, key: &str, row: &Row) -> Result<(), Unavailable> {
-        let now = self.now();
-        let rows = &mut self.world.state.borrow_mut().rows;
-        rows.retain(|(object, _), row| object != self.name || row.expires_at > now);
-        rows.insert((self.name.to_owned(), key.to_owned()), row.clone());
+    fn list(&self, prefix: &str, now: u64, limit: usize) -> Result<Vec<(String, Row)>, Unavailable> {
+        let state = self.shared.state.borrow();
+        let own = state.rows.iter().filter(|((client_id, _), _)| *client_id == self.client_id);
+        let found = own.filter(|((_, key), row)| key.starts_with(prefix) && row.expires_at > now);
+        Ok(found.take(limit).map(|((_, key), row)| (key.clone(), row.clone())).collect())
+    }
+
+    fn commit(&self, commit: &Commit) -> Result<(), Unavailable> {
+        let state = &mut *self.shared.state.borrow_mut();
+        state.rows.retain(|(client_id, _), row| *client_id != self.client_id || row.expires_at > commit.now);
+        for (key, row) in &commit.rows {
+            let key = (self.client_id.clone(), key.clone());
+            match row {
+                Some(row) => state.rows.insert(key, row.clone()),
+                None => state.rows.remove(&key),
+            };
+        }
+        match commit.alarm {
+            Some(at) => state.alarms.insert(self.client_id.clone(), at),
+            None => state.alarms.remove(&self.client_id),
+        };
         Ok(())
     }
 
-    async fn publish(&self, token_id: &str, ends_at: u64, expires_at: u64) -> Result<(), Unavailable> {
-        let entry = (revocation::entry(ends_at), expires_at);
-        self.world.call(Part::Store, |state| state.revocations.insert(token_id.to_owned(), entry)).await.map(|_| ())
+    fn wipe(&self) -> Result<(), Unavailable> {
+        let state = &mut *self.shared.state.borrow_mut();
+        state.rows.retain(|(client_id, _), _| *client_id != self.client_id);
+        state.alarms.remove(&self.client_id);
+        Ok(())
     }
 
-    fn publishing(&self, token_id: &str) -> Rc<Mutex<()>> {
-        Rc::clone(self.world.publishing.borrow_mut().entry(token_id.to_owned()).or_default())
+    fn millis(&self) -> u64 {
+        self.shared.millis.get()
     }
 
-    fn now(&self) -> u64 {
-        self.world.now.get()
+    /// Bytes that no test sees twice.
+    fn random(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        for chunk in bytes.chunks_mut(8) {
+            let next = NEXT.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).to_be_bytes();
+            chunk.copy_from_slice(&next[..chunk.len()]);
+        }
+        Ok(())
     }
 
-    fn unreadable(_: &str) -> Unavailable {
-        down(Part::Once)
+    async fn put(&self, key: &str, value: &str, status: &str, expires_at: Option<u64>) -> Result<(), Unavailable> {
+        self.shared.writes.borrow_mut().push(value.to_owned());
+        let stored = (value.to_owned(), status.to_owned(), expires_at);
+        self.shared.call(Part::Store, |state| state.replicas.insert(key.to_owned(), stored)).await.map(|_| ())
+    }
+
+    /// The pause between two writes takes no time here, so that a test's clock is its own; the wait for the next second does.
+    async fn sleep(&self, millis: u64) {
+        if millis <= 1_000 {
+            self.shared.millis.set(self.shared.millis.get() + millis);
+        }
+        Turn { world: &self.shared, part: Part::Sign, ticket: None }.await;
+    }
+
+    async fn verify(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
+        self.shared.call(Part::Verify, |_| verify(key, message, signature)).await
     }
 }
 
 fn down(part: impl Debug) -> Unavailable {
-    Unavailable { dependency: "part", problem: format!("{part:?} is down") }
+    Unavailable::new("part", format!("{part:?} is down"))
+}
+
+impl Clients for World {
+    async fn ask_object(&self, client_id: &str, _: Option<&str>, ask: &Ask) -> Result<Answer, Error> {
+        // The object is another process: question and answer travel as JSON.
+        let json = serde_json::to_string(ask).unwrap();
+        let ask: Ask = serde_json::from_str(&json).unwrap();
+        self.asked.borrow_mut().push(json);
+        let fault = self.turn(Part::Object).await?;
+        let answer = self.object(client_id).answer(&self.settings, client_id, ask).await;
+        if fault.is_some() {
+            return Err(down(Part::Object).into());
+        }
+        let answer: Result<Answer, Error> = serde_json::from_str(&serde_json::to_string(&answer).unwrap()).unwrap();
+        answer
+    }
+
+    async fn replica(&self, client_id: &str) -> Result<Option<String>, Unavailable> {
+        self.read(Part::Replica, |state| state.replicas.get(client_id).map(|(value, ..)| value.clone())).await
+    }
+
+    fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    fn millis(&self) -> u64 {
+        self.millis.get()
+    }
 }
 
 impl Host for World {
-    async fn client(&self, client_id: &str) -> Result<Option<String>, Unavailable> {
-        self.read(Part::Client, |state| state.clients.get(client_id).cloned()).await
-    }
-
-    async fn life(&self, client_id: &str, token_id: &str, parent: Option<&str>) -> Result<Stored, Unavailable> {
-        let end = async |token_id: Option<&str>| match token_id {
-            Some(token_id) => {
-                let entry = |state: &State| state.revocations.get(token_id).map(|(entry, _)| entry.clone());
-                self.read(Part::Revocation, entry).await
-            }
-            None => Ok(None),
-        };
-        self.lives.set(self.lives.get() + 1);
-        let (record, end, parent_end) = try_join3(self.client(client_id), end(Some(token_id)), end(parent)).await?;
-        Ok(Stored { record, end, parent_end })
+    async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable> {
+        let limit = usize::try_from(limit).unwrap();
+        let after = cursor.unwrap_or_default().to_owned();
+        let listed = self.read(Part::List, |state| {
+            let later = state.replicas.iter().filter(|(client_id, _)| **client_id > after);
+            later.take(limit + 1).map(|(id, (_, status, _))| (id.clone(), status.clone())).collect::<Vec<_>>()
+        });
+        let mut clients = listed.await?;
+        let more = clients.len() > limit;
+        clients.truncate(limit);
+        let cursor = clients.last().filter(|_| more).map(|(client_id, _)| client_id.clone());
+        Ok(Page { clients, cursor })
     }
 
     fn random(&self) -> Result<Random, Unavailable> {
         let nth = self.randoms.get().ok_or_else(|| down("randomness"))? + 1;
         self.randoms.set(Some(nth));
         let mut random = Random::default();
-        random[4..].copy_from_slice(&nth.to_be_bytes());
+        random[..8].copy_from_slice(&nth.to_be_bytes());
         Ok(random)
-    }
-
-    async fn once(&self, name: &str, ask: &Ask) -> Result<Answer, Unavailable> {
-        // The object is another process: the question travels as JSON.
-        let ask: Ask = serde_json::from_str(&serde_json::to_string(ask).unwrap()).unwrap();
-        let fault = self.turn(Part::Once).await?;
-        let answer = once::answer(&Table { world: self, name }, &ask).await?;
-        if fault.is_some() { Err(down(Part::Once)) } else { Ok(answer) }
     }
 
     async fn within(&self, limit: Limit, key: &str) -> Result<bool, Unavailable> {
@@ -241,6 +361,13 @@ impl Host for World {
         self.call(Part::Limit, |_| self.reached.get() != Some(limit)).await
     }
 
+    /// A point off its curve would be refused by the runtime; no test brings one here.
+    async fn accepts(&self, key: &PublicJwk) -> Result<bool, Unavailable> {
+        Ok(key.algorithm().is_ok())
+    }
+}
+
+impl Signatures for World {
     async fn sign(&self, message: &[u8]) -> Result<[u8; 64], Unavailable> {
         self.call(Part::Sign, |_| self.signing.sign(message).as_ref().try_into().unwrap()).await
     }
@@ -279,7 +406,7 @@ struct Turns {
 
 /// The wait of one call for its turn.
 struct Turn<'a> {
-    world: &'a World,
+    world: &'a Shared,
     part: Part,
     ticket: Option<usize>,
 }

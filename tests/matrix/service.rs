@@ -1,10 +1,14 @@
 //! The service as a caller sees it, with two clients. Every answer is held to what is promised of all answers.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
-use auth_edge::app::{self, Audit, Route};
-use auth_edge::client::{ClientRecord, Mechanism, RECORD_VERSION, Status, StoredSecret};
-use auth_edge::keys::{JwkSet, PublicJwk};
+use auth_edge::app::{self, Route};
+use auth_edge::audit::Audit;
+use auth_edge::client::jwk::{JwkSet, PublicJwk};
+use auth_edge::client::object::Row;
+use auth_edge::client::replica::Replica;
+use auth_edge::client::{Client, Consistency, MAX_TTL, Mechanism, Status, StoredSecret};
 use auth_edge::otp;
 use auth_edge::request::{Body, Call, MAX_BODY};
 use auth_edge::scope::Scopes;
@@ -30,7 +34,7 @@ pub const SEED: &[u8; otp::SEED_LENGTH] = b"12345678901234567890";
 pub const DAY: u64 = 86_400;
 
 pub struct Service {
-    pub settings: Settings,
+    pub settings: Rc<Settings>,
     pub world: World,
     pub now: Cell<u64>,
     /// For how long senders hold their bodies back, seconds.
@@ -52,6 +56,8 @@ pub struct Request {
     pub authorization: Option<String>,
     pub client_id: Option<String>,
     pub content_type: Option<String>,
+    pub query: String,
+    pub if_match: Option<String>,
     pub body: Vec<u8>,
     pub broken: bool,
 }
@@ -95,61 +101,90 @@ impl Service {
     }
 
     pub fn with(changes: &[(&str, String)]) -> Self {
-        let settings = settings(changes);
-        let world = World::new(&sign::SERVICE_SEED);
+        Self::over(Rc::new(settings(changes)))
+    }
+
+    fn over(settings: Rc<Settings>) -> Self {
+        let world = World::new(Rc::clone(&settings), &sign::SERVICE_SEED);
         let service = Self { settings, world, now: Cell::new(NOW), held_back: Cell::new(0), bodies_read: Cell::new(0) };
-        let secret = |id: &str, secret: &str, end| StoredSecret::new(id, &Secret::new(secret), [7; 16], end);
-        service.register(&service.record(
+        let secret = |id: &str, secret: &str, expires_at| StoredSecret {
+            expires_at,
+            ..StoredSecret::new(id, &Secret::new(secret), [7; 16], NOW - DAY)
+        };
+        service.register(&service.client(
             ALICE,
             vec![secret("old", OLD_SECRET, Some(NOW + DAY)), secret("new", SECRET, None)],
             Key::ALL.iter().map(|key| key.public()).collect(),
         ));
-        service.register(&service.record(BOB, vec![secret("only", BOBS_SECRET, None)], vec![Key::Bobs.public()]));
+        service.register(&service.client(BOB, vec![secret("only", BOBS_SECRET, None)], vec![Key::Bobs.public()]));
         service
     }
 
-    fn record(&self, client_id: &str, secrets: Vec<StoredSecret>, keys: Vec<PublicJwk>) -> ClientRecord {
-        ClientRecord {
-            version: RECORD_VERSION,
-            client_id: client_id.to_owned(),
-            status: Status::Active,
-            scopes: Scopes::parse_claim("jobs:* templates:read tokens:write tokens:revoke").unwrap(),
-            mechanisms: Mechanism::ALL.to_vec(),
-            max_ttl_seconds: 90 * DAY,
-            tokens_valid_from: 0,
-            secrets,
-            totp: self.settings.keys.seal(client_id, &Secret::new(SEED.as_slice()), [9; 24]),
-            jwks: JwkSet { keys },
-        }
+    fn client(&self, client_id: &str, secrets: Vec<StoredSecret>, keys: Vec<PublicJwk>) -> Client {
+        let scopes = Scopes::parse_claim("jobs:* templates:read tokens:write tokens:revoke").unwrap();
+        let mut client = Client::new(client_id, scopes, NOW - DAY);
+        client.mechanisms = Mechanism::ALL.to_vec();
+        client.max_ttl_seconds = MAX_TTL;
+        client.secrets = secrets;
+        client.totp = self.settings.keys.seal(client_id, &Secret::new(SEED.as_slice()), [9; 24]);
+        client.jwks = Some(JwkSet { keys });
+        client
     }
 
-    pub fn register(&self, record: &ClientRecord) {
-        let json = serde_json::to_string(record).unwrap();
-        self.world.state.borrow_mut().clients.insert(record.client_id.clone(), json);
+    /// Puts a client where its object and KV have it, as if it had been there for long.
+    pub fn register(&self, client: &Client) {
+        let row = Row { value: serde_json::to_string(client).unwrap(), expires_at: 253_402_300_799 };
+        let state = &mut *self.world.state.borrow_mut();
+        state.rows.insert((client.client_id.clone(), "client".to_owned()), row);
+        let replica = Replica::new(client, std::iter::empty());
+        let stored = (replica.to_json(), client.status.name().to_owned(), None);
+        state.replicas.insert(client.client_id.clone(), stored);
     }
 
-    /// Changes a client's record.
-    pub fn change(&self, client_id: &str, change: impl FnOnce(&mut ClientRecord)) {
-        let json = self.world.state.borrow().clients[client_id].clone();
-        let mut record = ClientRecord::parse(&json).unwrap();
-        change(&mut record);
-        self.register(&record);
+    pub fn stored(&self, client_id: &str) -> Client {
+        let state = self.world.state.borrow();
+        Client::parse(&state.rows[&(client_id.to_owned(), "client".to_owned())].value).unwrap()
+    }
+
+    /// Changes a client behind the back of the operators' API.
+    pub fn change(&self, client_id: &str, change: impl FnOnce(&mut Client)) {
+        let mut client = self.stored(client_id);
+        change(&mut client);
+        self.register(&client);
+        self.world.forget_kept();
     }
 
     pub fn suspend(&self, client_id: &str) {
-        self.change(client_id, |record| record.status = Status::Suspended);
+        self.change(client_id, |client| client.status = Status::Suspended);
+    }
+
+    pub fn make_immediate(&self, client_id: &str) {
+        self.change(client_id, |client| client.consistency = Consistency::Immediate);
     }
 
     pub fn pass(&self, seconds: u64) {
         self.now.set(self.now.get() + seconds);
     }
 
+    /// Sends a request, after the objects did what was due.
     pub fn send(&self, request: &Request) -> Answer {
+        self.wake();
         host::run(self.respond(request))
     }
 
+    /// Has the objects do what is due.
+    pub fn wake(&self) {
+        self.set_clock();
+        self.world.wake();
+    }
+
+    /// The world's clock follows the test's, and is never behind where waiting has brought it.
+    fn set_clock(&self) {
+        self.world.millis.set(self.world.millis.get().max(self.now.get() * 1000));
+    }
+
     pub async fn respond(&self, request: &Request) -> Answer {
-        self.world.now.set(self.now.get());
+        self.set_clock();
         let (response, audit) = match Route::find(&self.settings, request.method, &request.path) {
             Ok(route) => {
                 let read = async || {
@@ -174,7 +209,9 @@ impl Service {
     fn call(&self, request: &Request) -> Call {
         Call {
             origin: ISSUER.to_owned(),
+            query: request.query.clone(),
             authorization: request.authorization.clone(),
+            if_match: request.if_match.clone(),
             client_id_header: request.client_id.clone(),
             content_type: request.content_type.clone(),
             body: Body::Read(Vec::new()),

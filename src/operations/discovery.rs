@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::keys::{JwkSet, PublicJwk};
+use crate::client::jwk::{JwkSet, PublicJwk};
 use crate::response::Response;
 use crate::settings::Settings;
 
@@ -64,7 +64,7 @@ pub fn metadata(settings: &Settings) -> Response {
 
 /// The OpenAPI document. Its operations live below the base path of this deployment.
 pub fn openapi(settings: &Settings) -> Response {
-    let text = include_str!("../assets/openapi.json");
+    let text = include_str!("../../assets/openapi.json");
     let base = if settings.base_path.is_empty() { "/" } else { &settings.base_path };
     document(JSON, text.replace(r#""url":"/v1""#, &format!(r#""url":"{base}""#)))
 }
@@ -72,7 +72,7 @@ pub fn openapi(settings: &Settings) -> Response {
 /// The page that shows it, with the URL of this deployment in its examples. It needs nothing from elsewhere, and may load
 /// nothing: the policy that it names is sent as a header too.
 pub fn docs(settings: &Settings) -> Response {
-    let page = include_str!("../assets/docs.html");
+    let page = include_str!("../../assets/docs.html");
     let policy = page.split_once("Policy\" content=\"").and_then(|(_, rest)| rest.split_once('"'));
     let policy = policy.map_or("default-src 'none'", |(policy, _)| policy);
     let page = page

@@ -1,7 +1,7 @@
 //! `POST {base}/auth/tokens/introspect`: whether a short-term token counts (RFC 7662), for the APIs that receive it.
 //!
-//! 1. The caller's token: signature, issuer, end (in `app`), and that it lives → 401
-//! 2. The scope `tokens:introspect`; the caller may be of any client → 403
+//! 1. The caller's token: signature, issuer, end, and that it lives → 401
+//! 2. The scope `tokens:introspect`; the caller may be of any client → 401 `insufficient_scope`
 //! 3. The form: one `token` → 400
 //! 4. The token: whatever is wrong with it, it is inactive → 200
 //!
@@ -9,10 +9,12 @@
 
 use serde::Serialize;
 
-use crate::app::Audit;
+use crate::audit::Audit;
+use crate::client::ask::{Ask, Standing};
+use crate::client::replica::ask;
 use crate::error::Error;
 use crate::host::Host;
-use crate::request::{self, Call};
+use crate::request::{Body, Call};
 use crate::response::Response;
 use crate::settings::Settings;
 use crate::token::{self, Presented};
@@ -20,20 +22,19 @@ use crate::token_id::Kind;
 
 const INTROSPECT: &str = "tokens:introspect";
 
-/// RFC 7662, section 2.2, with the claims of RFC 9068.
+/// RFC 7662, section 2.2.
 #[derive(Serialize)]
 struct Active<'a> {
     active: bool,
-    token_type: &'static str,
     iss: &'a str,
     sub: &'a str,
     client_id: &'a str,
     aud: &'a str,
     scope: String,
-    jti: &'a str,
-    iat: u64,
     exp: u64,
-    parent: &'a str,
+    iat: u64,
+    jti: &'a str,
+    token_type: &'static str,
 }
 
 #[derive(Serialize)]
@@ -44,21 +45,20 @@ struct Inactive {
 pub async fn introspect(
     settings: &Settings,
     host: &impl Host,
-    call: &Call,
-    caller: Presented,
+    mut call: Call,
+    read: impl AsyncFnOnce() -> (Body, u64),
     audit: &mut Audit,
 ) -> Result<Response, Error> {
-    // 1
-    caller.life(host).await?.check(call.now)?;
-    // 2
-    if !caller.scopes.allow(INTROSPECT) {
-        return Err(Error::InsufficientScope { needed: INTROSPECT.to_owned(), by_bearer: true });
-    }
+    // 1 and 2
+    let caller = token::caller(settings, host, &call, &[Kind::Long, Kind::Short]).await?;
+    audit.presented(&caller);
+    call.receive(read).await;
+    super::authorize(host, &caller, INTROSPECT, call.now).await?;
     // 3
-    let token = request::introspected_token(call)?;
+    let token = call.form_field("token")?;
     // 4
-    let active = match live(settings, host, &token, call.now).await {
-        Ok(presented) => presented,
+    let (active, standing) = match live(settings, host, &token, call.now).await {
+        Ok(live) => live,
         Err(Error::InvalidToken(_)) => return Ok(Response::json(200, &Inactive { active: false })),
         Err(error) => return Err(error),
     };
@@ -67,22 +67,21 @@ pub async fn introspect(
         200,
         &Active {
             active: true,
-            token_type: "Bearer",
             iss: &settings.issuer,
             sub: &active.client_id,
             client_id: &active.client_id,
             aud: active.audience.as_deref().unwrap_or_default(),
-            scope: active.scopes.to_string(),
-            jti: &active.id,
-            iat: active.issued_at,
+            scope: active.scopes.bounded_by(&standing.scopes).to_string(),
             exp: active.expires_at,
-            parent: active.parent.as_deref().unwrap_or_default(),
+            iat: active.issued_at,
+            jti: &active.id,
+            token_type: "Bearer",
         },
     ))
 }
 
-async fn live(settings: &Settings, host: &impl Host, token: &str, now: u64) -> Result<Presented, Error> {
+async fn live(settings: &Settings, host: &impl Host, token: &str, now: u64) -> Result<(Presented, Standing), Error> {
     let presented = token::authenticate(settings, host, token, &[Kind::Short], now).await?;
-    presented.life(host).await?.check(now)?;
-    Ok(presented)
+    let standing = ask(host, &presented.client_id, &Ask::Standing(presented.clone())).await?.standing()?;
+    Ok((presented, standing))
 }

@@ -4,9 +4,10 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use crate::keys::{Algorithm, PublicJwk, ShortKey};
+use crate::client::jwk::{Algorithm, PublicJwk};
+use crate::keys::ShortKey;
 
-#[wasm_bindgen(module = "/src/webcrypto.js")]
+#[wasm_bindgen(module = "/src/edge/webcrypto.js")]
 extern "C" {
     #[wasm_bindgen(js_name = importKey, catch)]
     async fn import_key(alg: &str, members: &str, usage: &str) -> Result<JsValue, JsValue>;
@@ -56,6 +57,12 @@ pub async fn verify(key: &PublicJwk, message: &[u8], signature: &[u8]) -> bool {
     let Ok(imported) = import_key(alg, &lines(key.material()), "verify").await else { return false };
     let verified = verify_bytes(alg, &imported, signature, message).await;
     verified.is_ok_and(|verified| verified.as_bool() == Some(true))
+}
+
+/// Whether the runtime takes a key: a point off its curve, for one, is none.
+pub async fn accepts(key: &PublicJwk) -> bool {
+    let Ok(algorithm) = key.algorithm() else { return false };
+    import_key(algorithm.name(), &lines(key.material()), "verify").await.is_ok()
 }
 
 /// Pairs for JavaScript: a name and a value after the other, a line each.

@@ -1,0 +1,62 @@
+//! The line that each call leaves in the log.
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::response::Response;
+use crate::token::Presented;
+
+/// What was decided and for whom. It holds ids and codes, never a credential.
+#[derive(Debug, Default, Serialize)]
+pub struct Audit {
+    /// The operation, by its `operationId`.
+    pub event: &'static str,
+    /// `issued`, `revoked`, `introspected`, `changed`, `served`, `ready`, or the code of the refusal.
+    pub outcome: &'static str,
+    pub status: u16,
+    /// Whose token or record this is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The token that was made or revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<String>,
+    /// The secret that was made or ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_id: Option<String>,
+    /// The token that the caller presented.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The client that the caller is, where that is an operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<&'static str>,
+    /// What the operator should know and the caller should not: which dependency or setting failed, or that codes are locked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Cloudflare's id of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ray: Option<String>,
+}
+
+impl Audit {
+    /// Notes the token that the caller presented, and whose it is.
+    pub fn presented(&mut self, token: &Presented) {
+        self.client_id = Some(token.client_id.clone());
+        self.by = Some(token.id.clone());
+    }
+
+    /// The line of a call that was refused before it reached an operation.
+    pub fn of_refusal(error: &Error) -> (Response, Self) {
+        let mut audit = Self { event: "none", ..Self::default() };
+        let response = audit.refuse(error);
+        audit.status = response.status;
+        (response, audit)
+    }
+
+    pub fn refuse(&mut self, error: &Error) -> Response {
+        (_, self.outcome) = error.status_and_code();
+        self.problem = error.for_the_log();
+        error.respond()
+    }
+}

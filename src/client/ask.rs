@@ -1,0 +1,131 @@
+//! What is asked of a client's object, and what it answers. Both travel as JSON, inside the deployment.
+
+use serde::{Deserialize, Serialize};
+
+use super::change::{Draft, Patch};
+use crate::error::{Error, Unavailable};
+use crate::request::Credential;
+use crate::scope::Scopes;
+use crate::token::{Granted, Presented};
+use crate::token_id::TokenId;
+
+/// A question to the object of one client. The object judges by its own clock.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Ask {
+    /// May this credential have a long-term token? What works once is spent by asking. → `Granted`
+    Issue(Issue),
+    /// May this short-term token have a new long-term one? Retires the one that it came from. → `Granted`
+    Rotate(Rotate),
+    /// Does this token count? → `Standing`
+    Standing(Presented),
+    /// Ends a token. → `Done`
+    Revoke(Revoke),
+    /// → `Shown`, with the new credentials
+    Create(Draft),
+    /// → `Shown`
+    Show,
+    /// → `Shown`
+    Change(Change),
+    /// → `Made`
+    AddSecret,
+    /// Ends a secret in so many seconds. → `Done`
+    EndSecret { secret_id: String, delay: u64 },
+    /// → `Made`
+    NewTotp,
+    /// Ends every token that was issued until now. → `Done`
+    EndTokens,
+    /// → `Done`
+    Delete { if_match: Option<String> },
+    /// Does the object answer? Stores nothing. → `Done`
+    Probe,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    Granted(Granted),
+    Standing(Standing),
+    Shown(Shown),
+    /// JSON for the operator.
+    Made(String),
+    Done,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Issue {
+    pub credential: Credential,
+    /// Where the call came in: an assertion may name that as its audience.
+    pub origin: String,
+    pub scopes: Option<Scopes>,
+    pub ttl: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Rotate {
+    pub bearer: Presented,
+    /// The bearer's parent; its MAC has been checked.
+    pub parent: TokenId,
+    /// The client that the body names.
+    pub client_id: String,
+    pub scopes: Option<Scopes>,
+    pub ttl: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Revoke {
+    pub caller: Presented,
+    /// `None` if it is no id of this client's.
+    pub target: Option<TokenId>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Change {
+    pub patch: Patch,
+    pub if_match: Option<String>,
+    /// Whether the operator may give scopes of `clients:`.
+    pub may_give_clients: bool,
+}
+
+/// A token counts. What binds it besides its own claims:
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Standing {
+    /// The clock that said so, Unix seconds.
+    pub now: u64,
+    /// What its client holds now.
+    pub scopes: Scopes,
+    /// When it ends early, if that lies ahead.
+    pub end: Option<u64>,
+}
+
+/// A client as the operator sees it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Shown {
+    /// JSON.
+    pub body: String,
+    pub etag: String,
+}
+
+impl Ask {
+    /// Whether it can change what a replica shows.
+    pub const fn changes(&self) -> bool {
+        !matches!(self, Self::Issue(_) | Self::Standing(_) | Self::Show | Self::Probe)
+    }
+}
+
+/// Takes the expected kind out of an answer.
+macro_rules! expected {
+    ($name:ident, $variant:ident, $type:ty) => {
+        pub fn $name(self) -> Result<$type, Error> {
+            match self {
+                Self::$variant(answer) => Ok(answer),
+                _ => Err(Unavailable::new("CLIENT", "the object answered another question").into()),
+            }
+        }
+    };
+}
+
+impl Answer {
+    expected!(granted, Granted, Granted);
+    expected!(standing, Standing, Standing);
+    expected!(shown, Shown, Shown);
+    expected!(made, Made, String);
+}

@@ -1,0 +1,317 @@
+//! What an operator may say of a client: the bodies of `createClient` and `updateClient`, and how a client is shown.
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::jwk::{JwkSet, PublicJwk};
+use super::{Client, Consistency, MAX_TTL, MIN_TTL, Mechanism, Status, StoredSecret, is_client_id};
+use crate::error::Error;
+use crate::json::Members;
+use crate::response::rfc_3339;
+use crate::scope::Scopes;
+
+/// The longest `client_name`, Unicode code points.
+const MAX_NAME_LENGTH: usize = 128;
+/// Where an object may be placed (Durable Objects, location hints).
+const REGIONS: [&str; 9] = ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"];
+
+/// The body of `createClient`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Draft {
+    pub client_id: String,
+    pub region: Option<String>,
+    pub patch: Patch,
+}
+
+/// The body of `updateClient`: a merge patch (RFC 7396). What is `None` stays as it is; `Some(None)` is taken away.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patch {
+    #[serde(with = "double")]
+    client_name: Option<Option<String>>,
+    status: Option<Status>,
+    pub scopes: Option<Scopes>,
+    mechanisms: Option<Vec<Mechanism>>,
+    max_ttl_seconds: Option<u64>,
+    pub consistency: Option<Consistency>,
+    #[serde(with = "double")]
+    jwks: Option<Option<JwkSet<PublicJwk>>>,
+}
+
+/// Tells `null` from nothing, which serde folds.
+mod double {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<T: Serialize, S: Serializer>(value: &Option<Option<T>>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(core::slice::from_ref).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
+        Ok(Option::<(Option<T>,)>::deserialize(deserializer)?.map(|(value,)| value))
+    }
+}
+
+const PATCHABLE: [&str; 7] =
+    ["client_name", "status", "scopes", "mechanisms", "max_ttl_seconds", "consistency", "jwks"];
+const CREATABLE: [&str; 8] =
+    ["client_id", "client_name", "scopes", "mechanisms", "max_ttl_seconds", "consistency", "jwks", "region"];
+
+impl Draft {
+    /// `made_up` is the id of a client that was not given one.
+    pub fn parse(mut members: Members, made_up: String, default: Consistency) -> Result<Self, Error> {
+        members.check_names(&CREATABLE)?;
+        let client_id = members.string("client_id")?.unwrap_or(made_up);
+        if !is_client_id(&client_id) {
+            return Err(Error::field("client_id", "client_id must be 1 to 128 letters, digits, '-', '_', '.' or '~'."));
+        }
+        let region = members.string("region")?;
+        if region.as_deref().is_some_and(|region| !REGIONS.contains(&region)) {
+            return Err(Error::field("region", format!("region must be one of {}.", REGIONS.join(", "))));
+        }
+        let mut patch = Patch::read(members)?;
+        if patch.scopes.is_none() {
+            return Err(Error::field("scopes", "scopes is missing."));
+        }
+        if patch.mechanisms.is_none() {
+            return Err(Error::field("mechanisms", "mechanisms is missing."));
+        }
+        for (name, is_null) in [("client_name", patch.client_name == Some(None)), ("jwks", patch.jwks == Some(None))] {
+            if is_null {
+                return Err(Error::field(name, format!("{name} must not be null; leave it out.")));
+            }
+        }
+        patch.consistency = patch.consistency.or(Some(default));
+        Ok(Self { client_id, region, patch })
+    }
+}
+
+impl Patch {
+    pub fn parse(members: Members) -> Result<Self, Error> {
+        members.check_names(&PATCHABLE)?;
+        Self::read(members)
+    }
+
+    fn read(mut members: Members) -> Result<Self, Error> {
+        let client_name = members.string_or_null("client_name")?;
+        if let Some(Some(name)) = &client_name {
+            let length = name.chars().count();
+            if !(1..=MAX_NAME_LENGTH).contains(&length) || name.chars().any(char::is_control) {
+                let message =
+                    format!("client_name must be 1 to {MAX_NAME_LENGTH} characters, none of them a control character.");
+                return Err(Error::field("client_name", message));
+            }
+        }
+        let status = members.string("status")?.map(|status| match status.as_str() {
+            "active" => Ok(Status::Active),
+            "suspended" => Ok(Status::Suspended),
+            _ => Err(Error::field("status", "status must be active or suspended.")),
+        });
+        let mechanisms = members.strings("mechanisms")?.map(|names| mechanisms(&names));
+        let consistency = members.string("consistency")?.map(|name| {
+            Consistency::parse(&name)
+                .ok_or_else(|| Error::field("consistency", "consistency must be eventual or immediate."))
+        });
+        let jwks = match members.take("jwks") {
+            None => None,
+            Some(crate::json::Value::Null) => Some(None),
+            Some(value) => Some(Some(JwkSet::from_json(value)?)),
+        };
+        Ok(Self {
+            client_name,
+            status: status.transpose()?,
+            mechanisms: mechanisms.transpose()?,
+            max_ttl_seconds: members.integer("max_ttl_seconds", MIN_TTL..=MAX_TTL)?,
+            consistency: consistency.transpose()?,
+            jwks,
+            scopes: members.scopes("scopes")?,
+        })
+    }
+
+    /// The public keys that it brings.
+    pub fn keys(&self) -> &[PublicJwk] {
+        self.jwks.as_ref().and_then(Option::as_ref).map_or(&[], |set| &set.keys)
+    }
+
+    /// Whether it says `active`.
+    pub fn activates(&self) -> bool {
+        self.status == Some(Status::Active)
+    }
+
+    /// Whether it says something that takes away, whether or not that was taken away before.
+    pub fn may_narrow(&self) -> bool {
+        self.status == Some(Status::Suspended)
+            || self.scopes.is_some()
+            || self.consistency == Some(Consistency::Immediate)
+    }
+
+    /// The client as this makes it. `may_give_clients`: whether scopes of `clients:` may be added.
+    pub fn apply(self, client: &Client, may_give_clients: bool) -> Result<Client, Error> {
+        let mut changed = client.clone();
+        if let Some(scopes) = self.scopes {
+            let given = scopes.iter().find(|scope| scope.is_of("clients") && !client.scopes.covers(scope));
+            if let Some(scope) = given.filter(|_| !may_give_clients) {
+                return Err(Error::InsufficientScope {
+                    needed: scope.to_string(),
+                    by: crate::error::Grantor::Operator,
+                });
+            }
+            changed.scopes = scopes;
+        }
+        changed.client_name = self.client_name.unwrap_or(changed.client_name);
+        changed.status = self.status.unwrap_or(changed.status);
+        changed.mechanisms = self.mechanisms.unwrap_or(changed.mechanisms);
+        changed.max_ttl_seconds = self.max_ttl_seconds.unwrap_or(changed.max_ttl_seconds);
+        changed.consistency = self.consistency.unwrap_or(changed.consistency);
+        changed.jwks = self.jwks.unwrap_or(changed.jwks);
+        if changed.mechanisms == [Mechanism::Rotation] {
+            let message =
+                "mechanisms must hold a way to get the first token: secret, otp or assertion besides rotation.";
+            return Err(Error::field("mechanisms", message));
+        }
+        if changed.allows(Mechanism::Assertion) && changed.jwks.is_none() {
+            return Err(Error::field("jwks", "The mechanism assertion needs jwks, the client's public keys."));
+        }
+        Ok(changed)
+    }
+}
+
+fn mechanisms(names: &[String]) -> Result<Vec<Mechanism>, Error> {
+    let mut mechanisms = Vec::new();
+    for name in names {
+        let mechanism = Mechanism::parse(name).ok_or_else(|| {
+            Error::field(
+                "mechanisms",
+                "mechanisms holds one that there is not; there are secret, otp, assertion and rotation.",
+            )
+        })?;
+        if !mechanisms.contains(&mechanism) {
+            mechanisms.push(mechanism);
+        }
+    }
+    if mechanisms.is_empty() {
+        return Err(Error::field("mechanisms", "mechanisms must hold at least one."));
+    }
+    Ok(mechanisms)
+}
+
+/// A client as it is shown. No hash, salt or seed is in it.
+#[derive(Serialize)]
+struct Shape<'a> {
+    client_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_name: Option<&'a str>,
+    status: Status,
+    scopes: &'a Scopes,
+    mechanisms: &'a [Mechanism],
+    max_ttl_seconds: u64,
+    consistency: Consistency,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwks: Option<&'a JwkSet<PublicJwk>>,
+    has_totp: bool,
+    secrets: Vec<ShownSecret<'a>>,
+    tokens_valid_from: String,
+    created_at: String,
+    updated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    totp_secret: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otpauth_uri: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ShownSecret<'a> {
+    secret_id: &'a str,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+}
+
+/// What is shown once, to the operator who had it made.
+#[derive(Default)]
+pub struct Credentials {
+    pub client_secret: Option<String>,
+    pub totp: Option<NewTotp>,
+}
+
+/// A new seed, as authenticator apps take it.
+#[derive(Serialize)]
+pub struct NewTotp {
+    /// Base32 (RFC 4648, section 6), without padding.
+    totp_secret: String,
+    otpauth_uri: String,
+}
+
+impl NewTotp {
+    /// `issuer` is the host that the app shows beside the client's id.
+    pub fn new(client_id: &str, issuer: &str, seed: &[u8]) -> Self {
+        let totp_secret = data_encoding::BASE32_NOPAD.encode(seed);
+        // A client id needs no escaping, and a host's port neither.
+        let label = format!("{issuer}:{client_id}").replace(':', "%3A");
+        let otpauth_uri = format!(
+            "otpauth://totp/{label}?secret={totp_secret}&issuer={}&algorithm=SHA1&digits=6&period=30",
+            issuer.replace(':', "%3A")
+        );
+        Self { totp_secret, otpauth_uri }
+    }
+}
+
+/// What `createClientSecret` answers.
+#[derive(Serialize)]
+pub struct NewSecret<'a> {
+    pub secret_id: &'a str,
+    pub client_secret: &'a str,
+}
+
+impl Client {
+    /// The client as JSON.
+    pub fn show(&self, now: u64, credentials: &Credentials) -> String {
+        let lives = |secret: &&StoredSecret| secret.expires_at.is_none_or(|end| now < end);
+        let shape = Shape {
+            client_id: &self.client_id,
+            client_name: self.client_name.as_deref(),
+            status: self.status,
+            scopes: &self.scopes,
+            mechanisms: &self.mechanisms,
+            max_ttl_seconds: self.max_ttl_seconds,
+            consistency: self.consistency,
+            region: self.region.as_deref(),
+            jwks: self.jwks.as_ref(),
+            has_totp: self.totp.is_some(),
+            secrets: self
+                .secrets
+                .iter()
+                .filter(lives)
+                .map(|secret| ShownSecret {
+                    secret_id: &secret.secret_id,
+                    created_at: rfc_3339(secret.created_at),
+                    expires_at: secret.expires_at.map(rfc_3339),
+                })
+                .collect(),
+            tokens_valid_from: rfc_3339(self.tokens_valid_from),
+            created_at: rfc_3339(self.created_at),
+            updated_at: rfc_3339(self.updated_at),
+            client_secret: credentials.client_secret.as_deref(),
+            totp_secret: credentials.totp.as_ref().map(|totp| totp.totp_secret.as_str()),
+            otpauth_uri: credentials.totp.as_ref().map(|totp| totp.otpauth_uri.as_str()),
+        };
+        // Strings and numbers always serialize.
+        serde_json::to_string(&shape).unwrap_or_default()
+    }
+}
+
+/// A strong validator (RFC 9110, section 8.8.3) over all that is shown.
+pub fn etag(shown: &str) -> String {
+    let digest = Sha256::digest(shown);
+    format!("\"{}\"", Base64UrlUnpadded::encode_string(&digest[..16]))
+}
+
+/// Whether `If-Match` (RFC 9110, section 13.1.1) names this validator. A weak one never matches.
+pub fn if_match(header: &str, etag: &str) -> bool {
+    header.split(',').map(|value| value.trim_matches([' ', '\t'])).any(|value| value == "*" || value == etag)
+}

@@ -1,0 +1,412 @@
+//! A client: one Durable Object holds its record, and whatever must be consistent is asked of that object (`object`). KV holds a
+//! replica of its standing, for exchanges (`replica`).
+
+pub mod ask;
+pub mod change;
+mod codes;
+pub mod jwk;
+pub mod object;
+mod publication;
+pub mod replica;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::error::{TokenFault, Unavailable};
+use crate::scope::Scopes;
+use crate::secret::Secret;
+use jwk::{JwkSet, PublicJwk};
+
+/// The version of the stored format. A record of another version is not read.
+const RECORD_VERSION: u32 = 1;
+/// How many live secrets a client may have: two, so that one replaces the other without downtime.
+pub const MAX_SECRETS: usize = 2;
+/// The bounds of a long-term token's life, seconds.
+pub const MIN_TTL: u64 = 3_600;
+pub const MAX_TTL: u64 = 7_776_000;
+/// How long after a credential was shown a token may still be rotated, seconds: 366 days.
+pub const LONGEST_SESSION: u64 = 366 * 86_400;
+const MAX_ID_LENGTH: usize = 128;
+const SALT_LENGTH: usize = 16;
+const DIGEST_LENGTH: usize = 32;
+
+/// A client's record, as its object stores it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    version: u32,
+    pub client_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
+    pub status: Status,
+    /// What its credentials may be granted, and what its tokens keep of theirs.
+    pub scopes: Scopes,
+    pub mechanisms: Vec<Mechanism>,
+    /// The longest life of its long-term tokens, seconds.
+    pub max_ttl_seconds: u64,
+    pub consistency: Consistency,
+    /// Where the object was to be placed (a location hint).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// A token whose `auth_time` lies before this (Unix seconds) counts as revoked.
+    pub tokens_valid_from: u64,
+    pub secrets: Vec<StoredSecret>,
+    /// The TOTP seed, sealed (`keys::KeySet::seal`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totp: Option<String>,
+    /// The public keys that sign its assertions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<JwkSet<PublicJwk>>,
+    /// Unix seconds.
+    pub created_at: u64,
+    pub updated_at: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Active,
+    Suspended,
+    /// Nothing of it works, and its id is never given to another.
+    Deleted,
+}
+
+/// Whom an exchange asks: a replica that may lag, or the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consistency {
+    Eventual,
+    Immediate,
+}
+
+/// A way to get a long-term token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mechanism {
+    Secret,
+    Otp,
+    Assertion,
+    Rotation,
+}
+
+impl Status {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+impl Consistency {
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "eventual" => Some(Self::Eventual),
+            "immediate" => Some(Self::Immediate),
+            _ => None,
+        }
+    }
+}
+
+impl Mechanism {
+    pub const ALL: [Self; 4] = [Self::Secret, Self::Otp, Self::Assertion, Self::Rotation];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Otp => "otp",
+            Self::Assertion => "assertion",
+            Self::Rotation => "rotation",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mechanism| mechanism.name() == name)
+    }
+}
+
+/// A client secret as it is stored: salted SHA-256. A secret is 256 random bits, so there is nothing to guess and a
+/// slow hash would only cost time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredSecret {
+    /// Names the secret to the operator.
+    pub secret_id: String,
+    salt: String,
+    sha256: String,
+    /// Unix seconds.
+    pub created_at: u64,
+    /// When it ends (Unix seconds), if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+}
+
+/// The secret `OPERATOR`: the record of the first operator, made by `admin init`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    pub client_id: String,
+    /// Unix seconds; tokens from before it count as revoked.
+    pub created_at: u64,
+    pub scopes: Scopes,
+    pub mechanisms: Vec<Mechanism>,
+    pub secrets: Vec<StoredSecret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<JwkSet<PublicJwk>>,
+}
+
+impl Operator {
+    /// Reads the secret. What is wrong with it is said without its content.
+    pub fn parse(json: &str) -> Result<Self, String> {
+        let operator: Self = serde_json::from_slice(json.as_bytes()).map_err(|error| {
+            format!("is not a record of known members (line {}, column {})", error.line(), error.column())
+        })?;
+        if !is_client_id(&operator.client_id) {
+            return Err("has a client_id that no client can have".to_owned());
+        }
+        if let Some(problem) = operator.jwks.iter().flat_map(|set| &set.keys).find_map(|key| key.algorithm().err()) {
+            return Err(format!("has a key in jwks that can't be used: {problem}"));
+        }
+        let can_log_in = operator.secrets.iter().any(StoredSecret::is_sound) || operator.jwks.is_some();
+        if !can_log_in || operator.secrets.len() > MAX_SECRETS || !operator.secrets.iter().all(StoredSecret::is_sound) {
+            return Err(format!("needs one to {MAX_SECRETS} secrets, each with salt and sha256 in base64url, or jwks"));
+        }
+        Ok(operator)
+    }
+
+    /// The operator as a client. `ended` is when its tokens were last ended by `end-tokens`.
+    pub fn client(&self, ended: u64) -> Client {
+        Client {
+            version: RECORD_VERSION,
+            client_id: self.client_id.clone(),
+            client_name: None,
+            status: Status::Active,
+            scopes: self.scopes.clone(),
+            mechanisms: self.mechanisms.clone(),
+            max_ttl_seconds: MAX_TTL,
+            consistency: Consistency::Immediate,
+            region: None,
+            tokens_valid_from: self.created_at.max(ended),
+            secrets: self.secrets.clone(),
+            totp: None,
+            jwks: self.jwks.clone(),
+            created_at: self.created_at,
+            updated_at: self.created_at.max(ended),
+        }
+    }
+}
+
+impl Client {
+    /// A client without credentials, as it is at its creation.
+    pub fn new(client_id: &str, scopes: Scopes, now: u64) -> Self {
+        Self {
+            version: RECORD_VERSION,
+            client_id: client_id.to_owned(),
+            client_name: None,
+            status: Status::Active,
+            scopes,
+            mechanisms: Vec::new(),
+            max_ttl_seconds: MAX_TTL,
+            consistency: Consistency::Eventual,
+            region: None,
+            tokens_valid_from: now,
+            secrets: Vec::new(),
+            totp: None,
+            jwks: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    pub fn parse(json: &str) -> Result<Self, Unavailable> {
+        let client: Self = serde_json::from_slice(json.as_bytes())
+            .map_err(|error| unreadable(format!("can't be read (line {}, column {})", error.line(), error.column())))?;
+        if client.version != RECORD_VERSION {
+            return Err(unreadable(format!("has version {}; this worker reads {RECORD_VERSION}", client.version)));
+        }
+        Ok(client)
+    }
+
+    pub fn allows(&self, mechanism: Mechanism) -> bool {
+        self.mechanisms.contains(&mechanism)
+    }
+
+    pub fn is_immediate(&self) -> bool {
+        self.consistency == Consistency::Immediate
+    }
+
+    /// Whether a token with this `auth_time` (Unix seconds) still counts, as far as its client is concerned.
+    pub fn honours(&self, auth_time: u64) -> Result<(), TokenFault> {
+        let counts = self.status == Status::Active && auth_time >= self.tokens_valid_from;
+        if counts { Ok(()) } else { Err(TokenFault::ClientEnded) }
+    }
+
+    /// What is left of a deleted client, for ever.
+    pub fn tombstone(&self, now: u64) -> Self {
+        let mut left = Self::new(&self.client_id, self.scopes.clone(), self.created_at);
+        (left.status, left.consistency, left.updated_at) = (Status::Deleted, self.consistency, now);
+        left
+    }
+
+    /// Drops the secrets whose end has come. Whether there were any.
+    pub fn drop_ended_secrets(&mut self, now: u64) -> bool {
+        let before = self.secrets.len();
+        self.secrets.retain(|secret| secret.expires_at.is_none_or(|end| now < end));
+        self.secrets.len() < before
+    }
+}
+
+fn unreadable(problem: String) -> Unavailable {
+    Unavailable::new("CLIENT", format!("the record of a client {problem}"))
+}
+
+impl StoredSecret {
+    pub fn new(secret_id: &str, secret: &Secret, salt: [u8; SALT_LENGTH], now: u64) -> Self {
+        let sha256 = Base64UrlUnpadded::encode_string(&digest(&salt, secret));
+        let salt = Base64UrlUnpadded::encode_string(&salt);
+        Self { secret_id: secret_id.to_owned(), salt, sha256, created_at: now, expires_at: None }
+    }
+
+    fn is_sound(&self) -> bool {
+        self.matches(&Secret::new(""), 0).is_some()
+    }
+
+    fn matches(&self, secret: &Secret, now: u64) -> Option<Choice> {
+        let mut salt = [0; SALT_LENGTH];
+        let mut stored = [0; DIGEST_LENGTH];
+        Base64UrlUnpadded::decode(&self.salt, &mut salt).ok().filter(|salt| salt.len() == SALT_LENGTH)?;
+        Base64UrlUnpadded::decode(&self.sha256, &mut stored).ok().filter(|stored| stored.len() == DIGEST_LENGTH)?;
+        let live = self.expires_at.is_none_or(|end| now < end);
+        Some(digest(&salt, secret).ct_eq(&stored) & Choice::from(u8::from(live)))
+    }
+}
+
+/// Whether `secret` is one of these that lives. The work is the same for every client, known or not.
+pub fn secret_matches(stored: &[StoredSecret], secret: &Secret, now: u64) -> bool {
+    let mut matched = Choice::from(0);
+    for slot in 0..MAX_SECRETS {
+        matched |= match stored.get(slot).and_then(|stored| stored.matches(secret, now)) {
+            Some(choice) => choice,
+            None => digest(&[0; SALT_LENGTH], secret).ct_eq(&[0; DIGEST_LENGTH]) & Choice::from(0),
+        };
+    }
+    matched.into()
+}
+
+fn digest(salt: &[u8; SALT_LENGTH], secret: &Secret) -> [u8; DIGEST_LENGTH] {
+    Sha256::new().chain_update(salt).chain_update(secret.expose()).finalize().into()
+}
+
+/// Whether a client could have this id: 1 to 128 letters, digits, `-`, `_`, `.` or `~`. No other is ever looked up.
+pub fn is_client_id(text: &str) -> bool {
+    (1..=MAX_ID_LENGTH).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~'))
+        // KV reserves these two as keys.
+        && text != "."
+        && text != ".."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(secrets: Vec<StoredSecret>) -> Client {
+        let mut client = Client::new("c2m_abc123", Scopes::parse_claim("jobs:* templates:read").unwrap(), 100);
+        client.mechanisms = vec![Mechanism::Secret, Mechanism::Rotation];
+        client.secrets = secrets;
+        client
+    }
+
+    #[test]
+    fn the_stored_format_is_pinned() {
+        let client = client(vec![StoredSecret::new("s1", &Secret::new("x"), [1; 16], 100)]);
+        let json = r#"{"version":1,"client_id":"c2m_abc123","status":"active","scopes":["jobs:*","templates:read"],"mechanisms":["secret","rotation"],"max_ttl_seconds":7776000,"consistency":"eventual","tokens_valid_from":100,"secrets":[{"secret_id":"s1","salt":"AQEBAQEBAQEBAQEBAQEBAQ","sha256":"mOOM2_5d1JaMUKF7hr7qDNsBjynQgPBn9CtQz6LWEVY","created_at":100}],"created_at":100,"updated_at":100}"#;
+        assert_eq!(serde_json::to_string(&client).unwrap(), json);
+        assert_eq!(Client::parse(json).unwrap(), client);
+    }
+
+    #[test]
+    fn another_version_is_not_read() {
+        let json = serde_json::to_string(&client(vec![])).unwrap().replace("\"version\":1", "\"version\":2");
+        assert!(Client::parse(&json).is_err());
+        assert!(Client::parse("{}").is_err());
+    }
+
+    #[test]
+    fn either_live_secret_matches() {
+        let [old, new, other] = ["old", "new", "other"].map(Secret::new);
+        let mut secrets = [&old, &new].map(|secret| StoredSecret::new("s", secret, [1; 16], 0));
+        secrets[0].expires_at = Some(100);
+        assert!(secret_matches(&secrets, &old, 99));
+        assert!(!secret_matches(&secrets, &old, 100));
+        assert!(secret_matches(&secrets, &new, 100));
+        assert!(!secret_matches(&secrets, &other, 0));
+        assert!(!secret_matches(&[], &new, 0));
+        let mut client = client(secrets.to_vec());
+        assert!(!client.drop_ended_secrets(99) && client.drop_ended_secrets(100));
+        assert_eq!(client.secrets, secrets[1..]);
+    }
+
+    #[test]
+    fn a_secret_is_compared_exactly() {
+        let secrets = [StoredSecret::new("1", &Secret::new("Secret"), [1; 16], 0)];
+        for near in ["secret", "Secret ", " Secret", "Secret\0", ""] {
+            assert!(!secret_matches(&secrets, &Secret::new(near), 0), "{near:?}");
+        }
+    }
+
+    #[test]
+    fn suspension_and_the_kill_switch_end_tokens() {
+        let mut client = client(vec![]);
+        assert!(client.honours(99).is_err() && client.honours(100).is_ok());
+        client.status = Status::Suspended;
+        assert!(client.honours(u64::MAX).is_err());
+        assert!(client.tombstone(200).honours(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn nothing_secret_is_left_of_a_deleted_client() {
+        let client = client(vec![StoredSecret::new("s1", &Secret::new("x"), [1; 16], 100)]);
+        let left = client.tombstone(200);
+        assert_eq!((left.status, left.secrets.len(), left.totp, left.jwks), (Status::Deleted, 0, None, None));
+    }
+
+    #[test]
+    fn client_ids() {
+        for good in ["c2m_abc123", "a", "A.b-c~d", &"x".repeat(128)] {
+            assert!(is_client_id(good), "{good}");
+        }
+        for bad in ["", ".", "..", "a b", "a/b", "ä", "a\0", &"x".repeat(129)] {
+            assert!(!is_client_id(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_secret_operator() {
+        let operator = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut json = serde_json::json!({
+                "client_id": "operator", "created_at": 100, "scopes": ["clients:*"], "mechanisms": ["secret", "rotation"],
+                "secrets": [StoredSecret::new("s1", &Secret::new("x"), [1; 16], 100)],
+            });
+            change(&mut json);
+            Operator::parse(&json.to_string())
+        };
+        let client = operator(&|_| {}).unwrap().client(0);
+        assert_eq!((client.consistency, client.tokens_valid_from), (Consistency::Immediate, 100));
+        assert_eq!(operator(&|_| {}).unwrap().client(200).tokens_valid_from, 200);
+        for (name, change) in [
+            ("an id that is none", (&|json: &mut serde_json::Value| json["client_id"] = ".".into()) as &dyn Fn(&mut _)),
+            ("no secret", &|json| json["secrets"] = serde_json::json!([])),
+            ("a broken hash", &|json| json["secrets"][0]["sha256"] = "xyz".into()),
+            ("an unknown member", &|json| json["status"] = "active".into()),
+            ("no scopes", &|json| json["scopes"] = serde_json::json!([])),
+        ] {
+            let error = operator(change).expect_err(name);
+            assert!(!error.contains("mOOM2"), "{error}");
+        }
+        assert!(Operator::parse("").is_err());
+    }
+}

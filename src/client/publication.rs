@@ -1,0 +1,214 @@
+//! What a client's object still owes the world: KV's replica, to be written again until it shows all that is settled. This is the
+//! bookkeeping, stored in the same commit as each change; `object` does the writing.
+
+use serde::{Deserialize, Serialize};
+
+/// KV takes one write a second to a key. Milliseconds from the start of one write to the start of the next.
+pub const PACE: u64 = 1_100;
+/// A caller waits for its change, so the alarm comes only if that call was lost. Milliseconds.
+const CALLER_PATIENCE: u64 = 10_000;
+/// The longest pause between two tries, milliseconds.
+const LONGEST_PAUSE: u64 = 60_000;
+/// A write that was given up may still land, over what was written since. So the value is written again, these milliseconds later.
+const REWRITES: [u64; 3] = [60_000, 300_000, 3_600_000];
+/// A replica that says "ask the object" is looked at again after a day, in milliseconds: ends may have passed meanwhile.
+const REVIEW: u64 = 86_400_000;
+/// What belongs to no client is wiped after this, milliseconds.
+const STRANGER: u64 = 480_000;
+
+/// The row `state` of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The latest time that the object saw, Unix milliseconds. Its clock never runs back behind it.
+    pub clock: u64,
+    /// The number of the last change that the replica is to show.
+    pub change: u64,
+    /// The last change that KV confirmed.
+    pub shown: u64,
+    /// The validator of the client before a change that has not been answered with success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<String>,
+    /// A digest of the value that KV holds for certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    /// When `change` is to be written, Unix milliseconds. Counts while `shown` is behind it.
+    due: u64,
+    /// Failures since the last success.
+    failures: u32,
+    /// When the value is to be written although KV has confirmed it, Unix milliseconds, in order.
+    again: Vec<u64>,
+    /// When a stranger's rows are to be wiped, Unix milliseconds; 0 for a client.
+    pub wipe: u64,
+}
+
+impl State {
+    /// Notes a change of what the replica shows. If somebody waits for it, the alarm lets that call write first.
+    pub fn changed(&mut self, awaited: bool) {
+        self.change += 1;
+        let due = self.clock + if awaited { CALLER_PATIENCE } else { 0 };
+        self.due = if self.is_pending() && self.change - self.shown > 1 { self.due.min(due) } else { due };
+    }
+
+    /// Whether KV lags behind.
+    pub fn is_pending(&self) -> bool {
+        self.shown < self.change
+    }
+
+    /// Whether something is to be written now.
+    pub fn is_due(&self) -> bool {
+        (self.is_pending() && self.due <= self.clock) || self.must_rewrite()
+    }
+
+    fn must_rewrite(&self) -> bool {
+        self.again.first().is_some_and(|at| *at <= self.clock)
+    }
+
+    /// Whether a value need not be written, since KV holds it.
+    pub fn holds(&self, digest: &str) -> bool {
+        self.digest.as_deref() == Some(digest) && !self.must_rewrite()
+    }
+
+    /// KV holds everything up to `change`, by a write that began then. `is_full`: its value says "ask the object".
+    pub fn confirmed(&mut self, change: u64, began: u64, digest: String, is_full: bool) {
+        self.digest = Some(digest);
+        self.shown = self.shown.max(change);
+        self.failures = 0;
+        self.again.retain(|at| *at > began);
+        if is_full && self.again.last().is_none_or(|at| *at < self.clock + REVIEW / 2) {
+            self.again.push(self.clock + REVIEW);
+        }
+        if self.is_pending() {
+            self.due = self.clock;
+        }
+    }
+
+    /// A write was given up, or failed, or its end is unknown: it may still land.
+    pub fn uncertain(&mut self) {
+        self.digest = None;
+        self.again = REWRITES.map(|later| self.clock + later).to_vec();
+    }
+
+    /// A write failed: the next try comes after a pause that doubles.
+    pub fn failed(&mut self) {
+        self.uncertain();
+        let pause = (PACE << self.failures.min(6)).min(LONGEST_PAUSE);
+        self.failures += 1;
+        self.due = self.clock + pause;
+        if !self.is_pending() {
+            // The rewrite itself failed.
+            self.again.insert(0, self.due);
+        }
+    }
+
+    /// Nobody's rows are kept for longer than this.
+    pub fn stranger(&mut self) {
+        if self.wipe == 0 {
+            self.wipe = self.clock + STRANGER;
+        }
+    }
+
+    /// When the object must be woken next, Unix milliseconds.
+    pub fn alarm(&self) -> Option<u64> {
+        let pending = self.is_pending().then_some(self.due);
+        let wipe = (self.wipe > 0).then_some(self.wipe);
+        [pending, self.again.first().copied(), wipe].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest() -> String {
+        "d".to_owned()
+    }
+
+    #[test]
+    fn a_change_is_due_at_once_unless_its_caller_waits() {
+        let mut state = State { clock: 1_000, ..State::default() };
+        assert_eq!(state.alarm(), None);
+        state.changed(true);
+        assert_eq!(state.alarm(), Some(11_000));
+        state.changed(false);
+        assert_eq!(state.alarm(), Some(1_000), "an earlier time stays");
+        state.changed(true);
+        assert_eq!(state.alarm(), Some(1_000));
+        state.confirmed(2, 1_000, digest(), false);
+        assert!(state.is_due());
+        state.confirmed(3, 1_000, digest(), false);
+        assert_eq!(state.alarm(), None);
+    }
+
+    #[test]
+    fn tries_never_end_and_a_write_that_may_land_late_is_followed() {
+        let mut state = State { clock: 0, ..State::default() };
+        state.changed(false);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            state.failed();
+            let next = state.alarm().unwrap();
+            pauses.push(next - state.clock);
+            state.clock = next;
+        }
+        assert_eq!(pauses, [1_100, 2_200, 4_400, 8_800, 17_600, 35_200, 60_000, 60_000, 60_000]);
+        let failed_at = state.clock - 60_000;
+        state.confirmed(1, state.clock - 1, digest(), false);
+        for later in REWRITES {
+            assert_eq!(state.alarm(), Some(failed_at + later));
+            state.clock = failed_at + later;
+            assert!(state.is_due());
+            state.confirmed(1, state.clock, digest(), false);
+        }
+        assert_eq!(state.alarm(), None);
+    }
+
+    #[test]
+    fn a_failed_rewrite_is_tried_again() {
+        let mut state = State::default();
+        state.changed(false);
+        state.failed();
+        state.clock = 2_000;
+        state.confirmed(1, 2_000, digest(), false);
+        state.clock = 60_000;
+        state.failed();
+        assert_eq!(state.alarm(), Some(61_100));
+        state.clock = 61_100;
+        assert!(state.is_due());
+        state.confirmed(1, 61_100, digest(), false);
+        assert_eq!(state.alarm(), Some(120_000), "and followed from the failure on");
+    }
+
+    #[test]
+    fn a_full_replica_is_looked_at_again() {
+        let mut state = State::default();
+        state.changed(false);
+        state.confirmed(1, 0, digest(), true);
+        assert_eq!(state.alarm(), Some(REVIEW));
+        state.confirmed(1, 1, digest(), true);
+        assert_eq!(state.again, [REVIEW]);
+    }
+
+    #[test]
+    fn the_stored_format_is_pinned() {
+        let mut state = State { clock: 5, ..State::default() };
+        state.changed(true);
+        let json = r#"{"clock":5,"change":1,"shown":0,"due":10005,"failures":0,"again":[],"wipe":0}"#;
+        assert_eq!(serde_json::to_string(&state).unwrap(), json);
+    }
+
+    #[test]
+    fn what_kv_holds_is_not_written_again_unless_another_write_may_land() {
+        let mut state = State::default();
+        state.changed(false);
+        assert!(!state.holds("d"));
+        state.confirmed(1, 0, digest(), false);
+        assert!(state.holds("d") && !state.holds("e"));
+        state.failed();
+        assert!(!state.holds("d"));
+        state.clock = 2_000;
+        state.confirmed(1, 2_000, digest(), false);
+        assert!(state.holds("d"));
+        state.clock = 60_000;
+        assert!(!state.holds("d"), "the rewrite is due");
+    }
+}

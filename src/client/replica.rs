@@ -1,0 +1,301 @@
+//! A client's replica in KV: one small value under its id in `REVOCATIONS`, which only its object writes and only an exchange
+//! reads. It holds no credential. It may lag behind the object; `standing` says who is asked.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::ask::{Answer, Ask, Standing};
+use super::{Client, Consistency, Status};
+use crate::error::{Error, TokenFault, Unavailable};
+use crate::scope::Scopes;
+use crate::token::Presented;
+use crate::token_id;
+
+/// The version of the stored format. A value of another version is not read.
+const VERSION: u32 = 1;
+/// The most early ends that a replica lists. With more it says "ask the object", so its size is bounded.
+pub const MOST_ENDS: usize = 256;
+/// For how long an isolate keeps what it read, milliseconds. KV's own cache keeps it for 30 seconds, so this delays nothing that
+/// an operator could see.
+const KEPT: u64 = 250;
+/// How many replicas an isolate keeps. When it has so many, it drops them all, and asks KV again.
+const MOST_KEPT: usize = 1024;
+
+/// A client's standing, and the early ends of its long-term tokens.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replica {
+    version: u32,
+    status: Status,
+    tokens_valid_from: u64,
+    scopes: Scopes,
+    consistency: Consistency,
+    /// `KEY=AT,KEY=AT,…`: KEY is the part of the token's id that `token_id::key` takes, AT when it ends (Unix seconds), or 0 for an
+    /// end that has come. One text, which is searched and not parsed: its length costs an exchange next to nothing.
+    ends: String,
+    /// There are more ends than are listed.
+    is_full: bool,
+}
+
+/// How clients are reached.
+#[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]
+pub trait Clients {
+    /// Asks the object of a client; asks to the same one are judged one after the other, on the whole planet. `region` is where a
+    /// new object should be placed.
+    async fn ask_object(&self, client_id: &str, region: Option<&str>, ask: &Ask) -> Result<Answer, Error>;
+
+    /// A client's replica, or `None` if KV has none. May be as old as the cache of the location.
+    async fn replica(&self, client_id: &str) -> Result<Option<String>, Unavailable>;
+
+    /// What this isolate keeps.
+    fn kept(&self) -> &Kept;
+
+    /// Unix milliseconds.
+    fn millis(&self) -> u64;
+}
+
+impl Replica {
+    /// `ends` are the ends of the client's long-term tokens: id, and when (0 if it has come).
+    pub fn new<'a>(client: &Client, ends: impl ExactSizeIterator<Item = (&'a str, u64)>) -> Self {
+        let is_full = ends.len() > MOST_ENDS;
+        let mut list = String::new();
+        if !is_full && !client.is_immediate() {
+            for (token_id, at) in ends {
+                let comma = if list.is_empty() { "" } else { "," };
+                list += &format!("{comma}{}={at}", token_id::key(token_id));
+            }
+        }
+        Self {
+            version: VERSION,
+            status: client.status,
+            tokens_valid_from: client.tokens_valid_from,
+            scopes: client.scopes.clone(),
+            consistency: client.consistency,
+            ends: list,
+            is_full,
+        }
+    }
+
+    pub fn to_json(&self) -> String {
+        // Strings and numbers always serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// What it says of a long-term token; `None` if the object must be asked.
+    fn standing(&self, token: &Presented, now: u64) -> Option<Result<Standing, TokenFault>> {
+        if self.consistency == Consistency::Immediate {
+            return None;
+        }
+        if self.status != Status::Active || token.auth_time < self.tokens_valid_from {
+            return Some(Err(TokenFault::ClientEnded));
+        }
+        if self.is_full {
+            return None;
+        }
+        let end = match self.end(token_id::key(&token.id)) {
+            Ok(end) => end,
+            Err(()) => return None,
+        };
+        if end.is_some_and(|at| at <= now) {
+            return Some(Err(TokenFault::Revoked));
+        }
+        Some(Ok(Standing { now, scopes: self.scopes.clone(), end }))
+    }
+
+    /// When the token with this key ends early. An entry that makes no sense is an error.
+    fn end(&self, key: &str) -> Result<Option<u64>, ()> {
+        // No key is a part of another or of a number: all have the same length, and none has a "=".
+        let Some((_, rest)) = self.ends.split_once(key) else { return Ok(None) };
+        let at = rest.strip_prefix('=').ok_or(())?;
+        at.split(',').next().unwrap_or_default().parse().map(Some).map_err(|_| ())
+    }
+
+    fn parse(json: &str) -> Option<Self> {
+        serde_json::from_slice(json.as_bytes()).ok().filter(|replica: &Self| replica.version == VERSION)
+    }
+}
+
+/// What tells two values apart.
+pub fn digest(value: &str) -> String {
+    Base64UrlUnpadded::encode_string(&Sha256::digest(value)[..16])
+}
+
+/// What an isolate read a moment ago.
+#[derive(Debug, Default)]
+pub struct Kept {
+    replicas: RefCell<HashMap<String, (u64, Rc<Replica>)>>,
+    /// Grows with each `forget`: a read that began before one is not kept.
+    forgotten: Cell<u64>,
+}
+
+impl Kept {
+    fn find(&self, client_id: &str, now: u64) -> Option<Rc<Replica>> {
+        let replicas = self.replicas.borrow();
+        replicas.get(client_id).filter(|(until, _)| now < *until).map(|(_, replica)| Rc::clone(replica))
+    }
+
+    fn keep(&self, client_id: &str, until: u64, replica: Rc<Replica>) {
+        let mut replicas = self.replicas.borrow_mut();
+        if replicas.len() >= MOST_KEPT {
+            replicas.clear();
+        }
+        replicas.insert(client_id.to_owned(), (until, replica));
+    }
+
+    /// Drops what is kept of a client, since it has changed.
+    pub fn forget(&self, client_id: &str) {
+        self.forgotten.set(self.forgotten.get() + 1);
+        self.replicas.borrow_mut().remove(client_id);
+    }
+}
+
+/// Asks a client's object. What this isolate keeps of a client that may have changed is dropped.
+pub async fn ask(clients: &impl Clients, client_id: &str, ask: &Ask) -> Result<Answer, Error> {
+    let region = if let Ask::Create(draft) = ask { draft.region.as_deref() } else { None };
+    let answer = clients.ask_object(client_id, region, ask).await;
+    if ask.changes() {
+        clients.kept().forget(client_id);
+    }
+    answer
+}
+
+/// Whether a long-term token counts, and what binds it, for an exchange: by the replica, or by the object where the client is
+/// immediate and where KV has nothing that can be read.
+pub async fn standing(clients: &impl Clients, token: &Presented, now: u64) -> Result<Standing, Error> {
+    if token.consistency == Consistency::Eventual
+        && let Some(replica) = read(clients, &token.client_id).await
+        && let Some(standing) = replica.standing(token, now)
+    {
+        return Ok(standing?);
+    }
+    ask(clients, &token.client_id, &Ask::Standing(token.clone())).await?.standing()
+}
+
+async fn read(clients: &impl Clients, client_id: &str) -> Option<Rc<Replica>> {
+    let kept = clients.kept();
+    let began = clients.millis();
+    if let Some(replica) = kept.find(client_id, began) {
+        return Some(replica);
+    }
+    let forgotten = kept.forgotten.get();
+    // A replica that can't be had is no fault of the exchange: the object knows.
+    let json = clients.replica(client_id).await.ok()??;
+    let replica = Rc::new(Replica::parse(&json)?);
+    if kept.forgotten.get() == forgotten {
+        kept.keep(client_id, began + KEPT, Rc::clone(&replica));
+    }
+    Some(replica)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token_id::Kind;
+
+    fn client() -> Client {
+        Client::new("alice", Scopes::parse_claim("jobs:* templates:read").unwrap(), 100)
+    }
+
+    fn id(nth: usize) -> String {
+        format!("tok_lt_{nth:044}").replace("tok_lt_0", "tok_lt_A")
+    }
+
+    /// Ids differ in their first characters, as real ones do.
+    fn token(nth: usize) -> Presented {
+        Presented {
+            kind: Kind::Long,
+            id: long_id(nth),
+            client_id: "alice".into(),
+            scopes: Scopes::parse_claim("jobs:*").unwrap(),
+            issued_at: 100,
+            auth_time: 100,
+            expires_at: 9_000,
+            parent: None,
+            audience: None,
+            consistency: Consistency::Eventual,
+        }
+    }
+
+    fn long_id(nth: usize) -> String {
+        format!("tok_lt_{nth:022}{}", &id(0)[7..29])
+    }
+
+    fn replica(client: &Client, ends: &[(usize, u64)]) -> Replica {
+        let ends: Vec<_> = ends.iter().map(|(nth, at)| (long_id(*nth), *at)).collect();
+        let replica = Replica::new(client, ends.iter().map(|(id, at)| (id.as_str(), *at)));
+        Replica::parse(&replica.to_json()).unwrap()
+    }
+
+    #[test]
+    fn the_stored_format_is_pinned() {
+        let json = r#"{"version":1,"status":"active","tokens_valid_from":100,"scopes":["jobs:*","templates:read"],"consistency":"eventual","ends":"0000000000000000000001=0,0000000000000000000002=500","is_full":false}"#;
+        assert_eq!(replica(&client(), &[(1, 0), (2, 500)]).to_json(), json);
+    }
+
+    #[test]
+    fn an_end_holds_from_its_time_on() {
+        let replica = replica(&client(), &[(1, 0), (2, 500)]);
+        let standing = |nth, now| replica.standing(&token(nth), now).unwrap();
+        assert_eq!(standing(1, 0).unwrap_err(), TokenFault::Revoked, "whatever this clock says");
+        assert_eq!(standing(2, 500).unwrap_err(), TokenFault::Revoked);
+        assert_eq!(standing(2, 499).unwrap().end, Some(500));
+        assert_eq!(standing(3, 499).unwrap().end, None);
+    }
+
+    #[test]
+    fn a_client_that_does_not_count() {
+        let mut suspended = client();
+        suspended.status = Status::Suspended;
+        assert!(replica(&suspended, &[]).standing(&token(1), 0).unwrap().is_err());
+        let mut later = client();
+        later.tokens_valid_from = 101;
+        assert!(replica(&later, &[]).standing(&token(1), 0).unwrap().is_err());
+    }
+
+    #[test]
+    fn where_the_object_must_be_asked() {
+        let mut immediate = client();
+        immediate.consistency = Consistency::Immediate;
+        assert!(replica(&immediate, &[(1, 0)]).standing(&token(2), 0).is_none());
+        let ends: Vec<_> = (0..=MOST_ENDS).map(|nth| (nth, 0)).collect();
+        assert!(replica(&client(), &ends).standing(&token(999), 0).is_none());
+        let all = replica(&client(), &ends[1..]);
+        assert!(all.standing(&token(0), 0).unwrap().is_ok());
+        for nth in 1..=MOST_ENDS {
+            assert!(all.standing(&token(nth), 0).unwrap().is_err(), "{nth}");
+        }
+        for unreadable in ["", "{}", "null", r#"{"version":2}"#] {
+            assert!(Replica::parse(unreadable).is_none(), "{unreadable}");
+        }
+    }
+
+    #[test]
+    fn the_largest_is_small() {
+        let scopes: Vec<_> = (0..64).map(|nth| format!("{}:{nth:063}", "r".repeat(64))).collect();
+        let mut client = client();
+        client.scopes = Scopes::parse(scopes.iter().map(String::as_str)).unwrap();
+        let ends: Vec<_> = (0..MOST_ENDS).map(|nth| (nth, 1_800_000_000)).collect();
+        assert!(replica(&client, &ends).to_json().len() < 32_000);
+    }
+
+    #[test]
+    fn keeping_is_bounded_and_forgets_no_end() {
+        let kept = Kept::default();
+        let value = Rc::new(replica(&client(), &[]));
+        for nth in 0..10 * MOST_KEPT {
+            kept.keep(&nth.to_string(), 250, Rc::clone(&value));
+            assert!(kept.find(&nth.to_string(), 249).is_some());
+            assert!(kept.find(&nth.to_string(), 250).is_none());
+            assert!(kept.replicas.borrow().len() <= MOST_KEPT);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The Durable Object: what a client's object stands on. Its rules are in `client::object`.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
+
+use super::bindings::{self, Isolate, unavailable};
+use super::webcrypto;
+use crate::client::ask::{Answer, Ask};
+use crate::client::jwk::PublicJwk;
+use crate::client::object::{Commit, Ground, Object, Row};
+use crate::error::{Error, Unavailable};
+
+/// For how long a write to KV may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+#[wasm_bindgen(module = "/src/edge/table.js")]
+extern "C" {
+    #[derive(Debug)]
+    type Table;
+    #[wasm_bindgen(constructor)]
+    fn new(state: &JsValue) -> Table;
+    #[wasm_bindgen(method, catch)]
+    fn load(this: &Table, key: &str) -> Result<String, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn list(this: &Table, prefix: &str, now: f64, limit: u32) -> Result<String, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn commit(this: &Table, rows: &str, now: f64, alarm: Option<f64>) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn wipe(this: &Table) -> Result<(), JsValue>;
+}
+
+/// A question on its way to an object.
+#[derive(Serialize, Deserialize)]
+pub struct Question<C, A> {
+    pub client_id: C,
+    pub ask: A,
+}
+
+#[durable_object(alarm)]
+pub struct Client {
+    object: Object<Storage>,
+    env: Env,
+}
+
+impl DurableObject for Client {
+    fn new(state: State, env: Env) -> Self {
+        let table = Table::new(state.as_raw().as_ref());
+        Self { object: Object::new(Storage { table, env: env.clone() }), env }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let text = request.text().await?;
+        let answer: std::result::Result<Answer, Error> = async {
+            let isolate = Isolate::of(&self.env).await?;
+            let question: Question<String, Ask> = serde_json::from_slice(text.as_bytes())
+                .map_err(|error| Unavailable::new("CLIENT", format!("can't read a question: {error}")))?;
+            self.object.answer(&isolate.settings, &question.client_id, question.ask).await
+        }
+        .await;
+        Response::ok(serde_json::to_string(&answer)?)
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        // Only what could not set its next alarm fails: then the runtime comes again.
+        let isolate: std::result::Result<Rc<Isolate>, Error> = Isolate::of(&self.env).await;
+        let isolate = isolate.map_err(|error| worker::Error::from(error.for_the_log().unwrap_or_default()))?;
+        self.object.alarm(&isolate.settings).await.map_err(|error| worker::Error::from(error.problem))?;
+        Response::ok("")
+    }
+}
+
+#[derive(Debug)]
+struct Storage {
+    table: Table,
+    env: Env,
+}
+
+type Rows = Vec<(String, String, u64)>;
+
+fn rows(json: &str) -> std::result::Result<Rows, Unavailable> {
+    serde_json::from_slice(json.as_bytes()).map_err(|error| Unavailable::new("CLIENT", format!("rows: {error}")))
+}
+
+impl Ground for Storage {
+    fn load(&self, key: &str) -> std::result::Result<Option<Row>, Unavailable> {
+        let json = self.table.load(key).map_err(unavailable("CLIENT"))?;
+        Ok(rows(&json)?.pop().map(|(_, value, expires_at)| Row { value, expires_at }))
+    }
+
+    fn list(&self, prefix: &str, now: u64, limit: usize) -> std::result::Result<Vec<(String, Row)>, Unavailable> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let json = self.table.list(prefix, now as f64, limit).map_err(unavailable("CLIENT"))?;
+        Ok(rows(&json)?.into_iter().map(|(key, value, expires_at)| (key, Row { value, expires_at })).collect())
+    }
+
+    fn commit(&self, commit: &Commit) -> std::result::Result<(), Unavailable> {
+        let rows: Vec<_> = commit
+            .rows
+            .iter()
+            .map(|(key, row)| (key, row.as_ref().map(|row| &row.value), row.as_ref().map_or(0, |row| row.expires_at)))
+            .collect();
+        let rows = serde_json::to_string(&rows).map_err(|error| Unavailable::new("CLIENT", error.to_string()))?;
+        let alarm = commit.alarm.map(|alarm| alarm as f64);
+        self.table.commit(&rows, commit.now as f64, alarm).map_err(unavailable("CLIENT"))
+    }
+
+    fn wipe(&self) -> std::result::Result<(), Unavailable> {
+        self.table.wipe().map_err(unavailable("CLIENT"))
+    }
+
+    fn millis(&self) -> u64 {
+        bindings::now()
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> std::result::Result<(), Unavailable> {
+        bindings::random(bytes)
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        value: &str,
+        status: &str,
+        expires_at: Option<u64>,
+    ) -> std::result::Result<(), Unavailable> {
+        let namespace =
+            bindings::bound(&self.env, "REVOCATIONS").map_err(|_| Unavailable::new("REVOCATIONS", "is not bound"))?;
+        let stored = bindings::store(&namespace, key, value, status, expires_at.map(|at| at as f64));
+        match select(pin!(stored), pin!(Delay::from(PATIENCE))).await {
+            Either::Left((stored, _)) => stored.map_err(unavailable("REVOCATIONS")),
+            Either::Right(_) => Err(Unavailable::new("REVOCATIONS", "did not take a value in time")),
+        }
+    }
+
+    async fn sleep(&self, millis: u64) {
+        Delay::from(Duration::from_millis(millis)).await;
+    }
+
+    async fn verify(
+        &self,
+        key: &PublicJwk,
+        message: &[u8],
+        signature: &[u8],
+    ) -> std::result::Result<bool, Unavailable> {
+        Ok(webcrypto::verify(key, message, signature).await)
+    }
+}

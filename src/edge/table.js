@@ -1,0 +1,57 @@
+// The rows of a client's object, in its SQLite database, and its alarm.
+const TABLE = `
+  CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS rows_by_end ON rows (expires_at)`;
+
+export class Table {
+  constructor(state) {
+    this.state = state;
+    this.sql = state.storage.sql;
+    this.isThere = false;
+  }
+
+  // Asking creates nothing: most ids that are asked for and no client's would leave a database behind.
+  select(query, ...values) {
+    this.isThere ||= this.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'rows'").toArray().length > 0;
+    return this.isThere ? this.sql.exec(query, ...values).toArray() : [];
+  }
+
+  // Each row as [key, value, expires_at].
+  load(key) {
+    return JSON.stringify(this.select("SELECT key, value, expires_at FROM rows WHERE key = ?", key).map(Object.values));
+  }
+
+  list(prefix, now, limit) {
+    const query = "SELECT key, value, expires_at FROM rows WHERE key >= ? AND key < ? AND expires_at > ? LIMIT ?";
+    return JSON.stringify(this.select(query, prefix, `${prefix}\uffff`, now, limit).map(Object.values));
+  }
+
+  // One step: all of it or nothing. The runtime holds back every answer and every write to KV until it is durable. It stores an
+  // alarm with the rows that were written in the same turn.
+  commit(rows, now, alarm) {
+    const changes = JSON.parse(rows);
+    if (changes.length > 0) {
+      this.state.storage.transactionSync(() => {
+        if (!this.isThere) this.sql.exec(TABLE);
+        this.sql.exec("DELETE FROM rows WHERE expires_at <= ?", now);
+        for (const [key, value, expires_at] of changes) {
+          if (value === null) this.sql.exec("DELETE FROM rows WHERE key = ?", key);
+          else this.sql.exec("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", key, value, expires_at);
+        }
+      });
+      this.isThere = true;
+    }
+    this.hold(alarm === undefined ? this.state.storage.deleteAlarm() : this.state.storage.setAlarm(alarm));
+  }
+
+  wipe() {
+    this.isThere = false;
+    this.hold(this.state.storage.deleteAlarm());
+    this.hold(this.state.storage.deleteAll());
+  }
+
+  // What could not be stored must not be answered: the object starts anew from what is durable.
+  hold(stored) {
+    stored.catch((error) => this.state.abort(`storage failed: ${error.message}`));
+  }
+}

@@ -1,0 +1,258 @@
+//! JSON, read strictly (RFC 8259): no repeated name at any depth, nothing after the document, bytes that are UTF-8. What a member
+//! may be is asked for by its type, and every error names the member.
+
+use core::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::error::Error;
+use crate::scope::Scopes;
+
+/// Any JSON value. A number with a fraction or an exponent, or out of range, is only known not to be an integer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    Bool,
+    Integer(i64),
+    Number,
+    Text(String),
+    Array(Vec<Value>),
+    Object(Members),
+}
+
+/// The members of an object, in their order, each taken out once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Members(Vec<(String, Value)>);
+
+/// Reads a document. `None` is the value `null`; anything but that or an object is refused.
+pub fn object_or_null(bytes: &[u8]) -> Result<Option<Members>, Error> {
+    // serde_json's own message could quote a secret, so only the position is passed on.
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        Error::request(format!("The body is not valid JSON at line {line}, column {column}."))
+    })?;
+    value.check_members()?;
+    match value {
+        Value::Null => Ok(None),
+        Value::Object(members) => Ok(Some(members)),
+        _ => Err(Error::request(NOT_AN_OBJECT)),
+    }
+}
+
+/// Reads a document that must be an object.
+pub fn object(bytes: &[u8]) -> Result<Members, Error> {
+    object_or_null(bytes)?.ok_or_else(|| Error::request(NOT_AN_OBJECT))
+}
+
+/// More than any object of a request has. It bounds the search for repeated names.
+const MOST_MEMBERS: usize = 100;
+const NOT_AN_OBJECT: &str = "The body must be a JSON object.";
+
+impl Value {
+    /// Refuses an object, at any depth, that repeats a name, or has more members than could make sense.
+    fn check_members(&self) -> Result<(), Error> {
+        let Members(members) = match self {
+            Self::Array(items) => return items.iter().try_for_each(Self::check_members),
+            Self::Object(members) => members,
+            _ => return Ok(()),
+        };
+        if members.len() > MOST_MEMBERS {
+            return Err(Error::request(format!("An object has more than {MOST_MEMBERS} members.")));
+        }
+        for (index, (name, value)) in members.iter().enumerate() {
+            if members[..index].iter().any(|(other, _)| other == name) {
+                let shown = shown(name);
+                return Err(Error::field(shown.as_str(), format!("The field {shown:?} is there more than once.")));
+            }
+            value.check_members()?;
+        }
+        Ok(())
+    }
+}
+
+/// A name as an error shows it.
+fn shown(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
+impl Members {
+    /// Refuses a member that is not one of `known`.
+    pub fn check_names(&self, known: &[&str]) -> Result<(), Error> {
+        let Some((name, _)) = self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) else { return Ok(()) };
+        let shown = shown(name);
+        let message = format!("The field {shown:?} is not known here; known are {}.", known.join(", "));
+        Err(Error::field(shown, message))
+    }
+
+    pub fn take(&mut self, name: &str) -> Option<Value> {
+        let index = self.0.iter().position(|(member, _)| member == name)?;
+        Some(self.0.swap_remove(index).1)
+    }
+
+    pub fn string(&mut self, name: &str) -> Result<Option<String>, Error> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(_) => Err(Error::field(name, format!("{name} must be a string."))),
+        }
+    }
+
+    /// A string, or `null`, which is `Some(None)`.
+    pub fn string_or_null(&mut self, name: &str) -> Result<Option<Option<String>>, Error> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(Value::Text(text)) => Ok(Some(Some(text))),
+            Some(_) => Err(Error::field(name, format!("{name} must be a string or null."))),
+        }
+    }
+
+    pub fn strings(&mut self, name: &str) -> Result<Option<Vec<String>>, Error> {
+        let wrong = || Error::field(name, format!("{name} must be an array of strings."));
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Array(items)) => {
+                let text = |item| if let Value::Text(text) = item { Some(text) } else { None };
+                items.into_iter().map(text).collect::<Option<_>>().map(Some).ok_or_else(wrong)
+            }
+            Some(_) => Err(wrong()),
+        }
+    }
+
+    /// Scopes, by their grammar.
+    pub fn scopes(&mut self, name: &str) -> Result<Option<Scopes>, Error> {
+        let Some(list) = self.strings(name)? else { return Ok(None) };
+        Scopes::parse(list.iter().map(String::as_str))
+            .map(Some)
+            .map_err(|error| Error::InvalidScope { message: format!("{name} {error}.") })
+    }
+
+    /// An integer in a range, without fraction or exponent.
+    pub fn integer(&mut self, name: &str, range: core::ops::RangeInclusive<u64>) -> Result<Option<u64>, Error> {
+        let (from, to) = (range.start(), range.end());
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Integer(integer)) => match u64::try_from(integer) {
+                Ok(integer) if range.contains(&integer) => Ok(Some(integer)),
+                _ => Err(Error::field(name, format!("{name} must be from {from} to {to}."))),
+            },
+            Some(_) => Err(Error::field(
+                name,
+                format!("{name} must be an integer, without fraction or exponent, from {from} to {to}."),
+            )),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("JSON")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+                Ok(Value::Text(text.to_owned()))
+            }
+
+            fn visit_i64<E>(self, integer: i64) -> Result<Value, E> {
+                Ok(Value::Integer(integer))
+            }
+
+            fn visit_u64<E>(self, integer: u64) -> Result<Value, E> {
+                Ok(i64::try_from(integer).map_or(Value::Number, Value::Integer))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+                Ok(Value::Number)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+                Ok(Value::Bool)
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Value::Array(items))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let mut members: Vec<(String, Value)> = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Value::Object(Members(members)))
+            }
+        }
+
+        deserializer.deserialize_any(Any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_objects_with_unique_names() {
+        for good in ["{}", " {\"a\":1}\n", r#"{"a":{"b":1},"c":{"b":[1,2,null]}}"#] {
+            assert!(object(good.as_bytes()).is_ok(), "{good}");
+        }
+        assert_eq!(object_or_null(b" null "), Ok(None));
+        for bad in [
+            "",
+            " ",
+            "null",
+            "[]",
+            "7",
+            "\"text\"",
+            "{",
+            "{}x",
+            "{} {}",
+            "{'a':1}",
+            "{\"a\":1,}",
+            "\u{feff}{}",
+            "{\"a\":1,\"a\":1}",
+            "{\"a\":1,\"\\u0061\":1}",
+            "{\"a\":[{\"b\":1,\"b\":1}]}",
+            "{\"a\":\"\\ud800\"}",
+            "{\"a\":NaN}",
+            "{\"a\":01}",
+        ] {
+            assert!(object(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(object(b"{\"a\":\"\xff\"}").is_err());
+        assert!(object(format!("{{\"a\":{}", "[".repeat(10_000)).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_not_quoted() {
+        let Error::InvalidRequest { field, message } = object(b"{\"a\":[{\"b\":\"hunter2\",\"b\":1}]}").unwrap_err()
+        else {
+            panic!("another error")
+        };
+        assert_eq!((field.as_deref(), message.as_str()), (Some("b"), "The field \"b\" is there more than once."));
+        let many: Vec<_> = (0..=MOST_MEMBERS).map(|nth| format!("\"{nth}\":1")).collect();
+        assert!(object(format!("{{{}}}", many.join(",")).as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = object_or_null(&bytes);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `GET /healthz`: ready, if KV and a Durable Object answer. That the settings parse is known by then.
+
+use futures_util::future::try_join;
+use serde::Serialize;
+
+use crate::client::ask::Ask;
+use crate::error::Error;
+use crate::host::Host;
+use crate::response::Response;
+
+/// An id that no client can have.
+const NOBODY: &str = ".healthz.";
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+pub async fn health(host: &impl Host) -> Result<Response, Error> {
+    let replica = async { host.replica(NOBODY).await.map_err(Error::from) };
+    try_join(replica, host.ask_object(NOBODY, None, &Ask::Probe)).await?;
+    Ok(Response::json(200, &Health { status: "ready" }))
+}

@@ -1,0 +1,151 @@
+//! `POST {base}/auth/tokens/long`: issue or rotate a long-term token.
+//!
+//! 1. No credential header at all → 401 `invalid_client`
+//! 2. The body's shape → 400
+//! 3. The rate limits → 429
+//! 4. The credential → 401
+//! 5. What it permits → 403
+//! 6. Rotation only: the old token is retired, and that is stored
+//! 7. A new token → 201
+//!
+//! Steps 4 to 6 are one question to the client's object (`client::object`), where an id that is no client's costs the same. A code
+//! and an assertion are spent there before anything is made: whatever follows, they never work again.
+
+use core::net::{IpAddr, Ipv6Addr};
+
+use futures_util::future::try_join3;
+
+use crate::audit::Audit;
+use crate::client::ask::{Ask, Issue, Rotate};
+use crate::client::replica::ask;
+use crate::client::{self, Mechanism};
+use crate::error::{Error, HeaderFault, TokenFault};
+use crate::host::{Host, Limit};
+use crate::request::{self, Body, Call, Credential, LongTokenRequest};
+use crate::response::Response;
+use crate::settings::Settings;
+use crate::token::{self, Granted};
+use crate::token_id::{Kind, TokenId};
+
+/// An id that no client can have. Those of its kind share its object, its locks and its count.
+const NOBODY: &str = ".";
+
+pub async fn issue_long(
+    settings: &Settings,
+    host: &impl Host,
+    mut call: Call,
+    read: impl AsyncFnOnce() -> (Body, u64),
+    audit: &mut Audit,
+) -> Result<Response, Error> {
+    call.receive(read).await;
+    // 1
+    if call.authorization.is_none() && call.client_id_header.is_none() {
+        return Err(Error::ClientIdHeader(HeaderFault::Missing));
+    }
+    // 2
+    let request = LongTokenRequest::parse(&call)?;
+    let mechanism = request.credential.as_ref().map_or(Mechanism::Rotation, Credential::mechanism);
+    audit.mechanism = Some(mechanism.name());
+    let has_id = client::is_client_id(&request.client_id);
+    if has_id {
+        audit.client_id = Some(request.client_id.clone());
+    }
+    let client_id = if has_id { request.client_id.clone() } else { NOBODY.to_owned() };
+    // 3
+    if !is_within(host, &client_id, &call.ip).await? {
+        return Err(Error::RateLimited { retry_after: settings.rate_limit_period });
+    }
+    // Drawn before anything is spent or retired.
+    let random = host.random()?;
+    // 4 to 6
+    let (client_id, granted) = match request.credential {
+        Some(_) => by_credential(host, call, request, client_id).await?,
+        None => by_bearer(settings, host, &call, request, audit).await?,
+    };
+    // 7
+    let minted = token::mint_long(settings, &client_id, &granted, random)?;
+    audit.token_id = Some(minted.token_id.clone());
+    let mut response = Response::json(201, &minted);
+    response.headers.push(("X-Token-Id", minted.token_id));
+    Ok(response)
+}
+
+async fn by_credential(
+    host: &impl Host,
+    call: Call,
+    request: LongTokenRequest,
+    client_id: String,
+) -> Result<(String, Granted), Error> {
+    let header = call.client_id_header.as_deref().ok_or(Error::ClientIdHeader(HeaderFault::Missing))?;
+    match request::single(header) {
+        None => return Err(Error::ClientIdHeader(HeaderFault::Repeated)),
+        Some(header) if header != request.client_id => return Err(Error::ClientIdHeader(HeaderFault::Different)),
+        Some(_) => {}
+    }
+    let credential = request.credential.ok_or(Error::InvalidClient { locked: false })?;
+    let issue = Issue { credential, origin: call.origin, scopes: request.scopes, ttl: request.ttl_seconds };
+    let granted = ask(host, &client_id, &Ask::Issue(issue)).await?.granted()?;
+    Ok((client_id, granted))
+}
+
+/// A rotation, by the short-term token in the `Authorization` header.
+async fn by_bearer(
+    settings: &Settings,
+    host: &impl Host,
+    call: &Call,
+    request: LongTokenRequest,
+    audit: &mut Audit,
+) -> Result<(String, Granted), Error> {
+    let bearer = token::caller(settings, host, call, &[Kind::Short]).await?;
+    audit.by = Some(bearer.id.clone());
+    let client_id = bearer.client_id.clone();
+    let parent = bearer.parent.as_deref().ok_or(TokenFault::Foreign)?;
+    let parent = TokenId::verify(settings.keys.token_id.iter(), parent, &client_id).ok_or(TokenFault::Foreign)?;
+    let LongTokenRequest { client_id: named, scopes, ttl_seconds: ttl, .. } = request;
+    let rotate = Rotate { bearer, parent, client_id: named, scopes, ttl };
+    let granted = ask(host, &client_id, &Ask::Rotate(rotate)).await?.granted()?;
+    Ok((client_id, granted))
+}
+
+/// Counts the call per client and address, per client, and per address: neither made-up ids nor many addresses are a way around.
+async fn is_within(host: &impl Host, client_id: &str, ip: &str) -> Result<bool, Error> {
+    let network = network(ip);
+    let both = format!("{client_id}|{network}");
+    let (long, client, address) = try_join3(
+        host.within(Limit::Long, &both),
+        host.within(Limit::Client, client_id),
+        host.within(Limit::Address, &network),
+    )
+    .await?;
+    Ok(long && client && address)
+}
+
+/// What counts as one address: of IPv6 the first 64 bits, which one customer has to itself.
+fn network(ip: &str) -> String {
+    match ip.parse() {
+        Ok(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+            Some(address) => address.to_string(),
+            None => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).to_string(),
+        },
+        _ => ip.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_as_one_address() {
+        for (ip, counted) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("", ""),
+            ("unknown", "unknown"),
+        ] {
+            assert_eq!(network(ip), counted, "{ip}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `POST {base}/auth/tokens/short`: exchange a long-term token for a short-term one.
+//!
+//! 1. The long-term token: signature, kind, issuer, end → 401 (before the body is read, if the token is in the header)
+//! 2. The body's shape, once the token is known to count (with a dead one it is 401 whatever the body holds) → 400
+//! 3. The rate limit of that token → 429
+//! 4. Revocation and the client's state: one read of KV, or one call of the client's object → 401
+//! 5. The scopes: those asked for, or what the client still holds of the token's → 400 `invalid_scope`
+//! 6. A new token → 201
+
+use crate::audit::Audit;
+use crate::client::ask::Standing;
+use crate::client::replica;
+use crate::error::{Error, TokenFault};
+use crate::host::{Host, Limit};
+use crate::request::{Body, Call, ShortTokenRequest};
+use crate::response::Response;
+use crate::scope::Scopes;
+use crate::secret::Secret;
+use crate::settings::Settings;
+use crate::token::{self, Presented};
+use crate::token_id::Kind;
+
+pub async fn issue_short(
+    settings: &Settings,
+    host: &impl Host,
+    mut call: Call,
+    read: impl AsyncFnOnce() -> (Body, u64),
+    audit: &mut Audit,
+) -> Result<Response, Error> {
+    // 1
+    let in_header = match call.authorization {
+        Some(_) => Some(token::caller(settings, host, &call, &[Kind::Long]).await?),
+        None => None,
+    };
+    call.receive(read).await;
+    let request = ShortTokenRequest::parse(&call);
+    let in_body = request.long_token.as_ref().map(Secret::expose_text);
+    let sent = match call.authorization.as_deref() {
+        Some(header) => token::bearer(Some(header))?,
+        None => in_body.ok_or(TokenFault::Missing)?,
+    };
+    let long = match in_header {
+        Some(long) => long,
+        None => token::authenticate(settings, host, sent, &[Kind::Long], call.now).await?,
+    };
+    audit.presented(&long);
+    // The sender may have held the body back.
+    long.check_end(call.now)?;
+    // 2
+    let asked = match request.scopes {
+        Ok(_) if in_body.is_some_and(|token| token != sent) => {
+            let differ = "long_token and the Authorization header carry different tokens; send one.";
+            Err(Error::field("long_token", differ))
+        }
+        scopes => scopes,
+    };
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(error) => {
+            replica::standing(host, &long, call.now).await?;
+            return Err(error);
+        }
+    };
+    // 3
+    if !host.within(Limit::Short, &long.id).await? {
+        return Err(Error::RateLimited { retry_after: settings.rate_limit_period });
+    }
+    // 4
+    let Standing { now, scopes: held, end } = replica::standing(host, &long, call.now).await?;
+    // 5
+    let scopes = grant(&long, &held, asked)?;
+    // 6
+    let latest_end = end.map_or(long.expires_at, |end| end.min(long.expires_at));
+    let minted = token::mint_short(settings, host, &long, &scopes, latest_end, now, host.random()?).await?;
+    let response = Response::json(201, &minted);
+    audit.token_id = Some(minted.token_id);
+    Ok(response)
+}
+
+/// The scopes to grant: what both the token and its client hold.
+fn grant(long: &Presented, held: &Scopes, asked: Option<Scopes>) -> Result<Scopes, Error> {
+    let refuse = |message| Err(Error::InvalidScope { message });
+    let Some(asked) = asked else {
+        let left = long.scopes.bounded_by(held);
+        return if left.is_empty() {
+            refuse("The client has lost every scope of this token.".to_owned())
+        } else {
+            Ok(left)
+        };
+    };
+    if let Some(scope) = long.scopes.first_uncovered(&asked) {
+        return refuse(format!("The long-term token does not cover the scope {scope}."));
+    }
+    match held.first_uncovered(&asked) {
+        Some(scope) => refuse(format!("The client does not hold the scope {scope} any more.")),
+        None => Ok(asked),
+    }
+}

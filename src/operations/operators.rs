@@ -1,0 +1,218 @@
+//! `{base}/clients…`: what operators do to clients.
+//!
+//! 1. The caller's token: a short-term one that lives and holds `clients:read` or `clients:write` → 401
+//! 2. The shape of body and parameters → 400
+//! 3. The question to the client's object → 404, 412, 409, 403, 400 in this order
+//! 4. The answer, when the object has stored the change, and KV shows what takes something away → 200, 201, 204
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use hmac::Mac;
+use serde::Serialize;
+
+use crate::audit::Audit;
+use crate::client::ask::{Answer, Ask, Change, Shown};
+use crate::client::change::{Draft, Patch};
+use crate::client::jwk::PublicJwk;
+use crate::client::replica::ask;
+use crate::client::{MAX_TTL, Status, is_client_id};
+use crate::error::{Error, Grantor};
+use crate::host::{Host, Page};
+use crate::request::{Body, Call, JSON};
+use crate::response::Response;
+use crate::settings::Settings;
+use crate::token::{self, Presented};
+use crate::token_id::Kind;
+
+const READ: &str = "clients:read";
+const WRITE: &str = "clients:write";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const CURSOR_MAC: usize = 16;
+
+/// One of the operations.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    List,
+    Show { client_id: String },
+    Change { client_id: String },
+    Delete { client_id: String },
+    AddSecret { client_id: String },
+    EndSecret { client_id: String, secret_id: String },
+    NewTotp { client_id: String },
+    EndTokens { client_id: String },
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    clients: Vec<Listed<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    client_id: &'a str,
+    status: &'a str,
+}
+
+impl Operation {
+    /// The `operationId`, and what success is called in the audit line.
+    pub const fn event(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Create => ("createClient", "changed"),
+            Self::List => ("listClients", "served"),
+            Self::Show { .. } => ("getClient", "served"),
+            Self::Change { .. } => ("updateClient", "changed"),
+            Self::Delete { .. } => ("deleteClient", "changed"),
+            Self::AddSecret { .. } => ("createClientSecret", "changed"),
+            Self::EndSecret { .. } => ("endClientSecret", "changed"),
+            Self::NewTotp { .. } => ("createClientTotp", "changed"),
+            Self::EndTokens { .. } => ("endClientTokens", "changed"),
+        }
+    }
+
+    const fn needs(&self) -> &'static str {
+        if matches!(self, Self::List | Self::Show { .. }) { READ } else { WRITE }
+    }
+
+    pub const fn reads_body(&self) -> bool {
+        matches!(self, Self::Create | Self::Change { .. })
+    }
+}
+
+pub async fn operate(
+    settings: &Settings,
+    host: &impl Host,
+    operation: &Operation,
+    mut call: Call,
+    read: impl AsyncFnOnce() -> (Body, u64),
+    audit: &mut Audit,
+) -> Result<Response, Error> {
+    // 1
+    let caller = token::caller(settings, host, &call, &[Kind::Short]).await?;
+    (audit.by, audit.operator) = (Some(caller.id.clone()), Some(caller.client_id.clone()));
+    if operation.reads_body() {
+        call.receive(read).await;
+    }
+    super::authorize(host, &caller, operation.needs(), call.now).await?;
+    // 2 to 4
+    match operation {
+        Operation::Create => create(settings, host, &call, &caller, audit).await,
+        Operation::List => list(settings, host, &call).await,
+        Operation::Show { client_id } => Ok(shown(200, put(host, client_id, Ask::Show, audit).await?.shown()?)),
+        Operation::Change { client_id } => {
+            let patch = Patch::parse(call.json(&[MERGE_PATCH, JSON])?)?;
+            check_keys(host, patch.keys()).await?;
+            let change = Change { patch, if_match: call.if_match, may_give_clients: is_first(settings, &caller) };
+            Ok(shown(200, put(host, client_id, Ask::Change(change), audit).await?.shown()?))
+        }
+        Operation::Delete { client_id } => {
+            put(host, client_id, Ask::Delete { if_match: call.if_match }, audit).await?;
+            Ok(Response::empty(204))
+        }
+        Operation::AddSecret { client_id } => Ok(made(put(host, client_id, Ask::AddSecret, audit).await?.made()?)),
+        Operation::EndSecret { client_id, secret_id } => {
+            let delay = call.number("in", 0..=MAX_TTL)?.unwrap_or(0);
+            audit.secret_id = Some(secret_id.clone());
+            put(host, client_id, Ask::EndSecret { secret_id: secret_id.clone(), delay }, audit).await?;
+            Ok(Response::empty(204))
+        }
+        Operation::NewTotp { client_id } => Ok(made(put(host, client_id, Ask::NewTotp, audit).await?.made()?)),
+        Operation::EndTokens { client_id } => {
+            put(host, client_id, Ask::EndTokens, audit).await?;
+            Ok(Response::empty(204))
+        }
+    }
+}
+
+async fn create(
+    settings: &Settings,
+    host: &impl Host,
+    call: &Call,
+    caller: &Presented,
+    audit: &mut Audit,
+) -> Result<Response, Error> {
+    let made_up = format!("c2m_{}", Base64UrlUnpadded::encode_string(&host.random()?));
+    let draft = Draft::parse(call.json(&[JSON])?, made_up, settings.default_consistency)?;
+    check_keys(host, draft.patch.keys()).await?;
+    if !is_first(settings, caller)
+        && let Some(scope) =
+            draft.patch.scopes.iter().flat_map(|scopes| scopes.iter()).find(|scope| scope.is_of("clients"))
+    {
+        return Err(Error::InsufficientScope { needed: scope.to_string(), by: Grantor::Operator });
+    }
+    let client_id = draft.client_id.clone();
+    Ok(shown(201, put(host, &client_id, Ask::Create(draft), audit).await?.shown()?))
+}
+
+async fn list(settings: &Settings, host: &impl Host, call: &Call) -> Result<Response, Error> {
+    let limit = call.number("limit", 1..=1000)?.unwrap_or(100);
+    let cursor = match call.parameter("cursor")? {
+        Some(cursor) => Some(open_cursor(settings, &cursor).ok_or_else(|| {
+            Error::field("cursor", "cursor must be that of the page before; leave it out to begin anew.")
+        })?),
+        None => None,
+    };
+    let Page { clients, cursor } = host.list(limit, cursor.as_deref()).await?;
+    let clients = clients
+        .iter()
+        .filter(|(client_id, status)| is_client_id(client_id) && status != Status::Deleted.name())
+        .map(|(client_id, status)| Listed { client_id, status })
+        .collect();
+    Ok(Response::json(200, &List { clients, cursor: cursor.map(|cursor| seal_cursor(settings, &cursor)) }))
+}
+
+/// Asks the object of a client; an id that no client can have is not found.
+async fn put(host: &impl Host, client_id: &str, question: Ask, audit: &mut Audit) -> Result<Answer, Error> {
+    if !is_client_id(client_id) {
+        return Err(Error::ClientNotFound);
+    }
+    audit.client_id = Some(client_id.to_owned());
+    ask(host, client_id, &question).await
+}
+
+/// Whether the caller is the operator of the secret `OPERATOR`.
+fn is_first(settings: &Settings, caller: &Presented) -> bool {
+    settings.operator.as_ref().is_some_and(|operator| operator.client_id == caller.client_id)
+}
+
+/// What can't be seen in a key's members: whether its point lies on the curve.
+async fn check_keys(host: &impl Host, keys: &[PublicJwk]) -> Result<(), Error> {
+    for (index, key) in keys.iter().enumerate() {
+        if !host.accepts(key).await? {
+            let message = format!("jwks has a fault in key {index}: it is no public key of its kind.");
+            return Err(Error::field("jwks", message));
+        }
+    }
+    Ok(())
+}
+
+fn shown(status: u16, shown: Shown) -> Response {
+    let mut response = Response::text(status, shown.body);
+    response.headers.push(("ETag", shown.etag));
+    response
+}
+
+fn made(body: String) -> Response {
+    Response::text(201, body)
+}
+
+/// KV's cursor, so that only one that was given out comes back.
+fn seal_cursor(settings: &Settings, cursor: &str) -> String {
+    let mac = settings.keys.token_id.first().start().chain_update(CURSOR).chain_update(cursor).finalize().into_bytes();
+    Base64UrlUnpadded::encode_string(&[&mac[..CURSOR_MAC], cursor.as_bytes()].concat())
+}
+
+fn open_cursor(settings: &Settings, text: &str) -> Option<String> {
+    let bytes = Base64UrlUnpadded::decode_vec(text).ok()?;
+    let (mac, cursor) = bytes.split_at_checked(CURSOR_MAC)?;
+    let genuine = settings
+        .keys
+        .token_id
+        .iter()
+        .any(|key| key.start().chain_update(CURSOR).chain_update(cursor).verify_truncated_left(mac).is_ok());
+    String::from_utf8(cursor.to_vec()).ok().filter(|_| genuine)
+}
+
+/// No token id's MAC begins so.
+const CURSOR: &str = "cursor:";
