@@ -2,15 +2,16 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::response::Response;
+use crate::value::readable;
 
 /// Seconds after which a client may try again when a dependency is down.
 const RETRY_UNAVAILABLE: u64 = 5;
 
 /// A refusal. `respond` is its meaning over HTTP. It also travels: a client's object answers with it.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub enum Error {
     /// `grant_type` is missing or unknown.
     InvalidGrant,
@@ -54,7 +55,7 @@ pub enum Error {
 }
 
 /// Who can't grant a scope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Grantor {
     /// The bearer token does not hold it.
     Bearer,
@@ -65,7 +66,7 @@ pub enum Grantor {
 }
 
 /// What is wrong with `X-Client-Id`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum HeaderFault {
     Missing,
     /// It is not the body's `client_id`.
@@ -75,7 +76,7 @@ pub enum HeaderFault {
 }
 
 /// Why a bearer token can't be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum TokenFault {
     /// There is no bearer token in the request.
     Missing,
@@ -96,7 +97,7 @@ pub enum TokenFault {
 }
 
 /// Why an authenticated client may not do this.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Unentitled {
     Suspended,
     /// By its name.
@@ -105,7 +106,7 @@ pub enum Unentitled {
 }
 
 /// A dependency that did not answer, or not as it must.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Unavailable {
     pub dependency: Cow<'static, str>,
     pub problem: String,
@@ -116,6 +117,43 @@ impl Unavailable {
         Self { dependency: dependency.into(), problem: problem.into() }
     }
 }
+
+readable!(enum Error {
+    "InvalidGrant" => InvalidGrant,
+    "InvalidRequest" => InvalidRequest { field, message },
+    "InvalidScope" => InvalidScope { message },
+    "InvalidClient" => InvalidClient { locked },
+    "ClientIdHeader" => ClientIdHeader(fault),
+    "InvalidToken" => InvalidToken(fault),
+    "CallerScope" => CallerScope { needed },
+    "InsufficientScope" => InsufficientScope { needed, by },
+    "UnauthorizedClient" => UnauthorizedClient(why),
+    "TokenNotFound" => TokenNotFound,
+    "ClientNotFound" => ClientNotFound,
+    "SecretNotFound" => SecretNotFound,
+    "Conflict" => Conflict(message),
+    "PreconditionFailed" => PreconditionFailed,
+    "PathNotFound" => PathNotFound,
+    "MethodNotAllowed" => MethodNotAllowed { allow },
+    "RateLimited" => RateLimited { retry_after },
+    "Unavailable" => Unavailable(what),
+    "Misconfigured" => Misconfigured { setting, problem },
+});
+readable!(enum HeaderFault { "Missing" => Missing, "Different" => Different, "Repeated" => Repeated });
+readable!(enum TokenFault {
+    "Missing" => Missing,
+    "NotBearer" => NotBearer,
+    "Repeated" => Repeated,
+    "Foreign" => Foreign,
+    "WrongKind" => WrongKind,
+    "Expired" => Expired,
+    "Revoked" => Revoked,
+    "ClientEnded" => ClientEnded,
+    "TooOld" => TooOld,
+});
+readable!(enum Grantor { "Bearer" => Bearer, "Client" => Client, "Operator" => Operator });
+readable!(enum Unentitled { "Suspended" => Suspended, "Mechanism" => Mechanism(name), "OtherClient" => OtherClient });
+readable!(struct Unavailable { dependency, problem });
 
 /// The body of every refusal.
 #[derive(Serialize)]

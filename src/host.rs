@@ -1,11 +1,14 @@
 //! What the operations ask of the world around them: clients, randomness, limits, and the signatures that the runtime makes faster
 //! than WASM could. `edge` answers with Cloudflare's parts; the tests answer with parts that can fail, lag and forget.
 
+use serde::Serialize;
+
 use crate::client::jwk::PublicJwk;
 use crate::client::replica::Clients;
 use crate::error::Unavailable;
 use crate::token::Signatures;
 use crate::token_id::Random;
+use crate::value::readable;
 
 /// The rate limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,10 +27,19 @@ pub enum Limit {
 #[derive(Debug, Default)]
 pub struct Page {
     /// Each client's id and status.
-    pub clients: Vec<(String, String)>,
+    pub clients: Vec<Listed>,
     /// KV's own, if there is more.
     pub cursor: Option<String>,
 }
+
+#[derive(Debug, Serialize)]
+pub struct Listed {
+    pub client_id: String,
+    pub status: String,
+}
+
+readable!(struct Page { clients, cursor });
+readable!(struct Listed { client_id, status });
 
 /// The world around the operations. An `Err` is a part that did not answer; no method ever guesses.
 #[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]

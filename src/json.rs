@@ -1,28 +1,9 @@
 //! JSON, read strictly (RFC 8259): no repeated name at any depth, nothing after the document, bytes that are UTF-8. What a member
 //! may be is asked for by its type, and every error names the member.
 
-use core::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-
 use crate::error::Error;
 use crate::scope::Scopes;
-
-/// Any JSON value. A number with a fraction or an exponent, or out of range, is only known not to be an integer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    Null,
-    Bool,
-    Integer(i64),
-    Number,
-    Text(String),
-    Array(Vec<Value>),
-    Object(Members),
-}
-
-/// The members of an object, in their order, each taken out once.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Members(Vec<(String, Value)>);
+use crate::value::{Members, Value};
 
 /// Reads a document. `None` is the value `null`; anything but that or an object is refused.
 pub fn object_or_null(bytes: &[u8]) -> Result<Option<Members>, Error> {
@@ -84,11 +65,6 @@ impl Members {
         Err(Error::field(shown, message))
     }
 
-    pub fn take(&mut self, name: &str) -> Option<Value> {
-        let index = self.0.iter().position(|(member, _)| member == name)?;
-        Some(self.0.swap_remove(index).1)
-    }
-
     pub fn string(&mut self, name: &str) -> Result<Option<String>, Error> {
         match self.take(name) {
             None => Ok(None),
@@ -141,62 +117,6 @@ impl Members {
                 format!("{name} must be an integer, without fraction or exponent, from {from} to {to}."),
             )),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl<'de> Visitor<'de> for Any {
-            type Value = Value;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("JSON")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-                Ok(Value::Text(text.to_owned()))
-            }
-
-            fn visit_i64<E>(self, integer: i64) -> Result<Value, E> {
-                Ok(Value::Integer(integer))
-            }
-
-            fn visit_u64<E>(self, integer: u64) -> Result<Value, E> {
-                Ok(i64::try_from(integer).map_or(Value::Number, Value::Integer))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-                Ok(Value::Number)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-                Ok(Value::Bool)
-            }
-
-            fn visit_unit<E>(self) -> Result<Value, E> {
-                Ok(Value::Null)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(Value::Array(items))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-                let mut members: Vec<(String, Value)> = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Value::Object(Members(members)))
-            }
-        }
-
-        deserializer.deserialize_any(Any)
     }
 }
 

@@ -4,7 +4,7 @@
 //! edge      reads the request, the clock, randomness; holds the bindings; runs the clients' objects
 //!   app       (method, path) → one operation
 //!     operations   one file each, with all of its numbered steps, top to bottom
-//!       request, json, scope, token, token_id, keys   what is asked, made and checked
+//!       request, json, value, scope, token, token_id, keys   what is asked, made and checked
 //!       client         a client: its record, its object (the truth), its replica in KV (for exchanges)
 //!       host           what all this asks of the world
 //!   audit     the line that each call leaves
@@ -33,3 +33,4 @@ pub mod secret;
 pub mod settings;
 pub mod token;
 pub mod token_id;
+pub mod value;

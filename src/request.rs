@@ -1,13 +1,14 @@
 //! The way in: a call as the runtime hands it over, and the bodies of the token operations.
 
 use crate::client::{MAX_TTL, MIN_TTL, Mechanism};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::Error;
-use crate::json::{self, Members};
+use crate::json;
 use crate::scope::Scopes;
 use crate::secret::{self, Secret};
 use crate::settings::origin_of;
+use crate::value::{Members, readable};
 
 /// The largest body, bytes.
 pub const MAX_BODY: usize = 16_384;
@@ -116,13 +117,13 @@ pub struct LongTokenRequest {
 }
 
 /// What a body carries. A rotation carries nothing: its credential is the bearer token.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub enum Credential {
-    #[serde(with = "secret::in_transit")]
+    #[serde(serialize_with = "secret::in_transit")]
     Secret(Secret),
-    #[serde(with = "secret::in_transit")]
+    #[serde(serialize_with = "secret::in_transit")]
     Code(Secret),
-    #[serde(with = "secret::in_transit")]
+    #[serde(serialize_with = "secret::in_transit")]
     Assertion(Secret),
 }
 
@@ -133,6 +134,8 @@ pub struct ShortTokenRequest {
     pub long_token: Option<Secret>,
     pub scopes: Result<Option<Scopes>, Error>,
 }
+
+readable!(enum Credential { "Secret" => Secret(secret), "Code" => Code(code), "Assertion" => Assertion(assertion) });
 
 impl Credential {
     pub const fn mechanism(&self) -> Mechanism {
@@ -295,6 +298,11 @@ impl Call {
         (self.body, self.now) = read().await;
     }
 
+    /// The body as text, which JSON is.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(self.bytes().unwrap_or_default()).into_owned()
+    }
+
     fn bytes(&self) -> Result<&[u8], Error> {
         match &self.body {
             Body::Read(bytes) => Ok(bytes),
@@ -352,6 +360,10 @@ mod tests {
         format!(r#"{{"grant_type":"client_credentials","client_id":"c"{members}}}"#)
     }
 
+    fn mechanism(request: &LongTokenRequest) -> Mechanism {
+        request.credential.as_ref().map_or(Mechanism::Rotation, Credential::mechanism)
+    }
+
     fn code(error: &Error) -> &'static str {
         error.status_and_code().1
     }
@@ -362,7 +374,7 @@ mod tests {
         assert_eq!(request.client_id, "c");
         assert_eq!(request.ttl_seconds, DEFAULT_TTL);
         assert!(request.scopes.is_none());
-        assert_eq!(request.credential.mechanism(), Mechanism::Secret);
+        assert_eq!(mechanism(&request), Mechanism::Secret);
     }
 
     #[test]
@@ -470,7 +482,7 @@ mod tests {
                         ("assertion", 4, _) => Some(Mechanism::Assertion),
                         _ => None,
                     };
-                    let got = LongTokenRequest::parse(&call).map(|request| request.credential.mechanism());
+                    let got = LongTokenRequest::parse(&call).map(|request| mechanism(&request));
                     assert_eq!(got.as_ref().ok(), expected.as_ref(), "{grant_type} {members} {bearer}: {got:?}");
                     if let Err(error) = got {
                         assert_eq!(code(&error), "invalid_request");

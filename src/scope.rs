@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
+
+use crate::value::{Read, Value};
 
 /// The most scopes that one request may ask for, duplicates folded.
 pub const MAX_SCOPES: usize = 64;
@@ -147,11 +149,9 @@ impl fmt::Display for ScopeError {
     }
 }
 
-impl<'de> Deserialize<'de> for Scopes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let list = Vec::<String>::deserialize(deserializer)?;
-        Self::parse(list.iter().map(String::as_str))
-            .map_err(|error| serde::de::Error::custom(format!("the list {error}")))
+impl Read for Scopes {
+    fn read(value: Value) -> Option<Self> {
+        Self::parse(Vec::<String>::read(value)?.iter().map(String::as_str)).ok()
     }
 }
 

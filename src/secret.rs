@@ -2,8 +2,11 @@
 
 use core::fmt;
 
+use serde::Serializer;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use crate::value::{Read, Value};
 
 /// Bytes that must not leak: a client secret, a one-time code, a key.
 #[derive(Clone)]
@@ -25,18 +28,14 @@ impl Secret {
     }
 }
 
-/// How a secret travels to the client's object, which is a part of the same deployment. It serializes nowhere else.
-pub mod in_transit {
-    use serde::{Deserialize, Deserializer, Serializer};
+/// How a secret is written for the client's object, which is a part of the same deployment. It is written nowhere else.
+pub fn in_transit<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_text())
+}
 
-    use super::Secret;
-
-    pub fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(secret.expose_text())
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-        String::deserialize(deserializer).map(Secret::new)
+impl Read for Secret {
+    fn read(value: Value) -> Option<Self> {
+        String::read(value).map(Self::new)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::response::{Response, rfc_3339};
 use crate::scope::Scopes;
 use crate::settings::Settings;
 use crate::token_id::{Kind, Random, TokenId};
+use crate::value::readable;
 
 /// How long a short-term token lives, seconds.
 pub const SHORT_TTL: u64 = 900;
@@ -34,7 +35,7 @@ pub trait Signatures {
 }
 
 /// A token whose signature, kind, issuer and end have been checked. Whether it was revoked is another question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Presented {
     pub kind: Kind,
     pub id: String,
@@ -52,6 +53,11 @@ pub struct Presented {
     pub consistency: Consistency,
 }
 
+readable!(struct Presented {
+    kind, id, client_id, scopes, issued_at, auth_time, expires_at, parent, audience, consistency,
+});
+readable!(struct Granted { now, auth_time, scopes, ttl, consistency });
+
 /// The body of a 201.
 #[derive(Debug, Serialize)]
 pub struct TokenResponse<'a> {
@@ -64,7 +70,7 @@ pub struct TokenResponse<'a> {
 }
 
 /// What a long-term token is to be made of.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Granted {
     /// The object's clock: the token's `iat`, Unix seconds.
     pub now: u64,

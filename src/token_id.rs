@@ -6,10 +6,11 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, Mac};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::Sha256;
 
 use crate::keys::MacKey;
+use crate::value::readable;
 
 const END: usize = 5;
 const RANDOM: usize = 12;
@@ -24,7 +25,7 @@ const KEY: usize = 22;
 pub type Random = [u8; RANDOM];
 
 /// The two kinds of token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Kind {
     Long,
     Short,
@@ -40,13 +41,16 @@ impl Kind {
 }
 
 /// An id whose MAC has been checked for one client.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TokenId {
     pub kind: Kind,
     /// The token's own end, Unix seconds.
     pub expires_at: u64,
     text: String,
 }
+
+readable!(enum Kind { "Long" => Long, "Short" => Short });
+readable!(struct TokenId { kind, expires_at, text });
 
 /// The part of an id that tells it from all others of its client: the first 22 characters after its prefix, which hold its end and
 /// most of its random part. Text that is no id gives what it has.

@@ -1,16 +1,16 @@
 //! What is asked of a client's object, and what it answers. Both travel as JSON, inside the deployment.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::change::{Draft, Patch};
 use crate::error::{Error, Unavailable};
 use crate::request::Credential;
 use crate::scope::Scopes;
 use crate::token::{Granted, Presented};
 use crate::token_id::TokenId;
+use crate::value::{self, readable};
 
 /// A question to the object of one client. The object judges by its own clock.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub enum Ask {
     /// May this credential have a long-term token? What works once is spent by asking. → `Granted`
     Issue(Issue),
@@ -20,8 +20,8 @@ pub enum Ask {
     Standing(Presented),
     /// Ends a token. → `Done`
     Revoke(Revoke),
-    /// → `Shown`, with the new credentials
-    Create(Draft),
+    /// The body of `createClient`, and where the object was to be placed. → `Shown`, with the new credentials
+    Create { body: String, region: Option<String> },
     /// → `Shown`
     Show,
     /// → `Shown`
@@ -40,7 +40,7 @@ pub enum Ask {
     Probe,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub enum Answer {
     Granted(Granted),
     Standing(Standing),
@@ -50,7 +50,7 @@ pub enum Answer {
     Done,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Issue {
     pub credential: Credential,
     /// Where the call came in: an assertion may name that as its audience.
@@ -59,7 +59,7 @@ pub struct Issue {
     pub ttl: u64,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Rotate {
     pub bearer: Presented,
     /// The bearer's parent; its MAC has been checked.
@@ -70,23 +70,24 @@ pub struct Rotate {
     pub ttl: u64,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Revoke {
     pub caller: Presented,
     /// `None` if it is no id of this client's.
     pub target: Option<TokenId>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Change {
-    pub patch: Patch,
+    /// The body of `updateClient`.
+    pub body: String,
     pub if_match: Option<String>,
     /// Whether the operator may give scopes of `clients:`.
     pub may_give_clients: bool,
 }
 
 /// A token counts. What binds it besides its own claims:
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Standing {
     /// The clock that said so, Unix seconds.
     pub now: u64,
@@ -97,18 +98,52 @@ pub struct Standing {
 }
 
 /// A client as the operator sees it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Shown {
     /// JSON.
     pub body: String,
     pub etag: String,
 }
 
+readable!(enum Ask {
+    "Issue" => Issue(issue),
+    "Rotate" => Rotate(rotate),
+    "Standing" => Standing(token),
+    "Revoke" => Revoke(revoke),
+    "Create" => Create { body, region },
+    "Show" => Show,
+    "Change" => Change(change),
+    "AddSecret" => AddSecret,
+    "EndSecret" => EndSecret { secret_id, delay },
+    "NewTotp" => NewTotp,
+    "EndTokens" => EndTokens,
+    "Delete" => Delete { if_match },
+    "Probe" => Probe,
+});
+readable!(enum Answer {
+    "Granted" => Granted(granted),
+    "Standing" => Standing(standing),
+    "Shown" => Shown(shown),
+    "Made" => Made(json),
+    "Done" => Done,
+});
+readable!(struct Issue { credential, origin, scopes, ttl });
+readable!(struct Rotate { bearer, parent, client_id, scopes, ttl });
+readable!(struct Revoke { caller, target });
+readable!(struct Change { body, if_match, may_give_clients });
+readable!(struct Standing { now, scopes, end });
+readable!(struct Shown { body, etag });
+
 impl Ask {
     /// Whether it can change what a replica shows.
     pub const fn changes(&self) -> bool {
         !matches!(self, Self::Issue(_) | Self::Standing(_) | Self::Show | Self::Probe)
     }
+}
+
+/// Reads what an object answered: an answer, or the refusal that it came to.
+pub fn read_answer(json: &str) -> Result<Answer, Error> {
+    value::read(json).unwrap_or_else(|| Err(Unavailable::new("CLIENTS", "an object's answer can't be read").into()))
 }
 
 /// Takes the expected kind out of an answer.

@@ -1,15 +1,15 @@
 //! What an operator may say of a client: the bodies of `createClient` and `updateClient`, and how a client is shown.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::jwk::{JwkSet, PublicJwk};
 use super::{Client, Consistency, MAX_TTL, MIN_TTL, Mechanism, Status, StoredSecret, is_client_id};
 use crate::error::Error;
-use crate::json::Members;
 use crate::response::rfc_3339;
 use crate::scope::Scopes;
+use crate::value::{Members, Value};
 
 /// The longest `client_name`, Unicode code points.
 const MAX_NAME_LENGTH: usize = 128;
@@ -17,7 +17,7 @@ const MAX_NAME_LENGTH: usize = 128;
 const REGIONS: [&str; 9] = ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"];
 
 /// The body of `createClient`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub struct Draft {
     pub client_id: String,
     pub region: Option<String>,
@@ -25,32 +25,15 @@ pub struct Draft {
 }
 
 /// The body of `updateClient`: a merge patch (RFC 7396). What is `None` stays as it is; `Some(None)` is taken away.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Patch {
-    #[serde(with = "double")]
     client_name: Option<Option<String>>,
     status: Option<Status>,
     pub scopes: Option<Scopes>,
     mechanisms: Option<Vec<Mechanism>>,
     max_ttl_seconds: Option<u64>,
     pub consistency: Option<Consistency>,
-    #[serde(with = "double")]
     jwks: Option<Option<JwkSet<PublicJwk>>>,
-}
-
-/// Tells `null` from nothing, which serde folds.
-mod double {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<T: Serialize, S: Serializer>(value: &Option<Option<T>>, serializer: S) -> Result<S::Ok, S::Error> {
-        value.as_ref().map(core::slice::from_ref).serialize(serializer)
-    }
-
-    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Option<T>>, D::Error> {
-        Ok(Option::<(Option<T>,)>::deserialize(deserializer)?.map(|(value,)| value))
-    }
 }
 
 const PATCHABLE: [&str; 7] =
@@ -115,7 +98,7 @@ impl Patch {
         });
         let jwks = match members.take("jwks") {
             None => None,
-            Some(crate::json::Value::Null) => Some(None),
+            Some(Value::Null) => Some(None),
             Some(value) => Some(Some(JwkSet::from_json(value)?)),
         };
         Ok(Self {

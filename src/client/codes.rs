@@ -1,6 +1,8 @@
 //! What a client's one-time codes have seen: each step once, and locks after wrong codes (RFC 6238, section 5.2).
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::value::readable;
 
 /// The most wrong codes in a window before the mechanism locks.
 const MAX_WRONG_CODES: usize = 5;
@@ -12,7 +14,7 @@ const LOCK: u64 = 300;
 const DAY: u64 = 86_400;
 
 /// The row of a client's object.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Codes {
     /// The last accepted step; it and all before it are spent.
     last_step: Option<u64>,
@@ -30,6 +32,8 @@ pub enum Verdict {
     /// Not even looked at.
     Locked,
 }
+
+readable!(struct Codes { last_step, wrong, wrong_of_the_day, locked_until });
 
 impl Codes {
     /// Judges a code. `step` is the time step that it fits (RFC 6238, section 4.2), if it fits any; `wrong_per_day` the most wrong

@@ -5,7 +5,7 @@ use curve25519_dalek::edwards::CompressedEdwardsY;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::json::{Members, Value};
+use crate::value::{Members, Value, readable};
 
 const MINIMAL_RSA_BITS: usize = 2048;
 /// The most keys that a client may have.
@@ -123,6 +123,9 @@ impl PublicJwk {
         .filter_map(|(name, value)| Some((name, value?.as_str())))
     }
 }
+
+readable!(struct JwkSet<PublicJwk> { keys });
+readable!(struct PublicJwk { kid, alg, kty, crv, x, y, n, e });
 
 impl JwkSet<PublicJwk> {
     /// Reads the member `jwks` of a request. Members of a key that mean nothing here are dropped; a private one is refused.

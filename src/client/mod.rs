@@ -17,6 +17,7 @@ use subtle::{Choice, ConstantTimeEq};
 use crate::error::{TokenFault, Unavailable};
 use crate::scope::Scopes;
 use crate::secret::Secret;
+use crate::value::{self, readable};
 use jwk::{JwkSet, PublicJwk};
 
 /// The version of the stored format. A record of another version is not read.
@@ -33,12 +34,11 @@ const SALT_LENGTH: usize = 16;
 const DIGEST_LENGTH: usize = 32;
 
 /// A client's record, as its object stores it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Client {
     version: u32,
     pub client_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_name: Option<String>,
     pub status: Status,
     /// What its credentials may be granted, and what its tokens keep of theirs.
@@ -48,23 +48,23 @@ pub struct Client {
     pub max_ttl_seconds: u64,
     pub consistency: Consistency,
     /// Where the object was to be placed (a location hint).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// A token whose `auth_time` lies before this (Unix seconds) counts as revoked.
     pub tokens_valid_from: u64,
     pub secrets: Vec<StoredSecret>,
     /// The TOTP seed, sealed (`keys::KeySet::seal`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub totp: Option<String>,
     /// The public keys that sign its assertions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks: Option<JwkSet<PublicJwk>>,
     /// Unix seconds.
     pub created_at: u64,
     pub updated_at: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Active,
@@ -82,7 +82,7 @@ pub enum Consistency {
 }
 
 /// A way to get a long-term token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mechanism {
     Secret,
@@ -90,6 +90,16 @@ pub enum Mechanism {
     Assertion,
     Rotation,
 }
+
+readable!(struct Client {
+    version, client_id, client_name, status, scopes, mechanisms, max_ttl_seconds, consistency, region, tokens_valid_from, secrets,
+    totp, jwks, created_at, updated_at,
+});
+readable!(struct StoredSecret { secret_id, salt, sha256, created_at, expires_at });
+readable!(struct Operator { client_id, created_at, scopes, mechanisms, secrets, jwks });
+readable!(enum Status { "active" => Active, "suspended" => Suspended, "deleted" => Deleted });
+readable!(enum Consistency { "eventual" => Eventual, "immediate" => Immediate });
+readable!(enum Mechanism { "secret" => Secret, "otp" => Otp, "assertion" => Assertion, "rotation" => Rotation });
 
 impl Status {
     pub const fn name(self) -> &'static str {
@@ -130,8 +140,7 @@ impl Mechanism {
 
 /// A client secret as it is stored: salted SHA-256. A secret is 256 random bits, so there is nothing to guess and a
 /// slow hash would only cost time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredSecret {
     /// Names the secret to the operator.
     pub secret_id: String,
@@ -140,13 +149,12 @@ pub struct StoredSecret {
     /// Unix seconds.
     pub created_at: u64,
     /// When it ends (Unix seconds), if it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
 }
 
 /// The secret `OPERATOR`: the record of the first operator, made by `admin init`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Operator {
     pub client_id: String,
     /// Unix seconds; tokens from before it count as revoked.
@@ -154,16 +162,14 @@ pub struct Operator {
     pub scopes: Scopes,
     pub mechanisms: Vec<Mechanism>,
     pub secrets: Vec<StoredSecret>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks: Option<JwkSet<PublicJwk>>,
 }
 
 impl Operator {
     /// Reads the secret. What is wrong with it is said without its content.
     pub fn parse(json: &str) -> Result<Self, String> {
-        let operator: Self = serde_json::from_slice(json.as_bytes()).map_err(|error| {
-            format!("is not a record of known members (line {}, column {})", error.line(), error.column())
-        })?;
+        let operator: Self = value::read(json).ok_or("is not a record of the members that there are")?;
         if !is_client_id(&operator.client_id) {
             return Err("has a client_id that no client can have".to_owned());
         }
@@ -222,8 +228,7 @@ impl Client {
     }
 
     pub fn parse(json: &str) -> Result<Self, Unavailable> {
-        let client: Self = serde_json::from_slice(json.as_bytes())
-            .map_err(|error| unreadable(format!("can't be read (line {}, column {})", error.line(), error.column())))?;
+        let client: Self = value::read(json).ok_or_else(|| unreadable("can't be read".to_owned()))?;
         if client.version != RECORD_VERSION {
             return Err(unreadable(format!("has version {}; this worker reads {RECORD_VERSION}", client.version)));
         }
@@ -397,14 +402,16 @@ mod tests {
         let client = operator(&|_| {}).unwrap().client(0);
         assert_eq!((client.consistency, client.tokens_valid_from), (Consistency::Immediate, 100));
         assert_eq!(operator(&|_| {}).unwrap().client(200).tokens_valid_from, 200);
-        for (name, change) in [
-            ("an id that is none", (&|json: &mut serde_json::Value| json["client_id"] = ".".into()) as &dyn Fn(&mut _)),
-            ("no secret", &|json| json["secrets"] = serde_json::json!([])),
-            ("a broken hash", &|json| json["secrets"][0]["sha256"] = "xyz".into()),
-            ("an unknown member", &|json| json["status"] = "active".into()),
-            ("no scopes", &|json| json["scopes"] = serde_json::json!([])),
-        ] {
-            let error = operator(change).expect_err(name);
+        type Change = fn(&mut serde_json::Value);
+        let changes: [(&str, Change); 5] = [
+            ("an id that is none", |json| json["client_id"] = ".".into()),
+            ("no secret", |json| json["secrets"] = serde_json::json!([])),
+            ("a broken hash", |json| json["secrets"][0]["sha256"] = "xyz".into()),
+            ("an unknown member", |json| json["status"] = "active".into()),
+            ("no scopes", |json| json["scopes"] = serde_json::json!([])),
+        ];
+        for (name, change) in changes {
+            let error = operator(&change).expect_err(name);
             assert!(!error.contains("mOOM2"), "{error}");
         }
         assert!(Operator::parse("").is_err());

@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use futures_util::lock::Mutex;
 
 use super::ask::{Answer, Ask, Change, Issue, Revoke, Rotate, Shown, Standing};
-use super::change::{Credentials, Draft, NewSecret, NewTotp, etag, if_match};
+use super::change::{Credentials, Draft, NewSecret, NewTotp, Patch, etag, if_match};
 use super::codes::{Codes, Verdict};
 use super::publication::{PACE, State};
 use super::replica::{MOST_ENDS, Replica, digest};
@@ -19,6 +19,7 @@ use super::{Client, LONGEST_SESSION, MAX_SECRETS, Mechanism, Status, StoredSecre
 use crate::assertion::{self, Genuine};
 use crate::client::jwk::PublicJwk;
 use crate::error::{Error, Grantor, TokenFault, Unavailable, Unentitled};
+use crate::json;
 use crate::otp;
 use crate::request::Credential;
 use crate::scope::Scopes;
@@ -26,6 +27,7 @@ use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::token::{Granted, Presented};
 use crate::token_id::{Kind, TokenId};
+use crate::value::{self, Read};
 
 /// The scope that lets a short-term token rotate its long-term one.
 const WRITE: &str = "tokens:write";
@@ -346,7 +348,7 @@ impl<G: Ground> Step<'_, G> {
             Ask::Rotate(rotate) => self.rotate(rotate),
             Ask::Standing(token) => self.standing(&token),
             Ask::Revoke(revoke) => self.revoke(&revoke),
-            Ask::Create(draft) => self.create(draft),
+            Ask::Create { body, .. } => self.create(&body),
             Ask::Show => self.show(),
             Ask::Change(change) => self.change(change),
             Ask::AddSecret => self.add_secret(),
@@ -410,7 +412,7 @@ impl<G: Ground> Step<'_, G> {
                     None => Codes::default(),
                 };
                 let verdict = codes.judge(step, self.now, self.settings.otp_wrong_per_day);
-                self.save(CODES, json(&codes), FOR_EVER);
+                self.save(CODES, to_json(&codes), FOR_EVER);
                 if client.is_none() {
                     self.state.stranger();
                 }
@@ -536,7 +538,9 @@ impl<G: Ground> Step<'_, G> {
 
     // The operators' questions
 
-    fn create(&mut self, draft: Draft) -> Result<Settled, Error> {
+    fn create(&mut self, body: &str) -> Result<Settled, Error> {
+        let members = json::object(body.as_bytes())?;
+        let draft = Draft::parse(members, self.client_id.to_owned(), self.settings.default_consistency)?;
         if self.is_operator() || self.stored_client()?.is_some() || self.load(OPERATOR)?.is_some() {
             return Err(Error::Conflict("The client_id is taken, or was once; choose another.".into()));
         }
@@ -565,7 +569,8 @@ impl<G: Ground> Step<'_, G> {
     }
 
     fn change(&mut self, change: Change) -> Result<Settled, Error> {
-        let Change { patch, if_match: header, may_give_clients } = change;
+        let Change { body, if_match: header, may_give_clients } = change;
+        let patch = Patch::parse(json::object(body.as_bytes())?)?;
         let mut client = self.visible_client()?;
         let before = self.etag(&client);
         let matches = header.as_deref().is_none_or(|header| if_match(header, &before));
@@ -585,7 +590,7 @@ impl<G: Ground> Step<'_, G> {
         if activates && let Some(value) = self.load(CODES)? {
             let mut codes: Codes = parse(&value, CODES)?;
             codes.forgive();
-            self.save(CODES, json(&codes), FOR_EVER);
+            self.save(CODES, to_json(&codes), FOR_EVER);
         }
         if changed != client {
             changed.updated_at = self.now;
@@ -607,7 +612,7 @@ impl<G: Ground> Step<'_, G> {
         }
         let (secret_id, client_secret) = self.make_secret(&mut client)?;
         self.touch(&mut client)?;
-        Ok(Answer::Made(json(&NewSecret { secret_id: &secret_id, client_secret: &client_secret })).into())
+        Ok(Answer::Made(to_json(&NewSecret { secret_id: &secret_id, client_secret: &client_secret })).into())
     }
 
     fn end_secret(&mut self, secret_id: &str, delay: u64) -> Result<Settled, Error> {
@@ -631,10 +636,10 @@ impl<G: Ground> Step<'_, G> {
         if let Some(value) = self.load(CODES)? {
             let mut codes: Codes = parse(&value, CODES)?;
             codes.forgive();
-            self.save(CODES, json(&codes), FOR_EVER);
+            self.save(CODES, to_json(&codes), FOR_EVER);
         }
         self.touch(&mut client)?;
-        Ok(Answer::Made(json(&made)).into())
+        Ok(Answer::Made(to_json(&made)).into())
     }
 
     fn end_tokens(&mut self) -> Result<Settled, Error> {
@@ -758,7 +763,7 @@ impl<G: Ground> Step<'_, G> {
 
     fn save_client(&self, client: &Client) -> Result<(), Unavailable> {
         if !self.is_operator() {
-            self.save(CLIENT, json(client), FOR_EVER);
+            self.save(CLIENT, to_json(client), FOR_EVER);
         }
         Ok(())
     }
@@ -802,7 +807,7 @@ impl<G: Ground> Step<'_, G> {
         if rows.is_empty() && stored == self.state {
             return Ok(());
         }
-        rows.push((STATE.to_owned(), Some(Row { value: json(&self.state), expires_at: FOR_EVER })));
+        rows.push((STATE.to_owned(), Some(Row { value: to_json(&self.state), expires_at: FOR_EVER })));
         self.object.ground.commit(&Commit { rows, alarm: self.state.alarm(), now: self.now })
     }
 }
@@ -841,11 +846,11 @@ fn narrows(before: &Client, after: &Client) -> bool {
     switches || (narrower && !after.is_immediate())
 }
 
-fn parse<T: serde::de::DeserializeOwned>(value: &str, key: &str) -> Result<T, Unavailable> {
-    serde_json::from_slice(value.as_bytes()).map_err(|_| unreadable(key))
+fn parse<T: Read>(value: &str, key: &str) -> Result<T, Unavailable> {
+    value::read(value).ok_or_else(|| unreadable(key))
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+fn to_json(value: &impl serde::Serialize) -> String {
     // Strings and numbers always serialize.
     serde_json::to_string(value).unwrap_or_default()
 }

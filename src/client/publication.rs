@@ -1,7 +1,9 @@
 //! What a client's object still owes the world: KV's replica, to be written again until it shows all that is settled. This is the
 //! bookkeeping, stored in the same commit as each change; `object` does the writing.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::value::readable;
 
 /// KV takes one write a second to a key. Milliseconds from the start of one write to the start of the next.
 pub const PACE: u64 = 1_100;
@@ -17,7 +19,7 @@ const REVIEW: u64 = 86_400_000;
 const STRANGER: u64 = 480_000;
 
 /// The row `state` of an object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct State {
     /// The latest time that the object saw, Unix milliseconds. Its clock never runs back behind it.
     pub clock: u64,
@@ -40,6 +42,8 @@ pub struct State {
     /// When a stranger's rows are to be wiped, Unix milliseconds; 0 for a client.
     pub wipe: u64,
 }
+
+readable!(struct State { clock, change, shown, unconfirmed, digest, due, failures, again, wipe });
 
 impl State {
     /// Notes a change of what the replica shows. If somebody waits for it, the alarm lets that call write first.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::ask::{Answer, Ask, Standing};
@@ -15,6 +15,7 @@ use crate::error::{Error, TokenFault, Unavailable};
 use crate::scope::Scopes;
 use crate::token::Presented;
 use crate::token_id;
+use crate::value::{self, readable};
 
 /// The version of the stored format. A value of another version is not read.
 const VERSION: u32 = 1;
@@ -27,8 +28,7 @@ const KEPT: u64 = 250;
 const MOST_KEPT: usize = 1024;
 
 /// A client's standing, and the early ends of its long-term tokens.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Serialize)]
 pub struct Replica {
     version: u32,
     status: Status,
@@ -58,6 +58,8 @@ pub trait Clients {
     /// Unix milliseconds.
     fn millis(&self) -> u64;
 }
+
+readable!(struct Replica { version, status, tokens_valid_from, scopes, consistency, ends, is_full });
 
 impl Replica {
     /// `ends` are the ends of the client's long-term tokens: id, and when (0 if it has come).
@@ -120,7 +122,7 @@ impl Replica {
     }
 
     fn parse(json: &str) -> Option<Self> {
-        serde_json::from_slice(json.as_bytes()).ok().filter(|replica: &Self| replica.version == VERSION)
+        value::read(json).filter(|replica: &Self| replica.version == VERSION)
     }
 }
 
@@ -160,7 +162,7 @@ impl Kept {
 
 /// Asks a client's object. What this isolate keeps of a client that may have changed is dropped.
 pub async fn ask(clients: &impl Clients, client_id: &str, ask: &Ask) -> Result<Answer, Error> {
-    let region = if let Ask::Create(draft) = ask { draft.region.as_deref() } else { None };
+    let region = if let Ask::Create { region, .. } = ask { region.as_deref() } else { None };
     let answer = clients.ask_object(client_id, region, ask).await;
     if ask.changes() {
         clients.kept().forget(client_id);

@@ -4,13 +4,13 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use js_sys::Date;
-use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
 use super::object::Question;
 use super::webcrypto::{self, SigningKey};
 use crate::audit::Audit;
+use crate::client;
 use crate::client::ask::{Answer, Ask};
 use crate::client::jwk::PublicJwk;
 use crate::client::replica::{Clients, Kept};
@@ -19,6 +19,7 @@ use crate::host::{Host, Limit, Page};
 use crate::settings::Settings;
 use crate::token::Signatures;
 use crate::token_id::Random;
+use crate::value;
 
 #[wasm_bindgen(module = "/src/edge/glue.js")]
 extern "C" {
@@ -148,9 +149,7 @@ impl Clients for Isolate {
         let question = Question { client_id, ask: question };
         let body = serde_json::to_string(&question).map_err(|error| down(error.to_string()))?;
         let answer = ask(&self.clients, client_id, region, &body).await.map_err(unavailable("CLIENTS"))?;
-        let answer: Result<Answer, Error> = serde_json::from_slice(answer.as_string().unwrap_or_default().as_bytes())
-            .map_err(|error| down(error.to_string()))?;
-        answer
+        client::ask::read_answer(&answer.as_string().unwrap_or_default())
     }
 
     async fn replica(&self, client_id: &str) -> Result<Option<String>, Unavailable> {
@@ -168,16 +167,10 @@ impl Clients for Isolate {
 
 impl Host for Isolate {
     async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable> {
-        #[derive(Deserialize)]
-        struct Listed {
-            keys: Vec<(String, String)>,
-            cursor: Option<String>,
-        }
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let page = list(&self.revocations, limit, cursor).await.map_err(unavailable("REVOCATIONS"))?;
-        let page: Listed = serde_json::from_slice(page.as_string().unwrap_or_default().as_bytes())
-            .map_err(|error| Unavailable::new("REVOCATIONS", error.to_string()))?;
-        Ok(Page { clients: page.keys, cursor: page.cursor })
+        value::read(&page.as_string().unwrap_or_default())
+            .ok_or_else(|| Unavailable::new("REVOCATIONS", "answered no list"))
     }
 
     fn random(&self) -> Result<Random, Unavailable> {

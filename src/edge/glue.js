@@ -53,8 +53,8 @@ export const store = (namespace, key, value, status, expiration) =>
 // A page of keys, each with the status in its metadata, and the cursor of the next.
 export async function list(namespace, limit, cursor) {
   const page = await namespace.list({ limit, cursor });
-  const keys = page.keys.map(({ name, metadata }) => [name, metadata?.status ?? ""]);
-  return JSON.stringify({ keys, cursor: page.list_complete ? null : page.cursor });
+  const clients = page.keys.map(({ name, metadata }) => ({ client_id: name, status: metadata?.status ?? "" }));
+  return JSON.stringify({ clients, cursor: page.list_complete ? null : page.cursor });
 }
 
 export const within = async (limiter, key) => (await limiter.limit({ key })).success === true;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
 
@@ -15,6 +15,7 @@ use crate::client::ask::{Answer, Ask};
 use crate::client::jwk::PublicJwk;
 use crate::client::object::{Commit, Ground, Object, Row};
 use crate::error::{Error, Unavailable};
+use crate::value::{self, Read, readable};
 
 /// For how long a write to KV may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -36,11 +37,13 @@ extern "C" {
 }
 
 /// A question on its way to an object.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub struct Question<C, A> {
     pub client_id: C,
     pub ask: A,
 }
+
+readable!(struct Question<String, Ask> { client_id, ask });
 
 #[durable_object(alarm)]
 pub struct Client {
@@ -58,8 +61,8 @@ impl DurableObject for Client {
         let text = request.text().await?;
         let answer: std::result::Result<Answer, Error> = async {
             let isolate = Isolate::of(&self.env).await?;
-            let question: Question<String, Ask> = serde_json::from_slice(text.as_bytes())
-                .map_err(|error| Unavailable::new("CLIENT", format!("can't read a question: {error}")))?;
+            let question: Question<String, Ask> =
+                value::read(&text).ok_or_else(|| Unavailable::new("CLIENT", "can't read a question"))?;
             self.object.answer(&isolate.settings, &question.client_id, question.ask).await
         }
         .await;
@@ -81,22 +84,28 @@ struct Storage {
     env: Env,
 }
 
-type Rows = Vec<(String, String, u64)>;
-
-fn rows(json: &str) -> std::result::Result<Rows, Unavailable> {
-    serde_json::from_slice(json.as_bytes()).map_err(|error| Unavailable::new("CLIENT", format!("rows: {error}")))
+/// Rows as table.js gives them: `[[key, value, expires_at], …]`.
+fn rows(json: &str) -> std::result::Result<Vec<(String, Row)>, Unavailable> {
+    let row = |columns: Vec<value::Value>| match <[value::Value; 3]>::try_from(columns) {
+        Ok([key, value, expires_at]) => {
+            Some((Read::read(key)?, Row { value: Read::read(value)?, expires_at: Read::read(expires_at)? }))
+        }
+        Err(_) => None,
+    };
+    let rows = value::read::<Vec<Vec<value::Value>>>(json).and_then(|rows| rows.into_iter().map(row).collect());
+    rows.ok_or_else(|| Unavailable::new("CLIENT", "a row can't be read"))
 }
 
 impl Ground for Storage {
     fn load(&self, key: &str) -> std::result::Result<Option<Row>, Unavailable> {
         let json = self.table.load(key).map_err(unavailable("CLIENT"))?;
-        Ok(rows(&json)?.pop().map(|(_, value, expires_at)| Row { value, expires_at }))
+        Ok(rows(&json)?.pop().map(|(_, row)| row))
     }
 
     fn list(&self, prefix: &str, now: u64, limit: usize) -> std::result::Result<Vec<(String, Row)>, Unavailable> {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let json = self.table.list(prefix, now as f64, limit).map_err(unavailable("CLIENT"))?;
-        Ok(rows(&json)?.into_iter().map(|(key, value, expires_at)| (key, Row { value, expires_at })).collect())
+        rows(&json)
     }
 
     fn commit(&self, commit: &Commit) -> std::result::Result<(), Unavailable> {

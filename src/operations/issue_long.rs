@@ -11,7 +11,7 @@
 //! Steps 4 to 6 are one question to the client's object (`client::object`), where an id that is no client's costs the same. A code
 //! and an assertion are spent there before anything is made: whatever follows, they never work again.
 
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 
 use futures_util::future::try_join3;
 
@@ -124,8 +124,8 @@ async fn is_within(host: &impl Host, client_id: &str, ip: &str) -> Result<bool, 
 fn network(ip: &str) -> String {
     match ip.parse() {
         Ok(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
-            Some(address) => address.to_string(),
-            None => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).to_string(),
+            Some(_) => ip.trim_start_matches("::ffff:").to_owned(),
+            None => format!("{:016x}/64", address.to_bits() >> 64),
         },
         _ => ip.to_owned(),
     }
@@ -139,8 +139,8 @@ mod tests {
     fn what_counts_as_one_address() {
         for (ip, counted) in [
             ("192.0.2.1", "192.0.2.1"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-            ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
+            ("2001:db8:1:2:3:4:5:6", "20010db800010002/64"),
+            ("2001:db8:1:2:ffff::1", "20010db800010002/64"),
             ("::ffff:192.0.2.1", "192.0.2.1"),
             ("", ""),
             ("unknown", "unknown"),

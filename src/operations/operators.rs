@@ -16,7 +16,7 @@ use crate::client::jwk::PublicJwk;
 use crate::client::replica::ask;
 use crate::client::{MAX_TTL, Status, is_client_id};
 use crate::error::{Error, Grantor};
-use crate::host::{Host, Page};
+use crate::host::{Host, Listed, Page};
 use crate::request::{Body, Call, JSON};
 use crate::response::Response;
 use crate::settings::Settings;
@@ -43,16 +43,10 @@ pub enum Operation {
 }
 
 #[derive(Serialize)]
-struct List<'a> {
-    clients: Vec<Listed<'a>>,
+struct List {
+    clients: Vec<Listed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Listed<'a> {
-    client_id: &'a str,
-    status: &'a str,
 }
 
 impl Operation {
@@ -103,7 +97,9 @@ pub async fn operate(
         Operation::Change { client_id } => {
             let patch = Patch::parse(call.json(&[MERGE_PATCH, JSON])?)?;
             check_keys(host, patch.keys()).await?;
-            let change = Change { patch, if_match: call.if_match, may_give_clients: is_first(settings, &caller) };
+            // The object reads the body again, and applies it to the client as it is then.
+            let (body, may_give_clients) = (call.text(), is_first(settings, &caller));
+            let change = Change { body, if_match: call.if_match, may_give_clients };
             Ok(shown(200, put(host, client_id, Ask::Change(change), audit).await?.shown()?))
         }
         Operation::Delete { client_id } => {
@@ -141,8 +137,8 @@ async fn create(
     {
         return Err(Error::InsufficientScope { needed: scope.to_string(), by: Grantor::Operator });
     }
-    let client_id = draft.client_id.clone();
-    Ok(shown(201, put(host, &client_id, Ask::Create(draft), audit).await?.shown()?))
+    let create = Ask::Create { body: call.text(), region: draft.region };
+    Ok(shown(201, put(host, &draft.client_id, create, audit).await?.shown()?))
 }
 
 async fn list(settings: &Settings, host: &impl Host, call: &Call) -> Result<Response, Error> {
@@ -153,12 +149,8 @@ async fn list(settings: &Settings, host: &impl Host, call: &Call) -> Result<Resp
         })?),
         None => None,
     };
-    let Page { clients, cursor } = host.list(limit, cursor.as_deref()).await?;
-    let clients = clients
-        .iter()
-        .filter(|(client_id, status)| is_client_id(client_id) && status != Status::Deleted.name())
-        .map(|(client_id, status)| Listed { client_id, status })
-        .collect();
+    let Page { mut clients, cursor } = host.list(limit, cursor.as_deref()).await?;
+    clients.retain(|listed| is_client_id(&listed.client_id) && listed.status != Status::Deleted.name());
     Ok(Response::json(200, &List { clients, cursor: cursor.map(|cursor| seal_cursor(settings, &cursor)) }))
 }
 

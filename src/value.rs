@@ -1,0 +1,280 @@
+//! JSON values, and how this service reads back what it wrote itself: rows, replicas, questions to objects and their answers.
+//!
+//! serde writes them. Reading them by its derive would take 2 to 8 KB of WASM for each type (60 KB of the upload in all), since each
+//! is compiled anew for itself; what `readable!` makes of a type is a list of its fields, read out of one `Value`. A member that is
+//! missing, of another type or not known is an error: what can't be understood is not honoured.
+
+use core::fmt;
+use std::borrow::Cow;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// Any JSON value. A number with a fraction or an exponent, or out of range, is only known not to be an integer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Number,
+    Text(String),
+    Array(Vec<Value>),
+    Object(Members),
+}
+
+/// The members of an object, in their order, each taken out once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Members(pub Vec<(String, Value)>);
+
+/// A type that can be read back.
+pub trait Read: Sized {
+    fn read(value: Value) -> Option<Self>;
+
+    /// What stands for a member that is not there.
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
+/// Reads what this service wrote.
+pub fn read<T: Read>(json: &str) -> Option<T> {
+    T::read(serde_json::from_slice(json.as_bytes()).ok()?)
+}
+
+impl Members {
+    pub fn take(&mut self, name: &str) -> Option<Value> {
+        let index = self.0.iter().position(|(member, _)| member == name)?;
+        Some(self.0.swap_remove(index).1)
+    }
+
+    pub fn read<T: Read>(&mut self, name: &str) -> Option<T> {
+        self.take(name).map_or_else(T::absent, T::read)
+    }
+}
+
+impl Value {
+    pub fn into_members(self) -> Option<Members> {
+        if let Self::Object(members) = self { Some(members) } else { None }
+    }
+
+    /// The variant of an enum, as serde writes it: its name, or an object with that as its only member.
+    pub fn into_variant(self) -> Option<(String, Self)> {
+        match self {
+            Self::Text(name) => Some((name, Self::Null)),
+            Self::Object(Members(mut members)) if members.len() == 1 => members.pop(),
+            _ => None,
+        }
+    }
+}
+
+impl Read for Value {
+    fn read(value: Value) -> Option<Self> {
+        Some(value)
+    }
+}
+
+impl Read for String {
+    fn read(value: Value) -> Option<Self> {
+        if let Value::Text(text) = value { Some(text) } else { None }
+    }
+}
+
+impl Read for Cow<'static, str> {
+    fn read(value: Value) -> Option<Self> {
+        String::read(value).map(Cow::Owned)
+    }
+}
+
+impl Read for u64 {
+    fn read(value: Value) -> Option<Self> {
+        if let Value::Integer(integer) = value { Self::try_from(integer).ok() } else { None }
+    }
+}
+
+impl Read for u32 {
+    fn read(value: Value) -> Option<Self> {
+        u64::read(value)?.try_into().ok()
+    }
+}
+
+impl Read for bool {
+    fn read(value: Value) -> Option<Self> {
+        if let Value::Bool(bool) = value { Some(bool) } else { None }
+    }
+}
+
+impl<T: Read> Read for Option<T> {
+    fn read(value: Value) -> Option<Self> {
+        if value == Value::Null { Some(None) } else { T::read(value).map(Some) }
+    }
+
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+}
+
+impl<T: Read> Read for Vec<T> {
+    fn read(value: Value) -> Option<Self> {
+        if let Value::Array(items) = value { items.into_iter().map(T::read).collect() } else { None }
+    }
+}
+
+impl<T: Read, E: Read> Read for Result<T, E> {
+    fn read(value: Value) -> Option<Self> {
+        match value.into_variant()? {
+            (name, content) if name == "Ok" => T::read(content).map(Ok),
+            (name, content) if name == "Err" => E::read(content).map(Err),
+            _ => None,
+        }
+    }
+}
+
+/// Makes a type readable: a struct by its fields, an enum by its variants, each with what it holds.
+macro_rules! readable {
+    (struct $type:ty { $($field:ident),* $(,)? }) => {
+        impl $crate::value::Read for $type {
+            fn read(value: $crate::value::Value) -> Option<Self> {
+                let mut members = value.into_members()?;
+                let read = Self { $($field: members.read(stringify!($field))?),* };
+                members.0.is_empty().then_some(read)
+            }
+        }
+    };
+    (enum $type:ty { $($name:literal => $variant:ident $(($inner:ident))? $({ $($field:ident),* })?),* $(,)? }) => {
+        impl $crate::value::Read for $type {
+            #[allow(unused_variables, unused_mut, reason = "a variant without content has no use for it")]
+            fn read(value: $crate::value::Value) -> Option<Self> {
+                let (name, content) = value.into_variant()?;
+                $(if name == $name {
+                    $(let $inner = $crate::value::Read::read(content)?; return Some(Self::$variant($inner));)?
+                    $(let mut members = content.into_members()?;
+                      $(let $field = members.read(stringify!($field))?;)*
+                      return members.0.is_empty().then_some(Self::$variant { $($field),* });)?
+                    #[allow(unreachable_code, reason = "reached by variants without content alone")]
+                    return readable!(@unit $type, $variant $(($inner))? $({ $($field),* })?);
+                })*
+                None
+            }
+        }
+    };
+    (@unit $type:ty, $variant:ident) => { Some(<$type>::$variant) };
+    (@unit $type:ty, $variant:ident $($content:tt)+) => { None };
+}
+pub(crate) use readable;
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("JSON")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+                Ok(Value::Text(text.to_owned()))
+            }
+
+            fn visit_i64<E>(self, integer: i64) -> Result<Value, E> {
+                Ok(Value::Integer(integer))
+            }
+
+            fn visit_u64<E>(self, integer: u64) -> Result<Value, E> {
+                Ok(i64::try_from(integer).map_or(Value::Number, Value::Integer))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+                Ok(Value::Number)
+            }
+
+            fn visit_bool<E>(self, bool: bool) -> Result<Value, E> {
+                Ok(Value::Bool(bool))
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Value::Array(items))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let mut members: Vec<(String, Value)> = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Value::Object(Members(members)))
+            }
+        }
+
+        deserializer.deserialize_any(Any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize)]
+    struct Record {
+        name: String,
+        count: u64,
+        next: Option<Box<Kind>>,
+    }
+
+    #[derive(Debug, PartialEq, Serialize)]
+    enum Kind {
+        Unit,
+        Newtype(String),
+        Named { yes: bool },
+    }
+
+    impl<T: Read> Read for Box<T> {
+        fn read(value: Value) -> Option<Self> {
+            T::read(value).map(Box::new)
+        }
+    }
+
+    readable!(struct Record { name, count, next });
+    readable!(enum Kind { "Unit" => Unit, "Newtype" => Newtype(text), "Named" => Named { yes } });
+
+    #[test]
+    fn what_serde_writes_is_read_back() {
+        for next in [None, Some(Kind::Unit), Some(Kind::Newtype("x".into())), Some(Kind::Named { yes: true })] {
+            let record = Record { name: "n".into(), count: 7, next: next.map(Box::new) };
+            assert_eq!(read(&serde_json::to_string(&record).unwrap()), Some(record));
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_not_read() {
+        let record = |json: &str| read::<Record>(json);
+        assert!(record(r#"{"name":"n","count":7}"#).is_some());
+        for bad in [
+            "",
+            "null",
+            "[]",
+            r#"{"name":"n"}"#,
+            r#"{"name":"n","count":-7}"#,
+            r#"{"name":"n","count":7.5}"#,
+            r#"{"name":"n","count":"7"}"#,
+            r#"{"name":1,"count":7}"#,
+            r#"{"name":"n","count":7,"other":1}"#,
+            r#"{"name":"n","count":7,"count":7}"#,
+            r#"{"name":"n","count":7,"next":"Other"}"#,
+            r#"{"name":"n","count":7,"next":"Newtype"}"#,
+            r#"{"name":"n","count":7,"next":{"Unit":null,"Named":{"yes":true}}}"#,
+            r#"{"name":"n","count":7,"next":{"Named":{"yes":true,"no":1}}}"#,
+        ] {
+            assert_eq!(record(bad), None, "{bad}");
+        }
+    }
+}
