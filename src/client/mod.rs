@@ -6,8 +6,11 @@ pub mod change;
 mod codes;
 pub mod jwk;
 pub mod object;
+mod operator_asks;
 mod publication;
 pub mod replica;
+mod step;
+mod token_asks;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};

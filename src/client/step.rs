@@ -1,0 +1,244 @@
+//! One step of a client's object: what it reads is current, and what it changes is stored by one commit.
+
+use std::cell::RefCell;
+
+use super::ask::{Answer, Ask};
+use super::object::{Commit, Ground, Row};
+use super::publication::State;
+use super::replica::{MOST_ENDS, Replica};
+use super::{Client, Status};
+use crate::assertion::Genuine;
+use crate::error::{Error, TokenFault, Unavailable};
+use crate::settings::Settings;
+use crate::token::Presented;
+use crate::token_id::{Kind, TokenId};
+use crate::value::{self, Read};
+
+/// For how long an end is remembered after its token's own end, seconds: a location's clock may be behind.
+const AFTER_THE_END: u64 = 300;
+/// A row that stays.
+pub(super) const FOR_EVER: u64 = 253_402_300_799;
+
+// The rows: the record of the client; what its one-time codes have seen; when the tokens of the secret `OPERATOR` were last ended;
+// what is to be published. Besides `jti:DIGEST` for each assertion that was taken, and `end:TOKEN_ID` for each early end.
+pub(super) const CLIENT: &str = "client";
+pub(super) const CODES: &str = "codes";
+pub(super) const OPERATOR: &str = "operator";
+const STATE: &str = "state";
+const LONG_ENDS: &str = "end:tok_lt_";
+
+/// One step of an object: what it read is current, and what it changes is stored by `commit`.
+pub(super) struct Step<'a, G> {
+    pub(super) ground: &'a G,
+    pub(super) settings: &'a Settings,
+    pub(super) client_id: &'a str,
+    pub(super) state: State,
+    stored: State,
+    rows: RefCell<Vec<(String, Option<Row>)>>,
+    /// Unix seconds.
+    pub(super) now: u64,
+}
+
+/// What a step comes to: the answer, and what must have come about before it is given.
+pub(super) struct Settled {
+    pub(super) answer: Answer,
+    /// KV must show this change.
+    pub(super) shown: Option<u64>,
+    /// This second must have begun.
+    pub(super) begun: u64,
+    /// With this answer the change before is confirmed: its repeat is a new one.
+    pub(super) confirms: bool,
+}
+
+impl From<Answer> for Settled {
+    fn from(answer: Answer) -> Self {
+        Self { answer, shown: None, begun: 0, confirms: false }
+    }
+}
+
+impl<'a, G: Ground> Step<'a, G> {
+    /// Begins a step. `clock` is the latest time that the object has seen, Unix milliseconds.
+    pub(super) fn begin(
+        ground: &'a G,
+        settings: &'a Settings,
+        client_id: &'a str,
+        clock: u64,
+    ) -> Result<Self, Unavailable> {
+        let mut state: State = match ground.load(STATE)? {
+            Some(row) => parse(&row.value, STATE)?,
+            None => State::default(),
+        };
+        let stored = state.clone();
+        state.clock = state.clock.max(clock);
+        let now = state.clock / 1000;
+        Ok(Step { ground, settings, client_id, state, stored, rows: RefCell::default(), now })
+    }
+
+    /// Judges a question. What it changes is stored when the step is committed.
+    pub(super) fn judge(&mut self, ask: Ask, genuine: Option<Genuine>) -> Result<Settled, Error> {
+        match ask {
+            Ask::Issue(issue) => self.issue(issue, genuine),
+            Ask::Rotate(rotate) => self.rotate(rotate),
+            Ask::Standing(token) => self.standing(&token),
+            Ask::Revoke(revoke) => self.revoke(&revoke),
+            Ask::Create { body, .. } => self.create(&body),
+            Ask::Show => self.show(),
+            Ask::Change(change) => self.change(change),
+            Ask::AddSecret => self.add_secret(),
+            Ask::EndSecret { secret_id, delay } => self.end_secret(&secret_id, delay),
+            Ask::NewTotp => self.new_totp(),
+            Ask::EndTokens => self.end_tokens(),
+            Ask::Delete { if_match } => self.delete(if_match.as_deref()),
+            Ask::Probe => Ok(Answer::Done.into()),
+        }
+    }
+
+    /// Whether a token counts: its own end, its client, its early end, its parent's. The client, if so.
+    pub(super) fn life(&mut self, token: &Presented) -> Result<Client, Error> {
+        token.check_end(self.now)?;
+        let client = self.known_client()?.ok_or(TokenFault::ClientEnded)?;
+        client.honours(token.auth_time)?;
+        let mut ended = self.end_of(&client, &token.id)? == Some(0);
+        if let Some(parent) = &token.parent {
+            ended |= self.end_of(&client, parent)? == Some(0);
+        }
+        if ended { Err(TokenFault::Revoked.into()) } else { Ok(client) }
+    }
+
+    /// When a token ends early (Unix seconds), if it does: 0 if that has come. That it has come is stored, and published, so that
+    /// no clock can take it back.
+    pub(super) fn end_of(&mut self, client: &Client, token_id: &str) -> Result<Option<u64>, Unavailable> {
+        let key = format!("end:{token_id}");
+        let Some(row) = self.load_row(&key)? else { return Ok(None) };
+        let at: u64 = row.value.parse().map_err(|_| unreadable(&key))?;
+        if at == 0 || at > self.now {
+            return Ok(Some(at));
+        }
+        self.save(&key, "0".to_owned(), row.expires_at);
+        if shows(client, token_id) {
+            self.state.changed(false);
+        }
+        Ok(Some(0))
+    }
+
+    /// Lets a token end at `at` (Unix seconds), unless it ends earlier already. `awaited`: the caller waits until KV shows it.
+    pub(super) fn end(&mut self, client: &Client, token: &TokenId, at: u64, awaited: bool) -> Result<(), Unavailable> {
+        let at = if at <= self.now { 0 } else { at };
+        if self.end_of(client, token.as_str())?.is_some_and(|settled| settled <= at) {
+            return Ok(());
+        }
+        self.save(&format!("end:{}", token.as_str()), at.to_string(), token.expires_at + AFTER_THE_END);
+        if shows(client, token.as_str()) {
+            self.state.changed(awaited);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_operator(&self) -> bool {
+        self.settings.operator.as_ref().is_some_and(|operator| operator.client_id == self.client_id)
+    }
+
+    /// The record that is stored, a tombstone too.
+    pub(super) fn stored_client(&self) -> Result<Option<Client>, Unavailable> {
+        self.load(CLIENT)?.map(|value| Client::parse(&value)).transpose()
+    }
+
+    pub(super) fn known_or_deleted(&self) -> Result<Option<Client>, Unavailable> {
+        match &self.settings.operator {
+            Some(operator) if self.is_operator() => {
+                let ended = self.load(OPERATOR)?.map(|value| value.parse().map_err(|_| unreadable(OPERATOR)));
+                Ok(Some(operator.client(ended.transpose()?.unwrap_or(0))))
+            }
+            _ => match self.stored_client()? {
+                Some(client) => Ok(Some(client)),
+                None => {
+                    // The work of reading one, where there is none.
+                    Client::parse(&self.settings.dummy_client)?;
+                    Ok(None)
+                }
+            },
+        }
+    }
+
+    pub(super) fn known_client(&self) -> Result<Option<Client>, Unavailable> {
+        Ok(self.known_or_deleted()?.filter(|client| client.status != Status::Deleted))
+    }
+
+    /// The client as operators see it: a deleted one is not there.
+    pub(super) fn visible_client(&self) -> Result<Client, Error> {
+        self.known_client()?.ok_or(Error::ClientNotFound)
+    }
+
+    pub(super) fn touch(&self, client: &mut Client) -> Result<(), Unavailable> {
+        client.updated_at = self.now;
+        self.save_client(client)
+    }
+
+    pub(super) fn save_client(&self, client: &Client) -> Result<(), Unavailable> {
+        if !self.is_operator() {
+            self.save(CLIENT, to_json(client), FOR_EVER);
+        }
+        Ok(())
+    }
+
+    pub(super) fn replica(&self, client: &Client) -> Result<Replica, Unavailable> {
+        let rows = self.ground.list(LONG_ENDS, self.now, MOST_ENDS + 1)?;
+        let mut ends = Vec::with_capacity(rows.len());
+        for (key, row) in &rows {
+            let at: u64 = row.value.parse().map_err(|_| unreadable(key))?;
+            ends.push((key.strip_prefix("end:").unwrap_or(key), if at <= self.now { 0 } else { at }));
+        }
+        Ok(Replica::new(client, ends.into_iter()))
+    }
+
+    pub(super) fn load(&self, key: &str) -> Result<Option<String>, Unavailable> {
+        Ok(self.load_row(key)?.map(|row| row.value))
+    }
+
+    pub(super) fn load_row(&self, key: &str) -> Result<Option<Row>, Unavailable> {
+        // What this step has changed is read back.
+        if let Some((_, row)) = self.rows.borrow().iter().rev().find(|(changed, _)| changed == key) {
+            return Ok(row.clone());
+        }
+        Ok(self.ground.load(key)?.filter(|row| row.expires_at > self.now))
+    }
+
+    pub(super) fn save(&self, key: &str, value: String, expires_at: u64) {
+        self.rows.borrow_mut().push((key.to_owned(), Some(Row { value, expires_at })));
+    }
+
+    pub(super) fn remove(&self, key: &str) {
+        self.rows.borrow_mut().push((key.to_owned(), None));
+    }
+
+    /// Stores what the step has changed.
+    pub(super) fn commit(self) -> Result<(), Unavailable> {
+        let mut rows = self.rows.into_inner();
+        // That time has passed is no change worth a write.
+        let mut stored = self.stored;
+        stored.clock = self.state.clock;
+        if rows.is_empty() && stored == self.state {
+            return Ok(());
+        }
+        rows.push((STATE.to_owned(), Some(Row { value: to_json(&self.state), expires_at: FOR_EVER })));
+        self.ground.commit(&Commit { rows, alarm: self.state.alarm(), now: self.now })
+    }
+}
+
+/// Whether the client's replica shows when this token ends early.
+pub(super) fn shows(client: &Client, token_id: &str) -> bool {
+    token_id.starts_with(Kind::Long.prefix()) && !client.is_immediate()
+}
+
+pub(super) fn parse<T: Read>(value: &str, key: &str) -> Result<T, Unavailable> {
+    value::read(value).ok_or_else(|| unreadable(key))
+}
+
+pub(super) fn to_json(value: &impl serde::Serialize) -> String {
+    // Strings and numbers always serialize.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+pub(super) fn unreadable(key: &str) -> Unavailable {
+    Unavailable::new("CLIENT", format!("the row {key} can't be read"))
+}
