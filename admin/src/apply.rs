@@ -20,8 +20,12 @@ const AT_ONCE: usize = 8;
 const TURNS: usize = 3;
 
 #[derive(Args)]
+#[command(
+    after_help = "Each [[client]] table holds client_id, scopes and mechanisms, and may hold client_name, max_ttl_seconds, \
+                        consistency, status, region, and jwks or jwks_file. What a table leaves out is left as it is."
+)]
 pub struct Apply {
-    /// The clients, as `[[client]]` tables of TOML
+    /// The clients, as [[client]] tables of TOML
     file: PathBuf,
     /// Show what would change, and change nothing; the exit code is 0 if nothing would, 2 if something would
     #[arg(long)]

@@ -40,7 +40,6 @@ use session::Session;
 #[command(
     version,
     about,
-    propagate_version = true,
     after_help = "An operator logs in by the file that --operator or --env names, else by AUTH_EDGE_URL, AUTH_EDGE_CLIENT_ID and \
                   AUTH_EDGE_CLIENT_SECRET, else by .dev/operator.toml.\n\
                   Exit codes: 0 done; 1 not done; 2 `apply --dry-run` found differences."
@@ -54,6 +53,7 @@ struct Cli {
 
 /// Which deployment this is about.
 #[derive(Args)]
+#[command(next_help_heading = "Which deployment")]
 pub struct Place {
     /// The environment of wrangler.toml that this is for; without it, this machine
     #[arg(long, global = true, value_name = "NAME")]
@@ -84,7 +84,7 @@ enum Command {
         #[command(subcommand)]
         command: operator::Command,
     },
-    /// The clients
+    /// Make, show, change and end clients
     Client(client::Clients),
     /// Make the clients so as a file declares them
     Apply(apply::Apply),
