@@ -27,8 +27,8 @@ export WRANGLER_SEND_METRICS := false
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
-run: setup worker .dev/identities.toml ## the service on this machine
-	@PORT=$(PORT) tools/run.sh
+run: setup worker ## the service on this machine
+	@cargo build --quiet --package admin && PORT=$(PORT) tools/run.sh
 
 test: setup worker $(VENV) ## every test
 	@echo "== Native tests, and the Worker under wrangler dev" && cargo test --workspace
@@ -67,9 +67,6 @@ build/index_bg.wasm: Cargo.toml Cargo.lock $(shell find src assets -type f) | se
 	@echo "== Building the Worker"
 	@WASM_BINDGEN_BIN=$(CURDIR)/.tools/bin/wasm-bindgen WASM_OPT_BIN=$(CURDIR)/node_modules/.bin/wasm-opt worker-build --release
 	@cp src/edge/entry.js build/ && touch $@
-
-.dev/identities.toml:
-	@cargo run --quiet --package admin -- dev
 
 $(WORKER_BUILD): | .tools/wasm-target
 	@echo "== Installing $(@F) into .tools/ (once, some minutes)"

@@ -9,29 +9,25 @@ if (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
     exit 1
 fi
 
-# The registry is seeded once for each set of clients; the stamp lies with the state, so that it goes when that goes.
-if [ ! -e .wrangler/seeded ] || [ .dev/clients.json -nt .wrangler/seeded ]; then
-    echo "== Putting the development clients into the local registry"
-    wrangler kv bulk put .dev/clients.json --binding CLIENTS --local >/dev/null
-    touch .wrangler/seeded
-fi
+target/debug/admin init >/dev/null
 
 of_valid() { sed -n "/^\[valid\]/,/^\[/s/^$1 = \"\(.*\)\"/\1/p" .dev/identities.toml; }
-client_id=$(of_valid client_id)
-client_secret=$(of_valid client_secret)
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
 
-# Says how to use the service, with a token that it has just issued, as soon as it answers.
+# Makes the development clients as soon as the service answers, and says how to use it, with a token that it has just issued.
 show() {
-    local body issued long token_id
-    body="{\"grant_type\":\"client_credentials\",\"client_id\":\"$client_id\",\"client_secret\":\"$client_secret\"}"
+    local client_id client_secret body issued long token_id
     for _ in $(seq 240); do
         sleep 0.5
-        issued=$(curl -s -m 5 "$url/v1/auth/tokens/long" -H "X-Client-Id: $client_id" -H 'Content-Type: application/json' -d "$body" || true)
-        long=$(field access_token <<<"$issued")
-        [ -z "$long" ] || break
+        [ "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "$url/healthz")" != 200 ] || break
     done
-    [ -n "$long" ] || { echo "The service did not issue a token; its last answer was: $issued" >&2; return; }
+    target/debug/admin dev --operator .dev/operator.toml --url "$url/v1" >/dev/null || { echo "The development clients could not be made." >&2; return; }
+    client_id=$(of_valid client_id)
+    client_secret=$(of_valid client_secret)
+    body="{\"grant_type\":\"client_credentials\",\"client_id\":\"$client_id\",\"client_secret\":\"$client_secret\"}"
+    issued=$(curl -s -m 5 "$url/v1/auth/tokens/long" -H "X-Client-Id: $client_id" -H 'Content-Type: application/json' -d "$body" || true)
+    long=$(field access_token <<<"$issued")
+    [ -n "$long" ] || { echo "The service did not issue a token; its answer was: $issued" >&2; return; }
     token_id=$(field token_id <<<"$issued")
     cat <<TEXT
 
@@ -46,7 +42,10 @@ curl -s -X POST $url/v1/auth/tokens/short -H 'Authorization: Bearer $long'
 Revoke that long-term token (prints 204; the line above answers 401 from then on):
 curl -s -o /dev/null -w '%{http_code}\n' -X POST $url/v1/auth/tokens/$token_id/revoke -H 'Authorization: Bearer $long'
 
-More clients, one for each role of the conformance harness: .dev/identities.toml. Ctrl-C stops the service.
+More clients, one for each role of the conformance harness: .dev/identities.toml. You are the operator:
+target/debug/admin --url $url/v1 client list
+
+Ctrl-C stops the service.
 
 TEXT
 }

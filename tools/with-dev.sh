@@ -13,6 +13,7 @@ export PATH="$root/node_modules/.bin:$PATH" WRANGLER_SEND_METRICS=false NO_PROXY
 
 [ $# -gt 0 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 [ -e "$root/build/index_bg.wasm" ] || { echo "with-dev: the Worker is not built; run make worker" >&2; exit 2; }
+cargo build --quiet --package admin --manifest-path "$root/Cargo.toml"
 
 mkdir -p "$root/target/with-dev"
 DEV_FOLDER=$(mktemp -d "$root/target/with-dev/XXXXXX")
@@ -37,10 +38,7 @@ trap 'exit 143' TERM HUP
 sed -e 's|^main = "build/|main = "../../../build/|' -e 's/^\[build\]/[unused]/' -e "s/limit = 600,/limit = ${LIMIT:-600},/" \
     "$root/wrangler.toml" >"$DEV_FOLDER/wrangler.toml"
 cd "$DEV_FOLDER"
-{
-    cargo run --quiet --package admin --manifest-path "$root/Cargo.toml" -- dev
-    wrangler kv bulk put .dev/clients.json --binding CLIENTS --local
-} >log 2>&1
+"$root/target/debug/admin" init --url "$BASE_URL" >log
 CI=true wrangler dev --port "$port" --inspector-port 0 --var "ISSUER:http://127.0.0.1:$port" \
     --var "AUDIENCE:http://127.0.0.1:$port" </dev/null >>log 2>&1 &
 server=$!
@@ -50,6 +48,7 @@ for ((tries = 0; ; tries++)); do
     if [ $tries -gt 240 ] || ! kill -0 "$server" 2>/dev/null; then echo "with-dev: wrangler dev did not come up" >&2; exit 1; fi
     sleep 0.25
 done
+"$root/target/debug/admin" dev --operator .dev/operator.toml >>log
 
 cd "$root"
 "$@" <&0 &

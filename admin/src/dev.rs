@@ -1,19 +1,20 @@
-//! What local development needs: keys, and one client for each role of the conformance harness.
+//! `admin dev`: one client for each role of the conformance harness.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use auth_edge::client::{Mechanism, Status};
-use auth_edge::keys::{JwkSet, PublicJwk};
-use auth_edge::request::MAX_TTL;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
-use crate::clients::{self, Plan};
+use crate::api::{self, Client, Id, Patched};
 use crate::files::{self, base64, random, suffix};
-use crate::keys;
+use crate::keys::public_half;
+use crate::session::Session;
+use crate::wanted::{Consistency, Mechanism, Status, Wanted};
 
 /// A role's table in `identities.toml`.
-#[derive(Serialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 struct Identity {
     client_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,8 +26,11 @@ struct Identity {
     scopes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_ttl_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_secret: Option<bool>,
 }
 
+#[derive(Clone, Copy)]
 struct Role {
     name: &'static str,
     scopes: &'static [&'static str],
@@ -36,158 +40,168 @@ struct Role {
     has_key: bool,
     status: Status,
     max_ttl: Option<u64>,
+    consistency: Consistency,
 }
 
-const ALL: &[&str] = &["jobs:*", "templates:*", "tokens:*"];
+const FULL: Role = Role {
+    name: "valid",
+    scopes: &["jobs:*", "templates:*", "tokens:*"],
+    mechanisms: &[Mechanism::Secret, Mechanism::Otp, Mechanism::Assertion, Mechanism::Rotation],
+    has_seed: true,
+    has_key: true,
+    status: Status::Active,
+    max_ttl: None,
+    consistency: Consistency::Eventual,
+};
 
-const ROLES: [Role; 7] = [
-    Role {
-        name: "valid",
-        scopes: ALL,
-        mechanisms: &Mechanism::ALL,
-        has_seed: true,
-        has_key: true,
-        status: Status::Active,
-        max_ttl: None,
-    },
+const ROLES: [Role; 9] = [
+    FULL,
     Role {
         name: "narrow",
         scopes: &["jobs:submit", "tokens:revoke"],
         mechanisms: &[Mechanism::Secret],
         has_seed: false,
         has_key: false,
-        status: Status::Active,
         max_ttl: Some(86_400),
+        ..FULL
     },
-    Role {
-        name: "no_otp",
-        scopes: ALL,
-        mechanisms: &[Mechanism::Secret, Mechanism::Assertion, Mechanism::Rotation],
-        has_seed: true,
-        has_key: true,
-        status: Status::Active,
-        max_ttl: None,
-    },
-    Role {
-        name: "suspended",
-        scopes: ALL,
-        mechanisms: &Mechanism::ALL,
-        has_seed: true,
-        has_key: true,
-        status: Status::Suspended,
-        max_ttl: None,
-    },
-    Role {
-        name: "other",
-        scopes: &["tokens:*"],
-        mechanisms: &Mechanism::ALL,
-        has_seed: true,
-        has_key: true,
-        status: Status::Active,
-        max_ttl: None,
-    },
-    Role {
-        name: "lockout",
-        scopes: ALL,
-        mechanisms: &Mechanism::ALL,
-        has_seed: true,
-        has_key: true,
-        status: Status::Active,
-        max_ttl: None,
-    },
-    Role {
-        name: "burst",
-        scopes: ALL,
-        mechanisms: &Mechanism::ALL,
-        has_seed: true,
-        has_key: true,
-        status: Status::Active,
-        max_ttl: None,
-    },
+    Role { name: "no_otp", mechanisms: &[Mechanism::Secret, Mechanism::Assertion, Mechanism::Rotation], ..FULL },
+    Role { name: "suspended", status: Status::Suspended, ..FULL },
+    Role { name: "other", scopes: &["tokens:*"], ..FULL },
+    Role { name: "lockout", ..FULL },
+    Role { name: "burst", ..FULL },
+    Role { name: "immediate", consistency: Consistency::Immediate, ..FULL },
+    Role { name: "reader", scopes: &["tokens:introspect", "clients:read"], ..FULL },
 ];
 
-pub fn run(folder: &Path) -> Result<String, String> {
-    let [keys_file, clients_file, identities_file] =
-        ["keys.json", "clients.json", "identities.toml"].map(|name| folder.join(name));
-    let vars_file = Path::new(".dev.vars");
-    if [&keys_file, &clients_file, &identities_file].iter().all(|file| file.exists()) && vars_file.exists() {
-        return Ok(format!("{} is there already.", folder.display()));
-    }
-    let set = if keys_file.exists() {
-        serde_json::from_str(&files::read(&keys_file, "remove it to have it made anew")?)
-            .map_err(|_| format!("{} is not a key set; remove it to have it made anew", keys_file.display()))?
-    } else {
-        keys::new_set()?
-    };
-    let keys_json = files::json(&set)?;
-    let key_set = keys::check(&keys_json)
-        .map_err(|problem| format!("{} {problem}; remove it to have it made anew", keys_file.display()))?;
+pub const SCOPES: &[&str] = &["clients:read", "clients:write"];
 
-    let mut records = Vec::new();
-    let mut identities = BTreeMap::new();
+/// Makes what is missing. The file is written after each client, so that a run that breaks off is gone on with.
+pub async fn run(session: &Session, file: &Path) -> Result<String, String> {
+    let mut identities = read(file)?;
+    let mut made = 0;
+    let operator = session.operator();
+    let mut before = identities.clone();
+    identities.insert(
+        "operator".to_owned(),
+        Identity {
+            client_id: operator.client_id.clone(),
+            client_secret: Some(operator.client_secret.clone()),
+            scopes: ["clients:*", "tokens:*"].map(str::to_owned).to_vec(),
+            from_secret: Some(true),
+            ..Identity::default()
+        },
+    );
     for role in ROLES {
-        let client_id = format!("c2m_dev_{}_{}", role.name, suffix()?);
-        let scopes: Vec<String> = role.scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        let pair = if role.has_key { Some(key_pair()?) } else { None };
-        let plan = Plan {
-            client_id: &client_id,
-            scopes: &scopes,
-            mechanisms: role.mechanisms.to_vec(),
-            max_ttl: role.max_ttl.unwrap_or(MAX_TTL),
-            jwks: JwkSet { keys: pair.iter().map(|(public, _)| public.clone()).collect() },
+        let kept = match identities.get(role.name) {
+            Some(identity) => role.keep(session, identity).await?,
+            None => false,
         };
-        let (mut record, mut shown) = plan.carry_out(Some(&key_set))?;
-        record.status = role.status;
-        if role.has_seed && shown.seed.is_none() {
-            let (sealed, seed) = clients::new_seed(&key_set, &client_id)?;
-            record.totp = Some(sealed);
-            shown.seed = Some(seed);
+        if !kept {
+            identities.insert(role.name.to_owned(), role.make(session).await?);
+            made += 1;
         }
-        records.push(record);
-        let identity = Identity {
-            client_id,
-            client_secret: shown.secret,
-            totp_secret: shown.seed,
-            assertion_jwk: pair.map(|(_, private)| private),
-            scopes,
-            max_ttl_seconds: role.max_ttl,
-        };
-        identities.insert(role.name, identity);
+        if identities != before {
+            write(file, &identities)?;
+            before.clone_from(&identities);
+        }
     }
-    let identities = toml::to_string(&identities).map_err(|error| format!("can't write the identities: {error}"))?;
-
-    files::write(&keys_file, &keys_json)?;
-    files::write(&clients_file, &clients::bulk(&records)?)?;
-    files::write(
-        &identities_file,
-        &format!(
-            "# Clients of this machine's `wrangler dev`, one for each role of the conformance harness.\n\n{identities}"
-        ),
-    )?;
-    let others = std::fs::read_to_string(vars_file).unwrap_or_default();
-    let others = others.lines().filter(|line| !line.starts_with("AUTH_KEYS=")).map(|line| format!("{line}\n"));
-    files::write(vars_file, &format!("AUTH_KEYS='{keys_json}'\n{}", others.collect::<String>()))?;
-    Ok(format!(
-        "Made keys and {} clients in {}, with fresh randomness; git ignores them.",
-        records.len(),
-        folder.display()
-    ))
+    Ok(format!("Made {made} clients and kept {}, in {}.", ROLES.len() - made, file.display()))
 }
 
-/// A fresh Ed25519 key: the public JWK for the registry, and the private one, as JSON, for the client.
-fn key_pair() -> Result<(PublicJwk, String), String> {
+impl Role {
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            client_name: Some(format!("conformance: {}", self.name)),
+            scopes: Some(self.scopes.iter().map(|scope| (*scope).to_owned()).collect()),
+            mechanisms: Some(self.mechanisms.to_vec()),
+            max_ttl_seconds: self.max_ttl,
+            consistency: Some(self.consistency),
+            status: Some(self.status),
+            jwks: None,
+            region: None,
+        }
+    }
+
+    /// Whether the role's client is still there with its credentials. What else was changed of it is changed back.
+    async fn keep(&self, session: &Session, identity: &Identity) -> Result<bool, String> {
+        let Some(client) = api::get(session, &identity.client_id).await? else { return Ok(false) };
+        let has_seed = client.has_totp() && identity.totp_secret.is_some();
+        let has_key = client.members.contains_key("jwks") && identity.assertion_jwk.is_some();
+        if client.secret_ids().is_empty() || has_seed != self.has_seed || has_key != self.has_key {
+            return Ok(false);
+        }
+        let (patch, _) = self.wanted().difference(&client.members)?;
+        if !patch.is_empty() {
+            set(session, &client, &patch).await?;
+        }
+        Ok(true)
+    }
+
+    async fn make(&self, session: &Session) -> Result<Identity, String> {
+        let mut wanted = self.wanted();
+        let pair = if self.has_key { Some(key_pair()?) } else { None };
+        wanted.jwks = pair.as_ref().map(|(public, _)| json!({"keys": [public]}));
+        let prefix = format!("c2m_dev_{}_", self.name);
+        let mut client = api::create(session, Id::Made(&prefix), &wanted).await?;
+        let mut identity = Identity {
+            client_id: client.text("client_id").to_owned(),
+            assertion_jwk: pair.map(|(_, private)| private),
+            scopes: wanted.scopes.unwrap_or_default(),
+            max_ttl_seconds: self.max_ttl,
+            ..Identity::default()
+        };
+        let mut shown = client.take_credentials();
+        if self.has_seed && !self.mechanisms.contains(&Mechanism::Otp) {
+            shown.extend(api::new_totp(session, &identity.client_id).await?.0);
+        }
+        for (name, value) in shown {
+            match name {
+                "client_secret" => identity.client_secret = Some(value),
+                "totp_secret" => identity.totp_secret = Some(value),
+                _ => {}
+            }
+        }
+        if self.status == Status::Suspended {
+            set(session, &client, &Map::from_iter([("status".to_owned(), "suspended".into())])).await?;
+        }
+        Ok(identity)
+    }
+}
+
+async fn set(session: &Session, client: &Client, patch: &Map<String, Value>) -> Result<(), String> {
+    match api::patch(session, client.text("client_id"), patch, None).await? {
+        Patched::Done(_) => Ok(()),
+        Patched::Overtaken => Err("someone else changes these clients; run this again".to_owned()),
+    }
+}
+
+fn read(file: &Path) -> Result<BTreeMap<String, Identity>, String> {
+    if !file.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let text = files::read_private(file, "remove it to have it made anew")?;
+    // toml's own message would quote the line, and with it a secret.
+    toml::from_str(&text)
+        .map_err(|_| format!("{} is not what this command writes; remove it to have it made anew", file.display()))
+}
+
+fn write(file: &Path, identities: &BTreeMap<String, Identity>) -> Result<(), String> {
+    let text = toml::to_string(identities).map_err(|error| format!("can't write TOML: {error}"))?;
+    files::replace(file, &format!("# One client for each role of the conformance harness.\n\n{text}"))
+}
+
+/// A fresh Ed25519 key: the public JWK for the service, and the private one, as JSON, for the client.
+fn key_pair() -> Result<(Value, String), String> {
     let private = random::<32>()?;
-    let public = PublicJwk {
-        kid: format!("dev-{}", suffix()?),
-        alg: "EdDSA".to_owned(),
-        kty: "OKP".to_owned(),
-        crv: Some("Ed25519".to_owned()),
-        x: Some(keys::public_half(&private)?),
-        y: None,
-        n: None,
-        e: None,
-    };
-    let mut jwk = serde_json::to_value(&public).map_err(|error| format!("can't write a JWK: {error}"))?;
+    let public = json!({
+        "kid": format!("dev-{}", suffix::<4>()?),
+        "alg": "EdDSA",
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": public_half(&private)?,
+    });
+    let mut jwk = public.clone();
     jwk["d"] = base64(&private).into();
     Ok((public, jwk.to_string()))
 }

@@ -1,40 +1,69 @@
-//! Files that hold secrets, randomness, and the commands that come next.
+//! Files that hold secrets, and randomness.
 
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde::Serialize;
-
-use crate::Place;
 
 pub fn read(path: &Path, make_it: &str) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("can't read {}: {error}; {make_it}", path.display()))
 }
 
-/// Writes a file that only its owner may read. It appears whole or not at all.
-pub fn write(path: &Path, text: &str) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("can't write {}: {error}", path.display());
+/// Reads a file with secrets, unless somebody besides its owner could read it too.
+pub fn read_private(path: &Path, make_it: &str) -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("can't read {}: {error}; {make_it}", path.display());
+    let mut file = File::open(path).map_err(failed)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let path = path.display();
+            return Err(format!("{path} is open to other users (mode {mode:03o}); close it with: chmod 600 '{path}'"));
+        }
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+/// Starts a new file that only its owner may read. One that is there is never overwritten.
+pub fn create(path: &Path) -> Result<File, String> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            format!("{} is there already, and is never overwritten; move it away, or name another file", path.display())
+        }
+        _ => format!("can't write {}: {error}", path.display()),
+    };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(failed)?;
     }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(failed)
+}
+
+/// Writes a new file that only its owner may read.
+pub fn write_new(path: &Path, text: &str) -> Result<(), String> {
+    let mut file = create(path)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
+        let _ = fs::remove_file(path);
+        format!("can't write {}: {error}", path.display())
+    })
+}
+
+/// Writes a file that only its owner may read, in place of one that may be there. It appears whole or not at all.
+pub fn replace(path: &Path, text: &str) -> Result<(), String> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = path.with_file_name(name);
     // One that is left over may have other rights.
     let _ = fs::remove_file(&fresh);
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&fresh).map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&fresh, path).map_err(failed)
-}
-
-pub fn json(value: &impl Serialize) -> Result<String, String> {
-    serde_json::to_string(value).map_err(|error| format!("can't write JSON: {error}"))
+    write_new(&fresh, text)?;
+    fs::rename(&fresh, path).map_err(|error| format!("can't write {}: {error}", path.display()))
 }
 
 pub fn random<const N: usize>() -> Result<[u8; N], String> {
@@ -48,49 +77,6 @@ pub fn base64(bytes: &[u8]) -> String {
 }
 
 /// Random letters and digits that tell one name from another.
-pub fn suffix() -> Result<String, String> {
-    Ok(data_encoding::HEXLOWER.encode(&random::<4>()?))
-}
-
-impl Place {
-    pub fn keys(&self) -> PathBuf {
-        self.keys.clone().unwrap_or_else(|| self.default_file("keys"))
-    }
-
-    pub fn clients(&self) -> PathBuf {
-        self.clients.clone().unwrap_or_else(|| self.default_file("clients"))
-    }
-
-    /// Each environment has files of its own, so that what is made for one does not go to another.
-    fn default_file(&self, name: &str) -> PathBuf {
-        let env = self.env.as_ref().map_or(String::new(), |env| format!(".{env}"));
-        PathBuf::from(format!("{name}{env}.json"))
-    }
-
-    /// What a change has to put into the registry: the changed records alone, since the others here may be older than there.
-    pub fn put_file(&self) -> PathBuf {
-        self.clients().with_extension("put.json")
-    }
-
-    /// The command that puts the key set where the Worker reads it.
-    pub fn put_keys(&self) -> String {
-        let keys = self.keys();
-        let keys = keys.display();
-        match &self.env {
-            Some(env) => format!("npx wrangler secret put AUTH_KEYS --env {env} < '{keys}'"),
-            None => format!(
-                "(umask 077 && printf \"AUTH_KEYS='%s'\\n\" \"$(cat '{keys}')\" > .dev.vars) && touch wrangler.toml"
-            ),
-        }
-    }
-
-    /// The command that puts what was changed into the registry.
-    pub fn put_clients(&self) -> String {
-        let file = self.put_file();
-        let file = file.display();
-        match &self.env {
-            Some(env) => format!("npx wrangler kv bulk put '{file}' --binding CLIENTS --env {env} --remote"),
-            None => format!("npx wrangler kv bulk put '{file}' --binding CLIENTS --local"),
-        }
-    }
+pub fn suffix<const N: usize>() -> Result<String, String> {
+    Ok(data_encoding::HEXLOWER.encode(&random::<N>()?))
 }

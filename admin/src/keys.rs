@@ -4,12 +4,12 @@ use auth_edge::keys::{JwkSet, KeySet, PrivateJwk, USE_LONG, USE_SEAL, USE_SHORT,
 use clap::{Subcommand, ValueEnum};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
-use crate::Place;
-use crate::files::{self, base64, random, suffix};
+use crate::files::{base64, random, suffix};
+use crate::secrets::{AUTH_KEYS, SecretsFile};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make a whole key set, one key for each use
+    /// Make a whole key set, one key for each use, for a deployment that has none
     New,
     /// Show the keys: use, kid, and which one signs; no values
     List,
@@ -33,7 +33,7 @@ pub enum Use {
     /// The MAC in token ids
     #[value(name = "token-id")]
     TokenId,
-    /// TOTP seeds in the registry
+    /// TOTP seeds where clients are stored
     #[value(name = "totp-seal")]
     Seal,
 }
@@ -51,72 +51,71 @@ impl Use {
     }
 }
 
-pub fn run(command: Command, place: &Place) -> Result<String, String> {
+pub fn run(command: Command, file: &SecretsFile) -> Result<String, String> {
     match command {
         Command::New => {
-            if place.keys().exists() {
-                let keys = place.keys();
-                let keys = keys.display();
-                return Err(format!("{keys} is there already; move it away, or name another file with --keys"));
+            if file.get(AUTH_KEYS)?.is_some() {
+                let path = file.path.display();
+                return Err(format!("{path} has keys already; replace them one by one with `admin keys add`"));
             }
-            write(&new_set()?, place)?;
-            Ok(format!(
-                "Made {}, which is secret: keep it off disks that you do not trust.\nNext: {}",
-                place.keys().display(),
-                place.put_keys()
-            ))
+            file.set(&[(AUTH_KEYS, &new_set()?)])?;
+            Ok(format!("Made keys in {}.\nNext: {}", file.path.display(), file.put()))
         }
-        Command::List => Ok(list(&read(place)?)),
+        Command::List => Ok(list(&read(file)?)),
         Command::Add { key_use } => {
-            let mut set = read(place)?;
+            let mut set = read(file)?;
             let key = new_key(key_use)?;
+            let wait = match key_use {
+                Use::Short => "10 minutes later, when APIs have fetched the public keys again",
+                _ => "5 minutes later, when every location runs with it",
+            };
             let said = format!(
-                "Added {}. It verifies, and signs nothing yet.\nNext: {}\nThen, when the deployment is everywhere (and, for at+jwt, when verifiers that cache the public keys have \
-                 fetched them again): admin keys promote {}",
+                "Added {0}. It verifies, and signs nothing yet.\nNext: {1}\nThen, {wait}: admin keys promote {0}",
                 key.kid,
-                place.put_keys(),
-                key.kid
+                file.put(),
             );
             set.keys.push(key);
-            write(&set, place)?;
+            write(&set, file)?;
             Ok(said)
         }
         Command::Promote { kid } => {
-            let mut set = read(place)?;
+            let mut set = read(file)?;
             let at = position(&set, &kid)?;
             let key = set.keys.remove(at);
             let key_use = key.key_use.clone();
             let first = set.keys.iter().position(|other| other.key_use == key_use).unwrap_or(0);
             set.keys.insert(first, key);
-            write(&set, place)?;
-            let wait = match key_use.as_str() {
-                USE_SHORT => "in 20 minutes",
-                USE_SEAL => "after `admin client reseal` and its kv bulk put",
-                _ => "in 90 days, or after the longest life that you give to tokens",
+            write(&set, file)?;
+            let then = match key_use.as_str() {
+                USE_SHORT => "The one before it can be retired in 20 minutes.",
+                USE_SEAL => {
+                    "Seeds that the one before it sealed stay sealed by it: keep it until every client that has a seed was \
+                     given another with `admin client new-totp`. Without it their codes are refused."
+                }
+                _ => "The one before it can be retired in 90 days, or after the longest life that you give to tokens.",
             };
-            Ok(format!(
-                "{kid} is first of {key_use} now, so it signs.\nNext: {}\nThe one before it can be retired {wait}.",
-                place.put_keys()
-            ))
+            Ok(format!("{kid} is first of {key_use} now, so it signs.\nNext: {}\n{then}", file.put()))
         }
         Command::Retire { kid } => {
-            let mut set = read(place)?;
+            let mut set = read(file)?;
             let at = position(&set, &kid)?;
             let key = set.keys.remove(at);
             if set.keys.iter().position(|other| other.key_use == key.key_use).is_none_or(|first| first >= at) {
                 return Err(format!("{kid} signs; promote another {} key first", key.key_use));
             }
-            write(&set, place)?;
-            Ok(format!(
-                "Retired {kid}: what it signed is worth nothing from the next deployment on.\nNext: {}",
-                place.put_keys()
-            ))
+            write(&set, file)?;
+            let lost = match key.key_use.as_str() {
+                USE_SEAL => "what it sealed can't be opened: clients whose seed it was need `admin client new-totp`",
+                _ => "what it signed is worth nothing",
+            };
+            Ok(format!("Retired {kid}: from the next command on {lost}.\nNext: {}", file.put()))
         }
     }
 }
 
-pub fn new_set() -> Result<JwkSet<PrivateJwk>, String> {
-    Ok(JwkSet { keys: Use::ALL.into_iter().map(new_key).collect::<Result<_, _>>()? })
+/// A whole key set, as the secret holds it.
+pub fn new_set() -> Result<String, String> {
+    text(&JwkSet { keys: Use::ALL.into_iter().map(new_key).collect::<Result<_, _>>()? })
 }
 
 fn new_key(key_use: Use) -> Result<PrivateJwk, String> {
@@ -126,7 +125,7 @@ fn new_key(key_use: Use) -> Result<PrivateJwk, String> {
         Use::TokenId => "id",
         Use::Seal => "seal",
     };
-    let kid = format!("{prefix}-{}", suffix()?);
+    let kid = format!("{prefix}-{}", suffix::<4>()?);
     let secret = random::<32>()?;
     let oct = |alg: &str| PrivateJwk {
         kty: "oct".to_owned(),
@@ -159,21 +158,29 @@ pub fn public_half(private: &[u8; 32]) -> Result<String, String> {
     Ok(base64(pair.public_key().as_ref()))
 }
 
-pub fn read(place: &Place) -> Result<JwkSet<PrivateJwk>, String> {
-    let text = files::read(&place.keys(), "make it with `admin keys new`, or name it with --keys")?;
-    check(&text).map_err(|problem| format!("{} {problem}", place.keys().display()))?;
-    serde_json::from_str(&text).map_err(|_| format!("{} is not a key set", place.keys().display()))
+fn read(file: &SecretsFile) -> Result<JwkSet<PrivateJwk>, String> {
+    let path = file.path.display();
+    let keys = file.get(AUTH_KEYS)?.ok_or_else(|| {
+        format!("{path} holds no {AUTH_KEYS}; make it with `admin init`, or name another file with --secrets")
+    })?;
+    let not_keys = |problem: String| format!("{AUTH_KEYS} in {path} {problem}");
+    check(&keys).map_err(not_keys)?;
+    serde_json::from_str(&keys).map_err(|_| not_keys("is not a key set".to_owned()))
+}
+
+fn write(set: &JwkSet<PrivateJwk>, file: &SecretsFile) -> Result<(), String> {
+    file.set(&[(AUTH_KEYS, &text(set)?)])
+}
+
+fn text(set: &JwkSet<PrivateJwk>) -> Result<String, String> {
+    let text = serde_json::to_string(set).map_err(|error| format!("can't write JSON: {error}"))?;
+    check(&text)?;
+    Ok(text)
 }
 
 /// The Worker's own judgement.
-pub fn check(text: &str) -> Result<KeySet, String> {
+fn check(text: &str) -> Result<KeySet, String> {
     KeySet::parse(text).map_err(|error| error.to_string())
-}
-
-fn write(set: &JwkSet<PrivateJwk>, place: &Place) -> Result<(), String> {
-    let text = files::json(set)?;
-    check(&text)?;
-    files::write(&place.keys(), &text)
 }
 
 fn position(set: &JwkSet<PrivateJwk>, kid: &str) -> Result<usize, String> {
@@ -198,38 +205,47 @@ fn list(set: &JwkSet<PrivateJwk>) -> String {
 mod tests {
     use super::*;
 
-    fn place(name: &str) -> Place {
-        let folder = std::env::temp_dir().join(format!("admin-keys-{name}-{}", std::process::id()));
-        Place {
-            keys: Some(folder.join("keys.json")),
-            clients: Some(folder.join("clients.json")),
-            env: Some("staging".into()),
-        }
+    fn file(name: &str) -> SecretsFile {
+        let path = std::env::temp_dir().join(format!("admin-keys-{}-{name}.json", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        SecretsFile::of(Some("staging"), Some(&path))
     }
 
     #[test]
     fn a_signing_key_is_rotated_without_a_gap() {
-        let place = place("rotate");
-        let _ = std::fs::remove_file(place.keys());
-        run(Command::New, &place).unwrap();
-        assert!(run(Command::New, &place).is_err(), "never overwritten");
-        let old = read(&place).unwrap().keys[1].kid.clone();
-        run(Command::Add { key_use: Use::Short }, &place).unwrap();
-        let new = read(&place).unwrap().keys[4].kid.clone();
-        assert!(run(Command::Retire { kid: old.clone() }, &place).is_err(), "the signing key stays");
-        run(Command::Promote { kid: new.clone() }, &place).unwrap();
-        let signing = |place: &Place| {
-            check(&std::fs::read_to_string(place.keys()).unwrap()).unwrap().short.first().public.kid.clone()
-        };
-        assert_eq!(signing(&place), new);
-        run(Command::Retire { kid: old }, &place).unwrap();
-        assert_eq!(signing(&place), new);
-        assert!(run(Command::Retire { kid: new }, &place).is_err(), "the last key stays");
+        let file = file("rotate");
+        file.set(&[(crate::secrets::OPERATOR, "{}")]).unwrap();
+        run(Command::New, &file).unwrap();
+        assert!(run(Command::New, &file).is_err(), "never overwritten");
+        let old = read(&file).unwrap().keys[1].kid.clone();
+        let said = run(Command::Add { key_use: Use::Short }, &file).unwrap();
+        assert!(said.contains("wrangler secret bulk"), "{said}");
+        let new = read(&file).unwrap().keys[4].kid.clone();
+        assert!(run(Command::Retire { kid: old.clone() }, &file).is_err(), "the signing key stays");
+        run(Command::Promote { kid: new.clone() }, &file).unwrap();
+        let signing = || check(&file.get(AUTH_KEYS).unwrap().unwrap()).unwrap().short.first().public.kid.clone();
+        assert_eq!(signing(), new);
+        run(Command::Retire { kid: old }, &file).unwrap();
+        assert_eq!(signing(), new);
+        assert!(run(Command::Retire { kid: new }, &file).is_err(), "the last key stays");
+        assert_eq!(file.get(crate::secrets::OPERATOR).unwrap().as_deref(), Some("{}"));
+        std::fs::remove_file(&file.path).unwrap();
+    }
+
+    #[test]
+    fn seeds_outlive_the_key_that_sealed_them_only_with_it() {
+        let file = file("seal");
+        run(Command::New, &file).unwrap();
+        run(Command::Add { key_use: Use::Seal }, &file).unwrap();
+        let kid = read(&file).unwrap().keys[4].kid.clone();
+        let said = run(Command::Promote { kid }, &file).unwrap();
+        assert!(said.contains("keep it until every client") && said.contains("new-totp"), "{said}");
+        std::fs::remove_file(&file.path).unwrap();
     }
 
     #[test]
     fn a_list_shows_no_value() {
-        let set = new_set().unwrap();
+        let set: JwkSet<PrivateJwk> = serde_json::from_str(&new_set().unwrap()).unwrap();
         let shown = list(&set);
         for key in &set.keys {
             assert!(shown.contains(&key.kid));

@@ -1,0 +1,257 @@
+//! The first operator: what the Worker knows of it (the secret `OPERATOR`), and the file by which it logs in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::files::{self, base64, random, suffix};
+use crate::secrets::{AUTH_KEYS, OPERATOR, SecretsFile};
+use crate::{Place, keys};
+
+const CLIENT_ID: &str = "operator";
+/// Where `make run` serves.
+const LOCAL_URL: &str = "http://127.0.0.1:8787/v1";
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make a new secret for the operator, after a leak or by routine; the old one and all tokens of it end
+    Renew,
+}
+
+/// By which an operator logs in. It has no `Debug`, so it can't end up in a message.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// What stands before `/clients` and `/auth/tokens/long`.
+    pub url: String,
+    pub client_id: String,
+    pub client_secret: String,
+}
+
+impl Place {
+    pub fn credentials_file(&self) -> PathBuf {
+        self.operator.clone().unwrap_or_else(|| match &self.env {
+            Some(env) => format!("operator.{env}.toml").into(),
+            None => ".dev/operator.toml".into(),
+        })
+    }
+}
+
+impl Credentials {
+    /// Takes what was named: `--operator` or `--env`, then the environment, then this folder's own. URL, id and secret
+    /// come from one source, so that no secret goes to another deployment's URL, unless `--url` says so.
+    pub fn find(place: &Place, environment: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let names = ["AUTH_EDGE_URL", "AUTH_EDGE_CLIENT_ID", "AUTH_EDGE_CLIENT_SECRET"];
+        let set = names.map(|name| environment(name).filter(|value| !value.is_empty()));
+        let mut found = match set {
+            [None, None, None] => Self::read(&place.credentials_file())?,
+            _ if place.operator.is_some() || place.env.is_some() => Self::read(&place.credentials_file())?,
+            [url, Some(client_id), Some(client_secret)] if url.is_some() || place.url.is_some() => {
+                Self { url: url.unwrap_or_default(), client_id, client_secret }
+            }
+            _ => return Err(format!("{} belong together: set all three, or none", names.join(", "))),
+        };
+        if let Some(url) = &place.url {
+            found.url.clone_from(url);
+        }
+        found.url = check_url(&found.url)?;
+        Ok(found)
+    }
+
+    fn read(path: &Path) -> Result<Self, String> {
+        let make_it = "make it with `admin init`, name it with --operator, or set AUTH_EDGE_URL, AUTH_EDGE_CLIENT_ID and AUTH_EDGE_CLIENT_SECRET";
+        let text = files::read_private(path, make_it)?;
+        // toml's own message would quote the line, and with it the secret.
+        toml::from_str(&text)
+            .map_err(|_| format!("{} must hold url, client_id and client_secret, and nothing else", path.display()))
+    }
+
+    fn write(&self, path: &Path) -> Result<(), String> {
+        let text = toml::to_string(self).map_err(|error| format!("can't write TOML: {error}"))?;
+        files::write_new(
+            path,
+            &format!("# An operator of auth-edge: whoever reads this file can make and end every client.\n{text}"),
+        )
+    }
+}
+
+/// The base URL, without a slash at its end.
+fn check_url(text: &str) -> Result<String, String> {
+    let url = reqwest::Url::parse(text)
+        .map_err(|error| format!("the URL is none ({error}); write for example https://auth.example.com/v1"))?;
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err("the URL must be plain: no user, password, query or fragment".to_owned());
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(&url) => {}
+        _ => return Err("the URL must begin with https://, unless its host is loopback".to_owned()),
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+pub fn is_loopback(url: &reqwest::Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
+/// Makes keys and operator. For a deployment both are new; here, what is missing is made, and what is there stays.
+pub fn init(place: &Place, secrets: &SecretsFile, now: u64) -> Result<String, String> {
+    let credentials = place.credentials_file();
+    let (made, record) = new_operator(base_url(place)?, now)?;
+    if place.env.is_some() {
+        made.write(&credentials)?;
+        let created = secrets.create(&[(AUTH_KEYS, &keys::new_set()?), (OPERATOR, &record)]);
+        if let Err(problem) = created {
+            let _ = fs::remove_file(&credentials);
+            return Err(problem);
+        }
+        return Ok(format!(
+            "Made {}: the service's keys and its first operator. Cloudflare never gives a secret back, so this is the\n\
+             only readable copy: keep it where you keep secrets.\n\
+             Made {}: by this the operator logs in at {}.\n\
+             Next: {}",
+            secrets.path.display(),
+            credentials.display(),
+            made.url,
+            secrets.deploy()
+        ));
+    }
+    let mut said = Vec::new();
+    if secrets.get(AUTH_KEYS)?.is_none() {
+        secrets.set(&[(AUTH_KEYS, &keys::new_set()?)])?;
+        said.push(format!("Made the service's keys, in {}.", secrets.path.display()));
+        // Seeds that were sealed with other keys don't open any more.
+        if fs::remove_file(place.identities_file()).is_ok() {
+            said.push(format!("Removed {}, which belonged to other keys.", place.identities_file().display()));
+        }
+    }
+    if secrets.get(OPERATOR)?.is_none() || !credentials.exists() {
+        secrets.set(&[(OPERATOR, &record)])?;
+        let _ = fs::remove_file(&credentials);
+        made.write(&credentials)?;
+        said.push(format!("Made the operator, in {} and {}.", secrets.path.display(), credentials.display()));
+    }
+    if said.is_empty() {
+        said.push(format!("{} and {} are there already.", secrets.path.display(), credentials.display()));
+    }
+    said.push(format!("Next: {}", secrets.deploy()));
+    Ok(said.join("\n"))
+}
+
+pub fn run(command: Command, place: &Place, secrets: &SecretsFile, now: u64) -> Result<String, String> {
+    let Command::Renew = command;
+    let credentials = place.credentials_file();
+    let url = match (&place.url, credentials.exists()) {
+        (None, true) => Credentials::read(&credentials)?.url,
+        _ => base_url(place)?,
+    };
+    let (made, record) = new_operator(url, now)?;
+    secrets.set(&[(OPERATOR, &record)])?;
+    let mut said = vec![format!("Made a new secret for the operator, in {}.", secrets.path.display())];
+    if credentials.exists() {
+        let old = credentials.with_extension("old.toml");
+        fs::rename(&credentials, &old).map_err(|error| format!("can't rename {}: {error}", credentials.display()))?;
+        said.push(format!("The old one is kept in {}: it works until the next command.", old.display()));
+    }
+    made.write(&credentials)?;
+    said.push(format!("The new one is in {}: it works from then on.", credentials.display()));
+    said.push(format!("Next: {}", secrets.put()));
+    said.push(
+        "The old secret and every token of the operator count for nothing then. If it leaked, look in the audit log for \
+         what it changed: a thief may have made clients."
+            .to_owned(),
+    );
+    Ok(said.join("\n"))
+}
+
+/// A fresh secret of 256 random bits, and the record that knows it by its salted hash alone.
+fn new_operator(url: String, now: u64) -> Result<(Credentials, String), String> {
+    let client_secret = base64(&random::<32>()?);
+    let salt = random::<16>()?;
+    let hash = digest(&SHA256, &[&salt, client_secret.as_bytes()].concat());
+    let record = json!({
+        "client_id": CLIENT_ID,
+        "created_at": now,
+        "scopes": ["clients:*", "tokens:*"],
+        "mechanisms": ["secret", "rotation"],
+        "secrets": [{
+            "secret_id": format!("sec_{}", suffix::<8>()?),
+            "salt": base64(&salt),
+            "sha256": base64(hash.as_ref()),
+            "created_at": now,
+        }],
+    });
+    Ok((Credentials { url, client_id: CLIENT_ID.to_owned(), client_secret }, record.to_string()))
+}
+
+/// From `--url`, or from `ISSUER` and `BASE_PATH` in wrangler.toml.
+fn base_url(place: &Place) -> Result<String, String> {
+    if let Some(url) = &place.url {
+        return check_url(url);
+    }
+    let table = place.env.as_ref().map_or_else(|| "[vars]".to_owned(), |env| format!("[env.{env}]"));
+    let parsed = fs::read_to_string("wrangler.toml").ok().and_then(|text| text.parse::<toml::Table>().ok());
+    let vars = parsed.as_ref().and_then(|config| match &place.env {
+        Some(env) => config.get("env")?.get(env)?.get("vars"),
+        None => config.get("vars"),
+    });
+    let setting = |name: &str| vars.and_then(|vars| vars.get(name)?.as_str());
+    match (setting("ISSUER"), &place.env) {
+        (Some(issuer), _) if !issuer.contains("REPLACE") => {
+            check_url(&format!("{}{}", issuer.trim_end_matches('/'), setting("BASE_PATH").unwrap_or("/v1")))
+        }
+        (Some(_), _) => {
+            Err(format!("{table} of wrangler.toml still says REPLACE; put your host and audience there first"))
+        }
+        (None, None) => Ok(LOCAL_URL.to_owned()),
+        (None, Some(_)) => Err(format!(
+            "there is no ISSUER in {table} of wrangler.toml here; say with --url where the service will be, for example \
+             --url https://auth.example.com/v1"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_off_loopback() {
+        for bad in [
+            "http://auth.example.com/v1",
+            "http://127.0.0.1.example.com/v1",
+            "https://u:p@auth.example.com",
+            "https://auth.example.com/v1?x",
+            "auth.example.com",
+            "ftp://127.0.0.1/",
+        ] {
+            assert!(check_url(bad).is_err(), "{bad}");
+        }
+        assert_eq!(check_url("http://127.0.0.1:8787/v1/").as_deref(), Ok("http://127.0.0.1:8787/v1"));
+        assert!(check_url("http://[::1]:1/v1").is_ok() && check_url("http://localhost").is_ok());
+    }
+
+    #[test]
+    fn credentials_and_their_url_come_from_one_source() {
+        let place = |operator: Option<&str>, url: Option<&str>| Place {
+            env: None,
+            operator: operator.map(PathBuf::from),
+            url: url.map(str::to_owned),
+        };
+        let some = |set: &'static [&str]| move |name: &str| set.contains(&name).then(|| format!("https://{name}"));
+        let all = some(&["AUTH_EDGE_URL", "AUTH_EDGE_CLIENT_ID", "AUTH_EDGE_CLIENT_SECRET"]);
+        assert_eq!(Credentials::find(&place(None, None), all).ok().unwrap().url, "https://AUTH_EDGE_URL");
+        assert_eq!(Credentials::find(&place(None, Some("https://b")), all).ok().unwrap().url, "https://b");
+        let problem = |place, set| Credentials::find(&place, set).err().unwrap();
+        assert!(problem(place(None, None), some(&["AUTH_EDGE_CLIENT_SECRET"])).contains("all three"));
+        assert!(problem(place(None, None), some(&["AUTH_EDGE_URL"])).contains("all three"));
+        assert!(problem(place(Some("/nowhere.toml"), None), all).contains("/nowhere.toml"), "what is named wins");
+    }
+}
