@@ -106,6 +106,11 @@ impl Settings {
         })
     }
 
+    /// Whether this is the client of the secret `OPERATOR`.
+    pub fn is_operator(&self, client_id: &str) -> bool {
+        self.operator.as_ref().is_some_and(|operator| operator.client_id == client_id)
+    }
+
     /// Host and port of the issuer.
     pub fn host_name(&self) -> &str {
         self.origin().rsplit('/').next().unwrap_or_default()

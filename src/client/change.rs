@@ -1,5 +1,6 @@
 //! What an operator may say of a client: the bodies of `createClient` and `updateClient`, and how a client is shown.
 
+use base32ct::{Base32UpperUnpadded, Encoding as _};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -233,7 +234,7 @@ pub struct NewTotp {
 impl NewTotp {
     /// `issuer` is the host that the app shows beside the client's id.
     pub fn new(client_id: &str, issuer: &str, seed: &[u8]) -> Self {
-        let totp_secret = data_encoding::BASE32_NOPAD.encode(seed);
+        let totp_secret = Base32UpperUnpadded::encode_string(seed);
         // A client id needs no escaping, and a host's port neither.
         let label = format!("{issuer}:{client_id}").replace(':', "%3A");
         let otpauth_uri = format!(

@@ -111,40 +111,49 @@ impl<G: Ground> Object<G> {
         let mut step = self.step(settings, client_id)?;
         // A refusal may have changed something too: a wrong code counts.
         let settled = step.judge(ask, genuine);
-        let change = step.state.change;
         step.commit()?;
         let Settled { answer, shown, begun, confirms } = settled?;
         if let Some(change) = shown {
             self.publish(settings, client_id, change).await?;
         }
-        if confirms {
-            self.confirm(settings, client_id, change)?;
+        if let Some(before) = confirms {
+            let mut step = self.step(settings, client_id)?;
+            step.state.unconfirmed.retain(|other| *other != before);
+            step.commit()?;
         }
         self.sleep_until(begun).await;
         Ok(answer)
     }
 
-    /// What the alarm does. An error is one of the alarm itself, which could not be set anew; whatever else fails is due again.
-    pub async fn alarm(&self, settings: &Settings) -> Result<(), Unavailable> {
-        self.ground.commit(&Commit { alarm: Some(self.millis() + ALARM_AGAIN), ..Commit::default() })?;
-        let _ = self.wake(settings).await;
-        Ok(())
+    /// The first thing that an alarm does: it sets the next one, so that nothing that fails after it can be forgotten.
+    pub fn postpone_alarm(&self) -> Result<(), Unavailable> {
+        self.ground.commit(&Commit { alarm: Some(self.millis() + ALARM_AGAIN), ..Commit::default() })
     }
 
-    async fn wake(&self, settings: &Settings) -> Result<(), Error> {
+    /// What an alarm does then. What fails is due again.
+    pub async fn wake(&self, settings: &Settings) -> Result<(), Error> {
         self.open(settings)?;
-        let step = self.step(settings, "")?;
+        let mut step = self.step(settings, "")?;
         let client = step.stored_client()?;
-        if client.is_none() && step.load(OPERATOR)?.is_none() {
+        if step.state.wipe > 0 && step.state.wipe <= step.state.clock {
             // In the step that found no client, so that none can have been made meanwhile.
-            if step.state.wipe > 0 && step.state.wipe <= self.millis() {
+            if client.is_none() && step.load(OPERATOR)?.is_none() {
                 return Ok(self.ground.wipe()?);
             }
+            step.state.wipe = 0;
         }
-        if let Some(client) = client
-            && step.state.is_due()
+        if let Some(client) = &client
+            && step.state.next_end > 0
+            && step.state.next_end <= step.now
         {
-            // What fails is due again, and so is what another write overtook.
+            step.settle_ends(client)?;
+        }
+        let is_due = step.state.is_due();
+        step.commit()?;
+        if let Some(client) = client
+            && is_due
+        {
+            // Another write may have overtaken this one.
             let _ = self.write(settings, &client.client_id).await;
         }
         self.rest(settings)
@@ -168,7 +177,7 @@ impl<G: Ground> Object<G> {
             return Ok(());
         }
         let mut step = self.step(settings, "")?;
-        if step.state.is_pending() {
+        if step.state.may_be_writing() {
             step.state.uncertain();
         }
         step.commit()?;
@@ -270,15 +279,5 @@ impl<G: Ground> Object<G> {
         }
         step.commit()?;
         Ok(written?)
-    }
-
-    /// The last change up to `change` was answered with success.
-    fn confirm(&self, settings: &Settings, client_id: &str, change: u64) -> Result<(), Error> {
-        let mut step = self.step(settings, client_id)?;
-        if step.state.change == change {
-            step.state.unconfirmed = None;
-            step.commit()?;
-        }
-        Ok(())
     }
 }

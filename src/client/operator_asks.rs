@@ -53,8 +53,9 @@ impl<G: Ground> Step<'_, G> {
         let before = self.etag(&client);
         let matches = header.as_deref().is_none_or(|header| if_match(header, &before));
         let (activates, may_narrow) = (patch.activates(), patch.may_narrow());
-        let mut waits = may_narrow && self.state.unconfirmed.is_some();
-        let is_repeat = !matches && self.repeats(header.as_deref());
+        let mut waits = may_narrow && !self.state.unconfirmed.is_empty();
+        let repeated = if matches { None } else { self.repeated(header.as_deref()) };
+        let is_repeat = repeated.is_some();
         if !matches && !is_repeat {
             return Err(Error::PreconditionFailed);
         }
@@ -72,14 +73,22 @@ impl<G: Ground> Step<'_, G> {
         }
         if changed != client {
             changed.updated_at = self.now;
-            waits = narrows(&client, &changed);
+            let switches = !client.is_immediate() && changed.is_immediate();
+            waits = switches || (narrows(&client, &changed) && self.follows_kv(&changed));
             self.save_client(&changed)?;
-            self.state.unconfirmed = waits.then_some(before);
             self.state.changed(waits);
+            if switches {
+                self.state.switched = self.state.change;
+            }
+            if waits {
+                self.state.unconfirmed(&before);
+            }
             client = changed;
         }
         let answer = self.shown(&client, &Credentials::default());
-        Ok(Settled { shown: waits.then_some(self.state.change), confirms: waits, ..answer.into() })
+        let confirms = repeated.or(Some(before));
+        let shown = waits.then_some(self.state.change);
+        Ok(Settled { shown, confirms: confirms.filter(|_| waits), ..answer.into() })
     }
 
     pub(super) fn add_secret(&mut self) -> Result<Settled, Error> {
@@ -122,20 +131,21 @@ impl<G: Ground> Step<'_, G> {
 
     pub(super) fn end_tokens(&mut self) -> Result<Settled, Error> {
         let mut client = self.visible_client()?;
-        client.tokens_valid_from = self.now + 1;
+        client.tokens_valid_from = client.tokens_valid_from.max(self.now + 1);
         if self.is_operator() {
             self.save(OPERATOR, client.tokens_valid_from.to_string(), FOR_EVER);
             return Ok(Settled { begun: client.tokens_valid_from, ..Answer::Done.into() });
         }
         self.touch(&mut client)?;
-        self.state.changed(!client.is_immediate());
-        let shown = (!client.is_immediate()).then_some(self.state.change);
+        let is_shown = self.follows_kv(&client);
+        self.state.changed(is_shown);
+        let shown = is_shown.then_some(self.state.change);
         Ok(Settled { shown, begun: client.tokens_valid_from, ..Answer::Done.into() })
     }
 
     pub(super) fn delete(&mut self, header: Option<&str>) -> Result<Settled, Error> {
         let client = self.known_or_deleted()?.ok_or(Error::ClientNotFound)?;
-        let is_shown = !client.is_immediate();
+        let is_shown = self.follows_kv(&client);
         if client.status != Status::Deleted {
             let before = self.etag(&client);
             if header.is_some_and(|header| !if_match(header, &before)) {
@@ -151,15 +161,15 @@ impl<G: Ground> Step<'_, G> {
         Ok(Settled { shown: is_shown.then_some(self.state.change), ..Answer::Done.into() })
     }
 
+    /// The validator in `If-Match` of the client as it was before a change that has not been answered with success.
+    pub(super) fn repeated(&self, header: Option<&str>) -> Option<String> {
+        let header = header?;
+        self.state.unconfirmed.iter().find(|before| *before != "*" && if_match(header, before)).cloned()
+    }
+
     pub(super) fn changeable_client(&self) -> Result<Client, Error> {
         let client = self.visible_client()?;
         if self.is_operator() { Err(Error::Conflict(OPERATORS_OWN.into())) } else { Ok(client) }
-    }
-
-    /// Whether `If-Match` names the client as it was before a change that has not been answered with success.
-    pub(super) fn repeats(&self, header: Option<&str>) -> bool {
-        let (Some(header), Some(before)) = (header, &self.state.unconfirmed) else { return false };
-        if_match(header, before)
     }
 
     pub(super) fn shown(&self, client: &Client, credentials: &Credentials) -> Answer {
@@ -197,10 +207,8 @@ impl<G: Ground> Step<'_, G> {
     }
 }
 
-/// Whether a change takes something away that the replica shows.
+/// Whether a change takes something away.
 fn narrows(before: &Client, after: &Client) -> bool {
-    let switches = !before.is_immediate() && after.is_immediate();
-    let narrower = (before.status == Status::Active && after.status != Status::Active)
-        || after.scopes.first_uncovered(&before.scopes).is_some();
-    switches || (narrower && !after.is_immediate())
+    (before.status == Status::Active && after.status != Status::Active)
+        || after.scopes.first_uncovered(&before.scopes).is_some()
 }

@@ -17,6 +17,8 @@ const REWRITES: [u64; 3] = [60_000, 300_000, 3_600_000];
 const REVIEW: u64 = 86_400_000;
 /// What belongs to no client is wiped after this, milliseconds.
 const STRANGER: u64 = 480_000;
+/// How many validators of unconfirmed changes are kept.
+const MOST_UNCONFIRMED: usize = 8;
 
 /// The row `state` of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,9 +29,12 @@ pub struct State {
     pub change: u64,
     /// The last change that KV confirmed.
     pub shown: u64,
-    /// The validator of the client before a change that has not been answered with success.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unconfirmed: Option<String>,
+    /// The last change that made the client immediate. Until KV shows that, exchanges follow KV.
+    pub switched: u64,
+    /// The validators of the client before changes that have not been answered with success.
+    pub unconfirmed: Vec<String>,
+    /// The earliest end ahead of a token that KV shows, Unix seconds: when it has come, KV is to say so. 0 if there is none.
+    pub next_end: u64,
     /// A digest of the value that KV holds for certain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
@@ -39,11 +44,14 @@ pub struct State {
     failures: u32,
     /// When the value is to be written although KV has confirmed it, Unix milliseconds, in order.
     again: Vec<u64>,
-    /// When a stranger's rows are to be wiped, Unix milliseconds; 0 for a client.
+    /// When a stranger's rows are to be wiped, Unix milliseconds, or 0. A client's wrong codes set it too, so that they cost the
+    /// same; it then wipes nothing.
     pub wipe: u64,
 }
 
-readable!(struct State { clock, change, shown, unconfirmed, digest, due, failures, again, wipe });
+readable!(struct State {
+    clock, change, shown, switched, unconfirmed, next_end, digest, due, failures, again, wipe,
+});
 
 impl State {
     /// Notes a change of what the replica shows. If somebody waits for it, the alarm lets that call write first.
@@ -61,6 +69,27 @@ impl State {
     /// Whether something is to be written now.
     pub fn is_due(&self) -> bool {
         (self.is_pending() && self.due <= self.clock) || self.must_rewrite()
+    }
+
+    /// Whether a write may be on its way whose end nobody knows, where an instance of the object has just begun: one was due.
+    pub fn may_be_writing(&self) -> bool {
+        self.is_pending() || self.must_rewrite()
+    }
+
+    /// Notes a validator of before a change. There are never many: each is of a change that KV did not take in time.
+    pub fn unconfirmed(&mut self, etag: &str) {
+        self.unconfirmed.retain(|other| other != etag);
+        if self.unconfirmed.len() == MOST_UNCONFIRMED {
+            self.unconfirmed.remove(0);
+        }
+        self.unconfirmed.push(etag.to_owned());
+    }
+
+    /// Notes an end ahead, Unix seconds.
+    pub fn ends_at(&mut self, at: u64) {
+        if self.next_end == 0 || at < self.next_end {
+            self.next_end = at;
+        }
     }
 
     fn must_rewrite(&self) -> bool {
@@ -104,8 +133,8 @@ impl State {
         }
     }
 
-    /// Nobody's rows are kept for longer than this.
-    pub fn stranger(&mut self) {
+    /// Sets when the rows of a stranger are to be wiped.
+    pub fn wipe_later(&mut self) {
         if self.wipe == 0 {
             self.wipe = self.clock + STRANGER;
         }
@@ -115,7 +144,8 @@ impl State {
     pub fn alarm(&self) -> Option<u64> {
         let pending = self.is_pending().then_some(self.due);
         let wipe = (self.wipe > 0).then_some(self.wipe);
-        [pending, self.again.first().copied(), wipe].into_iter().flatten().min()
+        let end = (self.next_end > 0).then_some(self.next_end * 1000);
+        [pending, self.again.first().copied(), wipe, end].into_iter().flatten().min()
     }
 }
 
@@ -196,7 +226,7 @@ mod tests {
     fn the_stored_format_is_pinned() {
         let mut state = State { clock: 5, ..State::default() };
         state.changed(true);
-        let json = r#"{"clock":5,"change":1,"shown":0,"due":10005,"failures":0,"again":[],"wipe":0}"#;
+        let json = r#"{"clock":5,"change":1,"shown":0,"switched":0,"unconfirmed":[],"next_end":0,"due":10005,"failures":0,"again":[],"wipe":0}"#;
         assert_eq!(serde_json::to_string(&state).unwrap(), json);
     }
 

@@ -1,6 +1,6 @@
 //! One step of a client's object: what it reads is current, and what it changes is stored by one commit.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::ask::{Answer, Ask};
 use super::object::{Commit, Ground, Row};
@@ -35,6 +35,8 @@ pub(super) struct Step<'a, G> {
     pub(super) state: State,
     stored: State,
     rows: RefCell<Vec<(String, Option<Row>)>>,
+    /// Something was decided by the clock that no row shows: the clock itself is stored.
+    pub(super) clock_counts: Cell<bool>,
     /// Unix seconds.
     pub(super) now: u64,
 }
@@ -46,13 +48,13 @@ pub(super) struct Settled {
     pub(super) shown: Option<u64>,
     /// This second must have begun.
     pub(super) begun: u64,
-    /// With this answer the change before is confirmed: its repeat is a new one.
-    pub(super) confirms: bool,
+    /// With this answer the change of the client with this validator is confirmed: its repeat is a new one.
+    pub(super) confirms: Option<String>,
 }
 
 impl From<Answer> for Settled {
     fn from(answer: Answer) -> Self {
-        Self { answer, shown: None, begun: 0, confirms: false }
+        Self { answer, shown: None, begun: 0, confirms: None }
     }
 }
 
@@ -71,11 +73,27 @@ impl<'a, G: Ground> Step<'a, G> {
         let stored = state.clone();
         state.clock = state.clock.max(clock);
         let now = state.clock / 1000;
-        Ok(Step { ground, settings, client_id, state, stored, rows: RefCell::default(), now })
+        Ok(Step {
+            ground,
+            settings,
+            client_id,
+            state,
+            stored,
+            rows: RefCell::default(),
+            clock_counts: Cell::new(false),
+            now,
+        })
     }
 
     /// Judges a question. What it changes is stored when the step is committed.
     pub(super) fn judge(&mut self, ask: Ask, genuine: Option<Genuine>) -> Result<Settled, Error> {
+        if self.is_operator() && (self.state.wipe > 0 || self.load(OPERATOR)?.is_none()) {
+            // The id was tried before it was an operator's, and must never be another client's, also when the secret is gone.
+            self.state.wipe = 0;
+            if self.load(OPERATOR)?.is_none() {
+                self.save(OPERATOR, "0".to_owned(), FOR_EVER);
+            }
+        }
         match ask {
             Ask::Issue(issue) => self.issue(issue, genuine),
             Ask::Rotate(rotate) => self.rotate(rotate),
@@ -95,7 +113,10 @@ impl<'a, G: Ground> Step<'a, G> {
 
     /// Whether a token counts: its own end, its client, its early end, its parent's. The client, if so.
     pub(super) fn life(&mut self, token: &Presented) -> Result<Client, Error> {
-        token.check_end(self.now)?;
+        if let Err(fault) = token.check_end(self.now) {
+            self.clock_counts.set(true);
+            return Err(fault.into());
+        }
         let client = self.known_client()?.ok_or(TokenFault::ClientEnded)?;
         client.honours(token.auth_time)?;
         let mut ended = self.end_of(&client, &token.id)? == Some(0);
@@ -115,7 +136,7 @@ impl<'a, G: Ground> Step<'a, G> {
             return Ok(Some(at));
         }
         self.save(&key, "0".to_owned(), row.expires_at);
-        if shows(client, token_id) {
+        if self.shows(client, token_id) {
             self.state.changed(false);
         }
         Ok(Some(0))
@@ -128,14 +149,41 @@ impl<'a, G: Ground> Step<'a, G> {
             return Ok(());
         }
         self.save(&format!("end:{}", token.as_str()), at.to_string(), token.expires_at + AFTER_THE_END);
-        if shows(client, token.as_str()) {
+        if self.shows(client, token.as_str()) {
             self.state.changed(awaited);
+            if at > 0 {
+                self.state.ends_at(at);
+            }
         }
         Ok(())
     }
 
+    /// Notes in KV's stead which ends have come, when the time of the earliest has. Sets when the next one does.
+    pub(super) fn settle_ends(&mut self, client: &Client) -> Result<(), Unavailable> {
+        self.state.next_end = 0;
+        for (key, row) in self.ground.list(LONG_ENDS, self.now, usize::MAX)? {
+            let at: u64 = row.value.parse().map_err(|_| unreadable(&key))?;
+            if at > self.now {
+                self.state.ends_at(at);
+            } else if at > 0 {
+                self.end_of(client, key.strip_prefix("end:").unwrap_or(&key))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether exchanges of the client's tokens may follow KV: also while KV does not show yet that they must not.
+    pub(super) fn follows_kv(&self, client: &Client) -> bool {
+        !self.is_operator() && (!client.is_immediate() || self.state.shown < self.state.switched)
+    }
+
+    /// Whether KV shows when this token ends early.
+    pub(super) fn shows(&self, client: &Client, token_id: &str) -> bool {
+        token_id.starts_with(Kind::Long.prefix()) && self.follows_kv(client)
+    }
+
     pub(super) fn is_operator(&self) -> bool {
-        self.settings.operator.as_ref().is_some_and(|operator| operator.client_id == self.client_id)
+        self.settings.is_operator(self.client_id)
     }
 
     /// The record that is stored, a tombstone too.
@@ -216,18 +264,14 @@ impl<'a, G: Ground> Step<'a, G> {
         let mut rows = self.rows.into_inner();
         // That time has passed is no change worth a write.
         let mut stored = self.stored;
+        let ticked = self.clock_counts.get() && stored.clock / 1000 < self.now;
         stored.clock = self.state.clock;
-        if rows.is_empty() && stored == self.state {
+        if rows.is_empty() && stored == self.state && !ticked {
             return Ok(());
         }
         rows.push((STATE.to_owned(), Some(Row { value: to_json(&self.state), expires_at: FOR_EVER })));
         self.ground.commit(&Commit { rows, alarm: self.state.alarm(), now: self.now })
     }
-}
-
-/// Whether the client's replica shows when this token ends early.
-pub(super) fn shows(client: &Client, token_id: &str) -> bool {
-    token_id.starts_with(Kind::Long.prefix()) && !client.is_immediate()
 }
 
 pub(super) fn parse<T: Read>(value: &str, key: &str) -> Result<T, Unavailable> {

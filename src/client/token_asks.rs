@@ -3,7 +3,7 @@
 use super::ask::{Answer, Issue, Revoke, Rotate, Standing};
 use super::codes::{Codes, Verdict};
 use super::object::Ground;
-use super::step::{CODES, FOR_EVER, OPERATOR, Settled, Step, parse, shows, to_json};
+use super::step::{CODES, FOR_EVER, Settled, Step, parse, to_json};
 use super::{Client, LONGEST_SESSION, Mechanism, Status, secret_matches};
 use crate::assertion::Genuine;
 use crate::error::{Error, Grantor, TokenFault, Unavailable, Unentitled};
@@ -20,18 +20,17 @@ const REVOKE: &str = "tokens:revoke";
 
 impl<G: Ground> Step<'_, G> {
     pub(super) fn issue(&mut self, issue: Issue, genuine: Option<Genuine>) -> Result<Settled, Error> {
-        let client = self.known_client()?;
-        self.authenticate(client.as_ref(), &issue.credential, genuine)?;
-        let mut client = client.ok_or(Error::InvalidClient { locked: false })?;
-        if client.drop_ended_secrets(self.now) {
-            self.save_client(&client)?;
+        let mut client = self.known_client()?;
+        if let Some(client) = &mut client
+            && client.drop_ended_secrets(self.now)
+        {
+            self.save_client(client)?;
         }
+        self.clock_counts.set(true);
+        self.authenticate(client.as_ref(), &issue.credential, genuine)?;
+        let client = client.ok_or(Error::InvalidClient { locked: false })?;
         permit(&client, issue.credential.mechanism())?;
         let scopes = grant(&client, issue.scopes)?;
-        if self.is_operator() && self.load(OPERATOR)?.is_none() {
-            // Its id must never be another client's, also when the secret is gone.
-            self.save(OPERATOR, "0".to_owned(), FOR_EVER);
-        }
         let now = self.now.max(client.tokens_valid_from);
         let ttl = issue.ttl.min(client.max_ttl_seconds);
         Ok(Answer::Granted(Granted { now, auth_time: now, scopes, ttl, consistency: client.consistency }).into())
@@ -70,8 +69,8 @@ impl<G: Ground> Step<'_, G> {
                 };
                 let verdict = codes.judge(step, self.now, self.settings.otp_wrong_per_day);
                 self.save(CODES, to_json(&codes), FOR_EVER);
-                if client.is_none() {
-                    self.state.stranger();
+                if verdict == Verdict::Refused {
+                    self.state.wipe_later();
                 }
                 locked = verdict == Verdict::Locked;
                 verdict == Verdict::Accepted
@@ -95,6 +94,7 @@ impl<G: Ground> Step<'_, G> {
     pub(super) fn rotate(&mut self, rotate: Rotate) -> Result<Settled, Error> {
         let Rotate { bearer, parent, client_id, scopes, ttl } = rotate;
         let client = self.life(&bearer)?;
+        self.clock_counts.set(true);
         if self.now > bearer.auth_time + LONGEST_SESSION {
             return Err(TokenFault::TooOld.into());
         }
@@ -148,7 +148,7 @@ impl<G: Ground> Step<'_, G> {
             return Ok(Answer::Done.into());
         }
         self.end(&client, target, self.now, true)?;
-        let shown = shows(&client, target.as_str()).then_some(self.state.change);
+        let shown = self.shows(&client, target.as_str()).then_some(self.state.change);
         Ok(Settled { shown, ..Answer::Done.into() })
     }
 }

@@ -45,14 +45,30 @@ export const binding = (env, name) => (typeof env[name] === "object" ? env[name]
 // 30 seconds is the least that KV allows.
 const SHORTEST = { cacheTtl: 30 };
 
-export const read = (namespace, key) => namespace.get(key, SHORTEST);
+// What does not answer in time has failed. Milliseconds: a read of KV, and an object, which may wait for two writes to KV.
+const KV_PATIENCE = 2_000;
+const OBJECT_PATIENCE = 15_000;
+
+async function timely(promise, patience) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error("did not answer in time")), patience);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export const read = (namespace, key) => timely(namespace.get(key, SHORTEST), KV_PATIENCE);
 
 export const store = (namespace, key, value, status, expiration) =>
   namespace.put(key, value, { metadata: { status }, ...(expiration === undefined ? {} : { expiration }) });
 
 // A page of keys, each with the status in its metadata, and the cursor of the next.
 export async function list(namespace, limit, cursor) {
-  const page = await namespace.list({ limit, cursor });
+  const page = await timely(namespace.list({ limit, cursor }), KV_PATIENCE);
   const clients = page.keys.map(({ name, metadata }) => ({ client_id: name, status: metadata?.status ?? "" }));
   return JSON.stringify({ clients, cursor: page.list_complete ? null : page.cursor });
 }
@@ -66,7 +82,10 @@ export const count = (dataset, event, outcome, mechanism, status, milliseconds) 
 export async function ask(namespace, name, region, body) {
   const options = region === undefined ? undefined : { locationHint: region };
   const object = namespace.get(namespace.idFromName(name), options);
-  const response = await object.fetch("https://client/", { method: "POST", body });
-  if (response.status !== 200) throw new Error(`answered ${response.status}`);
-  return response.text();
+  const answer = async () => {
+    const response = await object.fetch("https://client/", { method: "POST", body });
+    if (response.status !== 200) throw new Error(`answered ${response.status}`);
+    return response.text();
+  };
+  return timely(answer(), OBJECT_PATIENCE);
 }

@@ -4,10 +4,11 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
+use worker::{Delay, DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
 
 use super::bindings::{self, Isolate, unavailable};
 use super::webcrypto;
@@ -47,35 +48,43 @@ readable!(struct Question<String, Ask> { client_id, ask });
 
 #[durable_object(alarm)]
 pub struct Client {
-    object: Object<Storage>,
+    object: Rc<Object<Storage>>,
+    state: State,
     env: Env,
 }
 
 impl DurableObject for Client {
     fn new(state: State, env: Env) -> Self {
         let table = Table::new(state.as_raw().as_ref());
-        Self { object: Object::new(Storage { table, env: env.clone() }), env }
+        Self { object: Rc::new(Object::new(Storage { table, env: env.clone() })), state, env }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let text = request.text().await?;
-        let answer: std::result::Result<Answer, Error> = async {
-            let isolate = Isolate::of(&self.env).await?;
-            let question: Question<String, Ask> =
-                value::read(&text).ok_or_else(|| Unavailable::new("CLIENT", "can't read a question"))?;
-            self.object.answer(&isolate.settings, &question.client_id, question.ask).await
-        }
-        .await;
+        let (object, env, (sender, receiver)) = (Rc::clone(&self.object), self.env.clone(), oneshot::channel());
+        // Kept alive by the object and not by the call: a caller that goes away leaves nothing half done, and no one waiting.
+        self.state.wait_until(async move {
+            let _ = sender.send(answer(&object, &env, &text).await);
+        });
+        let answer = receiver.await.map_err(|_| worker::Error::from("the answer was lost"))?;
         Response::ok(serde_json::to_string(&answer)?)
     }
 
     async fn alarm(&self) -> Result<Response> {
-        // Only what could not set its next alarm fails: then the runtime comes again.
-        let isolate: std::result::Result<Rc<Isolate>, Error> = Isolate::of(&self.env).await;
-        let isolate = isolate.map_err(|error| worker::Error::from(error.for_the_log().unwrap_or_default()))?;
-        self.object.alarm(&isolate.settings).await.map_err(|error| worker::Error::from(error.problem))?;
+        self.object.postpone_alarm().map_err(|error| worker::Error::from(error.problem))?;
+        let woken = async { self.object.wake(&Isolate::of(&self.env).await?.settings).await }.await;
+        if let Err(error) = woken {
+            console_error!("alarm: {}", error.for_the_log().unwrap_or_default());
+        }
         Response::ok("")
     }
+}
+
+async fn answer(object: &Object<Storage>, env: &Env, question: &str) -> std::result::Result<Answer, Error> {
+    let isolate = Isolate::of(env).await?;
+    let question: Question<String, Ask> =
+        value::read(question).ok_or_else(|| Unavailable::new("CLIENT", "can't read a question"))?;
+    object.answer(&isolate.settings, &question.client_id, question.ask).await
 }
 
 #[derive(Debug)]

@@ -98,7 +98,7 @@ pub async fn operate(
             let patch = Patch::parse(call.json(&[MERGE_PATCH, JSON])?)?;
             check_keys(host, patch.keys()).await?;
             // The object reads the body again, and applies it to the client as it is then.
-            let (body, may_give_clients) = (call.text(), is_first(settings, &caller));
+            let (body, may_give_clients) = (call.text(), settings.is_operator(&caller.client_id));
             let change = Change { body, if_match: call.if_match, may_give_clients };
             Ok(shown(200, put(host, client_id, Ask::Change(change), audit).await?.shown()?))
         }
@@ -131,7 +131,7 @@ async fn create(
     let made_up = format!("c2m_{}", Base64UrlUnpadded::encode_string(&host.random()?));
     let draft = Draft::parse(call.json(&[JSON])?, made_up, settings.default_consistency)?;
     check_keys(host, draft.patch.keys()).await?;
-    if !is_first(settings, caller)
+    if !settings.is_operator(&caller.client_id)
         && let Some(scope) =
             draft.patch.scopes.iter().flat_map(|scopes| scopes.iter()).find(|scope| scope.is_of("clients"))
     {
@@ -150,7 +150,11 @@ async fn list(settings: &Settings, host: &impl Host, call: &Call) -> Result<Resp
         None => None,
     };
     let Page { mut clients, cursor } = host.list(limit, cursor.as_deref()).await?;
-    clients.retain(|listed| is_client_id(&listed.client_id) && listed.status != Status::Deleted.name());
+    clients.retain(|listed| {
+        is_client_id(&listed.client_id)
+            && listed.status != Status::Deleted.name()
+            && !settings.is_operator(&listed.client_id)
+    });
     Ok(Response::json(200, &List { clients, cursor: cursor.map(|cursor| seal_cursor(settings, &cursor)) }))
 }
 
@@ -161,11 +165,6 @@ async fn put(host: &impl Host, client_id: &str, question: Ask, audit: &mut Audit
     }
     audit.client_id = Some(client_id.to_owned());
     ask(host, client_id, &question).await
-}
-
-/// Whether the caller is the operator of the secret `OPERATOR`.
-fn is_first(settings: &Settings, caller: &Presented) -> bool {
-    settings.operator.as_ref().is_some_and(|operator| operator.client_id == caller.client_id)
 }
 
 /// What can't be seen in a key's members: whether its point lies on the curve.
