@@ -135,11 +135,9 @@ impl Wanted {
     /// The merge patch that makes the client so, and what it changes. Order within scopes, mechanisms and keys counts for
     /// nothing.
     pub fn difference(&self, client: &Map<String, Value>) -> Result<(Map<String, Value>, Vec<Change>), String> {
-        if let (Some(wanted), is) = (&self.region, shown(client, "region"))
-            && shown_value("region", Some(&name(wanted))) != is
-        {
-            let (wanted, is) =
-                (shown_value("region", Some(&name(wanted))), if is.is_empty() { "not set" } else { &is });
+        let (is, wanted) = (shown(client, "region"), shown(&self.members(), "region"));
+        if !wanted.is_empty() && is != wanted {
+            let is = if is.is_empty() { "not set" } else { &is };
             return Err(format!(
                 "region is {is} and can't be changed to {wanted}; only a client with another id can have it"
             ));
