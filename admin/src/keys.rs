@@ -1,6 +1,7 @@
 //! The service's key set: made, added to, promoted, retired.
 
-use auth_edge::keys::{JwkSet, KeySet, PrivateJwk, USE_LONG, USE_SEAL, USE_SHORT, USE_TOKEN_ID};
+use auth_edge::client::jwk::JwkSet;
+use auth_edge::keys::{KeySet, PrivateJwk, USE_LONG, USE_SEAL, USE_SHORT, USE_TOKEN_ID};
 use clap::{Subcommand, ValueEnum};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 

@@ -16,7 +16,7 @@ use auth_edge::client::jwk::{Algorithm, PublicJwk};
 use auth_edge::client::object::{Commit, Ground, Object, Row};
 use auth_edge::client::replica::{Clients, Kept};
 use auth_edge::error::{Error, Unavailable};
-use auth_edge::host::{Host, Limit, Page};
+use auth_edge::host::{Host, Limit, Listed, Page};
 use auth_edge::settings::Settings;
 use auth_edge::token::Signatures;
 use auth_edge::token_id::Random;
@@ -309,15 +309,14 @@ impl Clients for World {
     async fn ask_object(&self, client_id: &str, _: Option<&str>, ask: &Ask) -> Result<Answer, Error> {
         // The object is another process: question and answer travel as JSON.
         let json = serde_json::to_string(ask).unwrap();
-        let ask: Ask = serde_json::from_str(&json).unwrap();
+        let ask: Ask = auth_edge::value::read(&json).unwrap();
         self.asked.borrow_mut().push(json);
         let fault = self.turn(Part::Object).await?;
         let answer = self.object(client_id).answer(&self.settings, client_id, ask).await;
         if fault.is_some() {
             return Err(down(Part::Object).into());
         }
-        let answer: Result<Answer, Error> = serde_json::from_str(&serde_json::to_string(&answer).unwrap()).unwrap();
-        answer
+        auth_edge::client::ask::read_answer(&serde_json::to_string(&answer).unwrap())
     }
 
     async fn replica(&self, client_id: &str) -> Result<Option<String>, Unavailable> {
@@ -339,13 +338,15 @@ impl Host for World {
         let after = cursor.unwrap_or_default().to_owned();
         let listed = self.read(Part::List, |state| {
             let later = state.replicas.iter().filter(|(client_id, _)| **client_id > after);
-            later.take(limit + 1).map(|(id, (_, status, _))| (id.clone(), status.clone())).collect::<Vec<_>>()
+            let listed = |(id, (_, status, _)): (&String, &(String, String, Option<u64>))| (id.clone(), status.clone());
+            later.take(limit + 1).map(listed).collect::<Vec<_>>()
         });
         let mut clients = listed.await?;
         let more = clients.len() > limit;
         clients.truncate(limit);
         let cursor = clients.last().filter(|_| more).map(|(client_id, _)| client_id.clone());
-        Ok(Page { clients, cursor })
+        let listed = |(client_id, status)| Listed { client_id, status };
+        Ok(Page { clients: clients.into_iter().map(listed).collect(), cursor })
     }
 
     fn random(&self) -> Result<Random, Unavailable> {
