@@ -5,7 +5,7 @@
 #   BASE_URL     what stands before /auth/tokens/…, for example http://127.0.0.1:40001/v1
 #   IDENTITIES   the file that names each client with its credentials
 #   DEV_FOLDER   where the server's wrangler.toml and .dev.vars are; wrangler takes up a change in them
-# LIMIT in the environment of this script raises the rate limits there, calls per minute; 600 if not set.
+# LIMIT in the environment of this script replaces every rate limit there, calls per minute.
 # Whatever becomes of the command, the server ends with it. Its log stays where the command failed.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -35,7 +35,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-sed -e 's|^main = "build/|main = "../../../build/|' -e 's/^\[build\]/[unused]/' -e "s/limit = 600,/limit = ${LIMIT:-600},/" \
+sed -e 's|^main = "build/|main = "../../../build/|' -e 's/^\[build\]/[unused]/' ${LIMIT:+-e "s/limit = [0-9]*,/limit = $LIMIT,/"} \
     "$root/wrangler.toml" >"$DEV_FOLDER/wrangler.toml"
 cd "$DEV_FOLDER"
 "$root/target/debug/admin" init --url "$BASE_URL" >log
