@@ -1,15 +1,46 @@
-//! What no output may show: every secret the run knows, and the name that is shown in its place.
+//! What no output may show, and the name that is shown in its place.
+//!
+//! Three nets, one behind the other: every value that the run knows to be secret, in each form it may come back in;
+//! whatever has a token's form; and, in a server's text, what stands where secrets stand. Text is masked whole and cut
+//! afterwards: a secret that was cut first would no longer be recognised.
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 /// Values shorter than this would blacken half of every page; no real secret is so short.
 const SHORTEST: usize = 4;
+/// Secrets of at least this length are looked up by their start, so that thousands of them cost no more than one.
+const START: usize = 8;
+/// So much of a secret gives the rest away as masked, where a server cut it.
+const TELLING: usize = 12;
+/// What has a secret's form or place, but is not known to the run.
+const UNNAMED: &str = "$SECRET";
 
-/// All the secrets of a run. Whatever leaves the process passes through [`Vault::mask`].
+/// All the secrets of a run. Whatever leaves the process passes through it.
 #[derive(Default)]
 pub struct Vault {
-    /// The longest first, so that a secret inside another never leaves the outer one's rest behind.
-    known: RefCell<Vec<(String, String)>>,
+    known: RefCell<Known>,
+    /// Values that look random and are no secret: token ids and client ids.
+    open: RefCell<HashSet<String>>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Each form of each secret, with its name.
+    forms: Vec<(String, String)>,
+    by_start: HashMap<[u8; START], Vec<usize>>,
+    short: Vec<usize>,
+    names: HashMap<String, String>,
+}
+
+/// A masked text in parts: what may be shown, and names that stand for secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    Text(String),
+    Name(String),
 }
 
 impl Vault {
@@ -18,51 +49,388 @@ impl Vault {
         if secret.len() < SHORTEST {
             return;
         }
-        let mut known = self.known.borrow_mut();
-        for form in [secret.to_owned(), json_escaped(secret), url_encoded(secret)] {
-            if known.iter().any(|(k, _)| *k == form) {
+        let json = json_escaped(secret);
+        let forms = [
+            secret.to_owned(),
+            json_escaped(&json),
+            json.replace('/', "\\/"),
+            json,
+            url_encoded(secret),
+            url_encoded(secret).replace("%20", "+"),
+            html_escaped(secret),
+            STANDARD_NO_PAD.encode(secret),
+            URL_SAFE_NO_PAD.encode(secret),
+        ];
+        let known = &mut *self.known.borrow_mut();
+        for form in forms {
+            if known.names.contains_key(&form) {
                 continue;
             }
-            let at = known.partition_point(|(k, _)| k.len() >= form.len());
-            known.insert(at, (form, format!("${name}")));
+            let at = known.forms.len();
+            match start(form.as_bytes()) {
+                Some(start) => known.by_start.entry(start).or_default().push(at),
+                None => known.short.push(at),
+            }
+            known.names.insert(form.clone(), format!("${name}"));
+            known.forms.push((form, format!("${name}")));
         }
     }
 
+    /// Remembers a value that may be shown though it looks random.
+    pub fn open(&self, value: &str) {
+        self.open.borrow_mut().insert(value.to_owned());
+    }
+
+    pub fn knows(&self, secret: &str) -> bool {
+        self.known.borrow().names.contains_key(secret)
+    }
+
+    /// For what this process wrote itself.
     pub fn mask(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for (secret, name) in self.known.borrow().iter() {
-            if text.contains(secret.as_str()) {
-                text = replace(&text, secret, name);
+        joined(self.pieces(text))
+    }
+
+    /// For what came from the server: what stands behind the name of a secret is hidden too.
+    pub fn mask_foreign(&self, text: &str) -> String {
+        joined(self.masked(text, |text| [keyed(text, is_secret), behind_scheme(text)].concat()))
+    }
+
+    /// For an answer that may hold a token in any place: every longer word is hidden.
+    pub fn mask_suspect(&self, text: &str) -> String {
+        joined(self.masked(text, |text| [keyed(text, is_secret), behind_scheme(text), self.long_words(text)].concat()))
+    }
+
+    pub fn pieces(&self, text: &str) -> Vec<Piece> {
+        self.masked(text, |_| Vec::new())
+    }
+
+    /// A text that hides a token behind escapes is masked, and shown, without them.
+    fn masked(&self, text: &str, more: impl Fn(&str) -> Vec<Range<usize>>) -> Vec<Piece> {
+        let plain = unescaped(text);
+        if plain != text {
+            let pieces = self.masked_as_is(&plain, &more);
+            if joined(pieces.clone()) != plain {
+                return pieces;
             }
         }
-        text
+        self.masked_as_is(text, &more)
+    }
+
+    fn masked_as_is(&self, text: &str, more: impl Fn(&str) -> Vec<Range<usize>>) -> Vec<Piece> {
+        let pieces = self.named(text, more(text));
+        let pieces = pieces.into_iter().flat_map(|piece| match piece {
+            Piece::Text(text) => self.without_known(&text),
+            name => vec![name],
+        });
+        let pieces = pieces.flat_map(|piece| match piece {
+            Piece::Text(text) => {
+                let found = token_forms(&text, |word| self.open.borrow().contains(word));
+                self.named(&text, found)
+            }
+            name => vec![name],
+        });
+        pieces.collect()
+    }
+
+    /// Puts a name in the place of each range.
+    fn named(&self, text: &str, mut ranges: Vec<Range<usize>>) -> Vec<Piece> {
+        ranges.sort_by_key(|r| (r.start, std::cmp::Reverse(r.end)));
+        let mut pieces = Vec::new();
+        let mut done = 0;
+        for range in ranges {
+            let value = &text[range.clone()];
+            if range.start < done || value.is_empty() || is_name(value) {
+                continue;
+            }
+            pieces.push(Piece::Text(text[done..range.start].to_owned()));
+            let name = self.known.borrow().names.get(value).cloned();
+            pieces.push(Piece::Name(name.unwrap_or_else(|| UNNAMED.to_owned())));
+            done = range.end;
+        }
+        pieces.push(Piece::Text(text[done..].to_owned()));
+        pieces
+    }
+
+    fn without_known(&self, text: &str) -> Vec<Piece> {
+        let known = self.known.borrow();
+        let mut pieces = Vec::new();
+        let (mut done, mut at) = (0, 0);
+        while at < text.len() {
+            let Some((length, name)) = known.at(text, at) else {
+                at += text[at..].chars().next().map_or(1, char::len_utf8);
+                continue;
+            };
+            pieces.push(Piece::Text(text[done..at].to_owned()));
+            pieces.push(Piece::Name(name));
+            at += length;
+            done = at;
+        }
+        pieces.push(Piece::Text(text[done..].to_owned()));
+        pieces
+    }
+
+    fn long_words(&self, text: &str) -> Vec<Range<usize>> {
+        let open = self.open.borrow();
+        words(text, |b| is_base64url(b) || b".~".contains(&b))
+            .into_iter()
+            .filter(|word| {
+                let value = &text[word.clone()];
+                value.len() >= 16 && !is_token_id(value) && !open.contains(value) && !is_name_at(text, word)
+            })
+            .collect()
+    }
+}
+
+impl Known {
+    /// The longest secret that begins here, or the beginning of one; exact before differing in case.
+    fn at(&self, text: &str, at: usize) -> Option<(usize, String)> {
+        let here = &text.as_bytes()[at..];
+        let indexed = start(here).and_then(|start| self.by_start.get(&start)).map_or(&[][..], Vec::as_slice);
+        let mut best: Option<((bool, bool, usize), &str)> = None;
+        for (form, name) in indexed.iter().chain(&self.short).map(|i| (&self.forms[*i].0, &self.forms[*i].1)) {
+            let common = here.iter().zip(form.as_bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+            let whole = common == form.len();
+            let exact = here.starts_with(form.as_bytes());
+            let cut = common >= TELLING && here[..common].iter().all(|b| is_base64url(*b));
+            let stray = whole && form.len() < START && !exact || (whole && !stands_alone(text, at, form));
+            if (whole || cut) && !stray {
+                let rank = (whole, exact, common);
+                if best.is_none_or(|(other, _)| rank > other) {
+                    best = Some((rank, name));
+                }
+            }
+        }
+        let ((whole, _, length), name) = best?;
+        // A cut in the middle of a character can't be: what is shared is ASCII.
+        Some((length, if whole { name.to_owned() } else { format!("{name}_CUT") }))
     }
 }
 
 /// A code of six digits is masked where it stands alone: inside a longer number it is a coincidence.
-fn replace(text: &str, secret: &str, name: &str) -> String {
-    if !secret.bytes().all(|b| b.is_ascii_digit()) {
-        return text.replace(secret, name);
+fn stands_alone(text: &str, at: usize, form: &str) -> bool {
+    if !form.bytes().all(|b| b.is_ascii_digit()) {
+        return true;
     }
     let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
-    let mut out = String::new();
+    !digit(text[..at].chars().next_back()) && !digit(text[at + form.len()..].chars().next())
+}
+
+fn start(bytes: &[u8]) -> Option<[u8; START]> {
+    let mut start: [u8; START] = bytes.get(..START)?.try_into().ok()?;
+    start.make_ascii_lowercase();
+    Some(start)
+}
+
+fn joined(pieces: Vec<Piece>) -> String {
+    pieces
+        .into_iter()
+        .map(|piece| match piece {
+            Piece::Text(text) | Piece::Name(text) => text,
+        })
+        .collect()
+}
+
+// ---- what has a token's form
+
+/// Compact serializations (RFC 7515 section 7.1), whole or cut at either end, and words that only randomness makes.
+/// `open` exempts the latter.
+pub fn token_forms(text: &str, open: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for word in words(text, |b| is_base64url(b) || b == b'.') {
+        let secret = text[word.clone()].split('.').any(|segment| {
+            let exempt = is_token_id(segment) || open(segment);
+            // What every JSON object in base64url begins with.
+            let object = segment.find("eyJ").is_some_and(|i| segment.len() >= i + 8 && (i == 0 || !exempt));
+            object || (!exempt && is_random(segment))
+        });
+        if secret {
+            let rest = text[word.end..].bytes().take_while(|b| is_base64url(*b) || b".~+/=".contains(b)).count();
+            found.push(word.start..word.end + rest);
+        }
+    }
+    found
+}
+
+fn is_random(word: &str) -> bool {
+    let count = |wanted: fn(&u8) -> bool| word.bytes().filter(wanted).count();
+    let (lower, upper, digits) =
+        (count(u8::is_ascii_lowercase), count(u8::is_ascii_uppercase), count(u8::is_ascii_digit));
+    let uuid = word.len() == 36 && word.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
+    (word.len() >= 24 && lower > 0 && upper > 0 && digits > 0)
+        || (word.len() >= 32 && lower + upper >= 8 && digits >= 8 && !uuid)
+}
+
+fn is_base64url(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
+/// Token ids are no secret: they are in paths, and a reader needs them.
+fn is_token_id(word: &str) -> bool {
+    word.starts_with("tok_lt_") || word.starts_with("tok_st_")
+}
+
+fn words(text: &str, belongs: impl Fn(u8) -> bool) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut all = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let length = bytes[at..].iter().take_while(|b| belongs(**b)).count();
+        if length > 0 {
+            all.push(at..at + length);
+        }
+        at += length + 1;
+    }
+    all
+}
+
+// ---- what stands where secrets stand
+
+/// The values behind those names: of members, of parameters, of elements, of headers.
+pub fn keyed(text: &str, wanted: fn(&str) -> bool) -> Vec<Range<usize>> {
+    words(text, is_base64url)
+        .into_iter()
+        .filter(|word| wanted(&text[word.clone()]) && !is_name_at(text, word))
+        .filter_map(|word| value_behind(text, word.end))
+        .collect()
+}
+
+pub fn is_secret(name: &str) -> bool {
+    let ends = [
+        "token",
+        "jwt",
+        "bearer",
+        "secret",
+        "password",
+        "passwd",
+        "assertion",
+        "apikey",
+        "privatekey",
+        "cookie",
+        "authorization",
+        "otpcode",
+        "sessionid",
+        "session",
+        "credential",
+        "credentials",
+    ];
+    is_one_of(name, &ends)
+}
+
+/// Whether a member or header of this name may hold a token that can be used.
+pub fn is_token(name: &str) -> bool {
+    is_one_of(name, &["token", "jwt", "bearer", "authorization"]) && !is_one_of(name, &["refreshtoken"])
+}
+
+pub fn is_id(name: &str) -> bool {
+    is_one_of(name, &["tokenid", "jti"])
+}
+
+fn is_one_of(name: &str, ends: &[&str]) -> bool {
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    ends.iter().any(|end| name.ends_with(end))
+}
+
+fn value_behind(text: &str, at: usize) -> Option<Range<usize>> {
+    let rest = text[at..].trim_start_matches(['"', '\'', '\\']).trim_start();
+    let sign = rest.chars().next().filter(|c| ":=>".contains(*c))?;
+    let rest = rest[1..].trim_start();
+    let from = |rest: &str| text.len() - rest.len();
+    let (quoted, escaped) = match rest.strip_prefix('\\') {
+        Some(quoted) => (quoted, true),
+        None => (rest, false),
+    };
+    if let Some(value) = quoted.strip_prefix(['"', '\'']) {
+        let quote = quoted.as_bytes()[0];
+        let mut length = 0;
+        let mut skip = false;
+        for byte in value.bytes() {
+            if byte == quote && !skip || (escaped && byte == b'\\') {
+                break;
+            }
+            skip = byte == b'\\' && !skip;
+            length += 1;
+        }
+        // A quote that never ends: the text was cut.
+        let end = if value.is_char_boundary(length) { length } else { value.len() };
+        return Some(from(value)..from(value) + end);
+    }
+    let end = rest.find(|c: char| c.is_whitespace() || "&,;<>\"'{}[]()".contains(c)).unwrap_or(rest.len());
+    let value = &rest[..end];
+    // Behind a colon there may be a sentence.
+    let word = sign == ':' && !(value.len() >= 20 || (value.len() >= 8 && value.bytes().any(|b| b.is_ascii_digit())));
+    (!word).then(|| from(rest)..from(rest) + end)
+}
+
+/// What a scheme of the Authorization header is followed by, wherever it stands.
+fn behind_scheme(text: &str) -> Vec<Range<usize>> {
+    let lower = text.to_ascii_lowercase();
+    let mut found = Vec::new();
+    for scheme in ["bearer ", "basic ", "dpop "] {
+        for (at, _) in lower.match_indices(scheme) {
+            let start = at + scheme.len();
+            let rest = &text[start..];
+            let length = rest.bytes().take_while(|b| is_base64url(*b) || b"._~+/".contains(b)).count();
+            let glued = text[..at].bytes().next_back().is_some_and(is_base64url);
+            let long = length >= 16 || (length >= 8 && rest[..length].bytes().any(|b| b.is_ascii_digit()));
+            // `realm="…"` and its like are parameters of a challenge.
+            if long && !glued && !rest[length..].starts_with("=\"") {
+                let padding = rest[length..].bytes().take_while(|b| *b == b'=').count();
+                found.push(start..start + length + padding);
+            }
+        }
+    }
+    found
+}
+
+/// Whether this is already a name of ours.
+fn is_name(text: &str) -> bool {
+    text.strip_prefix('$').is_some_and(|name| !name.is_empty() && name.bytes().all(is_name_byte))
+}
+
+fn is_name_at(text: &str, word: &Range<usize>) -> bool {
+    text[..word.start].ends_with('$') && text[word.clone()].bytes().all(is_name_byte)
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'
+}
+
+// ---- forms
+
+/// Escapes that stand for a character of a token become that character.
+pub fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(secret) {
-        let (before, after) = (&rest[..at], &rest[at + secret.len()..]);
-        let alone = !digit(before.chars().next_back()) && !digit(after.chars().next());
-        out.push_str(before);
-        out.push_str(if alone { name } else { secret });
-        rest = after;
+    while let Some(at) = rest.find(['\\', '%', '&']) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let read = |prefix: &str, digits: usize, radix: u32| {
+            let code = rest.strip_prefix(prefix)?.get(..digits)?;
+            let byte = u8::try_from(u32::from_str_radix(code, radix).ok()?).ok()?;
+            (is_base64url(byte) || byte == b'.').then_some((char::from(byte), prefix.len() + digits))
+        };
+        let entity = |prefix: &str, radix: u32| {
+            let digits = rest.strip_prefix(prefix)?.find(';').filter(|n| (1..=7).contains(n))?;
+            read(prefix, digits, radix).map(|(c, length)| (c, length + 1))
+        };
+        let found = read("\\u", 4, 16)
+            .or_else(|| read("%", 2, 16))
+            .or_else(|| entity("&#x", 16))
+            .or_else(|| entity("&#X", 16))
+            .or_else(|| entity("&#", 10));
+        let (c, length) = found.unwrap_or_else(|| (rest.chars().next().unwrap_or_default(), 1));
+        out.push(c);
+        rest = &rest[length..];
     }
     out + rest
 }
 
-fn json_escaped(text: &str) -> String {
+pub fn json_escaped(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-fn url_encoded(text: &str) -> String {
+pub fn url_encoded(text: &str) -> String {
     text.bytes()
         .map(|b| match b {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(b).to_string(),
@@ -71,29 +439,123 @@ fn url_encoded(text: &str) -> String {
         .collect()
 }
 
+fn html_escaped(text: &str) -> String {
+    let escapes = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&#39;")];
+    escapes.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c";
+
+    fn vault(secrets: &[(&str, &str)]) -> Vault {
+        let vault = Vault::default();
+        secrets.iter().for_each(|(name, secret)| vault.learn(name, secret));
+        vault
+    }
+
     #[test]
     fn every_form_is_masked() {
-        let vault = Vault::default();
-        vault.learn("SECRET", "a\"b/c d");
-        assert_eq!(vault.mask(r#"a"b/c d, a\"b/c d, a%22b%2Fc%20d"#), "$SECRET, $SECRET, $SECRET");
+        let vault = vault(&[("SECRET", "a\"b/c d&e")]);
+        let sent = r#"a"b/c d&e, a\"b/c d&e, a\"b\/c d&e, a%22b%2Fc%20d%26e, a%22b%2fc%20d%26e, a%22b%2Fc+d%26e, a&quot;b/c d&amp;e"#;
+        assert_eq!(vault.mask(sent), ["$SECRET"; 7].join(", "));
+        assert_eq!(vault.mask("A\"B/C D&E YSJiL2MgZCZl"), "$SECRET $SECRET");
     }
 
     #[test]
     fn the_longer_secret_goes_first() {
-        let vault = Vault::default();
-        vault.learn("SHORT", "abcd");
-        vault.learn("LONG", "abcdefgh");
-        assert_eq!(vault.mask("abcdefgh abcd"), "$LONG $SHORT");
+        let vault = vault(&[("SHORT", "abcd"), ("LONG", "abcdefgh"), ("LONGER", "abcdefghij")]);
+        assert_eq!(vault.mask("abcdefghij abcdefgh abcd"), "$LONGER $LONG $SHORT");
+    }
+
+    #[test]
+    fn a_secret_that_the_server_cut_is_masked() {
+        let vault = vault(&[("SECRET", "sec_0123456789-abcdefghij")]);
+        assert_eq!(vault.mask("sec_0123456789-ab… is wrong"), "$SECRET_CUT… is wrong");
+        assert_eq!(vault.mask("sec_0123 is a start that tells nothing"), "sec_0123 is a start that tells nothing");
     }
 
     #[test]
     fn a_code_inside_a_number_is_a_coincidence() {
-        let vault = Vault::default();
-        vault.learn("CODE", "776000");
+        let vault = vault(&[("CODE", "776000")]);
         assert_eq!(vault.mask("7776000 776000 \"776000\""), "7776000 $CODE \"$CODE\"");
+    }
+
+    #[test]
+    fn what_has_a_tokens_form_is_masked_wherever_it_stands() {
+        let vault = Vault::default();
+        let (head, rest) = JWT.split_at(30);
+        for (text, shown) in [
+            (format!("<p>{JWT}</p>"), "<p>$SECRET</p>"),
+            (format!("{{\"x\":\"a\\n{JWT}\"}}"), "{\"x\":\"a\\$SECRET\"}"),
+            (head.to_owned(), "$SECRET"),
+            (format!("…{rest}"), "…$SECRET"),
+            (JWT.replace('.', "\\u002e").replace("eyJ", "\\u0065yJ"), "$SECRET"),
+            (JWT.replace("eyJ", "%65yJ"), "$SECRET"),
+            (JWT.replace("eyJ", "&#101;yJ").replace('.', "&#x2E;"), "$SECRET"),
+            ("0a1b2c3d4e5f60718293a4b5c6d7e8f9".to_owned(), "$SECRET"),
+        ] {
+            assert_eq!(vault.mask(&text), shown);
+        }
+    }
+
+    #[test]
+    fn what_a_reader_needs_is_shown() {
+        let vault = Vault::default();
+        vault.open("client_AbCdEf0123456789AbCdEf");
+        for text in [
+            "tok_lt_AAAAAGlz1n9bP0eyJ4VfY3q8sZ7uT6rWm2xLkQ-h_0a1B2",
+            "client_AbCdEf0123456789AbCdEf",
+            "request 3f2b8c1e-0a1b-4c2d-8e3f-0123456789ab, ray 8e5f2b9a7c3d1e4f-FRA",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer 2026-11-24T06:50:11Z",
+            "https://auth-edge-staging.example-company.com/v1/auth/tokens/long",
+            r#"401 invalid_token: The token is over. Bearer realm="auth", error="invalid_token""#,
+            r#"{"token_type":"Bearer","token_id":"tok_lt_x","code":"invalid_token","message":"secret: no"}"#,
+        ] {
+            assert_eq!(vault.mask_foreign(text), text);
+            let path = format!("the paths {text}");
+            assert_eq!(vault.mask(&path), path);
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_the_name_of_a_secret_is_masked_in_a_servers_text() {
+        let vault = vault(&[("TOKEN_1", "opaque-canary")]);
+        for (text, shown) in [
+            (r#"{"accessToken":"canary"}"#, r#"{"accessToken":"$SECRET"}"#),
+            (r#"{"access_token" : "opaque-canary"}"#, r#"{"access_token" : "$TOKEN_1"}"#),
+            (r#"{"client_secret":"a\"canary"#, r#"{"client_secret":"$SECRET"#),
+            (r#"{"m":"{\"jwt\":\"canary\"}"}"#, r#"{"m":"{\"jwt\":\"$SECRET\"}"}"#),
+            ("https://x/#access_token=canary&state=1", "https://x/#access_token=$SECRET&state=1"),
+            ("<token>canary</token>", "<token>$SECRET</token>"),
+            ("token: canary-01", "token: $SECRET"),
+            ("Authorization: Bearer canary-01", "Authorization: Bearer $SECRET"),
+            ("you sent basic Y2FuYXJ5OmNhbmFyeQ==", "you sent basic $SECRET"),
+            (r#"{"token":"$LONG_TOKEN_3"}"#, r#"{"token":"$LONG_TOKEN_3"}"#),
+        ] {
+            assert_eq!(vault.mask_foreign(text), shown);
+            assert_eq!(vault.mask_foreign(shown), shown, "masking twice");
+        }
+    }
+
+    #[test]
+    fn a_suspect_answer_shows_no_long_word() {
+        let text = "OK canary_live_opaque_one (tok_lt_1234567890) $VALID_CLIENT_SECRET";
+        assert_eq!(Vault::default().mask_suspect(text), "OK $SECRET (tok_lt_1234567890) $VALID_CLIENT_SECRET");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_too_odd(before in ".{0,20}", after in ".{0,20}") {
+            let vault = vault(&[("SECRET", "sec_0123456789-abcdefghij")]);
+            for secret in [JWT, "sec_0123456789-abcdefghij"] {
+                let text = format!("{before}{secret}{after}");
+                for shown in [vault.mask(&text), vault.mask_foreign(&text), vault.mask_suspect(&text)] {
+                    proptest::prop_assert!(!shown.contains(secret), "{}", shown);
+                }
+            }
+        }
     }
 }

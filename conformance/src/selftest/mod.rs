@@ -10,6 +10,7 @@ use crate::cases;
 use crate::cli::Choice;
 use crate::clock::Clock;
 use crate::identities::Identities;
+use crate::interrupt::Interrupt;
 use crate::mask::Vault;
 use crate::profile::{Limits, Profile};
 use crate::result::{Outcome, Report};
@@ -74,6 +75,7 @@ async fn one(fault: Option<&'static str>, choice: &Choice) -> Result<Finished, S
         trace: false,
         clock,
         state: State::in_memory(),
+        interrupt: Interrupt::never(),
     };
     let finished = run::run(settings, vault, Rc::new(Silence)).await;
     server.abort();
