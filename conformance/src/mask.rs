@@ -10,10 +10,9 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-/// Values shorter than this would blacken half of every page; no real secret is so short.
+/// Values shorter than this would blacken half of every page; no real secret is so short. Secrets are looked up by so
+/// much of their start, so that thousands of them cost no more than one.
 const SHORTEST: usize = 4;
-/// Secrets of at least this length are looked up by their start, so that thousands of them cost no more than one.
-const START: usize = 8;
 /// So much of a secret gives the rest away as masked, where a server cut it.
 const TELLING: usize = 12;
 /// What has a secret's form or place, but is not known to the run.
@@ -31,8 +30,9 @@ pub struct Vault {
 struct Known {
     /// Each form of each secret, with its name.
     forms: Vec<(String, String)>,
-    by_start: HashMap<[u8; START], Vec<usize>>,
-    short: Vec<usize>,
+    by_start: HashMap<[u8; SHORTEST], Vec<usize>>,
+    /// Which two bytes any of them begins with: most places of a text are passed over at that.
+    pairs: Vec<bool>,
     names: HashMap<String, String>,
 }
 
@@ -49,14 +49,14 @@ impl Vault {
         if secret.len() < SHORTEST {
             return;
         }
-        let json = json_escaped(secret);
+        let (json, url) = (json_escaped(secret), url_encoded(secret));
         let forms = [
             secret.to_owned(),
             json_escaped(&json),
             json.replace('/', "\\/"),
             json,
-            url_encoded(secret),
-            url_encoded(secret).replace("%20", "+"),
+            url.replace("%20", "+"),
+            url,
             html_escaped(secret),
             STANDARD_NO_PAD.encode(secret),
             URL_SAFE_NO_PAD.encode(secret),
@@ -67,9 +67,10 @@ impl Vault {
                 continue;
             }
             let at = known.forms.len();
-            match start(form.as_bytes()) {
-                Some(start) => known.by_start.entry(start).or_default().push(at),
-                None => known.short.push(at),
+            if let Some(start) = start(form.as_bytes()) {
+                known.pairs.resize(1 << 16, false);
+                known.pairs[pair(&start)] = true;
+                known.by_start.entry(start).or_default().push(at);
             }
             known.names.insert(form.clone(), format!("${name}"));
             known.forms.push((form, format!("${name}")));
@@ -185,14 +186,22 @@ impl Known {
     /// The longest secret that begins here, or the beginning of one; exact before differing in case.
     fn at(&self, text: &str, at: usize) -> Option<(usize, String)> {
         let here = &text.as_bytes()[at..];
-        let indexed = start(here).and_then(|start| self.by_start.get(&start)).map_or(&[][..], Vec::as_slice);
+        if here.len() < SHORTEST || !self.pairs.get(pair(here)).copied().unwrap_or_default() {
+            return None;
+        }
+        let indexed = self.by_start.get(&start(here)?)?;
+        // Most often it is a whole word; all tokens begin alike.
+        let word = here.iter().take_while(|b| is_base64url(**b) || **b == b'.').count();
+        if let Some(name) = self.names.get(&text[at..at + word]).filter(|_| word > TELLING) {
+            return Some((word, name.clone()));
+        }
         let mut best: Option<((bool, bool, usize), &str)> = None;
-        for (form, name) in indexed.iter().chain(&self.short).map(|i| (&self.forms[*i].0, &self.forms[*i].1)) {
+        for (form, name) in indexed.iter().map(|i| (&self.forms[*i].0, &self.forms[*i].1)) {
             let common = here.iter().zip(form.as_bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
             let whole = common == form.len();
             let exact = here.starts_with(form.as_bytes());
             let cut = common >= TELLING && here[..common].iter().all(|b| is_base64url(*b));
-            let stray = whole && form.len() < START && !exact || (whole && !stands_alone(text, at, form));
+            let stray = whole && ((form.len() < 8 && !exact) || !stands_alone(text, at, form));
             if (whole || cut) && !stray {
                 let rank = (whole, exact, common);
                 if best.is_none_or(|(other, _)| rank > other) {
@@ -215,10 +224,14 @@ fn stands_alone(text: &str, at: usize, form: &str) -> bool {
     !digit(text[..at].chars().next_back()) && !digit(text[at + form.len()..].chars().next())
 }
 
-fn start(bytes: &[u8]) -> Option<[u8; START]> {
-    let mut start: [u8; START] = bytes.get(..START)?.try_into().ok()?;
+fn start(bytes: &[u8]) -> Option<[u8; SHORTEST]> {
+    let mut start: [u8; SHORTEST] = bytes.get(..SHORTEST)?.try_into().ok()?;
     start.make_ascii_lowercase();
     Some(start)
+}
+
+fn pair(bytes: &[u8]) -> usize {
+    usize::from(bytes[0].to_ascii_lowercase()) << 8 | usize::from(bytes[1].to_ascii_lowercase())
 }
 
 fn joined(pieces: Vec<Piece>) -> String {
@@ -431,12 +444,15 @@ pub fn json_escaped(text: &str) -> String {
 }
 
 pub fn url_encoded(text: &str) -> String {
-    text.bytes()
-        .map(|b| match b {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(b).to_string(),
-            _ => format!("%{b:02X}"),
-        })
-        .collect()
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if is_base64url(byte) || b".~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out += &format!("%{byte:02X}");
+        }
+    }
+    out
 }
 
 fn html_escaped(text: &str) -> String {

@@ -224,7 +224,9 @@ async fn sane(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn survived(t: &Trial<'_>) -> Result<(), Stop> {
-    match probe(t).await {
+    let answer = probe(t).await;
+    t.run.uninterrupted()?;
+    match answer {
         Ok(answer) if answer.status < 500 => Ok(()),
         Ok(answer) => {
             Err(Stop::fail("an answer as at the start", format!("{}: the server did not survive", t.summary(&answer))))

@@ -971,12 +971,21 @@ impl Reference {
             false if client == BURST_CLIENT => BURST_LIMIT,
             false => LONG_LIMIT,
         };
-        if *calls <= most || self.on("never-429") {
+        let calls = *calls;
+        let busy = client == BURST_CLIENT && (most / 2..most).contains(&calls);
+        if busy && self.on("500-under-load") {
+            return Err(self.refuse(asked, 500, "server_error", "Too much."));
+        }
+        if busy && self.on("grants-under-load") && what.starts_with("long") {
+            let client = self.client(client);
+            return Err(Box::new(self.mint_long(&client, client.scopes.clone(), Some(3600))));
+        }
+        if calls <= most || self.on("never-429") {
             return Ok(());
         }
         let mut reply =
             self.error(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds.", None);
-        if !self.on("no-retry-after") {
+        if !self.on("no-retry-after") && !(self.on("later-429-bare") && calls > most + 1) {
             reply.headers.push(("Retry-After".into(), "60".into()));
         }
         Err(Box::new(reply))
