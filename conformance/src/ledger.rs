@@ -136,7 +136,7 @@ pub fn look(path: &str, answer: &Answer, vault: &Vault, now: u64) -> Haul {
 
     let alone = tokens.len() == 1;
     let found = tokens.into_iter().map(|token| {
-        let jwt = Jwt::read(&token);
+        let jwt = unsigned(&token);
         let claim = |name: &str| jwt.as_ref().map(|jwt| jwt.claims[name].clone()).unwrap_or_default();
         let short = match jwt.as_ref().and_then(|jwt| jwt.header["typ"].as_str()) {
             Some("at+jwt") => true,
@@ -175,8 +175,14 @@ fn whole_jwt(word: &str) -> Option<&str> {
         let dot = word[at..].match_indices('.').nth(1)?.0 + at + 1;
         let signature = word[dot..].find(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c));
         let token = &word[at..signature.map_or(word.len(), |n| dot + n)];
-        Jwt::read(token).map(|_| token)
+        unsigned(token).map(|_| token)
     })
+}
+
+/// Read without its signature, which may be cut.
+fn unsigned(token: &str) -> Option<Jwt> {
+    let (input, _) = token.rsplit_once('.')?;
+    Jwt::read(&format!("{input}."))
 }
 
 /// Whether an answer is a grant with a token in its place and nothing unknown beside it. Any other 2xx may hold a token

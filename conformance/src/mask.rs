@@ -58,6 +58,7 @@ impl Vault {
             url.replace("%20", "+"),
             url,
             html_escaped(secret),
+            decoded(secret),
             STANDARD_NO_PAD.encode(secret),
             URL_SAFE_NO_PAD.encode(secret),
         ];
@@ -88,86 +89,47 @@ impl Vault {
 
     /// For what this process wrote itself.
     pub fn mask(&self, text: &str) -> String {
-        joined(self.pieces(text))
+        joined(&self.pieces(text))
     }
 
     /// For what came from the server: what stands behind the name of a secret is hidden too.
     pub fn mask_foreign(&self, text: &str) -> String {
-        joined(self.masked(text, |text| [keyed(text, is_secret), behind_scheme(text)].concat()))
+        joined(&self.masked(text, |text| [keyed(text, is_secret), behind_scheme(text)].concat()))
     }
 
     /// For an answer that may hold a token in any place: every longer word is hidden.
     pub fn mask_suspect(&self, text: &str) -> String {
-        joined(self.masked(text, |text| [keyed(text, is_secret), behind_scheme(text), self.long_words(text)].concat()))
+        joined(&self.masked(text, |text| [keyed(text, is_secret), behind_scheme(text), self.long_words(text)].concat()))
     }
 
     pub fn pieces(&self, text: &str) -> Vec<Piece> {
         self.masked(text, |_| Vec::new())
     }
 
-    /// A text that hides a token behind escapes is masked, and shown, without them.
+    /// A text that hides a secret behind escapes is masked, and shown, without them.
     fn masked(&self, text: &str, more: impl Fn(&str) -> Vec<Range<usize>>) -> Vec<Piece> {
-        let plain = unescaped(text);
-        if plain != text {
-            let pieces = self.masked_as_is(&plain, &more);
-            if joined(pieces.clone()) != plain {
+        let mask = |text: &str| self.masked_as_is(text, &more);
+        for view in [text, &unescaped(text)] {
+            let pieces = mask(view);
+            let shown = joined(&pieces);
+            let plain = decoded(&shown);
+            if plain == shown || joined(&mask(&plain)) == plain {
                 return pieces;
             }
         }
-        self.masked_as_is(text, &more)
+        mask(&decoded(text))
     }
 
     fn masked_as_is(&self, text: &str, more: impl Fn(&str) -> Vec<Range<usize>>) -> Vec<Piece> {
-        let pieces = self.named(text, more(text));
-        let pieces = pieces.into_iter().flat_map(|piece| match piece {
-            Piece::Text(text) => self.without_known(&text),
-            name => vec![name],
-        });
-        let pieces = pieces.flat_map(|piece| match piece {
-            Piece::Text(text) => {
-                let found = token_forms(&text, |word| self.open.borrow().contains(word));
-                self.named(&text, found)
-            }
-            name => vec![name],
-        });
-        pieces.collect()
-    }
-
-    /// Puts a name in the place of each range.
-    fn named(&self, text: &str, mut ranges: Vec<Range<usize>>) -> Vec<Piece> {
-        ranges.sort_by_key(|r| (r.start, std::cmp::Reverse(r.end)));
-        let mut pieces = Vec::new();
-        let mut done = 0;
-        for range in ranges {
-            let value = &text[range.clone()];
-            if range.start < done || value.is_empty() || is_name(value) {
-                continue;
-            }
-            pieces.push(Piece::Text(text[done..range.start].to_owned()));
-            let name = self.known.borrow().names.get(value).cloned();
-            pieces.push(Piece::Name(name.unwrap_or_else(|| UNNAMED.to_owned())));
-            done = range.end;
-        }
-        pieces.push(Piece::Text(text[done..].to_owned()));
-        pieces
-    }
-
-    fn without_known(&self, text: &str) -> Vec<Piece> {
         let known = self.known.borrow();
-        let mut pieces = Vec::new();
-        let (mut done, mut at) = (0, 0);
-        while at < text.len() {
-            let Some((length, name)) = known.at(text, at) else {
-                at += text[at..].chars().next().map_or(1, char::len_utf8);
-                continue;
-            };
-            pieces.push(Piece::Text(text[done..at].to_owned()));
-            pieces.push(Piece::Name(name));
-            at += length;
-            done = at;
-        }
-        pieces.push(Piece::Text(text[done..].to_owned()));
-        pieces
+        let mut found = known.within(text);
+        let unnamed = [token_forms(text, |word| self.open.borrow().contains(word)), more(text)].concat();
+        let unnamed = unnamed.into_iter().filter(|range| !range.is_empty() && !is_name(&text[range.clone()]));
+        found.extend(unnamed.map(|range| {
+            let name = known.names.get(&text[range.clone()]).map_or(UNNAMED, String::as_str);
+            (range, name.to_owned())
+        }));
+        pieces(text, found)
     }
 
     fn long_words(&self, text: &str) -> Vec<Range<usize>> {
@@ -183,6 +145,21 @@ impl Vault {
 }
 
 impl Known {
+    fn within(&self, text: &str) -> Vec<(Range<usize>, String)> {
+        let mut found = Vec::new();
+        let mut at = 0;
+        while at < text.len() {
+            match self.at(text, at) {
+                Some((length, name)) => {
+                    found.push((at..at + length, name));
+                    at += length;
+                }
+                None => at += text[at..].chars().next().map_or(1, char::len_utf8),
+            }
+        }
+        found
+    }
+
     /// The longest secret that begins here, or the beginning of one; exact before differing in case.
     fn at(&self, text: &str, at: usize) -> Option<(usize, String)> {
         let here = &text.as_bytes()[at..];
@@ -215,6 +192,33 @@ impl Known {
     }
 }
 
+/// Puts a name in the place of each range. Where ranges overlap all of them is hidden, under the name of one that covers
+/// the others.
+fn pieces(text: &str, mut found: Vec<(Range<usize>, String)>) -> Vec<Piece> {
+    found.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
+    let mut merged: Vec<(Range<usize>, String)> = Vec::new();
+    for (range, name) in found {
+        match merged.last_mut() {
+            Some((before, known)) if range == *before && known == UNNAMED => *known = name,
+            Some((before, _)) if range.end <= before.end => {}
+            Some((before, known)) if range.start < before.end => {
+                before.end = range.end;
+                UNNAMED.clone_into(known);
+            }
+            _ => merged.push((range, name)),
+        }
+    }
+    let mut pieces = Vec::new();
+    let mut done = 0;
+    for (range, name) in merged {
+        pieces.push(Piece::Text(text[done..range.start].to_owned()));
+        pieces.push(Piece::Name(name));
+        done = range.end;
+    }
+    pieces.push(Piece::Text(text[done..].to_owned()));
+    pieces
+}
+
 /// A code of six digits is masked where it stands alone: inside a longer number it is a coincidence.
 fn stands_alone(text: &str, at: usize, form: &str) -> bool {
     if !form.bytes().all(|b| b.is_ascii_digit()) {
@@ -234,13 +238,11 @@ fn pair(bytes: &[u8]) -> usize {
     usize::from(bytes[0].to_ascii_lowercase()) << 8 | usize::from(bytes[1].to_ascii_lowercase())
 }
 
-fn joined(pieces: Vec<Piece>) -> String {
-    pieces
-        .into_iter()
-        .map(|piece| match piece {
-            Piece::Text(text) | Piece::Name(text) => text,
-        })
-        .collect()
+fn joined(pieces: &[Piece]) -> String {
+    let text = |piece: &Piece| match piece {
+        Piece::Text(text) | Piece::Name(text) => text.clone(),
+    };
+    pieces.iter().map(text).collect()
 }
 
 // ---- what has a token's form
@@ -348,24 +350,20 @@ fn value_behind(text: &str, at: usize) -> Option<Range<usize>> {
     let sign = rest.chars().next().filter(|c| ":=>".contains(*c))?;
     let rest = rest[1..].trim_start();
     let from = |rest: &str| text.len() - rest.len();
-    let (quoted, escaped) = match rest.strip_prefix('\\') {
-        Some(quoted) => (quoted, true),
-        None => (rest, false),
-    };
+    // Within a string of a string, quotes have backslashes before them; those of the value itself have more.
+    let quoted = rest.trim_start_matches('\\');
+    let depth = rest.len() - quoted.len();
     if let Some(value) = quoted.strip_prefix(['"', '\'']) {
         let quote = quoted.as_bytes()[0];
-        let mut length = 0;
-        let mut skip = false;
-        for byte in value.bytes() {
-            if byte == quote && !skip || (escaped && byte == b'\\') {
-                break;
+        let mut slashes = 0;
+        for (at, byte) in value.bytes().enumerate() {
+            if byte == quote && slashes <= depth {
+                return Some(from(value)..from(value) + at - slashes);
             }
-            skip = byte == b'\\' && !skip;
-            length += 1;
+            slashes = if byte == b'\\' { slashes + 1 } else { 0 };
         }
-        // A quote that never ends: the text was cut.
-        let end = if value.is_char_boundary(length) { length } else { value.len() };
-        return Some(from(value)..from(value) + end);
+        // The text was cut.
+        return Some(from(value)..text.len());
     }
     let end = rest.find(|c: char| c.is_whitespace() || "&,;<>\"'{}[]()".contains(c)).unwrap_or(rest.len());
     let value = &rest[..end];
@@ -412,30 +410,65 @@ fn is_name_byte(byte: u8) -> bool {
 
 /// Escapes that stand for a character of a token become that character.
 pub fn unescaped(text: &str) -> String {
+    without_escapes(text, |byte| is_base64url(byte) || byte == b'.')
+}
+
+/// Escapes of every character that shows become that character, also where they were escaped again.
+fn decoded(text: &str) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..4 {
+        let plain = without_escapes(&text, |byte| byte.is_ascii_graphic() || byte == b' ');
+        if plain == text {
+            break;
+        }
+        text = plain;
+    }
+    text
+}
+
+/// Those of JSON, of URLs and of pages.
+fn without_escapes(text: &str, wanted: fn(u8) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(['\\', '%', '&']) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let read = |prefix: &str, digits: usize, radix: u32| {
-            let code = rest.strip_prefix(prefix)?.get(..digits)?;
-            let byte = u8::try_from(u32::from_str_radix(code, radix).ok()?).ok()?;
-            (is_base64url(byte) || byte == b'.').then_some((char::from(byte), prefix.len() + digits))
-        };
-        let entity = |prefix: &str, radix: u32| {
-            let digits = rest.strip_prefix(prefix)?.find(';').filter(|n| (1..=7).contains(n))?;
-            read(prefix, digits, radix).map(|(c, length)| (c, length + 1))
-        };
-        let found = read("\\u", 4, 16)
-            .or_else(|| read("%", 2, 16))
-            .or_else(|| entity("&#x", 16))
-            .or_else(|| entity("&#X", 16))
-            .or_else(|| entity("&#", 10));
-        let (c, length) = found.unwrap_or_else(|| (rest.chars().next().unwrap_or_default(), 1));
+        let (c, length) = escape(rest)
+            .filter(|(byte, _)| wanted(*byte))
+            .map(|(byte, length)| (char::from(byte), length))
+            .unwrap_or_else(|| (rest.chars().next().unwrap_or_default(), 1));
         out.push(c);
         rest = &rest[length..];
     }
     out + rest
+}
+
+/// The character that an escape at the beginning of a text stands for, and the escape's length.
+fn escape(text: &str) -> Option<(u8, usize)> {
+    let number = |prefix: &str, digits: usize, radix: u32| {
+        let code = text.strip_prefix(prefix)?.get(..digits)?;
+        Some((u8::try_from(u32::from_str_radix(code, radix).ok()?).ok()?, prefix.len() + digits))
+    };
+    let entity = |prefix: &str, radix: u32| {
+        let digits = text.strip_prefix(prefix)?.find(';').filter(|n| (1..=7).contains(n))?;
+        number(prefix, digits, radix).map(|(byte, length)| (byte, length + 1))
+    };
+    let names: [(&str, u8); 8] = [
+        ("\\\"", b'"'),
+        ("\\\\", b'\\'),
+        ("\\/", b'/'),
+        ("&quot;", b'"'),
+        ("&amp;", b'&'),
+        ("&lt;", b'<'),
+        ("&gt;", b'>'),
+        ("&apos;", b'\''),
+    ];
+    number("\\u", 4, 16)
+        .or_else(|| number("%", 2, 16))
+        .or_else(|| entity("&#x", 16))
+        .or_else(|| entity("&#X", 16))
+        .or_else(|| entity("&#", 10))
+        .or_else(|| names.iter().find(|(name, _)| text.starts_with(name)).map(|(name, byte)| (*byte, name.len())))
 }
 
 pub fn json_escaped(text: &str) -> String {
@@ -477,6 +510,11 @@ mod tests {
         let vault = vault(&[("SECRET", "a\"b/c d&e")]);
         let sent = r#"a"b/c d&e, a\"b/c d&e, a\"b\/c d&e, a%22b%2Fc%20d%26e, a%22b%2fc%20d%26e, a%22b%2Fc+d%26e, a&quot;b/c d&amp;e"#;
         assert_eq!(vault.mask(sent), ["$SECRET"; 7].join(", "));
+        // Escaped in one way within another, as by a page that shows a request's body.
+        assert_eq!(
+            vault.mask("%7b%22x%22%3a%22a%5c%22b%2fc+d%26e%20%22a%5c%22b%2fc d%26e"),
+            r#"{"x":"a"b/c+d&e "$SECRET"#
+        );
         assert_eq!(vault.mask("A\"B/C D&E YSJiL2MgZCZl"), "$SECRET $SECRET");
     }
 
@@ -508,12 +546,17 @@ mod tests {
             (format!("{{\"x\":\"a\\n{JWT}\"}}"), "{\"x\":\"a\\$SECRET\"}"),
             (head.to_owned(), "$SECRET"),
             (format!("…{rest}"), "…$SECRET"),
-            (JWT.replace('.', "\\u002e").replace("eyJ", "\\u0065yJ"), "$SECRET"),
-            (JWT.replace("eyJ", "%65yJ"), "$SECRET"),
-            (JWT.replace("eyJ", "&#101;yJ").replace('.', "&#x2E;"), "$SECRET"),
             ("0a1b2c3d4e5f60718293a4b5c6d7e8f9".to_owned(), "$SECRET"),
         ] {
             assert_eq!(vault.mask(&text), shown);
+        }
+        for text in [
+            JWT.replace('.', "\\u002e").replace('Q', "\\u0051"),
+            JWT.replace("eyJ", "%65yJ"),
+            JWT.replace("eyJ", "&#101;yJ").replace('.', "&#x2E;"),
+        ] {
+            let shown = decoded(&vault.mask(&text));
+            assert!(JWT.split('.').all(|part| !shown.contains(&part[..10])), "{shown}");
         }
     }
 

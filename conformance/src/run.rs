@@ -115,6 +115,45 @@ pub struct Run {
 }
 
 impl Run {
+    fn new(
+        settings: Settings,
+        chosen: &[&'static Case],
+        vault: Rc<Vault>,
+        audience: Rc<dyn Audience>,
+    ) -> Result<Self, String> {
+        let mut random = [0; 9];
+        SystemRandom::new().fill(&mut random).map_err(|_| "the system gives no randomness".to_owned())?;
+        // The deployment's own name is in every URL.
+        settings.base_url.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').for_each(|part| vault.open(part));
+        Ok(Self {
+            client: Client::new(&settings.base_url, settings.timeout)?,
+            identities: settings.identities,
+            profile: settings.profile,
+            vault,
+            clock: settings.clock,
+            state: settings.state,
+            ledger: Ledger::default(),
+            window: settings.window,
+            poll: settings.poll,
+            scene: Mutex::default(),
+            chosen: chosen.iter().map(|case| case.id).collect(),
+            only: settings.cases,
+            skip: settings.skip,
+            shared: RefCell::default(),
+            standing: RefCell::default(),
+            delays: RefCell::default(),
+            interrupt: settings.interrupt,
+            faulty: Flag::new(false),
+            minting: Flag::new(0),
+            refused_in_a_row: Flag::new(0),
+            counter: Flag::new(0),
+            prefix: crate::jose::b64(random),
+            sent: RefCell::default(),
+            trace: settings.trace,
+            audience,
+        })
+    }
+
     pub fn unique(&self) -> String {
         self.counter.set(self.counter.get() + 1);
         format!("{}-{}", self.prefix, self.counter.get())
@@ -352,43 +391,14 @@ pub fn choose(settings: &Settings) -> Result<Vec<&'static Case>, String> {
 
 pub async fn run(settings: Settings, vault: Rc<Vault>, audience: Rc<dyn Audience>) -> Result<Finished, String> {
     let chosen = choose(&settings)?;
-    let mut random = [0; 9];
-    SystemRandom::new().fill(&mut random).map_err(|_| "the system gives no randomness".to_owned())?;
     let started_at = clock::rfc3339(settings.clock.now());
     let started = Instant::now();
-    // The deployment's own name is in every URL.
-    settings.base_url.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').for_each(|part| vault.open(part));
-    let run = Run {
-        client: Client::new(&settings.base_url, settings.timeout)?,
-        identities: settings.identities,
-        profile: settings.profile,
-        vault,
-        clock: settings.clock,
-        state: settings.state,
-        ledger: Ledger::default(),
-        window: settings.window,
-        poll: settings.poll,
-        scene: Mutex::default(),
-        chosen: chosen.iter().map(|case| case.id).collect(),
-        only: settings.cases,
-        skip: settings.skip,
-        shared: RefCell::default(),
-        standing: RefCell::default(),
-        delays: RefCell::default(),
-        interrupt: settings.interrupt,
-        faulty: Flag::new(false),
-        minting: Flag::new(0),
-        refused_in_a_row: Flag::new(0),
-        counter: Flag::new(0),
-        prefix: crate::jose::b64(random),
-        sent: RefCell::default(),
-        trace: settings.trace,
-        audience: audience.clone(),
-    };
+    let (allowed, known, jobs) = (settings.allowed.clone(), settings.known_failures.clone(), settings.jobs.max(1));
+    let run = Run::new(settings, &chosen, vault, audience)?;
     let mut book = Book {
         run: &run,
-        allowed: &settings.allowed,
-        known: &settings.known_failures,
+        allowed: &allowed,
+        known: &known,
         total: chosen.len(),
         results: BTreeMap::new(),
         patience: None,
@@ -401,7 +411,7 @@ pub async fn run(settings: Settings, vault: Rc<Vault>, audience: Rc<dyn Audience
         by(|c| !c.id.starts_with("sanity.") && !matches!(c.act, Act::Standing(_)) && c.effect != Effect::Burst);
     let bursts = by(|c| c.effect == Effect::Burst);
     if alive {
-        book.conduct(ordinary, settings.jobs.max(1)).await;
+        book.conduct(ordinary, jobs).await;
         book.conduct(bursts, 1).await;
     } else {
         let why = "sanity.first did not pass: see there";
@@ -922,4 +932,55 @@ fn first(text: &str, bytes: usize) -> String {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Audience for Nobody {
+        fn progress(&self, _: usize, _: usize, _: &str) {}
+        fn say(&self, _: &str) {}
+    }
+
+    const PANICS: Case = Case {
+        id: "test.panics",
+        says: "",
+        op: Op::Outside,
+        status: None,
+        level: cases::Level::Seed,
+        effect: Effect::Read,
+        control: None,
+        needs: &[],
+        act: Act::Steps(|_| Box::pin(async { panic!("a test") })),
+    };
+
+    /// The run goes on to its clean-up, and must not end as the server's fault or as nobody's.
+    #[tokio::test]
+    async fn a_case_that_panics_makes_the_run_an_internal_error() {
+        let settings = Settings {
+            base_url: "http://127.0.0.1:1/v1".to_owned(),
+            identities: Identities::default(),
+            profile: Profile::default(),
+            allowed: BTreeSet::new(),
+            cases: Vec::new(),
+            skip: Vec::new(),
+            jobs: 1,
+            timeout: Duration::from_secs(1),
+            window: Duration::ZERO,
+            poll: Duration::ZERO,
+            known_failures: BTreeMap::new(),
+            trace: false,
+            clock: Clock::System,
+            state: State::in_memory(),
+            interrupt: Interrupt::never(),
+        };
+        let run = Run::new(settings, &[], Rc::default(), Rc::new(Nobody)).unwrap();
+        let (_, _, outcome, _) = conduct_one(&run, &PANICS).await;
+        assert!(matches!(outcome, Err(Stop::Error(_))), "{outcome:?}");
+        let report = report(&run, Vec::new(), Cleanup::default(), String::new(), 0);
+        assert_eq!((report.verdict, report.exit_code), (Verdict::InternalError, 70));
+    }
 }

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 const START: u64 = 1_800_000_000 + 15;
 
 /// Faults that no case is about: they are for trying the command itself.
-const BY_HAND: &[&str] = &["echoes", "hang-on-revoke-garbage"];
+const BY_HAND: &[&str] = &["echoes", "hang-on-revoke-garbage", "hang-on-revoke", "hang-on-long", "503-on-revoke"];
 
 /// Nobody listens to the run of a mutant.
 struct Silence;

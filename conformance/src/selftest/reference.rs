@@ -435,6 +435,9 @@ impl Reference {
     }
 
     fn revoke(&mut self, asked: &Asked, id: &str) -> Result<Reply, Refused> {
+        if self.on("503-on-revoke") {
+            return Err(self.refuse(asked, 503, "unavailable", "Please retry."));
+        }
         if self.on("revoke-reads-body")
             && !asked.body.is_empty()
             && serde_json::from_slice::<Value>(&asked.body).is_err()
@@ -985,7 +988,8 @@ impl Reference {
         }
         let mut reply =
             self.error(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds.", None);
-        if !self.on("no-retry-after") && !(self.on("later-429-bare") && calls > most + 1) {
+        let bare = self.on("no-retry-after") || (self.on("later-429-bare") && calls > most + 1);
+        if !bare {
             reply.headers.push(("Retry-After".into(), "60".into()));
         }
         Err(Box::new(reply))

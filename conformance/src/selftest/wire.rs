@@ -152,6 +152,14 @@ async fn write(stream: &mut TcpStream, asked: &Asked, reply: &Reply, fault: &str
             tokio::time::sleep(Duration::from_secs(600)).await;
             return None;
         }
+        "hang-on-revoke" if asked.path.ends_with("/revoke") => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            return None;
+        }
+        "hang-on-long" if asked.path.ends_with("/long") && asked.body.len() > 2 => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            return None;
+        }
         "hang-on-short" if short => {
             tokio::time::sleep(Duration::from_secs(600)).await;
             return None;
