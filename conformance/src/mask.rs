@@ -109,20 +109,17 @@ impl Vault {
     /// A text that hides a secret behind escapes is masked, and shown, without them.
     fn masked(&self, text: &str, more: impl Fn(&str) -> Vec<Range<usize>>) -> Vec<Piece> {
         let mask = |text: &str| self.masked_as_is(text, &more);
-        for view in [text, &unescaped(text)] {
-            let pieces = mask(view);
-            let shown = joined(&pieces);
-            let plain = decoded(&shown);
-            if plain == shown || joined(&mask(&plain)) == plain {
-                return pieces;
-            }
-        }
-        mask(&decoded(text))
+        let hides = |text: &str| joined(&mask(text)) != text;
+        let plain = unescaped(text);
+        let pieces = mask(if plain != text && hides(&plain) { &plain } else { text });
+        let shown = joined(&pieces);
+        let plain = decoded(&shown);
+        if plain != shown && hides(&plain) { mask(&decoded(text)) } else { pieces }
     }
 
     fn masked_as_is(&self, text: &str, more: impl Fn(&str) -> Vec<Range<usize>>) -> Vec<Piece> {
         let known = self.known.borrow();
-        let mut found = known.within(text);
+        let mut found = known.within(text, &self.open.borrow());
         let unnamed = [token_forms(text, |word| self.open.borrow().contains(word)), more(text)].concat();
         let unnamed = unnamed.into_iter().filter(|range| !range.is_empty() && !is_name(&text[range.clone()]));
         found.extend(unnamed.map(|range| {
@@ -145,11 +142,11 @@ impl Vault {
 }
 
 impl Known {
-    fn within(&self, text: &str) -> Vec<(Range<usize>, String)> {
+    fn within(&self, text: &str, open: &HashSet<String>) -> Vec<(Range<usize>, String)> {
         let mut found = Vec::new();
         let mut at = 0;
         while at < text.len() {
-            match self.at(text, at) {
+            match self.at(text, at, open) {
                 Some((length, name)) => {
                     found.push((at..at + length, name));
                     at += length;
@@ -161,7 +158,7 @@ impl Known {
     }
 
     /// The longest secret that begins here, or the beginning of one; exact before differing in case.
-    fn at(&self, text: &str, at: usize) -> Option<(usize, String)> {
+    fn at(&self, text: &str, at: usize, open: &HashSet<String>) -> Option<(usize, String)> {
         let here = &text.as_bytes()[at..];
         if here.len() < SHORTEST || !self.pairs.get(pair(here)).copied().unwrap_or_default() {
             return None;
@@ -187,6 +184,10 @@ impl Known {
             }
         }
         let ((whole, _, length), name) = best?;
+        // A client id may begin as its secret does.
+        if !whole && open.contains(&text[at..at + word]) {
+            return None;
+        }
         // A cut in the middle of a character can't be: what is shared is ASCII.
         Some((length, if whole { name.to_owned() } else { format!("{name}_CUT") }))
     }
@@ -528,6 +529,8 @@ mod tests {
     fn a_secret_that_the_server_cut_is_masked() {
         let vault = vault(&[("SECRET", "sec_0123456789-abcdefghij")]);
         assert_eq!(vault.mask("sec_0123456789-ab… is wrong"), "$SECRET_CUT… is wrong");
+        vault.open("sec_0123456789-id");
+        assert_eq!(vault.mask("sec_0123456789-id"), "sec_0123456789-id");
         assert_eq!(vault.mask("sec_0123 is a start that tells nothing"), "sec_0123 is a start that tells nothing");
     }
 

@@ -691,7 +691,7 @@ async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
         .flat_map(|kind| run.ledger.open(kind))
         .map(|minted| {
             let why = problems.get(&minted.token).cloned();
-            let why = why.unwrap_or_else(|| "there was no time left".to_owned());
+            let why = why.unwrap_or_else(|| "the clean-up ended before it was its turn".to_owned());
             let id = minted.id.unwrap_or_else(|| "a token without an id".to_owned());
             (clip(&run.vault.mask_foreign(&id), REASON), clip(&run.vault.mask_foreign(&why), REASON))
         })

@@ -434,10 +434,12 @@ impl<'a> Trial<'a> {
     pub async fn until_refused(&self, request: &Request, want: Want) -> Result<(), Stop> {
         let started = Instant::now();
         let mut in_a_row = 0;
+        let mut came_back = false;
         let mut first = Duration::ZERO;
         loop {
             let answer = self.send(request).await?;
             let verdict = self.expect(want, &answer);
+            came_back |= in_a_row > 0 && verdict.is_err();
             in_a_row = if verdict.is_ok() { in_a_row + 1 } else { 0 };
             if in_a_row == 1 {
                 first = started.elapsed();
@@ -455,7 +457,8 @@ impl<'a> Trial<'a> {
                     format!("{got} still after {window}"),
                 ));
             }
-            if started.elapsed() >= self.run.window * 2 {
+            // Slow answers alone are no fault.
+            if started.elapsed() >= self.run.window * 2 && came_back {
                 return Err(Stop::fail(wanted(want), "a refusal that comes and goes".to_owned()));
             }
             tokio::time::sleep(self.run.poll).await;

@@ -126,6 +126,7 @@ fn kinds() -> Vec<Kind> {
         grant("at-the-cut-of-a-sentence", |s| http("500 -", &[("Content-Type", "text/plain")], format!("{} {}", "x".repeat(100), s.token))),
         grant("in-a-500", |s| http("500 -", &[("Content-Type", "text/html")], format!("<pre>panic: {}</pre>", s.token))),
         grant("in-a-429", |s| http("429 -", &[JSON, ("Retry-After", &s.token)], json!({"code": "rate_limited", "message": s.token}).to_string())),
+        grant("429s-with-tokens", |s| if *s.id > *"tok_lt_000030" { http("429 -", &[JSON, ("Retry-After", "1"), ("X-Debug", &s.token)], json!({"code": "rate_limited", "message": s.token}).to_string()) } else { granted(s) }),
         grant("as-other-fields", |s| { let mut body = right(s); for name in ["token_type", "expires_at", "expires_in", "scopes"] { body[name] = s.token.clone().into(); } http("201 -", &[JSON], body.to_string()) }),
         opaque(grant("as-other-fields-opaque", |s| { let mut body = right(s); for name in ["token_type", "expires_at", "expires_in", "scopes"] { body[name] = s.token.clone().into(); } http("201 -", &[JSON], body.to_string()) })),
         lost(grant("swapped", |s| { let mut body = right(s); body["token_id"] = s.token.clone().into(); body["access_token"] = s.id.clone().into(); http("201 -", &[JSON], body.to_string()) })),
