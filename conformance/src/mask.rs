@@ -342,8 +342,11 @@ pub fn is_id(name: &str) -> bool {
 }
 
 fn is_one_of(name: &str, ends: &[&str]) -> bool {
-    let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    ends.iter().any(|end| name.ends_with(end))
+    let fits = |end: &&str| {
+        let mut letters = name.bytes().rev().filter(u8::is_ascii_alphanumeric);
+        end.bytes().rev().all(|b| letters.next().is_some_and(|letter| letter.eq_ignore_ascii_case(&b)))
+    };
+    ends.iter().any(fits)
 }
 
 fn value_behind(text: &str, at: usize) -> Option<Range<usize>> {
@@ -429,6 +432,9 @@ fn decoded(text: &str) -> String {
 
 /// Those of JSON, of URLs and of pages.
 fn without_escapes(text: &str, wanted: fn(u8) -> bool) -> String {
+    if !['\\', '%', '&'].iter().any(|c| text.contains(*c)) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(['\\', '%', '&']) {
