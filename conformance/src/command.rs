@@ -4,6 +4,7 @@ use crate::cases::{self, Act, Case};
 use crate::cli::{Choice, Cli, Color, Command, PlanArgs, RunArgs};
 use crate::clock::Clock;
 use crate::identities::Identities;
+use crate::interrupt::Interrupt;
 use crate::mask::Vault;
 use crate::profile::Profile;
 use crate::run::{self, Settings};
@@ -18,10 +19,12 @@ use std::time::Duration;
 
 /// The exit code, or what is wrong with the command line or the configuration.
 pub fn execute(cli: Cli) -> Result<u8, String> {
+    let to_stderr = matches!(&cli.command, Command::Run(args) if args.report.iter().any(|r| r.path.as_os_str() == "-"));
+    let terminal = if to_stderr { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
     let paint = Paint(match cli.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
     });
     match cli.command {
         Command::Run(args) => run_cases(*args, paint),
@@ -41,6 +44,12 @@ pub fn execute(cli: Cli) -> Result<u8, String> {
 }
 
 fn run_cases(args: RunArgs, paint: Paint) -> Result<u8, String> {
+    let piped = args.report.iter().filter(|wanted| wanted.path.as_os_str() == "-").count();
+    if piped > 1 {
+        return Err("two reports can't both go to standard output: give a file for one, KIND=PATH".to_owned());
+    }
+    // From before anything is minted.
+    let interrupt = Interrupt::listen()?;
     let vault = Rc::new(Vault::default());
     let base_url = http::check_base(&args.base_url)?;
     let loopback = http::is_loopback(&base_url);
@@ -63,23 +72,42 @@ fn run_cases(args: RunArgs, paint: Paint) -> Result<u8, String> {
         trace: args.trace,
         clock: Clock::System,
         state: State::load(),
+        interrupt: interrupt.clone(),
     };
     let console = Rc::new(Console::new(paint));
     let finished = runtime()?.block_on(run::run(settings, vault, console.clone()))?;
+    interrupt.over();
     console.clear();
-    print(&terminal::summary(&finished.report, paint));
-    for wanted in &args.report {
-        report::write(wanted.kind, &wanted.path, &finished.report)?;
+    let summary = terminal::summary(&finished.report, paint);
+    if piped > 0 {
+        // Whoever reads the report from there reads nothing else.
+        let _ = std::io::stderr().write_all(summary.as_bytes());
+    } else {
+        print(&summary);
     }
+    let written: Vec<_> =
+        args.report.iter().map(|wanted| report::write(wanted.kind, &wanted.path, &finished.report)).collect();
+    written.into_iter().collect::<Result<(), _>>()?;
     Ok(finished.report.exit_code)
 }
 
 fn known_failures(path: &Path) -> Result<BTreeMap<String, String>, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| format!("--known-failures {} can't be read ({})", path.display(), e.kind()))?;
-    toml::from_str(&text).map_err(|e| {
+    let all: BTreeMap<String, String> = toml::from_str(&text).map_err(|e| {
         format!("--known-failures {}: {}; write: \"case.id\" = \"a piece of the reason\"", path.display(), e.message())
-    })
+    })?;
+    for (id, reason) in &all {
+        let at = || format!("--known-failures {}: \"{id}\"", path.display());
+        if cases::find(id).is_none() {
+            return Err(format!("{} is no case; `conformance list` shows them all", at()));
+        }
+        // It would be part of any reason.
+        if reason.trim().is_empty() {
+            return Err(format!("{} needs a piece of the reason that it fails by", at()));
+        }
+    }
+    Ok(all)
 }
 
 /// The settings of a run that only chooses: nothing is sent with them.
@@ -99,6 +127,7 @@ fn choosing(choice: &Choice) -> Result<Settings, String> {
         trace: false,
         clock: Clock::System,
         state: State::in_memory(),
+        interrupt: Interrupt::never(),
     })
 }
 

@@ -9,12 +9,18 @@ use crate::cases::{Base, Change};
 use crate::http::Request;
 use crate::identities::{Credential, Role};
 use crate::jose::{self, PrivateKey};
+use crate::mask::{json_escaped, url_encoded};
 use crate::trial::{Stop, Trial};
 use serde_json::{Map, Value, json};
 
 pub const LONG: &str = "/auth/tokens/long";
 pub const SHORT: &str = "/auth/tokens/short";
 pub const CLIENT_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The id is the server's own words: whatever it holds stays one segment.
+pub fn revoke_path(id: &str) -> String {
+    format!("/auth/tokens/{}/revoke", url_encoded(id))
+}
 
 /// A request under construction.
 struct Draft {
@@ -99,7 +105,7 @@ async fn start(t: &Trial<'_>, base: Base) -> Result<Draft, Stop> {
             }
         }
         Base::Revoke(role) => {
-            draft.path = format!("/auth/tokens/{}/revoke", t.shared(role, "spare").await?.id);
+            draft.path = revoke_path(&t.shared(role, "spare").await?.id);
             let bearer = t.shared(role, "short").await?.token;
             draft.headers.push(("authorization".to_owned(), format!("Bearer {bearer}")));
         }
@@ -136,14 +142,22 @@ async fn apply(t: &Trial<'_>, draft: &mut Draft, change: &Change) -> Result<(), 
     };
     match *change {
         Change::Method(method) => draft.method = method.to_owned(),
-        Change::Path(path) => draft.path = fill(t, path, false).await?,
+        Change::Path(path) => draft.path = fill(t, path, Filled::Url).await?,
         Change::Header(name, value) => {
-            let value = fill(t, value, false).await?;
+            let value = fill(t, value, Filled::Plain).await?;
             set_header(draft, name, value);
+        }
+        Change::Repeat(name) => {
+            let again = draft.headers.iter().find(|(n, _)| n == name).cloned();
+            draft.headers.extend(again);
+        }
+        Change::Beside(name, value) => {
+            let value = fill(t, value, Filled::Plain).await?;
+            draft.headers.push((name.to_owned(), value));
         }
         Change::NoHeader(name) => draft.headers.retain(|(n, _)| n != name),
         Change::Set(name, text) => {
-            let text = fill(t, text, true).await?;
+            let text = fill(t, text, Filled::Json).await?;
             let value = serde_json::from_str(&text).map_err(|_| broken(name))?;
             draft.members.get_or_insert_default().insert(name.to_owned(), value);
             if !draft.headers.iter().any(|(n, _)| n == "content-type") {
@@ -153,7 +167,7 @@ async fn apply(t: &Trial<'_>, draft: &mut Draft, change: &Change) -> Result<(), 
         Change::Unset(name) => {
             draft.members.get_or_insert_default().remove(name);
         }
-        Change::Raw(text) => draft.raw = Some(fill(t, text, true).await?.into_bytes()),
+        Change::Raw(text) => draft.raw = Some(fill(t, text, Filled::Json).await?.into_bytes()),
         Change::RawBytes(bytes) => draft.raw = Some(bytes.to_vec()),
         Change::Append(text) => draft.append = text.to_owned(),
         Change::ManyScopes(count) => {
@@ -167,7 +181,7 @@ async fn apply(t: &Trial<'_>, draft: &mut Draft, change: &Change) -> Result<(), 
         Change::PadTo(bytes) => draft.pad_to = bytes,
         Change::Chunked => draft.chunked = true,
         Change::Claim(name, text) => {
-            let value = serde_json::from_str(&fill(t, text, true).await?).map_err(|_| broken(name))?;
+            let value = serde_json::from_str(&fill(t, text, Filled::Json).await?).map_err(|_| broken(name))?;
             if let Some(assertion) = &mut draft.assertion {
                 assertion.claims.insert(name.to_owned(), value);
             }
@@ -178,7 +192,7 @@ async fn apply(t: &Trial<'_>, draft: &mut Draft, change: &Change) -> Result<(), 
             }
         }
         Change::Jose(name, text) => {
-            let value = serde_json::from_str(&fill(t, text, true).await?).map_err(|_| broken(name))?;
+            let value = serde_json::from_str(&fill(t, text, Filled::Json).await?).map_err(|_| broken(name))?;
             if let Some(assertion) = &mut draft.assertion {
                 assertion.header.insert(name.to_owned(), value);
             }
@@ -243,20 +257,29 @@ pub fn sign(key: &PrivateKey, header: &Value, claims: &Value) -> Result<String, 
     Ok(format!("{input}.{}", jose::b64(signature)))
 }
 
-/// Fills in every `${…}`; `quoted` when the text is JSON and the values stand between its quotes.
-pub async fn fill(t: &Trial<'_>, text: &str, quoted: bool) -> Result<String, Stop> {
+/// Where the values of a text will stand, which decides how they are written.
+#[derive(Clone, Copy)]
+pub enum Filled {
+    Plain,
+    /// Between the quotes of a JSON string.
+    Json,
+    /// In a path or query. Ids come from the server: one with `/` or `?` in it must not lead elsewhere.
+    Url,
+}
+
+/// Fills in every `${…}`.
+pub async fn fill(t: &Trial<'_>, text: &str, place: Filled) -> Result<String, Stop> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         let (name, behind) = after.split_once('}').unwrap_or((after, ""));
         out.push_str(before);
         let value = value_of(t, name).await?;
-        if quoted {
-            let text = Value::from(value).to_string();
-            out.push_str(&text[1..text.len() - 1]);
-        } else {
-            out.push_str(&value);
-        }
+        out += &match place {
+            Filled::Plain => value,
+            Filled::Json => json_escaped(&value),
+            Filled::Url => url_encoded(&value),
+        };
         rest = behind;
     }
     Ok(out + rest)
@@ -354,7 +377,8 @@ pub fn needs(base: Base, changes: &[Change]) -> Vec<(Role, Credential)> {
     for change in changes {
         let text = match *change {
             Change::Path(text) | Change::Raw(text) => text,
-            Change::Header(_, text) | Change::Set(_, text) | Change::Claim(_, text) | Change::Jose(_, text) => text,
+            Change::Header(_, text) | Change::Beside(_, text) => text,
+            Change::Set(_, text) | Change::Claim(_, text) | Change::Jose(_, text) => text,
             Change::SignedBy(role) => {
                 all.push((role, Credential::AssertionJwk));
                 continue;

@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, stream};
 use std::convert::Infallible;
 use std::error::Error as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// More than this of a body is never read: no answer of the contract comes near it.
 const BODY_CAP: usize = 64 * 1024;
@@ -37,7 +37,7 @@ impl Request {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
@@ -65,12 +65,27 @@ pub enum Broken {
     Unreachable(String),
     /// The server took the connection, and then did not do its part.
     Unfinished(String),
+    /// As before, with what had come by then.
+    CutShort(String, Answer),
+    /// It holds what no URL or header may.
+    Unsendable(String),
+}
+
+impl Broken {
+    pub fn partial(&self) -> Option<&Answer> {
+        match self {
+            Self::CutShort(_, answer) => Some(answer),
+            _ => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unreachable(why) | Self::Unfinished(why) => f.write_str(why),
+            Self::Unreachable(why) | Self::Unfinished(why) | Self::CutShort(why, _) | Self::Unsendable(why) => {
+                f.write_str(why)
+            }
         }
     }
 }
@@ -102,20 +117,28 @@ impl Client {
         format!("{}{path}", self.base)
     }
 
-    pub async fn send(&self, request: &Request) -> Result<Answer, Broken> {
-        let started = Instant::now();
-        match tokio::time::timeout(self.timeout, self.exchange(request)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Broken::Unfinished(format!(
-                "no whole answer within {} (--timeout)",
-                human(self.timeout.max(started.elapsed().min(self.timeout)))
-            ))),
+    /// At most `limit` is waited, and at most what the client itself allows.
+    pub async fn send(&self, request: &Request, limit: Duration) -> Result<Answer, Broken> {
+        let limit = self.timeout.min(limit);
+        let mut came = None;
+        let outcome = tokio::time::timeout(limit, self.exchange(request, &mut came)).await;
+        let why = match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(broken @ (Broken::Unreachable(_) | Broken::Unsendable(_)))) => return Err(broken),
+            Ok(Err(broken)) => Some(broken.to_string()),
+            Err(_) => Some(format!("no whole answer within {} (--timeout)", human(limit))),
+        };
+        match (why, came) {
+            (None, Some(answer)) => Ok(answer),
+            (Some(why), Some(answer)) => Err(Broken::CutShort(why, answer)),
+            (why, None) => Err(Broken::Unfinished(why.unwrap_or_default())),
         }
     }
 
-    async fn exchange(&self, request: &Request) -> Result<Answer, Broken> {
+    /// Leaves what came in `came`, as it comes.
+    async fn exchange(&self, request: &Request, came: &mut Option<Answer>) -> Result<(), Broken> {
         let method = reqwest::Method::from_bytes(request.method.as_bytes())
-            .map_err(|e| Broken::Unreachable(format!("the request can't be made: {e}")))?;
+            .map_err(|e| Broken::Unsendable(format!("the request can't be made: {e}")))?;
         let mut builder = self.inner.request(method, self.url(&request.path));
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
@@ -135,27 +158,30 @@ impl Client {
             .iter()
             .map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
             .collect();
-        let mut body = Vec::new();
+        let answer = came.insert(Answer { status, headers, body: Vec::new() });
         let mut pieces = response.bytes_stream();
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|e| {
                 Broken::Unfinished(format!("status {status}, then the body broke off: {}", root_cause(&e)))
             })?;
-            body.extend_from_slice(&piece);
-            if body.len() > BODY_CAP {
+            answer.body.extend_from_slice(&piece);
+            if answer.body.len() > BODY_CAP {
                 return Err(Broken::Unfinished(format!(
                     "status {status} with a body of more than {} KiB, longer than any answer of the contract",
                     BODY_CAP / 1024
                 )));
             }
         }
-        Ok(Answer { status, headers, body })
+        Ok(())
     }
 }
 
 fn explain(error: &reqwest::Error) -> Broken {
     let cause = root_cause(error);
-    if error.is_connect() || error.is_builder() {
+    if error.is_builder() {
+        return Broken::Unsendable(format!("the request can't be made: {cause}"));
+    }
+    if error.is_connect() {
         let lower = cause.to_lowercase();
         let what = if lower.contains("certificate") || lower.contains("tls") || lower.contains("corrupt message") {
             "no agreement on TLS"

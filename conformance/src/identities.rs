@@ -204,6 +204,7 @@ impl Identities {
 
 fn teach(vault: &Vault, role: Role, table: &Table) {
     let name = |setting: &str| format!("{}_{setting}", role.name()).to_uppercase();
+    table.client_id.iter().for_each(|id| vault.open(id));
     if let Some(secret) = &table.client_secret {
         vault.learn(&name("client_secret"), secret);
     }

@@ -1,6 +1,14 @@
-//! Every token that the run was given, so that none outlives it.
+//! Every token that the run was given, wherever it stood in an answer, so that none outlives the run.
 
+use crate::clock;
+use crate::http::Answer;
+use crate::jose::Jwt;
+use crate::mask::{self, Vault};
+use serde_json::Value;
 use std::cell::RefCell;
+
+/// More than any answer has by right; a server that sends thousands must not fill the memory.
+const MOST: usize = 32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -11,10 +19,14 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct Minted {
     pub kind: Kind,
-    pub id: String,
+    /// None where the answer did not tell it.
+    pub id: Option<String>,
+    /// Empty where a token was made that can't be read.
     pub token: String,
     /// The long-term token that a short-term one was made from.
     pub parent: Option<String>,
+    /// Seconds since the epoch; none where the server did not say.
+    pub ends: Option<u64>,
     pub ended: bool,
 }
 
@@ -22,37 +34,262 @@ pub struct Minted {
 pub struct Ledger(RefCell<Vec<Minted>>);
 
 impl Ledger {
-    pub fn add(&self, kind: Kind, id: &str, token: &str, bearer: Option<&str>) {
+    /// A token that is there already is not counted again.
+    pub fn add(&self, found: Found, bearer: Option<&str>) {
         let mut all = self.0.borrow_mut();
-        let parent = match kind {
+        if !found.token.is_empty()
+            && let Some(known) = all.iter_mut().find(|m| m.token == found.token)
+        {
+            known.ended = false;
+            known.id = found.id.or(known.id.take());
+            return;
+        }
+        let parent = match found.kind {
             Kind::Long => None,
-            Kind::Short => all.iter().find(|m| Some(m.token.as_str()) == bearer).map(|m| m.id.clone()),
+            Kind::Short => all.iter().find(|m| Some(m.token.as_str()) == bearer).and_then(|m| m.id.clone()),
         };
-        all.push(Minted { kind, id: id.to_owned(), token: token.to_owned(), parent, ended: false });
+        let Found { kind, id, token, ends } = found;
+        all.push(Minted { kind, id, token, parent, ends, ended: false });
     }
 
     pub fn ended(&self, id: &str) {
-        self.0.borrow_mut().iter_mut().filter(|m| m.id == id).for_each(|m| m.ended = true);
+        self.0.borrow_mut().iter_mut().filter(|m| m.id.as_deref() == Some(id)).for_each(|m| m.ended = true);
+    }
+
+    /// `segment` is the id as a path has it.
+    pub fn ended_by_path(&self, segment: &str) {
+        let is = |m: &&mut Minted| m.id.as_deref().is_some_and(|id| mask::url_encoded(id) == segment);
+        self.0.borrow_mut().iter_mut().filter(is).for_each(|m| m.ended = true);
     }
 
     /// The end of a long-term token is the end of all that was made from it.
-    pub fn ended_with_children(&self, id: &str) {
-        let of = |m: &&mut Minted| m.id == id || m.parent.as_deref() == Some(id);
-        self.0.borrow_mut().iter_mut().filter(of).for_each(|m| m.ended = true);
+    pub fn children_ended(&self, id: &str) {
+        self.0.borrow_mut().iter_mut().filter(|m| m.parent.as_deref() == Some(id)).for_each(|m| m.ended = true);
     }
 
     /// Whether this came from a long-term token that has ended.
     pub fn parent_ended(&self, minted: &Minted) -> bool {
-        self.0.borrow().iter().any(|m| m.ended && Some(&m.id) == minted.parent.as_ref())
+        minted.parent.is_some() && self.0.borrow().iter().any(|m| m.ended && m.id == minted.parent)
     }
 
     pub fn open(&self, kind: Kind) -> Vec<Minted> {
         self.0.borrow().iter().filter(|m| m.kind == kind && !m.ended).cloned().collect()
     }
 
+    /// How many were minted, and how many of them ended.
     pub fn count(&self) -> (u32, u32) {
         let all = self.0.borrow();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         (count(all.len()), count(all.iter().filter(|m| m.ended).count()))
+    }
+}
+
+/// A token in an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub kind: Kind,
+    pub id: Option<String>,
+    pub token: String,
+    pub ends: Option<u64>,
+}
+
+/// What an answer holds that is secret.
+#[derive(Debug, Default)]
+pub struct Haul {
+    pub tokens: Vec<Found>,
+    /// Other values that must not be shown.
+    pub secrets: Vec<String>,
+}
+
+/// Looks through a whole answer. `path` is that of the request, `now` in seconds since the epoch.
+///
+/// In its place a token is whatever the field holds. Elsewhere it is a JWT that nobody sent, or, in a 2xx, what stands
+/// behind a name such as `token`: in JSON, in what was cut short, in a page, in a header.
+pub fn look(path: &str, answer: &Answer, vault: &Vault, now: u64) -> Haul {
+    let granted = (200..300).contains(&answer.status);
+    let body = answer.json();
+    let text = mask::unescaped(&answer.text());
+    let lines: Vec<_> = answer.headers.iter().map(|(n, v)| format!("{n}: {}", mask::unescaped(v))).collect();
+    let all = || std::iter::once(&text).chain(&lines);
+
+    let ids: Vec<&str> = all().flat_map(|t| mask::keyed(t, mask::is_id).into_iter().map(|r| &t[r])).collect();
+    let ids: Vec<&str> = ids.into_iter().filter(|id| !id.is_empty()).collect();
+    let header_id = answer.header("x-token-id").filter(|id| !id.is_empty());
+    let body_id = body.as_ref().and_then(|b| b["token_id"].as_str()).filter(|id| !id.is_empty());
+    let told_id = body_id.or(ids.first().copied()).or(header_id).map(str::to_owned);
+
+    let mut tokens: Vec<String> = Vec::new();
+    let in_place = body.as_ref().and_then(|b| b["access_token"].as_str()).filter(|t| granted && !t.is_empty());
+    tokens.extend(in_place.map(str::to_owned));
+    for t in all() {
+        let forms = mask::token_forms(t, |_| true).into_iter().filter_map(|r| whole_jwt(&t[r]));
+        let named = mask::keyed(t, mask::is_token).into_iter().map(|r| t[r].trim_start_matches("Bearer "));
+        let named = named.filter(|token| granted && token.len() >= 8);
+        for token in forms.chain(named) {
+            // The longer reading of the same place says less: a JWT, or a value that ends where its quotes do.
+            let told = tokens.iter().any(|other| other.contains(token) || token.contains(other.as_str()));
+            if tokens.len() < MOST && !told && !vault.knows(token) && token.bytes().all(|b| b.is_ascii_graphic()) {
+                tokens.push(token.to_owned());
+            }
+        }
+    }
+
+    let alone = tokens.len() == 1;
+    let found = tokens.into_iter().map(|token| {
+        let jwt = unsigned(&token);
+        let claim = |name: &str| jwt.as_ref().map(|jwt| jwt.claims[name].clone()).unwrap_or_default();
+        let short = match jwt.as_ref().and_then(|jwt| jwt.header["typ"].as_str()) {
+            Some("at+jwt") => true,
+            Some("lt+jwt") => false,
+            _ => path.split('?').next().unwrap_or_default().ends_with("/short"),
+        };
+        let jti = claim("jti").as_str().map(str::to_owned);
+        let lives = body.as_ref().and_then(|b| b["expires_in"].as_u64());
+        Found {
+            kind: if short { Kind::Short } else { Kind::Long },
+            id: if alone { told_id.clone().or(jti) } else { jti },
+            ends: claim("exp").as_u64().or(lives.map(|s| now.saturating_add(s))),
+            token,
+        }
+    });
+    let mut haul = Haul { tokens: found.collect(), secrets: Vec::new() };
+    if granted && let Some(body) = &body {
+        strings(body, "", &mut |name, text| {
+            if !is_harmless(name, text) && haul.secrets.len() < MOST {
+                haul.secrets.push(text.to_owned());
+            }
+        });
+    }
+    // Something was made, and nothing that is there can end it.
+    let minting = path.ends_with("/auth/tokens/long") || path.ends_with("/auth/tokens/short");
+    if minting && answer.status == 201 && haul.tokens.is_empty() {
+        let kind = if path.ends_with("/short") { Kind::Short } else { Kind::Long };
+        haul.tokens.push(Found { kind, id: told_id, token: String::new(), ends: None });
+    }
+    haul
+}
+
+/// The JWT in a word that may have something glued to either end.
+fn whole_jwt(word: &str) -> Option<&str> {
+    word.match_indices("eyJ").find_map(|(at, _)| {
+        let dot = word[at..].match_indices('.').nth(1)?.0 + at + 1;
+        let signature = word[dot..].find(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c));
+        let token = &word[at..signature.map_or(word.len(), |n| dot + n)];
+        unsigned(token).map(|_| token)
+    })
+}
+
+/// Read without its signature, which may be cut.
+fn unsigned(token: &str) -> Option<Jwt> {
+    let (input, _) = token.rsplit_once('.')?;
+    Jwt::read(&format!("{input}."))
+}
+
+/// Whether an answer is a grant with a token in its place and nothing unknown beside it. Any other 2xx may hold a token
+/// anywhere.
+pub fn is_clean(answer: &Answer) -> bool {
+    let Some(body) = answer.json() else { return answer.body.is_empty() };
+    let mut clean = true;
+    strings(&body, "", &mut |name, text| clean &= name == "access_token" || is_harmless(name, text));
+    clean
+}
+
+fn is_harmless(name: &str, text: &str) -> bool {
+    let scope = |text: &str| {
+        let word =
+            |part: &str| part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-*".contains(&b));
+        text.split_once(':').is_some_and(|(resource, action)| word(resource) && word(action))
+    };
+    text.len() < 8
+        || text.contains(char::is_whitespace)
+        || mask::is_id(name)
+        || clock::parse_rfc3339(text).is_some()
+        || scope(text)
+}
+
+/// Each string with the name of its member, or of the member whose array it is in.
+fn strings(value: &Value, name: &str, each: &mut impl FnMut(&str, &str)) {
+    match value {
+        Value::String(text) => each(name, text),
+        Value::Array(all) => all.iter().for_each(|value| strings(value, name, each)),
+        Value::Object(members) => members.iter().for_each(|(name, value)| strings(value, name, each)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jose;
+    use serde_json::json;
+
+    fn jwt(jti: &str) -> String {
+        jose::hs256(b"key", &jose::signing_input(&json!({"typ": "lt+jwt"}), &json!({"jti": jti, "exp": 2000})))
+    }
+
+    fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Answer { status, headers, body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn a_token_is_found_wherever_it_stands() {
+        let token = jwt("tok_lt_1");
+        let found = Found { kind: Kind::Long, id: Some("tok_lt_1".to_owned()), token: token.clone(), ends: Some(2000) };
+        for (status, headers, body) in [
+            (201, vec![], json!({"access_token": token, "token_id": "tok_lt_1"}).to_string()),
+            (201, vec![], json!({"accessToken": token}).to_string()),
+            (201, vec![], json!({"data": {"t": [token]}}).to_string()),
+            (201, vec![], format!(r#"{{"token_id":"tok_lt_1","access_token":"{token}","exp"#)),
+            (201, vec![], format!(r#"{{"access_token":"{token}"#)),
+            (201, vec![], format!(")]}}'\n{{\"access_token\":\"{token}\"}}")),
+            (201, vec![], format!("<html>Your token: <b>{token}</b></html>")),
+            (201, vec![], token.replace("eyJ", "\\u0065yJ")),
+            (201, vec![("x-access-token", token.as_str())], String::new()),
+            (302, vec![("location", &*format!("https://x/#access_token={token}"))], String::new()),
+            (401, vec![], json!({"code": "x", "message": format!("for {token}")}).to_string()),
+        ] {
+            let haul = look("/auth/tokens/long", &answer(status, &headers, &body), &Vault::default(), 1000);
+            assert_eq!(haul.tokens, std::slice::from_ref(&found), "{status} {headers:?} {body}");
+        }
+    }
+
+    #[test]
+    fn an_opaque_token_is_found_by_its_name() {
+        for body in [r#"{"accessToken":"opaque-1","tokenId":"t1"}"#, r#"{"access_token":"opaque-1","token_id":"t1"#] {
+            let haul = look("/auth/tokens/short", &answer(201, &[], body), &Vault::default(), 1000);
+            let found =
+                Found { kind: Kind::Short, id: Some("t1".to_owned()), token: "opaque-1".to_owned(), ends: None };
+            assert_eq!(haul.tokens, [found], "{body}");
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_nothing_that_was_made() {
+        let vault = Vault::default();
+        let sent = jwt("sent");
+        vault.learn("ASSERTION", &sent);
+        let echo = answer(400, &[], &json!({"message": sent}).to_string());
+        assert!(look("/auth/tokens/long", &echo, &vault, 1000).tokens.is_empty());
+    }
+
+    #[test]
+    fn a_201_without_a_token_that_can_be_read_is_kept_in_mind() {
+        let haul = look("/auth/tokens/long", &answer(201, &[("x-token-id", "t1")], "{"), &Vault::default(), 1000);
+        assert_eq!((haul.tokens[0].id.as_deref(), haul.tokens[0].token.as_str()), (Some("t1"), ""));
+        assert!(look("/auth/tokens/x/revoke", &answer(201, &[], "{"), &Vault::default(), 1000).tokens.is_empty());
+    }
+
+    #[test]
+    fn a_grant_as_it_should_be_is_clean() {
+        let mut body = json!({
+            "token_type": "Bearer", "access_token": jwt("x"), "expires_in": 60, "expires_at": "2026-11-24T06:50:11Z",
+            "scopes": ["jobs:*"], "token_id": "tok_lt_1",
+        });
+        assert!(is_clean(&answer(201, &[], &body.to_string())));
+        body["jeton"] = "opaque-canary".into();
+        assert!(!is_clean(&answer(201, &[], &body.to_string())));
+        let haul = look("/auth/tokens/long", &answer(201, &[], &body.to_string()), &Vault::default(), 1000);
+        assert!(haul.secrets.contains(&"opaque-canary".to_owned()), "{haul:?}");
     }
 }

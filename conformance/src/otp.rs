@@ -4,7 +4,7 @@
 use crate::cases::{Base, GRANTED, INVALID_CLIENT, UNAUTHORIZED};
 use crate::http::Answer;
 use crate::identities::Role;
-use crate::trial::{Stop, Trial, summary};
+use crate::trial::{Stop, Trial};
 use crate::{result, totp};
 use std::rc::Rc;
 
@@ -137,7 +137,7 @@ pub async fn locked(t: &Trial<'_>) -> Result<(), Stop> {
     if answer.status != 201 {
         let fresh = before.is_some() && (spent.wrong_at == 0 || now > spent.wrong_at + 2 * LOCK);
         if fresh {
-            return Err(Stop::fail("201 for the first right code of role lockout", summary(&answer)));
+            return Err(Stop::fail("201 for the first right code of role lockout", t.summary(&answer)));
         }
         return Err(Stop::Blocked(format!(
             "role lockout may still be locked by a run in the last five minutes (its right code was answered {}): run \

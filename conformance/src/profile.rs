@@ -61,6 +61,16 @@ impl Profile {
                 if profile.limits.burst_requests == 0 || profile.limits.burst_concurrency == 0 {
                     return Err(format!("--profile {path}: the burst limits must be at least 1"));
                 }
+                for Absent { case, reason } in &profile.absent {
+                    if !crate::cases::all().any(|known| crate::glob::matches(case, known.id)) {
+                        return Err(format!(
+                            "--profile {path}: [[absent]] case = \"{case}\" matches no case; `conformance list` shows them all"
+                        ));
+                    }
+                    if reason.trim().is_empty() {
+                        return Err(format!("--profile {path}: [[absent]] case = \"{case}\" needs a reason"));
+                    }
+                }
                 Ok(profile)
             }
         }

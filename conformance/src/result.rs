@@ -14,6 +14,8 @@ pub struct Report {
     pub target: Target,
     /// `contract` or `seed`.
     pub profile: String,
+    /// What was asked for, where that is not the whole profile.
+    pub part: Option<Part>,
     /// RFC 3339, UTC.
     pub started_at: String,
     pub duration_ms: u64,
@@ -39,6 +41,26 @@ pub struct Tool {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Target {
     pub base_url: String,
+}
+
+/// A choice of cases: the verdict is on these alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Part {
+    /// The globs of --case and of --skip.
+    pub cases: Vec<String>,
+    pub skip: Vec<String>,
+    pub chosen: u32,
+    pub of: u32,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} cases", self.chosen, self.of)?;
+        let flags =
+            |flag: &str, globs: &[String]| globs.iter().map(|glob| format!(" {flag} {glob}")).collect::<String>();
+        let all = flags("--case", &self.cases) + &flags("--skip", &self.skip);
+        if all.is_empty() { Ok(()) } else { write!(f, " ({})", all.trim_start()) }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

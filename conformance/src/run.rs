@@ -6,7 +6,8 @@ use crate::clock::{self, Clock};
 use crate::curl;
 use crate::http::{self, Answer, Broken, Client, Request};
 use crate::identities::{Identities, Role};
-use crate::ledger::{Kind, Ledger};
+use crate::interrupt::Interrupt;
+use crate::ledger::{self, Kind, Ledger, Minted};
 use crate::mask::Vault;
 use crate::otp::Scene;
 use crate::profile::Profile;
@@ -25,6 +26,16 @@ use tokio::sync::Mutex;
 
 /// So many refused connections in a row mean that the server is gone.
 const GONE_AFTER: u32 = 3;
+/// How long an interrupted run waits for the requests that are under way.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long tokens may be revoked at the end, and how long once the run was interrupted.
+const CLEAN_UP: Duration = Duration::from_secs(120);
+const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(8);
+const INTERRUPTED: &str = "the run was interrupted: run again";
+/// How much of a server's words a sentence repeats, in characters.
+const WORDS: usize = 120;
+/// How long `wanted` and `got` may be.
+const REASON: usize = 1000;
 
 pub struct Settings {
     pub base_url: String,
@@ -43,6 +54,7 @@ pub struct Settings {
     pub trace: bool,
     pub clock: Clock,
     pub state: State,
+    pub interrupt: Interrupt,
 }
 
 /// Who is told how the run goes.
@@ -83,11 +95,17 @@ pub struct Run {
     pub poll: Duration,
     pub scene: Mutex<Option<Rc<Scene>>>,
     chosen: BTreeSet<&'static str>,
+    /// The globs of --case and --skip.
+    only: Vec<String>,
+    skip: Vec<String>,
     shared: RefCell<HashMap<(Role, String), Slot>>,
     standing: RefCell<BTreeMap<&'static str, Tally>>,
     delays: RefCell<Vec<(String, u64)>>,
-    last_exchange: RefCell<Option<(Request, result::Exchange)>>,
-    interrupted: Flag<bool>,
+    interrupt: Interrupt,
+    /// A case panicked.
+    faulty: Flag<bool>,
+    /// Requests without an answer yet that may make a token.
+    minting: Flag<u32>,
     refused_in_a_row: Flag<u32>,
     counter: Flag<u64>,
     prefix: String,
@@ -97,6 +115,45 @@ pub struct Run {
 }
 
 impl Run {
+    fn new(
+        settings: Settings,
+        chosen: &[&'static Case],
+        vault: Rc<Vault>,
+        audience: Rc<dyn Audience>,
+    ) -> Result<Self, String> {
+        let mut random = [0; 9];
+        SystemRandom::new().fill(&mut random).map_err(|_| "the system gives no randomness".to_owned())?;
+        // The deployment's own name is in every URL.
+        settings.base_url.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').for_each(|part| vault.open(part));
+        Ok(Self {
+            client: Client::new(&settings.base_url, settings.timeout)?,
+            identities: settings.identities,
+            profile: settings.profile,
+            vault,
+            clock: settings.clock,
+            state: settings.state,
+            ledger: Ledger::default(),
+            window: settings.window,
+            poll: settings.poll,
+            scene: Mutex::default(),
+            chosen: chosen.iter().map(|case| case.id).collect(),
+            only: settings.cases,
+            skip: settings.skip,
+            shared: RefCell::default(),
+            standing: RefCell::default(),
+            delays: RefCell::default(),
+            interrupt: settings.interrupt,
+            faulty: Flag::new(false),
+            minting: Flag::new(0),
+            refused_in_a_row: Flag::new(0),
+            counter: Flag::new(0),
+            prefix: crate::jose::b64(random),
+            sent: RefCell::default(),
+            trace: settings.trace,
+            audience,
+        })
+    }
+
     pub fn unique(&self) -> String {
         self.counter.set(self.counter.get() + 1);
         format!("{}-{}", self.prefix, self.counter.get())
@@ -126,10 +183,15 @@ impl Run {
         Ok(())
     }
 
-    fn go_on(&self) -> Result<(), Stop> {
-        if self.interrupted.get() {
-            return Err(Stop::Blocked("the run was interrupted: run again".to_owned()));
+    pub fn uninterrupted(&self) -> Result<(), Stop> {
+        match self.interrupt.count() {
+            0 => Ok(()),
+            _ => Err(Stop::Blocked(INTERRUPTED.to_owned())),
         }
+    }
+
+    fn go_on(&self) -> Result<(), Stop> {
+        self.uninterrupted()?;
         if self.refused_in_a_row.get() >= GONE_AFTER {
             return Err(Stop::Blocked(
                 "the server can't be reached any more: see whether it died, and run again".to_owned(),
@@ -142,87 +204,117 @@ impl Run {
     pub async fn send(&self, request: &Request) -> Result<(Result<Answer, Broken>, result::Exchange), Stop> {
         self.go_on()?;
         let started = Instant::now();
-        let outcome = self.send_quietly(request).await;
-        let exchange = self.note(request, &outcome, started.elapsed());
+        let outcome = self.send_quietly(request, Duration::MAX).await;
+        let exchange = self.record(request, &outcome, started.elapsed());
+        if self.trace {
+            let sent = exchange.request_body.as_deref().unwrap_or_default();
+            self.audience.say(&format!("> {} {} {sent}", exchange.method, exchange.url));
+            if let Some(answer) = &exchange.response {
+                self.audience.say(&format!("< {} {}", answer.status, answer.body));
+            }
+            if let Some(error) = &exchange.error {
+                self.audience.say(&format!("! {error}"));
+            }
+        }
         Ok((outcome, exchange))
     }
 
-    /// Masks what an answer holds, and makes it fit to be shown.
-    pub fn note(&self, request: &Request, outcome: &Result<Answer, Broken>, took: Duration) -> result::Exchange {
-        if let Ok(answer) = outcome
-            && let Some(body) = answer.json()
-            && let Some(token) = body["access_token"].as_str()
-        {
-            let kind = if trial::operation(request) == Op::Short { "SHORT" } else { "LONG" };
-            let (minted, _) = self.ledger.count();
-            self.vault.learn(&format!("{kind}_TOKEN_{minted}"), token);
-        }
-        let exchange = self.record(request, outcome, took);
-        if self.trace {
-            let came = exchange
-                .response
-                .as_ref()
-                .map_or_else(|| exchange.error.clone().unwrap_or_default(), |a| format!("{} {}", a.status, a.body));
-            self.audience.say(&format!(
-                "> {} {} {}",
-                exchange.method,
-                exchange.url,
-                exchange.request_body.as_deref().unwrap_or_default()
-            ));
-            self.audience.say(&format!("< {came}"));
-        }
-        *self.last_exchange.borrow_mut() = Some((request.clone(), exchange.clone()));
-        exchange
-    }
-
-    /// Leaves no trace but in the ledger: for the many requests of a burst, whose answers nobody is shown.
-    pub async fn send_quietly(&self, request: &Request) -> Result<Answer, Broken> {
+    /// Leaves no trace but in the ledger.
+    async fn send_quietly(&self, request: &Request, limit: Duration) -> Result<Answer, Broken> {
         let op = trial::operation(request);
         *self.sent.borrow_mut().entry(op.name()).or_default() += 1;
-        let outcome = self.client.send(request).await;
+        let mints = matches!(op, Op::Long | Op::Short);
+        self.minting.set(self.minting.get() + u32::from(mints));
+        let outcome = self.client.send(request, limit).await;
+        // Not reached when an interruption drops this: then the token is unknown for ever.
+        self.minting.set(self.minting.get() - u32::from(mints));
         match &outcome {
             Err(Broken::Unreachable(_)) => self.refused_in_a_row.set(self.refused_in_a_row.get() + 1),
             _ => self.refused_in_a_row.set(0),
         }
-        if let Ok(answer) = &outcome {
-            let body = answer.json().unwrap_or_default();
-            if let (Some(token), Some(kind)) = (body["access_token"].as_str(), trial::kind_for(op)) {
-                let bearer = request.header("authorization").and_then(|v| v.strip_prefix("Bearer "));
-                let in_body: Option<serde_json::Value> = serde_json::from_slice(&request.body).ok();
-                let in_body = in_body.as_ref().and_then(|b| b["long_token"].as_str());
-                let id = body["token_id"].as_str().unwrap_or("(no token_id)");
-                self.ledger.add(kind, id, token, bearer.or(in_body));
-            }
+        if let Some(answer) = outcome.as_ref().ok().or(outcome.as_ref().err().and_then(Broken::partial)) {
+            self.keep(request, answer);
             if op == Op::Revoke && answer.status == 204 {
                 let id = request.path.split('/').nth(3).unwrap_or_default();
-                self.ledger.ended(id);
+                self.ledger.ended_by_path(id);
             }
         }
         outcome
     }
 
+    /// Whatever an answer holds is masked from now on, and what is a token is revoked at the end.
+    fn keep(&self, request: &Request, answer: &Answer) {
+        let haul = ledger::look(&request.path, answer, &self.vault, self.clock.now());
+        let bearer = request.header("authorization").and_then(|v| v.strip_prefix("Bearer "));
+        let body: Option<serde_json::Value> = serde_json::from_slice(&request.body).ok();
+        let bearer = bearer.or(body.as_ref().and_then(|b| b["long_token"].as_str()));
+        for found in haul.tokens {
+            let kind = if found.kind == Kind::Short { "SHORT" } else { "LONG" };
+            let (minted, _) = self.ledger.count();
+            self.vault.learn(&format!("{kind}_TOKEN_{minted}"), &found.token);
+            found.id.iter().for_each(|id| self.vault.open(id));
+            self.ledger.add(found, bearer);
+        }
+        haul.secrets.iter().for_each(|secret| self.vault.learn("SECRET", secret));
+    }
+
+    /// What makes an answer's text fit to be shown.
+    fn masker(&self, answer: &Answer) -> impl Fn(&str) -> String {
+        let suspect = (200..300).contains(&answer.status) && !ledger::is_clean(answer);
+        move |text| if suspect { self.vault.mask_suspect(text) } else { self.vault.mask_foreign(text) }
+    }
+
+    /// The beginning of an answer's body, in a line.
+    pub fn words(&self, answer: &Answer) -> String {
+        clip(&self.masker(answer)(&answer.text()), WORDS).replace(['\n', '\r'], " ")
+    }
+
+    /// What came, in half a line.
+    pub fn summary(&self, answer: &Answer) -> String {
+        let mask = self.masker(answer);
+        let told = |text: &str| clip(&mask(text), WORDS * 2);
+        let kind = told(answer.header("content-type").unwrap_or("no Content-Type"));
+        match answer.json() {
+            Some(serde_json::Value::Object(body)) => match (body.get("code"), body.get("message")) {
+                (Some(serde_json::Value::String(code)), Some(serde_json::Value::String(message))) => {
+                    format!("{} {} ({})", answer.status, told(code), told(message))
+                }
+                _ if body.contains_key("access_token") => format!("{} with a token", answer.status),
+                _ => format!("{} with {}", answer.status, self.words(answer)),
+            },
+            _ if answer.body.is_empty() => format!("{} with an empty body", answer.status),
+            _ => format!("{} with {kind}: {}", answer.status, self.words(answer)),
+        }
+    }
+
     fn record(&self, request: &Request, outcome: &Result<Answer, Broken>, took: Duration) -> result::Exchange {
         let mask = |text: &str| self.vault.mask(text);
-        let headers = |all: &[(String, String)]| all.iter().map(|(n, v)| (mask(n), mask(v))).collect();
+        let response = outcome.as_ref().ok().or(outcome.as_ref().err().and_then(Broken::partial)).map(|answer| {
+            let foreign = self.masker(answer);
+            let header = |(name, value): &(String, String)| {
+                (foreign(name), if crate::mask::is_secret(name) { "$SECRET".to_owned() } else { foreign(value) })
+            };
+            result::Answer {
+                status: answer.status,
+                headers: answer.headers.iter().map(header).collect(),
+                body: first(&foreign(&answer.text()), 4096),
+            }
+        });
         let body = String::from_utf8_lossy(&request.body);
         result::Exchange {
             method: request.method.clone(),
             url: mask(&self.client.url(&request.path)),
-            request_headers: headers(&request.headers),
+            request_headers: request.headers.iter().map(|(n, v)| (mask(n), mask(v))).collect(),
             request_body: (!request.body.is_empty()).then(|| first(&mask(&body), 4096)),
-            response: outcome.as_ref().ok().map(|answer| result::Answer {
-                status: answer.status,
-                headers: headers(&answer.headers),
-                body: first(&mask(&answer.text()), 4096),
-            }),
-            error: outcome.as_ref().err().map(|e| mask(&e.to_string())),
+            response,
+            error: outcome.as_ref().err().map(|e| self.vault.mask_foreign(&e.to_string())),
             duration_ms: millis(took),
         }
     }
 
     /// Holds one answer against every standing promise. Returns the first broken one whose own row is not part of the
     /// run, for the asking case to answer for.
-    pub fn observe(&self, case: &'static str, seen: &Seen) -> Option<(String, String)> {
+    pub fn observe(&self, case: &'static str, seen: &Seen, exchange: &result::Exchange) -> Option<(String, String)> {
         let mut charged = None;
         for row in cases::all().filter(|row| matches!(row.act, Act::Standing(_)) && self.profile.judges(row)) {
             let (wanted, got) = match trial::judge(row, seen) {
@@ -241,13 +333,13 @@ impl Run {
             tally.seen += 1;
             if tally.broken.is_some() {
                 tally.more += 1;
-            } else if let Some((request, exchange)) = &*self.last_exchange.borrow() {
+            } else {
                 tally.broken = Some(Violation {
                     case,
                     wanted,
                     got,
                     exchange: exchange.clone(),
-                    curl: curl::line(&self.client, request, &self.vault),
+                    curl: curl::line(&self.client, seen.request, &self.vault),
                 });
             }
         }
@@ -299,45 +391,17 @@ pub fn choose(settings: &Settings) -> Result<Vec<&'static Case>, String> {
 
 pub async fn run(settings: Settings, vault: Rc<Vault>, audience: Rc<dyn Audience>) -> Result<Finished, String> {
     let chosen = choose(&settings)?;
-    for id in settings.known_failures.keys() {
-        if cases::find(id).is_none() {
-            return Err(format!("--known-failures lists \"{id}\", and there is no such case"));
-        }
-    }
-    let mut random = [0; 9];
-    SystemRandom::new().fill(&mut random).map_err(|_| "the system gives no randomness".to_owned())?;
     let started_at = clock::rfc3339(settings.clock.now());
     let started = Instant::now();
-    let run = Run {
-        client: Client::new(&settings.base_url, settings.timeout)?,
-        identities: settings.identities,
-        profile: settings.profile,
-        vault,
-        clock: settings.clock,
-        state: settings.state,
-        ledger: Ledger::default(),
-        window: settings.window,
-        poll: settings.poll,
-        scene: Mutex::default(),
-        chosen: chosen.iter().map(|case| case.id).collect(),
-        shared: RefCell::default(),
-        standing: RefCell::default(),
-        delays: RefCell::default(),
-        last_exchange: RefCell::default(),
-        interrupted: Flag::new(false),
-        refused_in_a_row: Flag::new(0),
-        counter: Flag::new(0),
-        prefix: crate::jose::b64(random),
-        sent: RefCell::default(),
-        trace: settings.trace,
-        audience: audience.clone(),
-    };
+    let (allowed, known, jobs) = (settings.allowed.clone(), settings.known_failures.clone(), settings.jobs.max(1));
+    let run = Run::new(settings, &chosen, vault, audience)?;
     let mut book = Book {
         run: &run,
-        allowed: &settings.allowed,
-        known: &settings.known_failures,
+        allowed: &allowed,
+        known: &known,
         total: chosen.len(),
         results: BTreeMap::new(),
+        patience: None,
     };
     let by = |wanted: fn(&Case) -> bool| chosen.iter().copied().filter(move |c| wanted(c)).collect::<Vec<_>>();
 
@@ -347,7 +411,7 @@ pub async fn run(settings: Settings, vault: Rc<Vault>, audience: Rc<dyn Audience
         by(|c| !c.id.starts_with("sanity.") && !matches!(c.act, Act::Standing(_)) && c.effect != Effect::Burst);
     let bursts = by(|c| c.effect == Effect::Burst);
     if alive {
-        book.conduct(ordinary, settings.jobs.max(1)).await;
+        book.conduct(ordinary, jobs).await;
         book.conduct(bursts, 1).await;
     } else {
         let why = "sanity.first did not pass: see there";
@@ -377,6 +441,8 @@ struct Book<'a> {
     known: &'a BTreeMap<String, String>,
     total: usize,
     results: BTreeMap<&'static str, CaseResult>,
+    /// When an interrupted run stops to wait for what is under way.
+    patience: Option<tokio::time::Instant>,
 }
 
 type Done<'a> = (&'static Case, Trial<'a>, Result<(), Stop>, Duration);
@@ -389,6 +455,7 @@ impl<'a> Book<'a> {
     /// Runs rows, each after its control, at most `jobs` at once.
     async fn conduct(&mut self, mut waiting: Vec<&'static Case>, jobs: usize) {
         let mut running: FuturesUnordered<LocalBoxFuture<'a, Done<'a>>> = FuturesUnordered::new();
+        let mut under_way: Vec<&'static Case> = Vec::new();
         loop {
             let mut at = 0;
             while at < waiting.len() && running.len() < jobs {
@@ -407,6 +474,7 @@ impl<'a> Book<'a> {
                     Some(stop) => self.put(case, Err(stop)),
                     None => {
                         running.push(conduct_one(self.run, case).boxed_local());
+                        under_way.push(case);
                     }
                 }
                 // A result may have freed a row that was passed over.
@@ -419,16 +487,20 @@ impl<'a> Book<'a> {
                 }
                 return;
             }
+            let interrupt = &self.run.interrupt;
             tokio::select! {
-                () = interruption(), if !self.run.interrupted.get() => {
-                    self.run.interrupted.set(true);
-                    self.run.say("interrupted: finishing what is under way, then revoking what was minted (again to quit at once)");
+                () = interrupt.reached(1), if self.patience.is_none() => {
+                    self.patience = Some(tokio::time::Instant::now() + GRACE);
+                    self.run.say("interrupted: revoking what was minted (again to leave that too)");
                 }
-                () = interruption(), if self.run.interrupted.get() => {
-                    self.run.say("quitting at once: tokens may be left behind, each ends by itself within the hour");
-                    std::process::exit(3);
+                () = until(self.patience, interrupt), if self.patience.is_some() => {
+                    running.clear();
+                    for case in std::mem::take(&mut under_way) {
+                        self.put(case, Err(Stop::Blocked(INTERRUPTED.to_owned())));
+                    }
                 }
                 Some((case, trial, outcome, took)) = running.next() => {
+                    under_way.retain(|other| other.id != case.id);
                     self.finish(case, trial, outcome, took);
                 }
             }
@@ -440,7 +512,9 @@ impl<'a> Book<'a> {
         if let Some(reason) = self.run.profile.absent(case.id) {
             return Some(Stop::Absent(format!("the profile declares it absent: {reason}")));
         }
-        if let Err(stop) = self.run.go_on() {
+        // Whether the server survived is asked of it even when it seems gone.
+        let go_on = if case.id == "sanity.last" { self.run.uninterrupted() } else { self.run.go_on() };
+        if let Err(stop) = go_on {
             return Some(stop);
         }
         if let Some((role, credential)) =
@@ -472,7 +546,7 @@ impl<'a> Book<'a> {
     }
 
     fn put(&mut self, case: &'static Case, outcome: Result<(), Stop>) {
-        let mask = |text: &str| self.run.vault.mask(text);
+        let mask = |text: &str| clip(&self.run.vault.mask_foreign(text), REASON);
         let mut result = CaseResult {
             id: case.id.to_owned(),
             requirement: case.says.to_owned(),
@@ -492,9 +566,9 @@ impl<'a> Book<'a> {
             Ok(()) => {}
             Err(Stop::Fail { wanted, got }) => {
                 result.outcome = Outcome::Fail;
-                result.reason = Some(mask(&format!("wanted {wanted}, got {got}")));
-                result.wanted = Some(mask(&wanted));
-                result.got = Some(mask(&got));
+                let (wanted, got) = (mask(&wanted), mask(&got));
+                result.reason = Some(format!("wanted {wanted}, got {got}"));
+                (result.wanted, result.got) = (Some(wanted), Some(got));
             }
             Err(Stop::Blocked(why)) => {
                 result.outcome = Outcome::Blocked;
@@ -557,6 +631,9 @@ impl<'a> Book<'a> {
                         result.curl = Some(broken.curl);
                     }
                 }
+                None if tally.seen == 0 && self.run.interrupt.count() > 0 => {
+                    self.put(row, Err(Stop::Blocked(INTERRUPTED.to_owned())));
+                }
                 None if tally.seen == 0 && !alive => {
                     self.put(row, Err(Stop::Blocked("sanity.first did not pass: see there".to_owned())));
                 }
@@ -577,78 +654,137 @@ async fn conduct_one<'a>(run: &'a Run, case: &'static Case) -> Done<'a> {
     let trial = Trial::new(run, case);
     // A fault of the harness must not keep the run from revoking what it minted.
     let outcome = AssertUnwindSafe(trial.conduct()).catch_unwind().await;
-    let outcome = outcome
-        .unwrap_or_else(|_| Err(Stop::Error("the harness itself failed here: please report this case".to_owned())));
+    let outcome = outcome.unwrap_or_else(|_| {
+        run.faulty.set(true);
+        Err(Stop::Error("the harness itself failed here: please report this case".to_owned()))
+    });
     (case, trial, outcome, started.elapsed())
 }
 
-/// Ctrl-C, or being asked to end.
-async fn interruption() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut term) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = term.recv() => {}
-            }
-            return;
-        }
+/// Until then, or until a second signal.
+async fn until(then: Option<tokio::time::Instant>, interrupt: &Interrupt) {
+    tokio::select! {
+        () = tokio::time::sleep_until(then.unwrap_or_else(tokio::time::Instant::now)) => {}
+        () = interrupt.reached(2) => {}
     }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// Revokes every token of the ledger that is still open. Where this run saw that a long-term token takes its
 /// short-term ones with it, revoking the parent is enough.
 async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
-    let mut left = Vec::new();
     run.refused_in_a_row.set(0);
-    let mut queue: Vec<_> = run.ledger.open(Kind::Short);
-    if cascades {
-        queue.retain(|m| m.parent.is_none());
+    let enough = async {
+        tokio::select! {
+            () = tokio::time::sleep(CLEAN_UP) => {}
+            () = async { run.interrupt.reached(1).await; tokio::time::sleep(CLEAN_UP_IN_HASTE).await } => {}
+            () = run.interrupt.reached(2) => {}
+        }
+    };
+    let problems = RefCell::new(HashMap::new());
+    tokio::select! {
+        () = revoke_all(run, cascades, &problems) => {}
+        () = enough => {}
     }
-    queue.extend(run.ledger.open(Kind::Long));
-    let total = queue.len();
-    let attempts = futures_util::stream::iter(queue.into_iter().enumerate().map(|(i, minted)| async move {
-        run.audience.progress(i + 1, total, "revoking what was minted");
-        if run.refused_in_a_row.get() >= GONE_AFTER {
-            return (minted, Some("the server can't be reached any more".to_owned()));
-        }
-        let request = Request {
-            method: "POST".to_owned(),
-            path: format!("/auth/tokens/{}/revoke", minted.id),
-            headers: vec![("authorization".to_owned(), format!("Bearer {}", minted.token))],
-            body: Vec::new(),
-            chunked: false,
-        };
-        let problem = match run.send_quietly(&request).await {
-            Ok(answer) if answer.status == 204 => None,
-            // It is refused as a caller, and a case ended the token that it came from: it was ended with that.
-            Ok(answer) if answer.status == 401 && run.ledger.parent_ended(&minted) => None,
-            Ok(answer) => Some(format!("the revocation was answered {}", trial::summary(&answer))),
-            Err(broken) => Some(broken.to_string()),
-        };
-        (minted, problem)
-    }));
-    let outcomes: Vec<_> = attempts.buffer_unordered(8).collect().await;
-    for (minted, problem) in outcomes {
-        match problem {
-            None if minted.kind == Kind::Long && cascades => run.ledger.ended_with_children(&minted.id),
-            None => run.ledger.ended(&minted.id),
-            Some(why) => left.push((run.vault.mask(&minted.id), run.vault.mask(&why))),
-        }
+    let problems = problems.into_inner();
+    let mut left: Vec<_> = [Kind::Long, Kind::Short]
+        .into_iter()
+        .flat_map(|kind| run.ledger.open(kind))
+        .map(|minted| {
+            let why = problems.get(&minted.token).cloned();
+            let why = why.unwrap_or_else(|| "the clean-up ended before it was its turn".to_owned());
+            let id = minted.id.unwrap_or_else(|| "a token without an id".to_owned());
+            (clip(&run.vault.mask_foreign(&id), REASON), clip(&run.vault.mask_foreign(&why), REASON))
+        })
+        .collect();
+    let unknown = "the run was interrupted while it was asked for, so it may have been made".to_owned();
+    left.extend((0..run.minting.get()).map(|_| ("an unknown token".to_owned(), unknown.clone())));
+    let (minted, revoked) = run.ledger.count();
+    Cleanup { minted, revoked, left }
+}
+
+async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String, String>>) {
+    let mut short = run.ledger.open(Kind::Short);
+    if cascades {
+        short.retain(|m| m.parent.is_none());
+    }
+    let long = run.ledger.open(Kind::Long);
+    let total = short.len() + long.len();
+    let done = Flag::new(0);
+    let silent = Flag::new(0);
+    // Short-term ones first: their parents' end would take away what they revoke themselves with.
+    for wave in [short, long] {
+        let all = futures_util::stream::iter(wave).map(|minted| {
+            let (done, silent) = (&done, &silent);
+            async move {
+                let problem = revoke(run, &minted, silent).await;
+                done.set(done.get() + 1);
+                run.audience.progress(done.get(), total, "revoking what was minted");
+                match (problem, &minted.id) {
+                    (None, Some(id)) => {
+                        run.ledger.ended(id);
+                        if cascades && minted.kind == Kind::Long {
+                            run.ledger.children_ended(id);
+                        }
+                    }
+                    (problem, _) => {
+                        problems.borrow_mut().insert(minted.token, problem.unwrap_or_default());
+                    }
+                }
+            }
+        });
+        all.buffer_unordered(8).for_each(|()| async {}).await;
     }
     if cascades {
         // Children of a parent that a case had revoked itself.
-        let open: Vec<_> = run.ledger.open(Kind::Long).into_iter().map(|m| m.id).collect();
-        for child in run.ledger.open(Kind::Short) {
-            if child.parent.as_ref().is_some_and(|p| !open.contains(p)) {
-                run.ledger.ended(&child.id);
-            }
+        for child in run.ledger.open(Kind::Short).iter().filter(|child| run.ledger.parent_ended(child)) {
+            child.id.iter().for_each(|id| run.ledger.ended(id));
         }
     }
-    let (minted, revoked) = run.ledger.count();
-    Cleanup { minted, revoked, left }
+}
+
+/// What kept the token from being revoked. What passes by itself gets a second try.
+async fn revoke(run: &Run, minted: &Minted, silent: &Flag<u32>) -> Option<String> {
+    let id = match &minted.id {
+        _ if minted.token.is_empty() => return Some("it was made, but the answer did not show it whole".to_owned()),
+        None => return Some("the answer did not tell its id".to_owned()),
+        Some(id) => id,
+    };
+    let request = Request {
+        method: "POST".to_owned(),
+        path: crate::draft::revoke_path(id),
+        headers: vec![("authorization".to_owned(), format!("Bearer {}", minted.token))],
+        body: Vec::new(),
+        chunked: false,
+    };
+    let mut problem = None;
+    for _ in 0..2 {
+        if silent.get() >= GONE_AFTER {
+            return problem.or(Some("the server does not answer any more".to_owned()));
+        }
+        let limit = if run.interrupt.count() > 0 { CLEAN_UP_IN_HASTE / 3 } else { Duration::MAX };
+        let hurried = async {
+            run.interrupt.reached(1).await;
+            tokio::time::sleep(CLEAN_UP_IN_HASTE / 3).await;
+        };
+        let outcome = tokio::select! {
+            outcome = run.send_quietly(&request, limit) => outcome,
+            () = hurried => Err(Broken::Unfinished("no answer came in time".to_owned())),
+        };
+        silent.set(if outcome.is_ok() { 0 } else { silent.get() + 1 });
+        let over = minted.ends.is_some_and(|ends| ends <= run.clock.now());
+        match outcome {
+            Ok(answer) if answer.status == 204 => return None,
+            // It is refused as a caller, since it has ended by itself or with the token that it came from.
+            Ok(answer) if answer.status == 401 && (over || run.ledger.parent_ended(minted)) => return None,
+            Ok(answer) if [429, 503].contains(&answer.status) => {
+                problem = Some(format!("the revocation was answered {}", run.summary(&answer)));
+            }
+            Ok(answer) => return Some(format!("the revocation was answered {}", run.summary(&answer))),
+            Err(broken) => problem = Some(broken.to_string()),
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    problem
 }
 
 fn report(run: &Run, cases: Vec<CaseResult>, cleanup: Cleanup, started_at: String, duration_ms: u64) -> Report {
@@ -666,29 +802,36 @@ fn report(run: &Run, cases: Vec<CaseResult>, cleanup: Cleanup, started_at: Strin
         add(&mut matrix[cell].counts, case.outcome);
     }
     let unreachable = cases.iter().any(|c| c.id == "sanity.first" && c.outcome == Outcome::Error);
-    let verdict = if unreachable {
+    let interrupted = run.interrupt.count() > 0;
+    let verdict = if run.faulty.get() {
+        Verdict::InternalError
+    } else if unreachable {
         Verdict::Unreachable
     } else if counts.fail + counts.unexpected_pass > 0 {
         Verdict::NotConformant
-    } else if counts.blocked + counts.error > 0 || counts.pass <= 2 {
+    } else if counts.blocked + counts.error > 0 || counts.pass <= 2 || !cleanup.left.is_empty() || interrupted {
         Verdict::Incomplete
     } else {
         Verdict::Conformant
     };
     let observed = run.delays.borrow().clone();
     let mut advice = advice(&cases, &cleanup);
-    let judged = cases::all().filter(|case| run.profile.judges(case)).count();
-    if cases.len() < judged {
-        let asked = cases.len();
-        advice.push(format!(
-            "Only {asked} of {judged} cases were asked for (--case, --skip): the verdict is on these alone."
-        ));
+    if interrupted {
+        advice.push("The run was interrupted, so it is incomplete: run again.".to_owned());
     }
+    let of = cases::all().filter(|case| run.profile.judges(case)).count();
+    let part = (cases.len() < of).then(|| result::Part {
+        cases: run.only.clone(),
+        skip: run.skip.clone(),
+        chosen: u32::try_from(cases.len()).unwrap_or(u32::MAX),
+        of: u32::try_from(of).unwrap_or(u32::MAX),
+    });
     let mut report = Report {
         report_version: result::REPORT_VERSION,
         tool: result::Tool { name: "conformance".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
         target: result::Target { base_url: run.client.url("") },
         profile: run.profile.name().to_owned(),
+        part,
         started_at,
         duration_ms,
         verdict,
@@ -705,17 +848,25 @@ fn report(run: &Run, cases: Vec<CaseResult>, cleanup: Cleanup, started_at: Strin
     report
 }
 
-/// A token that was learnt late may stand in an earlier exchange.
+/// A token that was learnt late may stand in what was recorded before.
 fn mask_late(report: &mut Report, vault: &Vault) {
-    for exchange in report.cases.iter_mut().flat_map(|c| &mut c.exchanges) {
-        exchange.url = vault.mask(&exchange.url);
-        exchange.request_body = exchange.request_body.as_deref().map(|b| vault.mask(b));
-        exchange.request_headers.iter_mut().for_each(|(_, v)| *v = vault.mask(v));
-        if let Some(answer) = &mut exchange.response {
-            answer.body = vault.mask(&answer.body);
-            answer.headers.iter_mut().for_each(|(_, v)| *v = vault.mask(v));
+    let mask = |text: &mut String| *text = vault.mask(text);
+    for case in &mut report.cases {
+        [&mut case.reason, &mut case.wanted, &mut case.got].into_iter().flatten().for_each(mask);
+        for exchange in &mut case.exchanges {
+            mask(&mut exchange.url);
+            [&mut exchange.request_body, &mut exchange.error].into_iter().flatten().for_each(mask);
+            let answered = exchange.response.iter_mut().flat_map(|answer| {
+                mask(&mut answer.body);
+                &mut answer.headers
+            });
+            exchange.request_headers.iter_mut().chain(answered).for_each(|(name, value)| {
+                mask(name);
+                mask(value);
+            });
         }
     }
+    report.advice.iter_mut().for_each(mask);
 }
 
 pub fn exit_code(verdict: Verdict) -> u8 {
@@ -755,12 +906,20 @@ fn advice(cases: &[CaseResult], cleanup: &Cleanup) -> Vec<String> {
         .collect();
     if !cleanup.left.is_empty() {
         lines.push(format!(
-            "{} tokens could not be revoked; they end by themselves: long-term ones within the hour unless a case asked \
+            "{} of the tokens could not be revoked, so the run is incomplete; they end by themselves: long-term ones within the hour unless a case asked \
              for a longer life, short-term ones within 15 minutes.",
             cleanup.left.len()
         ));
     }
     lines
+}
+
+/// The beginning of a text that is masked already.
+fn clip(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
 }
 
 fn first(text: &str, bytes: usize) -> String {
@@ -773,4 +932,55 @@ fn first(text: &str, bytes: usize) -> String {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Audience for Nobody {
+        fn progress(&self, _: usize, _: usize, _: &str) {}
+        fn say(&self, _: &str) {}
+    }
+
+    const PANICS: Case = Case {
+        id: "test.panics",
+        says: "",
+        op: Op::Outside,
+        status: None,
+        level: cases::Level::Seed,
+        effect: Effect::Read,
+        control: None,
+        needs: &[],
+        act: Act::Steps(|_| Box::pin(async { panic!("a test") })),
+    };
+
+    /// The run goes on to its clean-up, and must not end as the server's fault or as nobody's.
+    #[tokio::test]
+    async fn a_case_that_panics_makes_the_run_an_internal_error() {
+        let settings = Settings {
+            base_url: "http://127.0.0.1:1/v1".to_owned(),
+            identities: Identities::default(),
+            profile: Profile::default(),
+            allowed: BTreeSet::new(),
+            cases: Vec::new(),
+            skip: Vec::new(),
+            jobs: 1,
+            timeout: Duration::from_secs(1),
+            window: Duration::ZERO,
+            poll: Duration::ZERO,
+            known_failures: BTreeMap::new(),
+            trace: false,
+            clock: Clock::System,
+            state: State::in_memory(),
+            interrupt: Interrupt::never(),
+        };
+        let run = Run::new(settings, &[], Rc::default(), Rc::new(Nobody)).unwrap();
+        let (_, _, outcome, _) = conduct_one(&run, &PANICS).await;
+        assert!(matches!(outcome, Err(Stop::Error(_))), "{outcome:?}");
+        let report = report(&run, Vec::new(), Cleanup::default(), String::new(), 0);
+        assert_eq!((report.verdict, report.exit_code), (Verdict::InternalError, 70));
+    }
 }

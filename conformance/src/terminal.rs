@@ -1,5 +1,6 @@
 //! What a person sees: how far the run is, the matrix, and each failure with all it takes to repeat it.
 
+use crate::report::visible;
 use crate::result::{CaseResult, Cell, Counts, Outcome, Report, Verdict};
 use crate::run::Audience;
 use std::fmt::Write as _;
@@ -61,9 +62,9 @@ impl Audience for Console {
     }
 }
 
-/// A server's text must not steer the reader's terminal.
+/// A server's text must not steer the reader's terminal, turn its text around, or begin a line of its own.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    visible(text).replace('\n', "‹U+000A›").replace('\t', " ")
 }
 
 pub fn summary(report: &Report, paint: Paint) -> String {
@@ -110,8 +111,9 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     };
     let _ = writeln!(
         out,
-        "{verdict} by profile {}: {} in {:.1} s",
+        "{verdict} by profile {}{}: {} in {:.1} s",
         report.profile,
+        report.part.as_ref().map(|part| format!(", on {}", printable(&part.to_string()))).unwrap_or_default(),
         counted(&report.counts),
         report.duration_ms as f64 / 1000.0
     );
@@ -128,7 +130,13 @@ fn nobody_there(report: &Report, first: &CaseResult, paint: Paint) -> String {
             "{unreachable}: {url}: {why}. Check --base-url, and that the server runs and can be reached from here.\n"
         );
     }
-    format!("{}: {url} answered {why}. No case was run.\n", paint.bad("not conformant"))
+    match report.verdict {
+        Verdict::NotConformant => {
+            format!("{}: {url} answered {why}. No case was run.\n", paint.bad("not conformant"))
+        }
+        Verdict::InternalError => format!("{}: {why}\n", paint.bad("internal error")),
+        _ => format!("{}: {why}\n", paint.warn("incomplete")),
+    }
 }
 
 fn matrix(out: &mut String, report: &Report, paint: Paint) {
@@ -193,5 +201,18 @@ pub fn word(outcome: Outcome) -> &'static str {
         Outcome::ExpectedFail => "xfail",
         Outcome::UnexpectedPass => "XPASS",
         Outcome::Error => "ERROR",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_text_does_not_steer_the_terminal() {
+        assert_eq!(
+            printable("a\u{1b}[2J\r\nb\u{202e}c\u{2066}d\u{9b}31m\te\u{7}"),
+            "a‹U+001B›[2J‹U+000A›b‹U+202E›c‹U+2066›d‹U+009B›31m e‹U+0007›"
+        );
     }
 }

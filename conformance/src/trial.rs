@@ -5,7 +5,6 @@ use crate::draft;
 use crate::http::{Answer, Broken, Request, human};
 use crate::identities::{Credential, Role};
 use crate::jose::PrivateKey;
-use crate::ledger::Kind;
 use crate::result;
 use crate::run::Run;
 use crate::totp;
@@ -122,27 +121,31 @@ impl<'a> Trial<'a> {
     pub async fn send(&self, request: &Request) -> Result<Answer, Stop> {
         *self.judged.borrow_mut() = Some(request.clone());
         let (outcome, exchange) = self.run.send(request).await?;
-        self.exchanges.borrow_mut().push(exchange);
-        self.receive(request, outcome)
+        self.exchanges.borrow_mut().push(exchange.clone());
+        self.receive(request, outcome, &exchange)
     }
 
-    /// Takes up an answer that was awaited without a record.
-    pub fn accept(&self, request: &Request, answer: Answer) -> Result<Answer, Stop> {
-        *self.judged.borrow_mut() = Some(request.clone());
-        let outcome = Ok(answer);
-        self.exchanges.borrow_mut().push(self.run.note(request, &outcome, Duration::ZERO));
-        self.receive(request, outcome)
+    /// As `send`, but the exchange is the caller's to keep or to drop: for one of very many.
+    pub async fn send_one_of_many(&self, request: &Request) -> Result<(Result<Answer, Stop>, result::Exchange), Stop> {
+        let (outcome, exchange) = self.run.send(request).await?;
+        Ok((self.receive(request, outcome, &exchange), exchange))
     }
 
     /// What every answer goes through, whoever awaited it.
-    fn receive(&self, request: &Request, outcome: Result<Answer, Broken>) -> Result<Answer, Stop> {
+    fn receive(
+        &self,
+        request: &Request,
+        outcome: Result<Answer, Broken>,
+        exchange: &result::Exchange,
+    ) -> Result<Answer, Stop> {
         let answer = outcome.map_err(|broken| match broken {
             Broken::Unreachable(why) => Stop::Error(why),
-            Broken::Unfinished(why) => Stop::fail("a whole answer", why),
+            Broken::Unfinished(why) | Broken::CutShort(why, _) => Stop::fail("a whole answer", why),
+            Broken::Unsendable(why) => Stop::Blocked(format!("{why}; it holds what the server gave: see its 201")),
         })?;
         let op = operation(request);
         let seen = Seen { request, op, answer: &answer, now: self.run.clock.now() };
-        if let Some((wanted, got)) = self.run.observe(self.case.id, &seen) {
+        if let Some((wanted, got)) = self.run.observe(self.case.id, &seen, exchange) {
             self.charged.borrow_mut().get_or_insert(Stop::fail(wanted, got));
         }
         if answer.status == 429 && !self.expects_429.get() {
@@ -175,7 +178,7 @@ impl<'a> Trial<'a> {
     }
 
     pub fn revoke_request(&self, bearer: &str, id: &str) -> Request {
-        self.request(&format!("/auth/tokens/{id}/revoke"), Some(bearer), None)
+        self.request(&draft::revoke_path(id), Some(bearer), None)
     }
 
     pub fn rotate_request(&self, role: Role, short: &str, scopes: Option<&[&str]>) -> Result<Request, Stop> {
@@ -230,7 +233,8 @@ impl<'a> Trial<'a> {
             Err(Stop::Fail { got, .. }) => return Err(needed(got)),
             other => other?,
         };
-        let token = token_in(&answer).ok_or_else(|| needed(format!("the server answered {}", summary(&answer))))?;
+        let token =
+            token_in(&answer).ok_or_else(|| needed(format!("the server answered {}", self.summary(&answer))))?;
         if token.body["scopes"] != json!(scopes) && !scopes.is_empty() {
             return Err(needed(format!("scopes {} were asked for, {} granted", json!(scopes), token.body["scopes"])));
         }
@@ -314,6 +318,10 @@ impl<'a> Trial<'a> {
 
     // ---- judging
 
+    pub fn summary(&self, answer: &Answer) -> String {
+        self.run.summary(answer)
+    }
+
     pub fn expect(&self, want: Want, answer: &Answer) -> Result<(), Stop> {
         let body = answer.json();
         let code = body.as_ref().and_then(|b| b["code"].as_str());
@@ -321,11 +329,11 @@ impl<'a> Trial<'a> {
         let coded = |codes: &[&str]| lenient || codes.is_empty() || code.is_some_and(|c| codes.contains(&c));
         let alternative = want.or.iter().any(|(status, code)| *status == answer.status && coded(&[code]));
         if !alternative && (answer.status != want.status || !coded(want.codes)) {
-            return Err(Stop::fail(wanted(want), summary(answer)));
+            return Err(Stop::fail(wanted(want), self.summary(answer)));
         }
         if answer.status == 201 && token_in(answer).is_none() {
             let wanted = "201 with access_token, token_id and expires_in in a JSON object";
-            return Err(Stop::fail(wanted, summary(answer)));
+            return Err(Stop::fail(wanted, self.summary(answer)));
         }
         Ok(())
     }
@@ -381,7 +389,15 @@ impl<'a> Trial<'a> {
                 if told.contains(field) {
                     return Ok(());
                 }
-                Err(Stop::fail(format!("\"{field}\" named in message or details"), summary(answer)))
+                Err(Stop::fail(format!("\"{field}\" named in message or details"), self.summary(answer)))
+            }
+            Also::SaysRepeated => {
+                let message = body["message"].as_str().unwrap_or_default().to_lowercase();
+                let words = ["more than once", "twice", "repeated", "multiple", "several", "duplicate"];
+                if words.iter().any(|word| message.contains(word)) {
+                    return Ok(());
+                }
+                Err(Stop::fail("a message that says that the header is there more than once", self.summary(answer)))
             }
             Also::AllowsPost => {
                 let allow = answer.header("allow").unwrap_or("none");
@@ -418,10 +434,12 @@ impl<'a> Trial<'a> {
     pub async fn until_refused(&self, request: &Request, want: Want) -> Result<(), Stop> {
         let started = Instant::now();
         let mut in_a_row = 0;
+        let mut came_back = false;
         let mut first = Duration::ZERO;
         loop {
             let answer = self.send(request).await?;
             let verdict = self.expect(want, &answer);
+            came_back |= in_a_row > 0 && verdict.is_err();
             in_a_row = if verdict.is_ok() { in_a_row + 1 } else { 0 };
             if in_a_row == 1 {
                 first = started.elapsed();
@@ -439,7 +457,8 @@ impl<'a> Trial<'a> {
                     format!("{got} still after {window}"),
                 ));
             }
-            if started.elapsed() >= self.run.window * 2 {
+            // Slow answers alone are no fault.
+            if started.elapsed() >= self.run.window * 2 && came_back {
                 return Err(Stop::fail(wanted(want), "a refusal that comes and goes".to_owned()));
             }
             tokio::time::sleep(self.run.poll).await;
@@ -481,14 +500,6 @@ pub fn operation(request: &Request) -> Op {
     }
 }
 
-pub fn kind_for(op: Op) -> Option<Kind> {
-    match op {
-        Op::Long => Some(Kind::Long),
-        Op::Short => Some(Kind::Short),
-        _ => None,
-    }
-}
-
 pub fn lacking(role: Role, credential: Credential) -> String {
     format!("needs {} of role {}: add it to [{}] in the identities file", credential.name(), role.name(), role.name())
 }
@@ -502,28 +513,6 @@ pub fn wanted(want: Want) -> String {
         all += &format!(", or {status} {code}");
     }
     all
-}
-
-/// What came, in half a line.
-pub fn summary(answer: &Answer) -> String {
-    let kind = answer.header("content-type").unwrap_or("no Content-Type");
-    match answer.json() {
-        Some(Value::Object(body)) => match (body.get("code"), body.get("message")) {
-            (Some(Value::String(code)), Some(Value::String(message))) => {
-                format!("{} {code} ({message})", answer.status)
-            }
-            _ if body.contains_key("access_token") => format!("{} with a token", answer.status),
-            _ => format!("{} with {}", answer.status, cut(&answer.text())),
-        },
-        _ if answer.body.is_empty() => format!("{} with an empty body", answer.status),
-        _ => format!("{} with {kind}: {}", answer.status, cut(&answer.text())),
-    }
-}
-
-pub fn cut(text: &str) -> String {
-    let short: String = text.chars().take(120).collect();
-    let dots = if short.len() < text.len() { "…" } else { "" };
-    format!("{}{dots}", short.replace(['\n', '\r'], " "))
 }
 
 /// The verdict of a standing row on one answer.

@@ -2,27 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that can't go on should stop")]
 
+mod common;
+
+use common::{conformance, report, scratch, text};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_conformance");
-
-/// A directory of this test's own, with the state of its runs.
-fn scratch(name: &str) -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = std::fs::remove_dir_all(&dir);
-    std::fs::create_dir_all(&dir).unwrap();
-    dir
-}
-
-fn conformance(dir: &Path) -> Command {
-    let mut command = Command::new(BINARY);
-    command.env("XDG_STATE_HOME", dir).current_dir(dir);
-    command
-}
 
 fn run(dir: &Path, base_url: &str, more: &[&str]) -> Output {
     std::fs::write(dir.join("nobody.toml"), "[valid]\nclient_id = \"a\"\nclient_secret = \"canary-secret\"\n").unwrap();
@@ -35,10 +22,6 @@ fn run(dir: &Path, base_url: &str, more: &[&str]) -> Output {
         command.args(["--identities", "nobody.toml"]);
     }
     command.args(more).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A server that treats every connection in one way.
@@ -93,10 +76,6 @@ impl Drop for Reference {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn report(path: &Path) -> serde_json::Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 /// One sentence on stdout, in time, with the right exit code.
@@ -158,6 +137,14 @@ fn a_body_without_end() {
 #[test]
 fn mistakes_on_the_command_line_are_never_0() {
     let dir = scratch("usage");
+    for (file, content) in [
+        ("stray.toml", "[[absent]]\ncase = \"no.such.*\"\nreason = \"none\"\n"),
+        ("silent.toml", "[[absent]]\ncase = \"*otp*\"\nreason = \" \"\n"),
+        ("empty.toml", "\"long.201.secret\" = \"\"\n"),
+        ("unknown.toml", "\"long.201.sekret\" = \"got 404\"\n"),
+    ] {
+        std::fs::write(dir.join(file), content).unwrap();
+    }
     for (base_url, more, told) in [
         ("http://auth.example.com/v1", &[][..], "https"),
         ("nonsense", &[], "not a URL"),
@@ -167,6 +154,10 @@ fn mistakes_on_the_command_line_are_never_0() {
         ("http://127.0.0.1:1/v1", &["--known-failures", "missing.toml"], "--known-failures"),
         ("http://127.0.0.1:1/v1", &["--report", "pdf=x"], "pdf"),
         ("http://127.0.0.1:1/v1", &["--skip", "*"], "no case is left"),
+        ("http://127.0.0.1:1/v1", &["--profile", "stray.toml"], "matches no case"),
+        ("http://127.0.0.1:1/v1", &["--profile", "silent.toml"], "needs a reason"),
+        ("http://127.0.0.1:1/v1", &["--known-failures", "empty.toml"], "needs a piece of the reason"),
+        ("http://127.0.0.1:1/v1", &["--known-failures", "unknown.toml"], "is no case"),
     ] {
         let output = run(&dir, base_url, more);
         assert_eq!(output.status.code(), Some(2), "{more:?}");
@@ -217,24 +208,111 @@ fn no_secret_leaves() {
     }
 }
 
+/// Starts a run, sends it signals, and tells how it ended and how long that took from the first signal.
+#[cfg(unix)]
+fn interrupted(name: &str, fault: &str, more: &[&str], signals: &[&str]) -> (Option<i32>, Duration, serde_json::Value) {
+    let dir = scratch(name);
+    let reference = Reference::start(&dir, Some(fault));
+    let mut child = conformance(&dir)
+        .args(["run", "--base-url", &reference.base_url, "--timeout", "60s", "--report", "json=report.json"])
+        .arg("--identities")
+        .arg(&reference.identities)
+        .args(more)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(child.try_wait().unwrap().is_none(), "{name}: it had ended before the signal");
+    let started = Instant::now();
+    for signal in signals {
+        Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let code = child.wait().unwrap().code();
+    (code, started.elapsed(), report(&dir.join("report.json")))
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_revokes_what_it_minted() {
-    let dir = scratch("interrupted");
-    let reference = Reference::start(&dir, Some("hang-on-revoke-garbage"));
-    let mut child = conformance(&dir)
-        .args(["run", "--base-url", &reference.base_url, "--timeout", "2s", "--report", "json=report.json"])
-        .arg("--identities")
-        .arg(&reference.identities)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(700));
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    let code = child.wait().unwrap().code();
-    let report = report(&dir.join("report.json"));
-    assert!(code == Some(3) || code == Some(1), "{code:?}");
-    assert!(report["cleanup"]["minted"].as_u64().unwrap() > 0);
-    assert_eq!(report["cleanup"]["minted"], report["cleanup"]["revoked"], "{}", report["cleanup"]);
-    assert!(report["advice"].to_string().contains("interrupted"), "{}", report["advice"]);
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let name = format!("interrupted{signal}");
+        let (code, took, report) = interrupted(&name, "hang-on-revoke-garbage", &["--skip", "*.429.*"], &[signal]);
+        assert_eq!(code, Some(3), "{signal}: {}", report["counts"]);
+        assert!(took < Duration::from_secs(8), "{signal}: {took:?}");
+        assert!(report["cleanup"]["minted"].as_u64().unwrap() > 0);
+        assert_eq!(report["cleanup"]["minted"], report["cleanup"]["revoked"], "{}", report["cleanup"]);
+        assert!(report["advice"].to_string().contains("interrupted"), "{}", report["advice"]);
+        assert_eq!(report["exit_code"], 3);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_clean_up_that_is_interrupted_ends_in_time_and_tells_what_is_left() {
+    let only = ["--case", "long.201.secret"];
+    for (name, signals, most) in [("hup-in-clean-up", &["-HUP"][..], 10), ("twice-in-clean-up", &["-INT", "-TERM"], 3)]
+    {
+        let (code, took, report) = interrupted(name, "hang-on-revoke", &only, signals);
+        assert_eq!(code, Some(3), "{name}");
+        assert!(took < Duration::from_secs(most), "{name}: {took:?}");
+        assert_eq!(report["counts"]["fail"], 0, "{name}");
+        assert_eq!(report["cleanup"]["left"].as_array().unwrap().len(), 1, "{name}: {}", report["cleanup"]);
+    }
+}
+
+/// Nobody knows whether the token was made.
+#[cfg(unix)]
+#[test]
+fn a_call_that_was_dropped_is_told() {
+    let (code, took, report) = interrupted("dropped", "hang-on-long", &["--case", "long.201.secret"], &["-INT"]);
+    assert_eq!(code, Some(3));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(report["cleanup"]["left"].to_string().contains("may have been made"), "{}", report["cleanup"]);
+}
+
+#[test]
+fn tokens_that_stay_make_a_run_incomplete() {
+    let dir = scratch("left");
+    let reference = Reference::start(&dir, Some("503-on-revoke"));
+    let output =
+        reference.run(&dir, &["--case", "long.201.secret", "--report", "junit=r.xml", "--report", "json=r.json"]);
+    let (out, report) = (text(&output.stdout), report(&dir.join("r.json")));
+    assert_eq!(output.status.code(), Some(3), "{out}");
+    assert_eq!(report["counts"]["pass"].as_u64(), report["cases"].as_array().map(|all| all.len() as u64));
+    assert_eq!(report["verdict"], "incomplete");
+    assert!(out.contains("could not be revoked") && out.contains("answered 503"), "{out}");
+    assert!(std::fs::read_to_string(dir.join("r.xml")).unwrap().contains("1 token could not be revoked"));
+}
+
+#[test]
+fn a_report_on_standard_output_is_alone_there() {
+    let dir = scratch("alone");
+    let reference = Reference::start(&dir, None);
+    let output = reference.run(&dir, &["--case", "outside.404.*", "--report", "json=-", "--color", "always"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verdict"], "conformant");
+    assert!(text(&output.stderr).contains("conformant"), "the summary goes to stderr");
+    let output = reference.run(&dir, &["--report", "json=-", "--report", "junit=-"]);
+    assert_eq!((output.status.code(), output.stdout), (Some(2), Vec::new()));
+}
+
+#[test]
+fn every_output_says_that_it_is_about_a_part() {
+    let dir = scratch("part");
+    let reference = Reference::start(&dir, None);
+    let reports = ["json=r.json", "junit=r.xml", "markdown=r.md", "html=r.html"];
+    let mut flags = vec!["--case", "short.201.*", "--skip", "short.201.jwt*"];
+    reports.iter().for_each(|report| flags.extend(["--report", report]));
+    let output = reference.run(&dir, &flags);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let part = report(&dir.join("r.json"))["part"].clone();
+    assert_eq!((&part["cases"][0], &part["skip"][0]), (&"short.201.*".into(), &"short.201.jwt*".into()));
+    let told = format!("{} of {} cases", part["chosen"], part["of"]);
+    for file in ["r.xml", "r.md", "r.html"] {
+        assert!(std::fs::read_to_string(dir.join(file)).unwrap().contains(&told), "{file}");
+    }
+    assert!(text(&output.stdout).contains(&told));
 }

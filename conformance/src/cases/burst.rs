@@ -4,11 +4,12 @@ use super::*;
 use crate::draft;
 use crate::identities::Role::{Burst, Valid};
 use futures_util::StreamExt;
+use std::cell::Cell;
 
 /// A wrong secret: the limit comes before credentials are looked at, and nothing is minted.
 pub async fn long(t: &Trial<'_>) -> Result<(), Stop> {
     let request = draft::build(t, Base::Secret(Burst), &[Change::Set("client_secret", r#""wrong-${unique}""#)]).await?;
-    rush(t, &request).await
+    rush(t, &request, INVALID_CLIENT).await
 }
 
 pub async fn short(t: &Trial<'_>) -> Result<(), Stop> {
@@ -20,34 +21,58 @@ pub async fn short(t: &Trial<'_>) -> Result<(), Stop> {
         Err(Stop::Blocked(_)) => t.mint_long(Valid, &["jobs:submit"]).await?,
         other => other?,
     };
-    rush(t, &t.exchange_request(&long.token)).await
+    rush(t, &t.exchange_request(&long.token), GRANTED).await
 }
 
-/// Sends one request until the first 429, many at a time, and judges that answer.
-async fn rush(t: &Trial<'_>, request: &Request) -> Result<(), Stop> {
+/// Sends one request until the first 429, many at a time. Every answer is judged as any other: under load it is what was
+/// due without, or a 429 as it should be.
+async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Stop> {
     t.expects_429.set(true);
+    *t.judged.borrow_mut() = Some(request.clone());
     let limits = &t.run.profile.limits;
-    let mut sent = futures_util::stream::iter(0..limits.burst_requests)
-        .map(|_| t.run.send_quietly(request))
+    let decided = Cell::new(false);
+    let mut sent = futures_util::stream::iter((0..limits.burst_requests).take_while(|_| !decided.get()))
+        .map(|_| t.send_one_of_many(request))
         .buffer_unordered(limits.burst_concurrency);
-    let mut limited = None;
+    let mut shown = Vec::new();
+    let mut verdict = Ok(false);
     let mut count = 0;
-    while limited.is_none() {
-        match sent.next().await {
-            None => break,
-            Some(Err(broken)) => return Err(Stop::fail("a whole answer", broken.to_string())),
-            Some(Ok(answer)) => limited = Some(answer).filter(|a| a.status == 429),
-        }
+    // Those under way are awaited when all is decided, so that whatever they mint is known. They are judged too.
+    while let Some(outcome) = sent.next().await {
         count += 1;
+        let (judged, exchange) = match outcome {
+            Ok((answer, exchange)) => (answer.and_then(|answer| is_limit(t, due, &answer)), Some(exchange)),
+            Err(stop) => (Err(stop), None),
+        };
+        let decides = match (&verdict, &judged) {
+            (Ok(limited), Ok(now)) => !limited && *now,
+            (Ok(_), Err(_)) => true,
+            (Err(_), _) => false,
+        };
+        if decides {
+            verdict = judged;
+            decided.set(true);
+        }
+        if decides || count == 1 {
+            shown.extend(exchange);
+        }
     }
-    // Those under way are awaited, so that whatever they mint is known.
-    let rest = limits.burst_concurrency;
-    let _: Vec<_> = sent.by_ref().take(if limited.is_some() { rest } else { 0 }).collect().await;
     drop(sent);
-    let Some(limited) = limited else {
-        *t.judged.borrow_mut() = Some(request.clone());
-        return Err(Stop::fail("429 rate_limited", format!("{count} requests at once, and none was limited")));
-    };
-    let answer = t.accept(request, limited)?;
-    t.expect(RATE_LIMITED, &answer)
+    t.exchanges.borrow_mut().extend(shown);
+    match verdict {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Stop::fail("429 rate_limited", format!("{count} requests at once, and none was limited"))),
+        Err(stop) => Err(stop),
+    }
+}
+
+/// Whether this is the limit.
+fn is_limit(t: &Trial<'_>, due: Want, answer: &Answer) -> Result<bool, Stop> {
+    if answer.status == 429 {
+        return t.expect(RATE_LIMITED, answer).map(|()| true);
+    }
+    t.expect(due, answer).map(|()| false).map_err(|stop| match stop {
+        Stop::Fail { wanted, got } => Stop::fail(format!("{wanted}, or 429 rate_limited, under load too"), got),
+        other => other,
+    })
 }

@@ -5,7 +5,6 @@ use super::Change::*;
 use super::*;
 use crate::identities::Role::{Burst, Lockout, Narrow, NoOtp, Other, Suspended, Valid};
 use crate::otp;
-use crate::trial::summary;
 use crate::{draft, jose};
 use serde_json::json;
 
@@ -150,6 +149,13 @@ pub const CASES: &[Case] = &[
         "A body of 16384 bytes passes without a Content-Length.",
         Secret(Valid),
         &[PadTo(16_384), Chunked],
+        GRANTED,
+    ),
+    ask(
+        "long.201.x-client-id-repeated",
+        "An X-Client-Id header that is there twice with the same value counts once.",
+        Secret(Valid),
+        &[Repeat("x-client-id")],
         GRANTED,
     ),
     ask(
@@ -535,6 +541,15 @@ pub const CASES: &[Case] = &[
         INVALID_CLIENT,
     ),
     ask(
+        "long.401.x-client-id-differs",
+        "Two X-Client-Id headers that differ are 401 invalid_client; the message says why.",
+        Secret(Valid),
+        &[Beside("x-client-id", "somebody-else")],
+        INVALID_CLIENT,
+    )
+    .twin_of("long.201.x-client-id-repeated")
+    .also(&[Also::SaysRepeated]),
+    ask(
         "long.401.x-client-id-recased",
         "X-Client-Id is compared without case folding.",
         Secret(Valid),
@@ -814,7 +829,10 @@ async fn unknown_alike(t: &Trial<'_>) -> Result<(), Stop> {
     let unknown = t.send(&unknown).await?;
     t.expect(INVALID_CLIENT, &unknown)?;
     if unknown.json() != wrong.json() {
-        return Err(Stop::fail(format!("the same body as for a wrong secret: {}", summary(&wrong)), summary(&unknown)));
+        return Err(Stop::fail(
+            format!("the same body as for a wrong secret: {}", t.summary(&wrong)),
+            t.summary(&unknown),
+        ));
     }
     Ok(())
 }

@@ -147,6 +147,10 @@ pub enum Change {
     Method(&'static str),
     Path(&'static str),
     Header(&'static str, &'static str),
+    /// A header once more, as another line with the same value.
+    Repeat(&'static str),
+    /// A header once more, with this value.
+    Beside(&'static str, &'static str),
     NoHeader(&'static str),
     /// A member of the body, as JSON text.
     Set(&'static str, &'static str),
@@ -205,6 +209,8 @@ pub enum Also {
     ManyScopes(usize),
     /// The field at fault is named in `message` or `details`.
     Names(&'static str),
+    /// `message` says that a header was there more than once, in whichever words.
+    SaysRepeated,
     AllowsPost,
     /// The `error` of the challenge (RFC 6750 section 3).
     Challenge(&'static str),

@@ -4,7 +4,6 @@ use super::Base::{Exchange, Revoke, Secret};
 use super::Change::*;
 use super::*;
 use crate::identities::Role::Valid;
-use crate::trial::{cut, summary};
 
 pub const FIRST: &[Case] = &[Case {
     id: "sanity.first",
@@ -214,21 +213,23 @@ async fn sane(t: &Trial<'_>) -> Result<(), Stop> {
             format!(
                 "{} with an HTML page ({}): is --base-url right, up to its /v1?",
                 answer.status,
-                cut(&answer.text())
+                t.run.words(&answer)
             ),
         ));
     }
     if answer.status >= 500 {
-        return Err(Stop::fail(asked, format!("{}: the server is not well", summary(&answer))));
+        return Err(Stop::fail(asked, format!("{}: the server is not well", t.summary(&answer))));
     }
     Ok(())
 }
 
 async fn survived(t: &Trial<'_>) -> Result<(), Stop> {
-    match probe(t).await {
+    let answer = probe(t).await;
+    t.run.uninterrupted()?;
+    match answer {
         Ok(answer) if answer.status < 500 => Ok(()),
         Ok(answer) => {
-            Err(Stop::fail("an answer as at the start", format!("{}: the server did not survive", summary(&answer))))
+            Err(Stop::fail("an answer as at the start", format!("{}: the server did not survive", t.summary(&answer))))
         }
         Err(Stop::Fail { got, .. } | Stop::Error(got) | Stop::Blocked(got)) => {
             Err(Stop::fail("an answer as at the start", format!("{got}: the server did not survive")))

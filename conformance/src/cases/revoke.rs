@@ -4,7 +4,6 @@ use super::Base::Revoke;
 use super::Change::*;
 use super::*;
 use crate::identities::Role::{Narrow, Other, Valid};
-use crate::trial::summary;
 
 const TOKEN: &[(Role, Credential)] = &[(Valid, ClientId), (Valid, ClientSecret)];
 const FOREIGN: &[(Role, Credential)] =
@@ -80,6 +79,15 @@ pub const CASES: &[Case] = &[
         Box::pin(body_ignored(t))
     })
     .twin_of("revoke.204.sibling"),
+    steps(
+        "revoke.204.authorization-repeated",
+        "An Authorization header that is there twice with the same value counts once.",
+        Op::Revoke,
+        204,
+        TOKEN,
+        |t| Box::pin(authorization_repeated(t)),
+    )
+    .twin_of("revoke.204.sibling"),
     steps("revoke.204.ends-it", "What a sibling revoked is refused from then on.", Op::Revoke, 204, TOKEN, |t| {
         Box::pin(ends_it(t))
     })
@@ -144,6 +152,15 @@ pub const CASES: &[Case] = &[
         &[Header("authorization", "Basic ${valid.short}")],
         INVALID_TOKEN,
     ),
+    ask(
+        "revoke.401.authorization-differs",
+        "Two Authorization headers that differ are 401 invalid_token, though both tokens are good; the message says why.",
+        Revoke(Valid),
+        &[Beside("authorization", "Bearer ${valid.long}")],
+        INVALID_TOKEN,
+    )
+    .twin_of("revoke.204.authorization-repeated")
+    .also(&[Also::SaysRepeated]),
     ask(
         "revoke.401.short-signature",
         "A short-term token with another signature is 401 invalid_token.",
@@ -395,6 +412,14 @@ async fn body_ignored(t: &Trial<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
+async fn authorization_repeated(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, victim) = pair(t).await?;
+    let mut request = t.revoke_request(&bearer.token, &victim.id);
+    request.headers.push(t.bearer(&bearer.token));
+    let answer = t.send(&request).await?;
+    t.expect(ENDED, &answer)
+}
+
 async fn ends_it(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, victim) = pair(t).await?;
     let works = t.exchange_request(&victim.token);
@@ -470,7 +495,7 @@ async fn alike(t: &Trial<'_>) -> Result<(), Stop> {
     }
     match bodies.iter().find(|b| b.json() != bodies[0].json()) {
         None => Ok(()),
-        Some(odd) => Err(Stop::fail(format!("the same body each time: {}", summary(&bodies[0])), summary(odd))),
+        Some(odd) => Err(Stop::fail(format!("the same body each time: {}", t.summary(&bodies[0])), t.summary(odd))),
     }
 }
 

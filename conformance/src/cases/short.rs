@@ -5,7 +5,6 @@ use super::Change::*;
 use super::*;
 use crate::identities::Role::{Burst, Valid};
 use crate::jose::{self, Jwt};
-use crate::trial::summary;
 use crate::{clock, draft};
 use serde_json::{Value, json};
 
@@ -28,6 +27,22 @@ pub const CASES: &[Case] = &[
         "The body may be an empty object.",
         Exchange(Valid),
         &[Raw("{}"), Header("content-type", "application/json")],
+        GRANTED,
+    ),
+    ask(
+        "short.201.root-null",
+        "The JSON value null is no body: the scopes default to all of the long-term token's.",
+        ExchangeFor(Valid),
+        &[Raw("null")],
+        GRANTED,
+    )
+    .twin_of("short.201.exchange")
+    .also(&[Also::Scopes(&["jobs:*", "templates:*", "tokens:*"])]),
+    ask(
+        "short.201.authorization-repeated",
+        "An Authorization header that is there twice with the same value counts once.",
+        Exchange(Valid),
+        &[Repeat("authorization")],
         GRANTED,
     ),
     ask(
@@ -166,13 +181,6 @@ pub const CASES: &[Case] = &[
         "A root that is not an object is 400 invalid_request.",
         ExchangeFor(Valid),
         &[Raw(r#"["jobs:submit"]"#)],
-        INVALID_REQUEST,
-    ),
-    ask(
-        "short.400.root-null",
-        "A root that is null is 400 invalid_request.",
-        ExchangeFor(Valid),
-        &[Raw("null")],
         INVALID_REQUEST,
     ),
     ask(
@@ -382,6 +390,15 @@ pub const CASES: &[Case] = &[
         INVALID_TOKEN,
     ),
     ask(
+        "short.401.authorization-differs",
+        "Two Authorization headers that differ are 401 invalid_token, though both tokens are good; the message says why.",
+        Exchange(Valid),
+        &[Beside("authorization", "Bearer ${valid.spare}")],
+        INVALID_TOKEN,
+    )
+    .twin_of("short.201.authorization-repeated")
+    .also(&[Also::SaysRepeated]),
+    ask(
         "short.401.bearer-in-query",
         "A token in the query is no bearer.",
         Exchange(Valid),
@@ -498,7 +515,7 @@ async fn jwt(t: &Trial<'_>) -> Result<(Token, Jwt), Stop> {
         t.request(draft::SHORT, Some(&long.token), Some(json!({"scopes": ["jobs:submit", "templates:read"]})));
     let answer = t.send(&request).await?;
     t.expect(GRANTED, &answer)?;
-    let token = crate::trial::token_in(&answer).ok_or_else(|| Stop::fail("a token", summary(&answer)))?;
+    let token = crate::trial::token_in(&answer).ok_or_else(|| Stop::fail("a token", t.summary(&answer)))?;
     match Jwt::read(&token.token) {
         Some(jwt) => Ok((token, jwt)),
         None => Err(Stop::fail("an access_token of three base64url parts, the first two JSON objects", "another form")),

@@ -217,8 +217,10 @@ fn challenge_error(seen: &Seen) -> Standing {
     let challenge = header(seen, "www-authenticate");
     let error = challenge.split("error=\"").nth(1).and_then(|rest| rest.split('"').next());
     let code = seen.answer.json().unwrap_or_default()["code"].as_str().unwrap_or_default().to_owned();
-    // Whether a token counts as presented when it is ignored, empty, or in the body may be read in two ways.
-    let open = (seen.request.header("authorization").is_some() && (mechanism || !presented))
+    // Whether a token counts as presented when it is ignored, empty, in the body or one of two may be read in two ways.
+    let bearers = seen.request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case("authorization")).count();
+    let open = bearers > 1
+        || (seen.request.header("authorization").is_some() && (mechanism || !presented))
         || body.get("long_token").is_some();
     match (presented, error) {
         _ if open => Standing::NotConcerned,

@@ -84,6 +84,7 @@ fn notes(a: &Report, b: &Report) -> Vec<String> {
     [
         differ("targets", &a.target.base_url, &b.target.base_url),
         differ("profiles", &a.profile, &b.profile),
+        differ("choices of cases", &choice(a), &choice(b)),
         differ("versions of the harness", &a.tool.version, &b.tool.version),
         (a.started_at > b.started_at).then(|| {
             "The first report is of the later run: give them the other way round to read forward in time.".to_owned()
@@ -92,6 +93,10 @@ fn notes(a: &Report, b: &Report) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn choice(report: &Report) -> String {
+    report.part.as_ref().map_or_else(|| "all cases".to_owned(), ToString::to_string)
 }
 
 impl Diff {

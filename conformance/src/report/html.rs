@@ -66,6 +66,7 @@ fn banner(report: &Report) -> String {
     let facts: String = [
         ("Target", inline(&report.target.base_url)),
         ("Profile", inline(&report.profile)),
+        ("Cases", report.part.as_ref().map_or_else(|| "all".to_owned(), |part| inline(&part.to_string()))),
         ("Started", time(&report.started_at)),
         ("Took", duration(report.duration_ms)),
         ("Exit code", report.exit_code.to_string()),

@@ -5,14 +5,28 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::text::is_hidden;
 use crate::result::{REPORT_VERSION, Report};
 
 const HOW_TO_MAKE_ONE: &str = "make one with `conformance run --report json=PATH`";
 
 pub fn render(report: &Report) -> Result<String, String> {
-    serde_json::to_string_pretty(report).map(|text| text + "\n").map_err(|error| {
+    serde_json::to_string_pretty(report).map(|text| escape_hidden(&text) + "\n").map_err(|error| {
         format!("cannot write the report as JSON: {error}; this is a fault of the harness, please report it")
     })
+}
+
+/// What would act on a terminal, or hide in it, stands only within strings, where JSON has an escape for it.
+fn escape_hidden(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\n' && is_hidden(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Reads a JSON report of an earlier run.
@@ -62,6 +76,15 @@ mod tests {
             let text = render(&report).unwrap();
             assert_eq!(render(&parse(&text).unwrap()).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn nothing_in_it_acts_on_a_terminal() {
+        let evil = "\u{1b}[31m \u{202e} \u{2066} \u{9b} \u{7f} \u{e0041} end";
+        let text = render(&sample::poisoned(evil)).unwrap();
+        assert!(text.contains("\\u001b[31m \\u202e \\u2066 \\u009b \\u007f \\udb40\\udc41 end"));
+        assert_eq!(super::super::visible(&text), text);
+        assert_eq!(parse(&text).unwrap().cases[0].reason.as_deref(), Some(evil));
     }
 
     #[test]

@@ -47,7 +47,13 @@ pub fn render(report: &Report) -> String {
         suites.push(verdict_suite(report));
     }
 
-    let mut all = Suite { name: report.tool.name.clone(), ms: report.duration_ms, ..Suite::default() };
+    // The name is what readers show of a whole file.
+    let part = report.part.as_ref().map(ToString::to_string);
+    let name = match &part {
+        Some(part) => format!("{}, {part}", report.tool.name),
+        None => report.tool.name.clone(),
+    };
+    let mut all = Suite { name, ms: report.duration_ms, ..Suite::default() };
     for suite in &suites {
         all.tests += suite.tests;
         all.failures += suite.failures;
@@ -64,6 +70,7 @@ pub fn render(report: &Report) -> String {
             ("profile", &report.profile),
             ("verdict", verdict_name(report.verdict)),
             ("tool_version", &report.tool.version),
+            ("part", part.as_deref().unwrap_or("all cases")),
         ] {
             out.push_str(&format!("      <property name=\"{name}\" value=\"{}\"/>\n", attribute(value)));
         }
@@ -315,6 +322,14 @@ mod tests {
         let xml = render(&sample::conformant());
         let document = Document::parse(&xml).unwrap();
         assert_eq!(number(document.root_element(), "errors") + number(document.root_element(), "failures"), 0);
+    }
+
+    #[test]
+    fn a_part_says_so_where_readers_look() {
+        let xml = render(&sample::part());
+        let document = Document::parse(&xml).unwrap();
+        assert_eq!(document.root_element().attribute("name"), Some("conformance, 38 of 84 cases (--case long.*)"));
+        assert!(xml.contains(r#"<property name="part" value="38 of 84 cases (--case long.*)"/>"#));
     }
 
     #[test]

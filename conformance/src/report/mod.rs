@@ -20,6 +20,7 @@ use crate::result::{CaseResult, Cell, Counts, Outcome, Report, Verdict};
 
 pub use diff::diff;
 pub use json::read;
+pub use text::visible;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -188,8 +189,16 @@ fn spelled(counts: &Counts) -> String {
     if parts.is_empty() { "no case ran".to_owned() } else { parts.join(", ") }
 }
 
-/// The verdict's reason in one sentence.
+/// The verdict's reason, and what it is about where that is not all.
 fn summary(report: &Report) -> String {
+    let reason = reason(report);
+    match &report.part {
+        Some(part) => format!("{reason} Only a part was asked for: {part}."),
+        None => reason,
+    }
+}
+
+fn reason(report: &Report) -> String {
     let counts = &report.counts;
     let cases = plural(total(counts) as usize, "case");
     let bad: Vec<String> = [Outcome::Fail, Outcome::UnexpectedPass, Outcome::Error, Outcome::Blocked]
@@ -209,6 +218,11 @@ fn summary(report: &Report) -> String {
         Verdict::Unreachable => "The target did not answer, so nothing is proven.".to_owned(),
         Verdict::InternalError => "The harness itself failed, which says nothing about the server.".to_owned(),
         _ if total(counts) == 0 => "No case ran, so nothing is proven.".to_owned(),
+        Verdict::Incomplete if bad.is_empty() && !report.cleanup.left.is_empty() => {
+            let left = plural(report.cleanup.left.len(), "token");
+            format!("Of {cases}, none failed, but {left} could not be revoked.")
+        }
+        Verdict::Incomplete if bad.is_empty() => format!("Of {cases}, none failed, but the run is incomplete."),
         _ if counts.pass == total(counts) => format!("All {cases} passed."),
         _ if bad.is_empty() => {
             format!(
@@ -334,6 +348,25 @@ mod tests {
         assert_eq!(summary(&sample::conformant()), "All 84 cases passed.");
         report.counts = Counts::default();
         assert_eq!(summary(&report), "No case ran, so nothing is proven.");
+    }
+
+    #[test]
+    fn every_kind_says_that_it_is_about_a_part() {
+        for kind in Kind::ALL {
+            let text = render(kind, &sample::part()).unwrap();
+            let told = if kind == Kind::Json { "\"of\": 84" } else { "38 of 84 cases" };
+            assert!(text.contains(told), "{kind}");
+            assert!(!render(kind, &sample::conformant()).unwrap().contains("38 of"), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_left_is_in_the_reason() {
+        let mut report = sample::conformant();
+        (report.verdict, report.exit_code) = (Verdict::Incomplete, 3);
+        assert_eq!(summary(&report), "Of 84 cases, none failed, but the run is incomplete.");
+        report.cleanup.left = vec![("tok_lt_x".to_owned(), "no answer".to_owned())];
+        assert_eq!(summary(&report), "Of 84 cases, none failed, but 1 token could not be revoked.");
     }
 
     #[test]

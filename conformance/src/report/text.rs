@@ -22,7 +22,7 @@ pub fn visible(text: &str) -> String {
     out
 }
 
-fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f'                   // controls; line feed and tab are kept before this
         | '\x7f'..='\u{9f}'             // delete, and the C1 controls

@@ -10,6 +10,7 @@ use crate::cases;
 use crate::cli::Choice;
 use crate::clock::Clock;
 use crate::identities::Identities;
+use crate::interrupt::Interrupt;
 use crate::mask::Vault;
 use crate::profile::{Limits, Profile};
 use crate::result::{Outcome, Report};
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant};
 const START: u64 = 1_800_000_000 + 15;
 
 /// Faults that no case is about: they are for trying the command itself.
-const BY_HAND: &[&str] = &["echoes", "hang-on-revoke-garbage"];
+const BY_HAND: &[&str] = &["echoes", "hang-on-revoke-garbage", "hang-on-revoke", "hang-on-long", "503-on-revoke"];
 
 /// Nobody listens to the run of a mutant.
 struct Silence;
@@ -74,6 +75,7 @@ async fn one(fault: Option<&'static str>, choice: &Choice) -> Result<Finished, S
         trace: false,
         clock,
         state: State::in_memory(),
+        interrupt: Interrupt::never(),
     };
     let finished = run::run(settings, vault, Rc::new(Silence)).await;
     server.abort();

@@ -163,7 +163,7 @@ impl Reference {
     // ---- the three operations
 
     fn issue_long(&mut self, asked: &Asked) -> Result<Reply, Refused> {
-        let header_id = asked.header("x-client-id").map(str::to_owned);
+        let header_id = self.single(asked, "x-client-id", "invalid_client", "-on-long")?;
         if header_id.is_none() && asked.header("authorization").is_none() && !self.on("x-client-id-optional") {
             if self.on("no-credentials-400") {
                 return Err(self.refuse(asked, 400, "invalid_request", "No credentials."));
@@ -325,7 +325,7 @@ impl Reference {
         scopes: Option<Vec<String>>,
         ttl: Option<u64>,
     ) -> Result<Reply, Refused> {
-        let header = asked.header("authorization").map(str::to_owned);
+        let header = self.single(asked, "authorization", "invalid_token", "-on-long")?;
         let bearer = match self.bearer(asked, header.as_deref(), "short") {
             Ok(bearer) => bearer,
             Err(_) if self.on("rotation-any-bearer") => {
@@ -370,7 +370,7 @@ impl Reference {
     }
 
     fn issue_short(&mut self, asked: &Asked) -> Result<Reply, Refused> {
-        let header = asked.header("authorization").map(str::to_owned);
+        let header = self.single(asked, "authorization", "invalid_token", "-on-short")?;
         if self.on("body-before-bearer") && !asked.body.is_empty() {
             let body = self.body(asked)?;
             self.scopes(asked, &body)?;
@@ -389,7 +389,8 @@ impl Reference {
             None => None,
         };
         let mut body = Map::new();
-        if !asked.body.is_empty() {
+        let no_body = asked.body.is_empty() || (asked.body == b"null" && !self.on("null-body-refused"));
+        if !no_body {
             if header.is_none() && asked.body.len() > 16_384 {
                 return Err(self.refuse(asked, 400, "invalid_request", "The body is too long."));
             }
@@ -434,13 +435,16 @@ impl Reference {
     }
 
     fn revoke(&mut self, asked: &Asked, id: &str) -> Result<Reply, Refused> {
+        if self.on("503-on-revoke") {
+            return Err(self.refuse(asked, 503, "unavailable", "Please retry."));
+        }
         if self.on("revoke-reads-body")
             && !asked.body.is_empty()
             && serde_json::from_slice::<Value>(&asked.body).is_err()
         {
             return Err(self.refuse(asked, 400, "invalid_request", "No JSON."));
         }
-        let header = asked.header("authorization").map(str::to_owned);
+        let header = self.single(asked, "authorization", "invalid_token", "-on-revoke")?;
         if header.is_none() && self.on("revoke-without-bearer") {
             return Ok(self.ended());
         }
@@ -515,7 +519,25 @@ impl Reference {
         Ok(self.ended())
     }
 
-    // ---- the request's body
+    // ---- the request's headers and body
+
+    /// The value of a header that may be there more than once, if it says the same each time. `place` ends the names of
+    /// the faults of this operation.
+    fn single(&self, asked: &Asked, name: &str, code: &str, place: &str) -> Result<Option<String>, Refused> {
+        let all = asked.all(name);
+        let differ = all.iter().any(|value| *value != all[0]);
+        if differ && !self.on(&format!("first-header-wins{place}")) {
+            let told = match self.on("repeated-header-untold") {
+                true => "The call could not be authenticated.".to_owned(),
+                false => format!("The header {name} is there more than once, with different values."),
+            };
+            return Err(self.refuse(asked, 401, code, &told));
+        }
+        if !differ && all.len() > 1 && self.on(&format!("repeated-header-refused{place}")) {
+            return Err(self.refuse(asked, 401, code, &format!("The header {name} is there more than once.")));
+        }
+        Ok(all.first().map(|value| (*value).to_owned()))
+    }
 
     fn body(&self, asked: &Asked) -> Result<Map<String, Value>, Refused> {
         let bad = |told: &str| self.refuse(asked, 400, "invalid_request", told);
@@ -952,12 +974,22 @@ impl Reference {
             false if client == BURST_CLIENT => BURST_LIMIT,
             false => LONG_LIMIT,
         };
-        if *calls <= most || self.on("never-429") {
+        let calls = *calls;
+        let busy = client == BURST_CLIENT && (most / 2..most).contains(&calls);
+        if busy && self.on("500-under-load") {
+            return Err(self.refuse(asked, 500, "server_error", "Too much."));
+        }
+        if busy && self.on("grants-under-load") && what.starts_with("long") {
+            let client = self.client(client);
+            return Err(Box::new(self.mint_long(&client, client.scopes.clone(), Some(3600))));
+        }
+        if calls <= most || self.on("never-429") {
             return Ok(());
         }
         let mut reply =
             self.error(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds.", None);
-        if !self.on("no-retry-after") {
+        let bare = self.on("no-retry-after") || (self.on("later-429-bare") && calls > most + 1);
+        if !bare {
             reply.headers.push(("Retry-After".into(), "60".into()));
         }
         Err(Box::new(reply))

@@ -18,7 +18,11 @@ pub struct Asked {
 
 impl Asked {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.all(name).first().copied()
+    }
+
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect()
     }
 }
 
@@ -145,6 +149,14 @@ async fn write(stream: &mut TcpStream, asked: &Asked, reply: &Reply, fault: &str
         }
         // For trying an interruption by hand: these calls keep the run from ending by itself.
         "hang-on-revoke-garbage" if asked.header("authorization").is_some_and(|v| v.ends_with("not-a-token")) => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            return None;
+        }
+        "hang-on-revoke" if asked.path.ends_with("/revoke") => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            return None;
+        }
+        "hang-on-long" if asked.path.ends_with("/long") && asked.body.len() > 2 => {
             tokio::time::sleep(Duration::from_secs(600)).await;
             return None;
         }
