@@ -1,7 +1,9 @@
 //! What each operation asks of the world, call by call: this is what it costs, and what it depends on.
 
+use auth_edge::host;
+
 use crate::cells::successes;
-use crate::host::Part::{self, Client, Limit, Once, Revocation, Sign, Store, Verify};
+use crate::host::Part::{self, Limit, Object, Replica, Sign, Store, Verify};
 use crate::service::{ALICE, Request, SHORT, Service, by_secret, exchange, post, revocation, rotation};
 use crate::sign::Key;
 
@@ -15,16 +17,16 @@ fn costs(service: &Service, request: &Request, expected: &[Part]) {
 #[test]
 fn every_success() {
     let expected: [&[Part]; 9] = [
-        &[Limit, Client],
-        &[Limit, Client, Once],
-        &[Limit, Client, Once, Verify],
-        // The object is asked about the bearer, and stores the end of its parent.
-        &[Limit, Client, Revocation, Revocation, Store, Once, Once, Verify],
-        &[Limit, Client, Revocation, Sign],
-        &[Client, Revocation, Store, Once],
-        &[Client, Revocation, Revocation, Store, Once, Verify],
-        &[Client, Revocation, Revocation, Store, Once, Verify],
-        &[Client, Revocation, Store, Once],
+        &[Limit, Limit, Limit, Object],
+        &[Limit, Limit, Limit, Object],
+        &[Limit, Limit, Limit, Object, Verify],
+        &[Limit, Limit, Limit, Object, Verify],
+        &[Limit, Replica, Sign],
+        // The object writes what exchanges must see: the end of a long-term token.
+        &[Store, Object],
+        &[Object, Verify],
+        &[Store, Object, Verify],
+        &[Object],
     ];
     for (request, expected) in successes().into_iter().zip(expected) {
         let service = Service::new();
@@ -32,15 +34,51 @@ fn every_success() {
     }
 }
 
+/// A client whose changes hold at once has no use for KV.
 #[test]
-fn all_reads_are_one_question() {
+fn every_success_of_an_immediate_client() {
+    let expected: [&[Part]; 9] = [
+        &[Limit, Limit, Limit, Object],
+        &[Limit, Limit, Limit, Object],
+        &[Limit, Limit, Limit, Object, Verify],
+        &[Limit, Limit, Limit, Object, Verify],
+        &[Limit, Object, Sign],
+        &[Object],
+        &[Object, Verify],
+        &[Object, Verify],
+        &[Object],
+    ];
+    for (request, expected) in successes().into_iter().zip(expected) {
+        let service = Service::new();
+        service.make_immediate(ALICE);
+        costs(&service, &request(&service), expected);
+        service.wake();
+        assert!(service.world.writes.borrow().is_empty());
+    }
+}
+
+/// An exchange of an eventual client reads one value, and for a quarter of a second the isolate keeps it.
+#[test]
+fn an_exchange_reads_once() {
+    let service = Service::new();
+    let (long, other) = (service.long_token("jobs:submit"), service.long_token("jobs:submit"));
+    costs(&service, &exchange(&long), &[Limit, Replica, Sign]);
+    costs(&service, &exchange(&other), &[Limit, Sign]);
+    service.world.millis.set(service.world.millis.get() + 249);
+    costs(&service, &exchange(&long), &[Limit, Sign]);
+    service.world.millis.set(service.world.millis.get() + 1);
+    costs(&service, &exchange(&long), &[Limit, Replica, Sign]);
+}
+
+#[test]
+fn one_question_is_enough() {
     let service = Service::new();
     let long = service.long_token("tokens:write");
     let short = service.short_token(&long);
-    for request in [exchange(&long), rotation(&short), revocation(&short, &short.id)] {
-        service.world.forget_calls();
+    for request in [by_secret(), service.code(), rotation(&short), revocation(&short, &short.id)] {
+        service.world.asked.borrow_mut().clear();
         service.send(&request);
-        assert_eq!(service.world.lives.get(), 1, "{}", request.path);
+        assert_eq!(service.world.asked.borrow().len(), 1, "{}", request.path);
     }
 }
 
@@ -52,7 +90,8 @@ fn issuing_stores_nothing() {
         let token = service.send(&request).token();
         service.send(&exchange(&token)).token();
     }
-    assert!(service.world.state.borrow().revocations.is_empty());
+    service.wake();
+    assert!(service.world.writes.borrow().is_empty());
 }
 
 #[test]
@@ -69,8 +108,7 @@ fn garbage_costs_no_look_up() {
     assert_eq!(service.bodies_read.get(), 0);
     costs(&service, &by_secret().anonymous(), &[]);
     costs(&service, &by_secret().text("{"), &[]);
-    costs(&service, &by_secret().client("another"), &[Limit]);
-    costs(&service, &by_secret().client("no/id").set("client_id", "no/id"), &[Limit]);
+    costs(&service, &by_secret().client("another"), &[Limit, Limit, Limit]);
 }
 
 /// An id that is not the caller's is told by its MAC: beyond the caller's own life nothing is read for it.
@@ -78,7 +116,7 @@ fn garbage_costs_no_look_up() {
 fn a_foreign_id_costs_no_look_up_of_its_own() {
     let service = Service::new();
     let long = service.long_token("tokens:revoke");
-    costs(&service, &revocation(&long, "tok_lt_x"), &[Client, Revocation]);
+    costs(&service, &revocation(&long, "tok_lt_x"), &[Object]);
 }
 
 /// What a caller could learn from the time that a refusal takes: nothing, for the work is the same.
@@ -87,7 +125,9 @@ fn an_unknown_client_costs_what_a_known_one_does() {
     let cost = |client_id: &str, request: Request| {
         let service = Service::new();
         service.send(&request.client(client_id).set("client_id", client_id)).is(401, "invalid_client");
-        service.world.parts_called()
+        let rows: Vec<_> = service.world.state.borrow().rows.keys().map(|(_, key)| key.clone()).collect();
+        let written = rows.iter().filter(|key| *key != "client").cloned().collect::<Vec<_>>();
+        (service.world.parts_called(), written)
     };
     let assertions = Key::ALL.map(|key| {
         let mut broken = key.jwt(&crate::service::claims(crate::service::NOW, "j"));
@@ -98,7 +138,8 @@ fn an_unknown_client_costs_what_a_known_one_does() {
     });
     let wrong = [by_secret().set("client_secret", "wrong"), crate::service::by_code("000000")];
     for request in wrong.into_iter().chain(assertions) {
-        assert_eq!(cost(ALICE, request.clone()), cost("nobody", request));
+        assert_eq!(cost(ALICE, request.clone()), cost("nobody", request.clone()));
+        assert_eq!(cost(ALICE, request.clone()), cost("no/id", request));
     }
 }
 
@@ -108,6 +149,15 @@ fn limits_are_counted_per_client_and_address_and_per_token() {
     let long = service.long_token("jobs:submit");
     service.short_token(&long);
     service.send(&by_secret().client("a b").set("client_id", "a b")).is(401, "invalid_client");
-    let counted: Vec<_> = service.world.counted.borrow().iter().map(|(_, key)| key.clone()).collect();
-    assert_eq!(counted, [format!("{ALICE}|192.0.2.1"), long.id, "|192.0.2.1".to_owned()]);
+    let counted = service.world.counted.take();
+    let of = |client: &str| {
+        [
+            (host::Limit::Long, format!("{client}|192.0.2.1")),
+            (host::Limit::Client, client.to_owned()),
+            (host::Limit::Address, "192.0.2.1".to_owned()),
+        ]
+    };
+    // Ids that no client can have count as one.
+    let expected = [of(ALICE).to_vec(), vec![(host::Limit::Short, long.id)], of(".").to_vec()].concat();
+    assert_eq!(counted, expected);
 }

@@ -45,6 +45,8 @@ pub enum Fault {
     Nothing,
     /// It does what was asked, but says that it failed.
     AnswerLost,
+    /// Of a write to KV: it is given up, and lands when `land` says so.
+    Late,
 }
 
 /// All that is stored.
@@ -61,6 +63,9 @@ pub struct State {
 /// Decides whether the nth call, to this part, fails.
 type Faults = Box<dyn Fn(usize, Part) -> Option<Fault>>;
 
+/// A write to KV: the key, and what it stores.
+type Write = (String, (String, String, Option<u64>));
+
 /// A state of the past, and whether the next read still shows it.
 type Lag = (State, Box<dyn Fn() -> bool>);
 
@@ -69,7 +74,7 @@ pub struct World {
     pub shared: Rc<Shared>,
     settings: Rc<Settings>,
     kept: Kept,
-    objects: RefCell<BTreeMap<String, Rc<Object<Table>>>>,
+    lag: RefCell<Option<Lag>>,
     /// How many random values were drawn, each another; `None` if there are none to be had.
     pub randoms: Cell<Option<u64>>,
     signing: Ed25519KeyPair,
@@ -93,8 +98,15 @@ pub struct Shared {
     /// Whether it is an alarm that calls: those calls are not counted.
     waking: Cell<bool>,
     faults: RefCell<Faults>,
-    lag: RefCell<Option<Lag>>,
     turns: RefCell<Turns>,
+    objects: RefCell<BTreeMap<String, Rc<Object<Table>>>>,
+    /// The writes to KV that were given up and have not landed.
+    late: RefCell<Vec<Write>>,
+    /// How long a write to KV takes, milliseconds, where time passes: in `run_in_time`.
+    pub write_takes: Cell<u64>,
+    /// Whether time passes by itself, and when the next sleeper wakes up.
+    in_time: Cell<bool>,
+    next_wake: Cell<Option<u64>>,
 }
 
 impl Deref for World {
@@ -115,20 +127,36 @@ impl World {
             millis: Cell::new(0),
             waking: Cell::new(false),
             faults: RefCell::new(Box::new(|_, _| None)),
-            lag: RefCell::new(None),
             turns: RefCell::default(),
+            objects: RefCell::default(),
+            late: RefCell::default(),
+            write_takes: Cell::new(0),
+            in_time: Cell::new(false),
+            next_wake: Cell::new(None),
         };
+        Self::isolate(Rc::new(shared), settings, seed)
+    }
+
+    fn isolate(shared: Rc<Shared>, settings: Rc<Settings>, seed: &[u8]) -> Self {
         Self {
-            shared: Rc::new(shared),
+            shared,
             settings,
             kept: Kept::default(),
-            objects: RefCell::default(),
+            lag: RefCell::default(),
             randoms: Cell::new(Some(0)),
             signing: Ed25519KeyPair::from_seed_unchecked(seed).unwrap(),
             counted: RefCell::default(),
             reached: Cell::new(None),
             asked: RefCell::default(),
         }
+    }
+
+    /// Another isolate in the same world, at another location.
+    pub fn elsewhere(&self, seed: &[u8]) -> Self {
+        let other = Self::isolate(Rc::clone(&self.shared), Rc::clone(&self.settings), seed);
+        // Ids are made of what was drawn, so they must differ from those made here.
+        other.randoms.set(Some(u64::MAX / 2));
+        other
     }
 
     fn object(&self, client_id: &str) -> Rc<Object<Table>> {
@@ -142,9 +170,43 @@ impl World {
         self.objects.borrow_mut().clear();
     }
 
+    /// From now on a read of KV by this isolate shows what is stored at this moment, whenever `lags` says so.
+    pub fn lag(&self, lags: impl Fn() -> bool + 'static) {
+        *self.lag.borrow_mut() = Some((self.state.borrow().clone(), Box::new(lags)));
+    }
+
+    pub fn catch_up(&self) {
+        *self.lag.borrow_mut() = None;
+        self.forget_kept();
+    }
+
+    async fn read<T: PartialEq>(&self, part: Part, read: impl Fn(&State) -> T) -> Result<T, Unavailable> {
+        let lag = &self.lag;
+        self.call(part, |state| match &*lag.borrow() {
+            Some((old, lags)) if read(old) != read(state) && lags() => read(old),
+            _ => read(state),
+        })
+        .await
+    }
+
     /// This isolate forgets what it keeps, as a new one would not know it.
     pub fn forget_kept(&self) {
         self.state.borrow().replicas.keys().for_each(|client_id| self.kept.forget(client_id));
+    }
+
+    /// Wakes one object, whether or not its time has come.
+    pub async fn ring(&self, client_id: &str) {
+        self.state.borrow_mut().alarms.remove(client_id);
+        let object = self.object(client_id);
+        object.postpone_alarm().unwrap();
+        // An alarm that fails comes again.
+        let _ = object.wake(&self.settings).await;
+    }
+
+    /// As `ring`, when it is chosen.
+    pub async fn ring_in_turn(&self, client_id: &str) {
+        Turn { world: &self.shared, part: Part::Object, ticket: None }.await;
+        self.ring(client_id).await;
     }
 
     /// Wakes every object whose time has come, until none is due. What they call is not counted.
@@ -153,9 +215,8 @@ impl World {
             let now = self.millis.get();
             let due = self.state.borrow().alarms.iter().find(|(_, at)| **at <= now).map(|(id, _)| id.clone());
             let Some(client_id) = due else { return };
-            self.state.borrow_mut().alarms.remove(&client_id);
             self.waking.set(true);
-            run(self.object(&client_id).alarm(&self.settings)).unwrap();
+            run(self.ring(&client_id));
             self.waking.set(false);
         }
         panic!("an alarm that is always due");
@@ -188,18 +249,18 @@ impl Shared {
         self.fail(|_, _| None);
     }
 
-    /// From now on a read of KV shows what is stored at this moment, whenever `lags` says so.
-    pub fn lag(&self, lags: impl Fn() -> bool + 'static) {
-        *self.lag.borrow_mut() = Some((self.state.borrow().clone(), Box::new(lags)));
-    }
-
-    pub fn catch_up(&self) {
-        *self.lag.borrow_mut() = None;
+    /// The writes to KV that were given up land now, over what was written since. How many there are.
+    pub fn land(&self) -> usize {
+        let late = self.late.take();
+        let landed = late.len();
+        self.state.borrow_mut().replicas.extend(late);
+        landed
     }
 
     /// Waits for a turn. What comes back is the fault that is left for the answer.
     async fn turn(&self, part: Part) -> Result<Option<Fault>, Unavailable> {
-        let nth = self.calls.borrow().len();
+        // A fault that counts calls counts those that are asked for.
+        let nth = if self.waking.get() { usize::MAX } else { self.calls.borrow().len() };
         if !self.waking.get() {
             self.calls.borrow_mut().push(part);
         }
@@ -216,17 +277,24 @@ impl Shared {
         if fault.is_some() { Err(down(part)) } else { Ok(answer) }
     }
 
-    async fn read<T: PartialEq>(&self, part: Part, read: impl Fn(&State) -> T) -> Result<T, Unavailable> {
-        self.call(part, |state| match &*self.lag.borrow() {
-            Some((old, lags)) if read(old) != read(state) && lags() => read(old),
-            _ => read(state),
+    /// Waits until the clock has got so far. Only `run_in_time` brings it there.
+    async fn pass(&self, millis: u64) {
+        let until = self.millis.get() + millis;
+        std::future::poll_fn(|_| {
+            if self.millis.get() >= until {
+                return Poll::Ready(());
+            }
+            self.next_wake.set(Some(self.next_wake.get().map_or(until, |next| next.min(until))));
+            Poll::Pending
         })
-        .await
+        .await;
     }
 }
 
+/// For how long an object waits for a write to KV, milliseconds.
+const PATIENCE: u64 = 3_000;
+
 /// What one object stands on.
-#[derive(Clone)]
 struct Table {
     shared: Rc<Shared>,
     client_id: String,
@@ -284,12 +352,26 @@ impl Ground for Table {
 
     async fn put(&self, key: &str, value: &str, status: &str, expires_at: Option<u64>) -> Result<(), Unavailable> {
         self.shared.writes.borrow_mut().push(value.to_owned());
-        let stored = (value.to_owned(), status.to_owned(), expires_at);
-        self.shared.call(Part::Store, |state| state.replicas.insert(key.to_owned(), stored)).await.map(|_| ())
+        let write = (key.to_owned(), (value.to_owned(), status.to_owned(), expires_at));
+        let mut fault = self.shared.turn(Part::Store).await?;
+        if self.shared.in_time.get() {
+            let takes = self.shared.write_takes.get();
+            self.shared.pass(takes.min(PATIENCE)).await;
+            fault = fault.or((takes > PATIENCE).then_some(Fault::Late));
+        }
+        if fault == Some(Fault::Late) {
+            self.shared.late.borrow_mut().push(write);
+        } else {
+            self.shared.state.borrow_mut().replicas.extend([write]);
+        }
+        if fault.is_some() { Err(down(Part::Store)) } else { Ok(()) }
     }
 
     /// The pause between two writes takes no time here, so that a test's clock is its own; the wait for the next second does.
     async fn sleep(&self, millis: u64) {
+        if self.shared.in_time.get() {
+            return self.shared.pass(millis).await;
+        }
         if millis <= 1_000 {
             self.shared.millis.set(self.shared.millis.get() + millis);
         }
@@ -450,6 +532,69 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
             return output;
         }
     }
+}
+
+/// Runs a request until a call to `part` waits for its turn, and no further: what then becomes of it is the caller's choice. Calls
+/// to the other parts go on.
+pub fn run_up_to<T>(world: &World, part: &'static [Part], future: Pin<&mut impl Future<Output = T>>) {
+    world.turns.borrow_mut().chosen_from = part;
+    run_on(world, future);
+}
+
+/// Goes on with a request for as long as it goes on by itself. Its answer, if it has come to that.
+pub fn run_on<T>(world: &World, mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    loop {
+        let next = world.turns.borrow().next;
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return Some(output);
+        }
+        if world.turns.borrow().next == next {
+            return None;
+        }
+    }
+}
+
+/// From now on no call waits for being chosen.
+pub fn let_go(world: &World) {
+    *world.turns.borrow_mut() = Turns { next: world.turns.borrow().next, ..Turns::default() };
+}
+
+/// Runs requests at the same time, each from its own moment on (milliseconds from now), while the clock goes on whenever all of them
+/// wait for it. What each comes to, and how long it took.
+pub fn run_in_time<'a, T>(
+    world: &World,
+    futures: impl IntoIterator<Item = (u64, Pin<Box<dyn Future<Output = T> + 'a>>)>,
+) -> Vec<(T, u64)> {
+    world.in_time.set(true);
+    let began = world.millis.get();
+    let mut slots: Vec<_> = futures.into_iter().map(|(at, future)| (began + at, Err(future))).collect();
+    let mut rounds_at_rest = 0;
+    loop {
+        world.next_wake.set(None);
+        let (turns, now) = (world.turns.borrow().next, world.millis.get());
+        let mut is_done = true;
+        let mut progress = false;
+        for (from, slot) in &mut slots {
+            let Err(future) = slot else { continue };
+            is_done = false;
+            if *from > now {
+                world.next_wake.set(Some(world.next_wake.get().map_or(*from, |next| next.min(*from))));
+            } else if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                *slot = Ok((output, now - *from));
+                progress = true;
+            }
+        }
+        if is_done {
+            break;
+        }
+        rounds_at_rest = if progress || world.turns.borrow().next != turns { 0 } else { rounds_at_rest + 1 };
+        // What one of them let go of, another may have waited for.
+        if rounds_at_rest > 1 {
+            world.millis.set(world.next_wake.get().expect("somebody waits for the clock"));
+        }
+    }
+    world.in_time.set(false);
+    slots.into_iter().map(|(_, slot)| slot.ok().unwrap()).collect()
 }
 
 /// Choices that are made anew, and differently, in every run of an exploration.

@@ -1,5 +1,7 @@
 //! Keys are rotated without a failed request: what is announced verifies, what is replaced verifies still.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 
 use crate::host::World;
@@ -39,7 +41,7 @@ fn phases() -> [Service; 4] {
     let [mut signing, mut dropped] = [with(&signing), with(&dropped)];
     for service in [&mut signing, &mut dropped] {
         let state = service.world.state.take();
-        service.world = World::new(&NEW_SEED);
+        service.world = World::new(Rc::clone(&service.settings), &NEW_SEED);
         service.world.state.replace(state);
     }
     [before, announced, signing, dropped]
@@ -73,9 +75,8 @@ fn a_dropped_key_is_unknown() {
 #[test]
 fn a_seed_sealed_by_an_older_key_still_opens() {
     let [before, announced, signing, _] = phases();
-    let record = before.world.state.borrow().clients[crate::service::ALICE].clone();
     for service in [announced, signing] {
-        service.world.state.borrow_mut().clients.insert(crate::service::ALICE.to_owned(), record.clone());
+        service.register(&before.stored(crate::service::ALICE));
         service.send(&service.code()).token();
     }
 }

@@ -1,6 +1,6 @@
 //! The examples of the standards, through the parts that the operations use.
 
-use auth_edge::keys::Algorithm;
+use auth_edge::client::jwk::{Algorithm, JwkSet, PublicJwk};
 use jwt_compact::alg::{Hs256, Hs256Key};
 use jwt_compact::{AlgorithmExt, UntrustedToken};
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ fn unsecured() {
 
 /// The signature fits the message, and neither fits anything else.
 #[track_caller]
-fn check(key: &auth_edge::keys::PublicJwk, message: &str, signature: &[u8]) {
+fn check(key: &PublicJwk, message: &str, signature: &[u8]) {
     assert!(verify(key, message.as_bytes(), signature));
     assert!(!verify(key, format!("{message}x").as_bytes(), signature));
     let mut changed = signature.to_vec();
@@ -131,7 +131,7 @@ fn a_weak_key_signs_nothing() {
     identity[0] = 1;
     let weak = jwk("weak", "EdDSA", json!({"kty": "OKP", "crv": "Ed25519", "x": encode(&identity)}));
     let service = Service::new();
-    service.change(crate::service::ALICE, |record| record.jwks.keys = vec![weak]);
+    service.change(crate::service::ALICE, |record| record.jwks = Some(JwkSet { keys: vec![weak] }));
     let claims = crate::service::claims(crate::service::NOW, "j1").to_string();
     let signature = [identity, [0; 32]].concat();
     let assertion = crate::sign::jws(r#"{"alg":"EdDSA","kid":"weak"}"#, &claims, |_| signature.clone());

@@ -29,6 +29,9 @@ pub const ALICE: &str = "c2m_abc123";
 pub const BOB: &str = "c2m_bob";
 pub const SECRET: &str = "the secret of c2m_abc123";
 pub const OLD_SECRET: &str = "the old secret of c2m_abc123";
+/// The operator of the secret `OPERATOR`.
+pub const ROOT: &str = "c2m_root";
+pub const ROOTS_SECRET: &str = "the secret of c2m_root";
 pub const BOBS_SECRET: &str = "the secret of c2m_bob";
 pub const SEED: &[u8; otp::SEED_LENGTH] = b"12345678901234567890";
 pub const DAY: u64 = 86_400;
@@ -84,12 +87,21 @@ pub fn key_set() -> Value {
     ]})
 }
 
+/// The secret `OPERATOR`.
+pub fn operator() -> String {
+    let secret = StoredSecret::new("root", &Secret::new(ROOTS_SECRET), [8; 16], NOW - DAY);
+    json!({"client_id": ROOT, "created_at": NOW - DAY, "secrets": [secret], "mechanisms": ["secret", "rotation"],
+           "scopes": ["clients:read", "clients:write", "tokens:revoke", "tokens:write", "tokens:introspect"]})
+    .to_string()
+}
+
 pub fn settings(changes: &[(&str, String)]) -> Settings {
     let lookup = |name: &'static str| match (changes.iter().find(|(changed, _)| *changed == name), name) {
         (Some((_, value)), _) => Some(value.clone()),
         (None, "AUTH_KEYS") => Some(key_set().to_string()),
         (None, "ISSUER") => Some(ISSUER.to_owned()),
         (None, "AUDIENCE") => Some(AUDIENCE.to_owned()),
+        (None, "OPERATOR") => Some(operator()),
         _ => None,
     };
     Settings::read(|name| Ok(lookup(name))).unwrap()
@@ -107,9 +119,10 @@ impl Service {
     fn over(settings: Rc<Settings>) -> Self {
         let world = World::new(Rc::clone(&settings), &sign::SERVICE_SEED);
         let service = Self { settings, world, now: Cell::new(NOW), held_back: Cell::new(0), bodies_read: Cell::new(0) };
-        let secret = |id: &str, secret: &str, expires_at| StoredSecret {
-            expires_at,
-            ..StoredSecret::new(id, &Secret::new(secret), [7; 16], NOW - DAY)
+        let secret = |id: &str, secret: &str, expires_at| {
+            let mut stored = StoredSecret::new(id, &Secret::new(secret), [7; 16], NOW - DAY);
+            stored.expires_at = expires_at;
+            stored
         };
         service.register(&service.client(
             ALICE,
@@ -220,6 +233,52 @@ impl Service {
         }
     }
 
+    /// The same service at another location.
+    pub fn elsewhere(&self) -> Self {
+        Self {
+            settings: Rc::clone(&self.settings),
+            world: self.world.elsewhere(&sign::SERVICE_SEED),
+            now: Cell::new(self.now.get()),
+            held_back: Cell::new(0),
+            bodies_read: Cell::new(0),
+        }
+    }
+
+    /// A row of a client's object.
+    pub fn row(&self, client_id: &str, key: &str) -> Option<String> {
+        let state = self.world.state.borrow();
+        state.rows.get(&(client_id.to_owned(), key.to_owned())).map(|row| row.value.clone())
+    }
+
+    pub fn set_row(&self, client_id: &str, key: &str, value: &str) {
+        let row = Row { value: value.to_owned(), expires_at: 253_402_300_799 };
+        self.world.state.borrow_mut().rows.insert((client_id.to_owned(), key.to_owned()), row);
+    }
+
+    /// How many rows there are for a client.
+    pub fn rows(&self, client_id: &str) -> usize {
+        self.world.state.borrow().rows.keys().filter(|(owner, _)| owner == client_id).count()
+    }
+
+    /// KV's value for a client; `null` if there is none.
+    pub fn replica(&self, client_id: &str) -> Value {
+        let state = self.world.state.borrow();
+        state.replicas.get(client_id).map_or(Value::Null, |(value, ..)| serde_json::from_str(value).unwrap())
+    }
+
+    pub fn set_replica(&self, client_id: &str, value: &str) {
+        let stored = (value.to_owned(), "active".to_owned(), None);
+        self.world.state.borrow_mut().replicas.insert(client_id.to_owned(), stored);
+        self.world.forget_kept();
+    }
+
+    /// Neither its object nor KV knows the client any more.
+    pub fn erase(&self, client_id: &str) {
+        let state = &mut *self.world.state.borrow_mut();
+        state.rows.retain(|(owner, _), _| owner != client_id);
+        state.replicas.remove(client_id);
+    }
+
     /// A long-term token of Alice's.
     pub fn long_token(&self, scopes: &str) -> Token {
         self.send(&by_secret().scopes(scopes)).token()
@@ -261,9 +320,17 @@ pub fn post(path: &str) -> Request {
         authorization: None,
         client_id: None,
         content_type: None,
+        query: String::new(),
+        if_match: None,
         body: Vec::new(),
         broken: false,
     }
+}
+
+/// A call of the operators' API.
+pub fn clients(method: &'static str, path: &str) -> Request {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    Request { method, query: query.to_owned(), ..post(&format!("/v1/clients{path}")) }
 }
 
 pub fn by_secret() -> Request {
@@ -273,6 +340,10 @@ pub fn by_secret() -> Request {
 
 pub fn bob_by_secret() -> Request {
     by_secret().client(BOB).set("client_id", BOB).set("client_secret", BOBS_SECRET)
+}
+
+pub fn root_by_secret() -> Request {
+    by_secret().client(ROOT).set("client_id", ROOT).set("client_secret", ROOTS_SECRET)
 }
 
 pub fn by_code(code: &str) -> Request {
@@ -348,31 +419,103 @@ impl Request {
         self.json(&body)
     }
 
+    pub fn if_match(mut self, etag: &str) -> Self {
+        self.if_match = Some(etag.to_owned());
+        self
+    }
+
     pub fn scopes(self, scopes: &str) -> Self {
         self.set("scopes", scopes.split(' ').collect::<Vec<_>>())
     }
 }
 
 /// What may be answered: status, code, and the operations that answer so. `none` is what reaches no operation.
-const CODES: [(u16, &str, &[&str]); 13] = [
+const CODES: [(u16, &str, &[&str]); 15] = [
     (400, "invalid_grant", &[ISSUE_LONG]),
-    (400, "invalid_request", &[ISSUE_LONG, ISSUE_SHORT, INTROSPECT]),
-    (400, "invalid_scope", &[ISSUE_LONG, ISSUE_SHORT]),
+    (400, "invalid_request", &[ISSUE_LONG, ISSUE_SHORT, INTROSPECT, CREATE, LIST, UPDATE, END_SECRET]),
+    (400, "invalid_scope", &[ISSUE_LONG, ISSUE_SHORT, CREATE, UPDATE]),
     (401, "invalid_client", &[ISSUE_LONG]),
-    (401, "invalid_token", &[ISSUE_LONG, ISSUE_SHORT, REVOKE, INTROSPECT]),
-    (401, "insufficient_scope", &[REVOKE]),
-    (403, "insufficient_scope", &[ISSUE_LONG, INTROSPECT]),
+    (
+        401,
+        "invalid_token",
+        &[
+            ISSUE_LONG,
+            ISSUE_SHORT,
+            REVOKE,
+            INTROSPECT,
+            CREATE,
+            LIST,
+            GET,
+            UPDATE,
+            DELETE,
+            NEW_SECRET,
+            END_SECRET,
+            NEW_TOTP,
+            END_TOKENS,
+        ],
+    ),
+    (
+        401,
+        "insufficient_scope",
+        &[REVOKE, INTROSPECT, CREATE, LIST, GET, UPDATE, DELETE, NEW_SECRET, END_SECRET, NEW_TOTP, END_TOKENS],
+    ),
+    (403, "insufficient_scope", &[ISSUE_LONG, CREATE, UPDATE]),
     (403, "unauthorized_client", &[ISSUE_LONG]),
-    (404, "not_found", &[REVOKE, "none"]),
+    (404, "not_found", &[REVOKE, GET, UPDATE, DELETE, NEW_SECRET, END_SECRET, NEW_TOTP, END_TOKENS, "none"]),
     (405, "method_not_allowed", &["none"]),
+    (409, "conflict", &[CREATE, UPDATE, DELETE, NEW_SECRET, END_SECRET, NEW_TOTP]),
+    (412, "precondition_failed", &[UPDATE, DELETE]),
     (429, "rate_limited", &[ISSUE_LONG, ISSUE_SHORT]),
     (500, "server_error", &["none"]),
-    (503, "temporarily_unavailable", &[ISSUE_LONG, ISSUE_SHORT, REVOKE, INTROSPECT]),
+    (
+        503,
+        "temporarily_unavailable",
+        &[
+            ISSUE_LONG,
+            ISSUE_SHORT,
+            REVOKE,
+            INTROSPECT,
+            CREATE,
+            LIST,
+            GET,
+            UPDATE,
+            DELETE,
+            NEW_SECRET,
+            END_SECRET,
+            NEW_TOTP,
+            END_TOKENS,
+        ],
+    ),
+];
+/// What is answered when an operation succeeds, and what the audit line calls it.
+const SUCCESSES: [(&str, u16, &str); 13] = [
+    (ISSUE_LONG, 201, "issued"),
+    (ISSUE_SHORT, 201, "issued"),
+    (REVOKE, 204, "revoked"),
+    (INTROSPECT, 200, "introspected"),
+    (CREATE, 201, "changed"),
+    (LIST, 200, "served"),
+    (GET, 200, "served"),
+    (UPDATE, 200, "changed"),
+    (DELETE, 204, "changed"),
+    (NEW_SECRET, 201, "changed"),
+    (END_SECRET, 204, "changed"),
+    (NEW_TOTP, 201, "changed"),
+    (END_TOKENS, 204, "changed"),
 ];
 const ISSUE_LONG: &str = "issueLongTermToken";
 const ISSUE_SHORT: &str = "issueShortTermToken";
 const REVOKE: &str = "revokeToken";
 const INTROSPECT: &str = "introspectToken";
+const CREATE: &str = "createClient";
+const LIST: &str = "listClients";
+const GET: &str = "getClient";
+const UPDATE: &str = "updateClient";
+const DELETE: &str = "deleteClient";
+const NEW_SECRET: &str = "createClientSecret";
+const END_SECRET: &str = "endClientSecret";
+const NEW_TOTP: &str = "createClientTotp";
+const END_TOKENS: &str = "endClientTokens";
 
 impl Answer {
     pub fn code(&self) -> &str {
@@ -418,21 +561,11 @@ impl Answer {
         assert_eq!(self.header("X-Content-Type-Options"), Some("nosniff"), "{shown}");
         assert_eq!(self.audit.status, self.status);
         let event = self.audit.event;
-        let is_success = match self.status {
-            200 => event == INTROSPECT,
-            201 => event == ISSUE_LONG || event == ISSUE_SHORT,
-            204 => event == REVOKE,
-            _ => false,
-        };
+        let success = SUCCESSES.iter().find(|(operation, status, _)| (*operation, *status) == (event, self.status));
         let content_type = (self.status != 204).then_some("application/json");
         assert_eq!((self.header("Content-Type"), self.body.is_null()), (content_type, self.status == 204), "{shown}");
-        if is_success {
-            let outcome = match self.status {
-                200 => "introspected",
-                201 => "issued",
-                _ => "revoked",
-            };
-            assert_eq!(self.audit.outcome, outcome);
+        if let Some((.., outcome)) = success {
+            assert_eq!(self.audit.outcome, *outcome);
         } else {
             let allowed = CODES.iter().any(|(status, code, events)| {
                 (*status, *code) == (self.status, self.code()) && events.contains(&event)
@@ -464,7 +597,13 @@ impl Answer {
             503 => assert!(self.header("Retry-After").unwrap().parse::<u64>().unwrap() > 0, "{shown}"),
             _ => assert_eq!(self.header("Retry-After"), None, "{shown}"),
         }
-        assert_eq!(self.header("Allow"), (self.status == 405).then_some("POST"), "{shown}");
+        assert_eq!(self.header("Allow").is_some(), self.status == 405, "{shown}");
+        let is_shown = [CREATE, GET, UPDATE].contains(&event) && success.is_some();
+        assert_eq!(self.header("ETag").is_some(), is_shown, "{shown}");
+        let is_operators = SUCCESSES[4..].iter().any(|(operation, ..)| *operation == event);
+        if is_operators && self.status != 401 && self.status != 503 {
+            assert!(self.audit.operator.is_some() && self.audit.by.is_some(), "the line names the operator: {shown}");
+        }
         let is_long = event == ISSUE_LONG && self.status == 201;
         assert_eq!(self.header("X-Token-Id"), is_long.then(|| self.body["token_id"].as_str().unwrap()), "{shown}");
         self.shows_no_credential(request);
@@ -489,12 +628,17 @@ impl Answer {
         let bearer = request.authorization.as_deref().and_then(|header| header.strip_prefix("Bearer "));
         // What is too short, a word of the protocol, or a public id, is no credential.
         let is_credential = |text: &&str| {
-            let public = ["assertion", "client_credentials", ALICE, BOB];
+            let public = ["assertion", "client_credentials", ALICE, BOB, ROOT];
             text.len() > 5 && !text.contains("jwt-bearer") && !public.iter().any(|public| public.contains(*text))
         };
         for credential in fields.into_iter().chain([bearer]).flatten().filter(is_credential) {
             assert!(!line.contains(credential), "{line}");
             assert!(self.status == 201 || !self.body.to_string().contains(credential), "{}", self.body);
+        }
+        for made in ["client_secret", "totp_secret", "otpauth_uri"] {
+            if let Some(made) = self.body[made].as_str() {
+                assert!(!line.contains(made), "{line}");
+            }
         }
         if let Some(token) = self.body["access_token"].as_str() {
             assert!(!line.contains(token), "{line}");

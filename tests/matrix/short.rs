@@ -28,7 +28,7 @@ fn the_whole_answer_and_the_whole_token() {
 
     assert_eq!(part(&short.token, 0), json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "s2"}));
     let claims = json!({"iss": ISSUER, "sub": ALICE, "client_id": ALICE, "aud": AUDIENCE,
-                        "iat": NOW, "exp": NOW + 900, "jti": short.id, "scope": "jobs:submit", "parent": long.id});
+                        "iat": NOW, "exp": NOW + 900, "auth_time": NOW, "jti": short.id, "scope": "jobs:submit", "parent": long.id});
     assert_eq!(part(&short.token, 1), claims);
     // Anyone who has the public half can check it.
     let (message, signature) = short.token.rsplit_once('.').unwrap();
@@ -36,7 +36,7 @@ fn the_whole_answer_and_the_whole_token() {
     assert!(crate::host::verify(public, message.as_bytes(), &sign::decode(signature)));
 
     assert_eq!(part(&long.token, 0), json!({"alg": "HS256", "typ": "lt+jwt", "kid": "l2"}));
-    let claims = json!({"iss": ISSUER, "sub": ALICE, "iat": NOW, "exp": NOW + 30 * DAY, "jti": long.id,
+    let claims = json!({"iss": ISSUER, "sub": ALICE, "iat": NOW, "exp": NOW + 30 * DAY, "auth_time": NOW, "jti": long.id,
                         "scope": "jobs:* templates:read"});
     assert_eq!(part(&long.token, 1), claims);
 }
@@ -182,7 +182,8 @@ fn suspension_and_the_kill_switch_end_tokens_until_they_are_lifted() {
     change(0);
     service.suspend(ALICE);
     service.send(&exchange(&long)).is(401, "invalid_token");
-    service.world.state.borrow_mut().clients.remove(ALICE);
+    service.erase(ALICE);
+    service.world.forget_kept();
     service.send(&exchange(&long)).is(401, "invalid_token");
 }
 

@@ -1,6 +1,6 @@
 //! Keys and signatures, as the other side of the service has them.
 
-use auth_edge::keys::PublicJwk;
+use auth_edge::client::jwk::PublicJwk;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ring::hmac;
 use ring::rand::SystemRandom;

@@ -175,7 +175,7 @@ fn a_token_ends_at_its_end_to_the_second() {
 #[test]
 fn every_claim_is_needed() {
     let forge = Forge::new();
-    for name in ["iss", "sub", "jti", "scope", "iat", "exp"] {
+    for name in ["iss", "sub", "jti", "scope", "iat", "exp", "auth_time"] {
         forge.refuses(&forge.long(|_, claims| drop(claims.as_object_mut().unwrap().remove(name))));
         forge.refuses(&forge.short(|_, claims| drop(claims.as_object_mut().unwrap().remove(name))));
     }
@@ -186,8 +186,12 @@ fn every_claim_is_needed() {
         forge.refuses(&forge.long(|_, claims| claims["scope"] = json!(scope)));
         forge.refuses(&forge.short(|_, claims| claims["scope"] = json!(scope)));
     }
-    let long = forge.long(|_, claims| claims["scope"] = json!(7));
-    forge.refuses(&long);
+    for (name, value) in
+        [("scope", json!(7)), ("auth_time", json!("now")), ("auth_time", json!(-1)), ("consistency", json!("x"))]
+    {
+        forge.refuses(&forge.long(|_, claims| claims[name] = value.clone()));
+        forge.refuses(&forge.short(|_, claims| claims[name] = value));
+    }
 }
 
 #[test]
