@@ -25,11 +25,27 @@ pub enum Role {
     Lockout,
     /// The rate-limit cases run on it.
     Burst,
+    /// As `Valid`, but what ends of it ends everywhere at once.
+    Immediate,
+    /// Makes, changes and deletes clients of its own: `clients:*`, `tokens:*`.
+    Operator,
+    /// Introspects and lists: `tokens:introspect`, `clients:read`.
+    Reader,
 }
 
 impl Role {
-    pub const ALL: [Role; 7] =
-        [Self::Valid, Self::Narrow, Self::NoOtp, Self::Suspended, Self::Other, Self::Lockout, Self::Burst];
+    pub const ALL: [Role; 10] = [
+        Self::Valid,
+        Self::Narrow,
+        Self::NoOtp,
+        Self::Suspended,
+        Self::Other,
+        Self::Lockout,
+        Self::Burst,
+        Self::Immediate,
+        Self::Operator,
+        Self::Reader,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -40,6 +56,9 @@ impl Role {
             Self::Other => "other",
             Self::Lockout => "lockout",
             Self::Burst => "burst",
+            Self::Immediate => "immediate",
+            Self::Operator => "operator",
+            Self::Reader => "reader",
         }
     }
 
@@ -95,6 +114,7 @@ struct Table {
     assertion_jwk: Option<String>,
     scopes: Option<Vec<String>>,
     max_ttl_seconds: Option<u64>,
+    from_secret: Option<bool>,
 }
 
 impl Identities {
@@ -122,7 +142,7 @@ impl Identities {
             let line = e.span().map_or(1, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
             format!(
                 "{place}, line {line}: not a table of a known role with known settings; roles are {}, settings \
-                 client_id, client_secret, totp_secret, assertion_jwk, scopes, max_ttl_seconds",
+                 client_id, client_secret, totp_secret, assertion_jwk, scopes, max_ttl_seconds, from_secret",
                 Role::ALL.map(Role::name).join(", ")
             )
         })?;
@@ -137,7 +157,13 @@ impl Identities {
                 scopes: set("scopes")
                     .map(|v| v.split([' ', ',']).filter(|s| !s.is_empty()).map(str::to_owned).collect()),
                 max_ttl_seconds: None,
+                from_secret: None,
             };
+            if let Some(value) = set("from_secret") {
+                let known = value.parse();
+                over.from_secret =
+                    Some(known.map_err(|_| format!("{}: neither true nor false", variable("from_secret")))?);
+            }
             if let Some(value) = set("max_ttl_seconds") {
                 let seconds = value.parse();
                 over.max_ttl_seconds =
@@ -151,6 +177,7 @@ impl Identities {
                 assertion_jwk: over.assertion_jwk.or(held.assertion_jwk),
                 scopes: over.scopes.or(held.scopes),
                 max_ttl_seconds: over.max_ttl_seconds.or(held.max_ttl_seconds),
+                from_secret: over.from_secret.or(held.from_secret),
             };
             tables.insert(role, merged);
         }
