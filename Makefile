@@ -1,6 +1,6 @@
 # make run    the service on this machine, with a curl line that gets a token
 # make test   every test, the end-to-end ones included
-# make check  formatting, lints natively and for WASM, and the dependencies: licences, sources, duplicates
+# make check  formatting, lints natively and for WASM, the API's description, and the dependencies: licences, sources, duplicates
 # make conformance BASE_URL=… IDENTITIES=…   the harness against any deployment; with neither, against this Worker
 # make bench  the Worker measured beside a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
 #
@@ -22,6 +22,8 @@ VENV := .tools/venv/installed
 # The Node that wrangler accepts, wrangler itself, and wasm-opt, before whatever the machine has.
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 export WRANGLER_SEND_METRICS := false
+export REDOCLY_TELEMETRY := off
+export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .PHONY: help run test check conformance bench worker setup
 help:
@@ -52,6 +54,8 @@ check: setup $(CARGO_DENY)
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --target $(WASM) -- -D warnings
 	node tools/openapi.mjs --check
+	redocly lint --extends recommended-strict openapi.yaml
+	spectral lint --fail-severity warn openapi.yaml
 	cargo deny --locked --workspace --all-features check licenses sources
 	cargo deny --locked --exclude-dev --target $(WASM) check bans
 
@@ -86,7 +90,7 @@ $(CARGO_DENY):
 	@mkdir -p .tools && touch $@
 
 $(NPM): package.json package-lock.json
-	@echo "== Installing wrangler, its Node and wasm-opt into node_modules/"
+	@echo "== Installing wrangler, its Node, wasm-opt and linters into node_modules/"
 	@npm install --no-audit --no-fund --loglevel=error && touch $@
 
 $(VENV): tests/api/requirements.txt

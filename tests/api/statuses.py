@@ -1,13 +1,14 @@
 """The description and the service, held against each other in both directions.
 
 Every (operation, status, code) that openapi.yaml documents is reached by a request made for it, and whatever is answered on
-the way is documented: its status, its code, its content type, its headers.
+the way is documented: its status, its code, its content type, its headers, its body.
 """
 
 import subprocess
 import time
 from contextlib import contextmanager, suppress
 
+import jsonschema_rs
 import requests
 
 import server
@@ -57,7 +58,10 @@ class Walk:
         code = response.json()["code"] if status >= 400 else None
         assert code in self.codes(documented), f"undocumented code: {shown}"
         media_type = response.headers.get("Content-Type", "").split(";")[0]
-        assert media_type in (documented.get("content") or {"": None}), f"undocumented content type {media_type!r}: {shown}"
+        content = documented.get("content") or {"": {"schema": {}}}
+        assert media_type in content, f"undocumented content type {media_type!r}: {shown}"
+        body = response.json() if media_type == "application/json" else response.text
+        jsonschema_rs.validate(content[media_type]["schema"], body, validate_formats=True)
         for name, header in documented.get("headers", {}).items():
             assert name in response.headers or not header.get("required"), f"without {name}: {shown}"
         assert response.headers["X-Content-Type-Options"] == "nosniff", shown
@@ -141,7 +145,7 @@ def sound(walk):
         saw(operation, get(path))
         head = server.session.head(server.ORIGIN + path)
         assert head.status_code == 200 and not head.content, f"HEAD {path}: {head.status_code}"
-        refused(405, "method_not_allowed", server.session.post(server.ORIGIN + path), allow="GET, HEAD")
+        refused(405, "method_not_allowed", saw(operation, server.session.post(server.ORIGIN + path)), allow="GET, HEAD")
         refused(404, "not_found", server.session.get(f"{server.ORIGIN}{path}/"))
     for path in ["long", "short", "introspect", "tok_lt_x/revoke"]:
         refused(405, "method_not_allowed", server.session.get(f"{server.BASE_URL}/auth/tokens/{path}"), allow="POST")

@@ -1,32 +1,15 @@
-"""The Python client that the official generator makes of openapi.yaml, used as its own documentation shows."""
+"""The Python client. tests/api/clients.py makes it."""
 
-import subprocess
-import sys
-from pathlib import Path
+import c2m_api
+from c2m_api.models.long_token_request import LongTokenRequest
+from c2m_api.models.long_token_response import LongTokenResponse
+from c2m_api.models.short_token_response import ShortTokenResponse
+from c2m_api.rest import ApiException
 
 import server
 
-ROOT = Path(__file__).parents[2]
-TARGET = ROOT / "target" / "generated-client"
-
-
-def generate():
-    generator = Path(sys.executable).with_name("openapi-generator-cli")
-    command = [generator, "generate", "-g", "python", "-i", ROOT / "openapi.yaml", "-o", TARGET]
-    command += ["--package-name", "c2m_api", "--global-property", "models,apis,supportingFiles,modelTests=false,apiTests=false"]
-    made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert made.returncode == 0, made.stdout
-    sys.path.insert(0, str(TARGET))
-
 
 def main():
-    generate()
-    import c2m_api
-    from c2m_api.models.long_token_request import LongTokenRequest
-    from c2m_api.models.long_token_response import LongTokenResponse
-    from c2m_api.models.short_token_response import ShortTokenResponse
-    from c2m_api.rest import ApiException
-
     client = server.CLIENTS["valid"]
     configuration = c2m_api.Configuration(host=server.BASE_URL)
     configuration.access_token = "left over from before"
@@ -66,7 +49,7 @@ def main():
         expect(ApiException, 401, "invalid_token", lambda: with_token(short_token, api_instance.issue_short_term_token))
         refused = long_token_request | {"client_secret": "supersecret123"}
         expect(ApiException, 401, "invalid_client", lambda: api_instance.issue_long_term_token(refused))
-    print("issue_long_term_token, issue_short_term_token and revoke_token of the generated client work")
+    print("issue_long_term_token, issue_short_term_token and revoke_token of the Python client work")
 
 
 def with_token(token, call, *arguments):

@@ -1,0 +1,62 @@
+//! The Rust client. tests/api/clients.py makes it, and builds this as an example of it.
+//!
+//! It sends `Authorization` twice on /revoke, once for each of the two schemes, and `null` for a body that is left out.
+
+use std::env;
+
+use c2m_api::apis::Error;
+use c2m_api::apis::auth_api::{issue_long_term_token, issue_short_term_token, revoke_token};
+use c2m_api::apis::configuration::{ApiKey, Configuration};
+use c2m_api::models::long_token_request::GrantType;
+use c2m_api::models::{LongTokenRequest, ShortTokenRequest};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let variable = |name| env::var(name).unwrap();
+    let client_id = variable("CLIENT_ID");
+    let with_token = |token: &str| Configuration {
+        base_path: variable("BASE_URL"),
+        api_key: Some(ApiKey { prefix: None, key: client_id.clone() }),
+        bearer_access_token: Some(token.to_owned()),
+        oauth_access_token: Some(token.to_owned()),
+        basic_auth: Some((client_id.clone(), None)),
+        ..Configuration::new()
+    };
+    let rotation = LongTokenRequest::new(GrantType::ClientCredentials, client_id.clone());
+
+    let request = LongTokenRequest {
+        client_secret: Some(variable("CLIENT_SECRET")),
+        scopes: Some(["jobs:submit", "templates:read", "tokens:write"].map(str::to_owned).into()),
+        ttl_seconds: Some(7_776_000),
+        ..rotation.clone()
+    };
+    let leftover = with_token("left over from before");
+    let long = issue_long_term_token(&leftover, request.clone()).await.unwrap();
+    assert_eq!((Some(&long.scopes), long.expires_in), (request.scopes.as_ref(), 7_776_000));
+
+    let by_long = with_token(&long.access_token);
+    let mut fewer = ShortTokenRequest::new();
+    fewer.scopes = Some(["jobs:submit", "tokens:write"].map(str::to_owned).into());
+    let short = issue_short_term_token(&by_long, Some(fewer.clone())).await.unwrap();
+    assert_eq!(Some(&short.scopes), fewer.scopes.as_ref());
+    assert_eq!(issue_short_term_token(&by_long, None).await.unwrap().scopes, long.scopes);
+
+    let by_short = with_token(&short.access_token);
+    assert_eq!(issue_long_term_token(&by_short, rotation).await.unwrap().scopes, short.scopes);
+
+    for _ in 0..2 {
+        revoke_token(&by_short, &short.token_id).await.unwrap();
+    }
+    assert_eq!(refusal(revoke_token(&by_long, "token_id_example").await), (404, "not_found".into()));
+    assert_eq!(refusal(issue_short_term_token(&by_short, None).await), (401, "invalid_token".into()));
+    let refused = LongTokenRequest { client_secret: Some("supersecret123".to_owned()), ..request };
+    assert_eq!(refusal(issue_long_term_token(&leftover, refused).await), (401, "invalid_client".into()));
+    println!("issue_long_term_token, issue_short_term_token and revoke_token of the Rust client work");
+}
+
+/// The status and the code of a call that must have been refused.
+fn refusal<T, E>(result: Result<T, Error<E>>) -> (u16, serde_json::Value) {
+    let Err(Error::ResponseError(response)) = result else { panic!("no refusal") };
+    let body: serde_json::Value = serde_json::from_str(&response.content).unwrap();
+    (response.status.as_u16(), body["code"].clone())
+}
