@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::client::jwk::{Algorithm, JwkSet, PublicJwk, decode};
 use crate::secret::Secret;
+use crate::value::{self, readable};
 
 /// Signs long-term tokens: `{"kty":"oct","alg":"HS256"}`.
 pub const USE_LONG: &str = "lt+jwt";
@@ -95,10 +96,8 @@ pub struct KeySetError(String);
 
 impl KeySet {
     pub fn parse(json: &str) -> Result<Self, KeySetError> {
-        // serde's message could quote a value, so only the position is passed on.
-        let set: JwkSet<PrivateJwk> = serde_json::from_slice(json.as_bytes()).map_err(|error| {
-            KeySetError(format!("is not a JWK Set of known members (line {}, column {})", error.line(), error.column()))
-        })?;
+        let set: JwkSet<PrivateJwk> =
+            value::read(json).ok_or_else(|| KeySetError("is not a JWK Set of known members".to_owned()))?;
         let (mut long, mut short, mut token_id, mut seal) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (index, jwk) in set.keys.iter().enumerate() {
             let wrong = |what: &str| KeySetError(format!("has a fault in key {index} (kid {:?}): {what}", jwk.kid));
@@ -150,6 +149,9 @@ impl KeySet {
         Some(format!("{}.{nonce}.{ciphertext}", key.kid))
     }
 }
+
+readable!(struct PrivateJwk { kty, key_use as "use", kid, alg, crv, x, d, k });
+readable!(struct JwkSet<PrivateJwk> { keys });
 
 impl PrivateJwk {
     /// Whether the secret part is nothing but zeros: what an unset or wiped buffer looks like.

@@ -3,7 +3,7 @@
 use crate::client::{MAX_TTL, MIN_TTL, Mechanism};
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, HeaderFault};
 use crate::json;
 use crate::scope::Scopes;
 use crate::secret::{self, Secret};
@@ -179,6 +179,12 @@ impl LongTokenRequest {
             (false, Some(secret), None, None, None) => Some(Credential::Secret(secret)),
             (false, None, Some(code), None, None) => Some(Credential::Code(code)),
             (false, None, None, None, None) if call.authorization.is_some() => None,
+            // An `X-Client-Id` other than `client_id` is no credential: 401, as without any.
+            (false, None, None, None, None)
+                if call.client_id_header.as_deref().is_some_and(|header| single(header) != Some(&client_id)) =>
+            {
+                return Err(Error::ClientIdHeader(HeaderFault::Different));
+            }
             (false, None, None, None, None) => {
                 return Err(Error::request(
                     "No mechanism: send client_secret or otp_code, or a short-term token with tokens:write in the Authorization header.",
@@ -444,6 +450,15 @@ mod tests {
             };
             assert_eq!(named, field);
             assert!(message.contains(field), "{message}");
+        }
+    }
+
+    #[test]
+    fn without_a_mechanism_the_client_id_header_decides() {
+        for (header, expected) in [("c", "invalid_request"), ("c, c", "invalid_request"), ("d", "invalid_client")] {
+            let mut call = call(r#"{"grant_type":"client_credentials","client_id":"c"}"#);
+            call.client_id_header = Some(header.to_owned());
+            assert_eq!(code(&LongTokenRequest::parse(&call).unwrap_err()), expected, "{header}");
         }
     }
 

@@ -130,11 +130,11 @@ impl<T: Read, E: Read> Read for Result<T, E> {
 
 /// Makes a type readable: a struct by its fields, an enum by its variants, each with what it holds.
 macro_rules! readable {
-    (struct $type:ty { $($field:ident),* $(,)? }) => {
+    (struct $type:ty { $($field:ident $(as $name:literal)?),* $(,)? }) => {
         impl $crate::value::Read for $type {
             fn read(value: $crate::value::Value) -> Option<Self> {
                 let mut members = value.into_members()?;
-                let read = Self { $($field: members.read(stringify!($field))?),* };
+                let read = Self { $($field: members.read(readable!(@name $field $($name)?))?),* };
                 members.0.is_empty().then_some(read)
             }
         }
@@ -156,6 +156,8 @@ macro_rules! readable {
             }
         }
     };
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $name:literal) => { $name };
     (@unit $type:ty, $variant:ident) => { Some(<$type>::$variant) };
     (@unit $type:ty, $variant:ident $($content:tt)+) => { None };
 }

@@ -20,8 +20,8 @@ pub enum Ask {
     Standing(Presented),
     /// Ends a token. → `Done`
     Revoke(Revoke),
-    /// The body of `createClient`, and where the object was to be placed. → `Shown`, with the new credentials
-    Create { body: String, region: Option<String> },
+    /// The body of `createClient`, with the id and the place that it says or was given. → `Shown`, with the new credentials
+    Create { client_id: String, body: String, region: Option<String> },
     /// → `Shown`
     Show,
     /// → `Shown`
@@ -110,7 +110,7 @@ readable!(enum Ask {
     "Rotate" => Rotate(rotate),
     "Standing" => Standing(token),
     "Revoke" => Revoke(revoke),
-    "Create" => Create { body, region },
+    "Create" => Create { client_id, body, region },
     "Show" => Show,
     "Change" => Change(change),
     "AddSecret" => AddSecret,

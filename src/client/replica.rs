@@ -36,7 +36,8 @@ pub struct Replica {
     scopes: Scopes,
     consistency: Consistency,
     /// `KEY=AT,KEY=AT,…`: KEY is the part of the token's id that `token_id::key` takes, AT when it ends (Unix seconds), or 0 for an
-    /// end that has come. One text, which is searched and not parsed: its length costs an exchange next to nothing.
+    /// end that has come. One text, which is searched and not parsed: its
+    /// length costs an exchange next to nothing.
     ends: String,
     /// There are more ends than are listed.
     is_full: bool,
@@ -115,10 +116,8 @@ impl Replica {
 
     /// When the token with this key ends early. An entry that makes no sense is an error.
     fn end(&self, key: &str) -> Result<Option<u64>, ()> {
-        // No key is a part of another or of a number: all have the same length, and none has a "=".
-        let Some((_, rest)) = self.ends.split_once(key) else { return Ok(None) };
-        let at = rest.strip_prefix('=').ok_or(())?;
-        at.split(',').next().unwrap_or_default().parse().map(Some).map_err(|_| ())
+        let Some(rest) = self.ends.split(',').find_map(|entry| entry.strip_prefix(key)) else { return Ok(None) };
+        rest.strip_prefix('=').and_then(|at| at.parse().ok()).map(Some).ok_or(())
     }
 
     fn parse(json: &str) -> Option<Self> {

@@ -2,7 +2,7 @@
 //!
 //! 1. The caller's token: a short-term one that lives and holds `clients:read` or `clients:write` → 401
 //! 2. The shape of body and parameters → 400
-//! 3. The question to the client's object → 404, 412, 409, 403, 400 in this order
+//! 3. The question to the client's object → 404, 412, 409, 403, 400, in this order
 //! 4. The answer, when the object has stored the change, and KV shows what takes something away → 200, 201, 204
 
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -13,12 +13,13 @@ use crate::audit::Audit;
 use crate::client::ask::{Answer, Ask, Change, Shown};
 use crate::client::change::{Draft, Patch};
 use crate::client::jwk::PublicJwk;
-use crate::client::replica::ask;
+use crate::client::replica;
 use crate::client::{MAX_TTL, Status, is_client_id};
 use crate::error::{Error, Grantor};
 use crate::host::{Host, Listed, Page};
 use crate::request::{Body, Call, JSON};
 use crate::response::Response;
+use crate::scope::Scopes;
 use crate::settings::Settings;
 use crate::token::{self, Presented};
 use crate::token_id::Kind;
@@ -69,6 +70,19 @@ impl Operation {
         if matches!(self, Self::List | Self::Show { .. }) { READ } else { WRITE }
     }
 
+    fn client_id(&self) -> &str {
+        match self {
+            Self::Create | Self::List => "",
+            Self::Show { client_id }
+            | Self::Change { client_id }
+            | Self::Delete { client_id }
+            | Self::AddSecret { client_id }
+            | Self::EndSecret { client_id, .. }
+            | Self::NewTotp { client_id }
+            | Self::EndTokens { client_id } => client_id,
+        }
+    }
+
     pub const fn reads_body(&self) -> bool {
         matches!(self, Self::Create | Self::Change { .. })
     }
@@ -89,56 +103,64 @@ pub async fn operate(
         call.receive(read).await;
     }
     super::authorize(host, &caller, operation.needs(), call.now).await?;
-    // 2 to 4
-    match operation {
-        Operation::Create => create(settings, host, &call, &caller, audit).await,
-        Operation::List => list(settings, host, &call).await,
-        Operation::Show { client_id } => Ok(shown(200, put(host, client_id, Ask::Show, audit).await?.shown()?)),
-        Operation::Change { client_id } => {
-            let patch = Patch::parse(call.json(&[MERGE_PATCH, JSON])?)?;
-            check_keys(host, patch.keys()).await?;
-            // The object reads the body again, and applies it to the client as it is then.
-            let (body, may_give_clients) = (call.text(), settings.is_operator(&caller.client_id));
-            let change = Change { body, if_match: call.if_match, may_give_clients };
-            Ok(shown(200, put(host, client_id, Ask::Change(change), audit).await?.shown()?))
-        }
-        Operation::Delete { client_id } => {
-            put(host, client_id, Ask::Delete { if_match: call.if_match }, audit).await?;
-            Ok(Response::empty(204))
-        }
-        Operation::AddSecret { client_id } => Ok(made(put(host, client_id, Ask::AddSecret, audit).await?.made()?)),
-        Operation::EndSecret { client_id, secret_id } => {
+    // 2
+    let ask = match operation {
+        Operation::List => return list(settings, host, &call).await,
+        Operation::Create => create(settings, host, &call, &caller).await?,
+        Operation::Show { .. } => Ask::Show,
+        Operation::Change { .. } => change(settings, host, &call, &caller).await?,
+        Operation::Delete { .. } => Ask::Delete { if_match: call.if_match },
+        Operation::AddSecret { .. } => Ask::AddSecret,
+        Operation::EndSecret { secret_id, .. } => {
             let delay = call.number("in", 0..=MAX_TTL)?.unwrap_or(0);
             audit.secret_id = Some(secret_id.clone());
-            put(host, client_id, Ask::EndSecret { secret_id: secret_id.clone(), delay }, audit).await?;
-            Ok(Response::empty(204))
+            Ask::EndSecret { secret_id: secret_id.clone(), delay }
         }
-        Operation::NewTotp { client_id } => Ok(made(put(host, client_id, Ask::NewTotp, audit).await?.made()?)),
-        Operation::EndTokens { client_id } => {
-            put(host, client_id, Ask::EndTokens, audit).await?;
-            Ok(Response::empty(204))
-        }
+        Operation::NewTotp { .. } => Ask::NewTotp,
+        Operation::EndTokens { .. } => Ask::EndTokens,
+    };
+    let client_id = match &ask {
+        Ask::Create { client_id, .. } => client_id.clone(),
+        _ => operation.client_id().to_owned(),
+    };
+    if !is_client_id(&client_id) {
+        return Err(Error::ClientNotFound);
     }
+    audit.client_id = Some(client_id.clone());
+    // 3 and 4
+    Ok(match replica::ask(host, &client_id, &ask).await? {
+        Answer::Shown(Shown { body, etag }) => {
+            let mut response = Response::text(if *operation == Operation::Create { 201 } else { 200 }, body);
+            response.headers.push(("ETag", etag));
+            response
+        }
+        Answer::Made(body) => Response::text(201, body),
+        _ => Response::empty(204),
+    })
 }
 
-async fn create(
-    settings: &Settings,
-    host: &impl Host,
-    call: &Call,
-    caller: &Presented,
-    audit: &mut Audit,
-) -> Result<Response, Error> {
+async fn create(settings: &Settings, host: &impl Host, call: &Call, caller: &Presented) -> Result<Ask, Error> {
     let made_up = format!("c2m_{}", Base64UrlUnpadded::encode_string(&host.random()?));
-    let draft = Draft::parse(call.json(&[JSON])?, made_up, settings.default_consistency)?;
-    check_keys(host, draft.patch.keys()).await?;
+    let Draft { client_id, region, patch } = Draft::parse(call.json(&[JSON])?, made_up, settings.default_consistency)?;
+    check_keys(host, patch.keys()).await?;
     if !settings.is_operator(&caller.client_id)
-        && let Some(scope) =
-            draft.patch.scopes.iter().flat_map(|scopes| scopes.iter()).find(|scope| scope.is_of("clients"))
+        && let Some(scope) = patch.scopes.iter().flat_map(Scopes::iter).find(|scope| scope.is_of("clients"))
     {
         return Err(Error::InsufficientScope { needed: scope.to_string(), by: Grantor::Operator });
     }
-    let create = Ask::Create { body: call.text(), region: draft.region };
-    Ok(shown(201, put(host, &draft.client_id, create, audit).await?.shown()?))
+    // The object reads the body again.
+    Ok(Ask::Create { client_id, body: call.text(), region })
+}
+
+async fn change(settings: &Settings, host: &impl Host, call: &Call, caller: &Presented) -> Result<Ask, Error> {
+    let patch = Patch::parse(call.json(&[MERGE_PATCH, JSON])?)?;
+    check_keys(host, patch.keys()).await?;
+    // The object reads the body again, and applies it to the client as it is then.
+    Ok(Ask::Change(Change {
+        body: call.text(),
+        if_match: call.if_match.clone(),
+        may_give_clients: settings.is_operator(&caller.client_id),
+    }))
 }
 
 async fn list(settings: &Settings, host: &impl Host, call: &Call) -> Result<Response, Error> {
@@ -158,15 +180,6 @@ async fn list(settings: &Settings, host: &impl Host, call: &Call) -> Result<Resp
     Ok(Response::json(200, &List { clients, cursor: cursor.map(|cursor| seal_cursor(settings, &cursor)) }))
 }
 
-/// Asks the object of a client; an id that no client can have is not found.
-async fn put(host: &impl Host, client_id: &str, question: Ask, audit: &mut Audit) -> Result<Answer, Error> {
-    if !is_client_id(client_id) {
-        return Err(Error::ClientNotFound);
-    }
-    audit.client_id = Some(client_id.to_owned());
-    ask(host, client_id, &question).await
-}
-
 /// What can't be seen in a key's members: whether its point lies on the curve.
 async fn check_keys(host: &impl Host, keys: &[PublicJwk]) -> Result<(), Error> {
     for (index, key) in keys.iter().enumerate() {
@@ -176,16 +189,6 @@ async fn check_keys(host: &impl Host, keys: &[PublicJwk]) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn shown(status: u16, shown: Shown) -> Response {
-    let mut response = Response::text(status, shown.body);
-    response.headers.push(("ETag", shown.etag));
-    response
-}
-
-fn made(body: String) -> Response {
-    Response::text(201, body)
 }
 
 /// KV's cursor, so that only one that was given out comes back.
