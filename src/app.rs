@@ -157,8 +157,8 @@ pub async fn answer(
         Route::Health => Box::pin(health(host)),
         Route::Jwks => Box::pin(ready(Ok(discovery::jwks(settings)))),
         Route::Metadata => Box::pin(ready(Ok(discovery::metadata(settings)))),
-        Route::OpenApi => Box::pin(ready(Ok(discovery::openapi(settings)))),
-        Route::Docs => Box::pin(ready(Ok(discovery::docs(settings)))),
+        Route::OpenApi => Box::pin(ready(Ok(discovery::openapi(settings, host)))),
+        Route::Docs => Box::pin(ready(Ok(discovery::docs(settings, host)))),
     };
     let result = operation.await;
     let response = result.unwrap_or_else(|error| audit.refuse(&error));

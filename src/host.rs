@@ -41,9 +41,20 @@ pub struct Listed {
 readable!(struct Page { clients, cursor });
 readable!(struct Listed { client_id, status });
 
+/// A text that is served as it is, but for the URL of this deployment. `assets/documents.js` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// The OpenAPI document.
+    OpenApi,
+    /// The page that shows it.
+    Docs,
+}
+
 /// The world around the operations. An `Err` is a part that did not answer; no method ever guesses.
 #[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]
 pub trait Host: Clients + Signatures {
+    fn document(&self, document: Document) -> String;
+
     /// Lists clients. May be as old as the cache of the location.
     async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable>;
 

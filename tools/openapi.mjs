@@ -1,6 +1,6 @@
-// Makes assets/openapi.json and assets/docs.html from openapi.yaml, which the Worker embeds.
-//   node tools/openapi.mjs           writes them
-//   node tools/openapi.mjs --check   fails if they are not what openapi.yaml makes; `make check` calls this
+// Makes assets/documents.js from openapi.yaml: the texts that the Worker serves at /openapi.json and /docs.
+//   node tools/openapi.mjs           writes it
+//   node tools/openapi.mjs --check   fails if it is not what openapi.yaml makes; `make check` calls this
 // Either way, every example must satisfy its schema.
 
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -59,16 +59,18 @@ for (const fault of faults()) {
   console.error(`openapi.yaml: ${fault}`)
   failed = true
 }
-const made = { 'assets/openapi.json': JSON.stringify(document), 'assets/docs.html': page(document) }
+const texts = { openapi: JSON.stringify(document), docs: page(document) }
+const lines = Object.entries(texts).map(([name, text]) => `export const ${name} = () => ${JSON.stringify(text)};\n`)
+const made = `// Made from openapi.yaml by tools/openapi.mjs. In JavaScript, since in the WASM every isolate would load them.\n${lines.join('')}`
+const file = new URL('assets/documents.js', root)
 if (process.argv.includes('--check')) {
-  for (const [name, text] of Object.entries(made)) {
-    if (readFileSync(new URL(name, root), 'utf8') === text) continue
-    console.error(`${name} is not what openapi.yaml makes; run: node tools/openapi.mjs`)
+  if (readFileSync(file, 'utf8') !== made) {
+    console.error('assets/documents.js is not what openapi.yaml makes; run: node tools/openapi.mjs')
     failed = true
   }
 } else if (!failed) {
-  for (const [name, text] of Object.entries(made)) {
-    writeFileSync(new URL(name, root), text)
+  writeFileSync(file, made)
+  for (const [name, text] of Object.entries(texts)) {
     console.log(`${name}: ${text.length} characters, ${gzipSync(text, { level: 9 }).length} bytes gzipped`)
   }
 }

@@ -15,7 +15,7 @@ use crate::client::ask::{Answer, Ask};
 use crate::client::jwk::PublicJwk;
 use crate::client::replica::{Clients, Kept};
 use crate::error::{Error, Unavailable};
-use crate::host::{Host, Limit, Page};
+use crate::host::{Document, Host, Limit, Page};
 use crate::settings::Settings;
 use crate::token::Signatures;
 use crate::token_id::Random;
@@ -51,6 +51,12 @@ extern "C" {
     ) -> Result<(), JsValue>;
     #[wasm_bindgen(catch)]
     async fn ask(namespace: &JsValue, name: &str, region: Option<&str>, body: &str) -> Result<JsValue, JsValue>;
+}
+
+#[wasm_bindgen(module = "/assets/documents.js")]
+extern "C" {
+    fn openapi() -> String;
+    fn docs() -> String;
 }
 
 /// What is the same for every request that this isolate answers.
@@ -166,6 +172,13 @@ impl Clients for Isolate {
 }
 
 impl Host for Isolate {
+    fn document(&self, document: Document) -> String {
+        match document {
+            Document::OpenApi => openapi(),
+            Document::Docs => docs(),
+        }
+    }
+
     async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable> {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let page = list(&self.revocations, limit, cursor).await.map_err(unavailable("REVOCATIONS"))?;
