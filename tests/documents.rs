@@ -37,7 +37,11 @@ fn quoted(line: &str) -> impl Iterator<Item = &str> {
 fn file_of(module: &str) -> String {
     match module.split_once("::") {
         Some(("matrix", file)) => format!("tests/matrix/{file}.rs"),
-        Some(("src", file)) => format!("src/{file}.rs"),
+        Some(("src", file)) => {
+            let path = format!("src/{}", file.replace("::", "/"));
+            let is_folder = root().join(&path).is_dir();
+            if is_folder { format!("{path}/mod.rs") } else { format!("{path}.rs") }
+        }
         _ => format!("tests/{module}.rs"),
     }
 }
