@@ -7,8 +7,7 @@ use crate::service::Service;
 
 #[test]
 fn the_page_shows_this_deployment_and_may_load_nothing() {
-    let service =
-        Service::with(&[("BASE_PATH", "/v2".to_owned()), ("ISSUER", "https://auth.example.org".to_owned())]);
+    let service = Service::with(&[("BASE_PATH", "/v2".to_owned()), ("ISSUER", "https://auth.example.org".to_owned())]);
     let response = docs(&service.settings, &service.world);
     let page = response.body.unwrap();
     assert!(page.contains("curl https://auth.example.org/v2/auth/tokens/long"));

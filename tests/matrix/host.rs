@@ -16,7 +16,7 @@ use auth_edge::client::jwk::{Algorithm, PublicJwk};
 use auth_edge::client::object::{Commit, Ground, Object, Row};
 use auth_edge::client::replica::{Clients, Kept};
 use auth_edge::error::{Error, Unavailable};
-use auth_edge::host::{Host, Limit, Listed, Page};
+use auth_edge::host::{Document, Host, Limit, Listed, Page};
 use auth_edge::settings::Settings;
 use auth_edge::token::Signatures;
 use auth_edge::token_id::Random;
@@ -415,6 +415,14 @@ impl Clients for World {
 }
 
 impl Host for World {
+    fn document(&self, document: Document) -> String {
+        let name = if document == Document::Docs { "docs" } else { "openapi" };
+        let start = format!("export const {name} = () => ");
+        let line =
+            include_str!("../../assets/documents.js").lines().find_map(|line| line.strip_prefix(&start)).unwrap();
+        serde_json::from_str(line.trim_end_matches(';')).unwrap()
+    }
+
     async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable> {
         let limit = usize::try_from(limit).unwrap();
         let after = cursor.unwrap_or_default().to_owned();
@@ -556,7 +564,8 @@ pub fn run_on<T>(world: &World, mut future: Pin<&mut impl Future<Output = T>>) -
 
 /// From now on no call waits for being chosen.
 pub fn let_go(world: &World) {
-    *world.turns.borrow_mut() = Turns { next: world.turns.borrow().next, ..Turns::default() };
+    let mut turns = world.turns.borrow_mut();
+    (turns.chosen_from, turns.chosen) = (&[], None);
 }
 
 /// Runs requests at the same time, each from its own moment on (milliseconds from now), while the clock goes on whenever all of them

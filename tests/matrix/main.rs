@@ -7,11 +7,13 @@
 mod anything;
 mod calls;
 mod cells;
+mod documents;
 mod faults;
 mod host;
 mod introspect;
 mod keys;
 mod long;
+mod operators;
 mod order;
 mod revoke;
 mod rfc;

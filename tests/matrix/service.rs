@@ -1,6 +1,7 @@
 //! The service as a caller sees it, with two clients. Every answer is held to what is promised of all answers.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use auth_edge::app::{self, Route};
@@ -183,6 +184,15 @@ impl Service {
     pub fn send(&self, request: &Request) -> Answer {
         self.wake();
         host::run(self.respond(request))
+    }
+
+    /// Sends requests, each so many milliseconds from now, while time passes. The answers, and how long each took.
+    pub fn send_in_time(&self, requests: &[(u64, &Request)]) -> Vec<(Answer, u64)> {
+        self.wake();
+        let futures = requests
+            .iter()
+            .map(|(at, request)| (*at, Box::pin(self.respond(request)) as Pin<Box<dyn Future<Output = Answer> + '_>>));
+        host::run_in_time(&self.world, futures)
     }
 
     /// Has the objects do what is due.
