@@ -93,6 +93,10 @@ pub struct Shared {
     pub calls: RefCell<Vec<Part>>,
     /// Every value that KV was given, confirmed or not.
     pub writes: RefCell<Vec<String>>,
+    /// When each of them was begun, Unix milliseconds.
+    pub written_at: RefCell<Vec<u64>>,
+    /// Whose values are being written.
+    writing: RefCell<Vec<String>>,
     /// The clock, Unix milliseconds.
     pub millis: Cell<u64>,
     /// Whether it is an alarm that calls: those calls are not counted.
@@ -124,6 +128,8 @@ impl World {
             state: RefCell::default(),
             calls: RefCell::default(),
             writes: RefCell::default(),
+            written_at: RefCell::default(),
+            writing: RefCell::default(),
             millis: Cell::new(0),
             waking: Cell::new(false),
             faults: RefCell::new(Box::new(|_, _| None)),
@@ -291,6 +297,24 @@ impl Shared {
     }
 }
 
+/// A write to KV that is awaited. There is never another one of the same value.
+struct Writing<'a>(&'a Shared, &'a str);
+
+impl<'a> Writing<'a> {
+    fn begin(shared: &'a Shared, key: &'a str) -> Self {
+        let mut writing = shared.writing.borrow_mut();
+        assert!(!writing.iter().any(|other| other == key), "two writes of {key} at the same time");
+        writing.push(key.to_owned());
+        Self(shared, key)
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.writing.borrow_mut().retain(|other| other != self.1);
+    }
+}
+
 /// For how long an object waits for a write to KV, milliseconds.
 const PATIENCE: u64 = 3_000;
 
@@ -352,6 +376,8 @@ impl Ground for Table {
 
     async fn put(&self, key: &str, value: &str, status: &str, expires_at: Option<u64>) -> Result<(), Unavailable> {
         self.shared.writes.borrow_mut().push(value.to_owned());
+        self.shared.written_at.borrow_mut().push(self.shared.millis.get());
+        let _writing = Writing::begin(&self.shared, key);
         let write = (key.to_owned(), (value.to_owned(), status.to_owned(), expires_at));
         let mut fault = self.shared.turn(Part::Store).await?;
         if self.shared.in_time.get() {

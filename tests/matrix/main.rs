@@ -15,6 +15,7 @@ mod keys;
 mod long;
 mod operators;
 mod order;
+mod publication;
 mod revoke;
 mod rfc;
 mod service;

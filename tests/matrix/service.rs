@@ -202,7 +202,7 @@ impl Service {
     }
 
     /// The world's clock follows the test's, and is never behind where waiting has brought it.
-    fn set_clock(&self) {
+    pub fn set_clock(&self) {
         self.world.millis.set(self.world.millis.get().max(self.now.get() * 1000));
     }
 
