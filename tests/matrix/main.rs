@@ -5,11 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 mod anything;
+mod attacks;
 mod calls;
 mod cells;
+mod consistency;
 mod documents;
 mod faults;
 mod host;
+mod house;
 mod introspect;
 mod keys;
 mod long;
@@ -22,3 +25,4 @@ mod service;
 mod short;
 mod sign;
 mod tokens;
+mod unknown;

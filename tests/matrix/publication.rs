@@ -44,7 +44,7 @@ const NARROWINGS: [Narrowing; 5] = [
 /// Whether an exchange by KV alone takes the token.
 fn is_taken(service: &Service, long: &Token) -> bool {
     service.world.forget_kept();
-    service.world.fail_part(Part::Object);
+    service.world.fail_part(Object);
     let status = host::run(service.respond(&exchange(long))).status;
     service.world.recover();
     assert!(matches!(status, 201 | 400 | 401), "{status}");

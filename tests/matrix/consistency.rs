@@ -1,0 +1,311 @@
+//! Whom an exchange asks, and what holds where: tokens that say immediate, replicas that do, and what happens when KV or the object
+//! has nothing to say.
+
+use auth_edge::scope::Scopes;
+use serde_json::{Value, json};
+
+use crate::host::Part::{self, Limit, Object, Replica, Sign};
+use crate::operators::Desk;
+use crate::service::{
+    ALICE, BOB, NOW, Request, Service, bob_by_secret, by_secret, clients, exchange, post, revocation, root_by_secret,
+    rotation,
+};
+use crate::sign::Key;
+
+fn cost(service: &Service, request: &Request) -> (u16, Vec<Part>) {
+    service.world.forget_kept();
+    service.world.forget_calls();
+    let status = service.send(request).status;
+    (status, service.world.parts_called())
+}
+
+/// One request for each way in which a change can hold at once, at a location whose KV never shows a write.
+#[test]
+fn everything_of_an_immediate_client_holds_at_once_everywhere() {
+    type Change = fn(&Desk, &crate::service::Token);
+    let changes: [Change; 5] = [
+        |desk, long| assert_eq!(desk.service.send(&revocation(long, &long.id)).status, 204),
+        |desk, _| assert_eq!(desk.patch(ALICE, &json!({"status": "suspended"})).status, 200),
+        |desk, _| assert_eq!(desk.send("POST", "/c2m_abc123/end-tokens").status, 204),
+        |desk, _| assert_eq!(desk.send("DELETE", "/c2m_abc123").status, 204),
+        |desk, _| assert_eq!(desk.patch(ALICE, &json!({"scopes": ["billing:read"]})).status, 200),
+    ];
+    for (nth, change) in changes.into_iter().enumerate() {
+        let desk = Desk::new();
+        desk.service.make_immediate(ALICE);
+        let there = desk.service.elsewhere();
+        there.world.lag(|| true);
+        desk.service
+            .world
+            .fail(|_, part| matches!(part, Replica | Part::Store | Part::List).then_some(crate::host::Fault::Nothing));
+        let long = desk.service.long_token("tokens:write");
+        let short = there.short_token(&long);
+        assert!(there.is_alive(&long));
+        change(&desk, &long);
+        let exchanged = there.send(&exchange(&long));
+        assert!(matches!(exchanged.status, 400 | 401), "{nth}");
+        assert!(matches!(there.send(&rotation(&short)).status, 401 | 403), "{nth}");
+        assert!(!desk.service.world.parts_called().contains(&Replica));
+    }
+}
+
+/// Of an eventual client everything but its exchanges.
+#[test]
+fn what_holds_at_once_of_an_eventual_client() {
+    let desk = Desk::new();
+    desk.patch(BOB, &json!({"scopes": ["tokens:introspect"]}));
+    let there = desk.service.elsewhere();
+    let api = there.send(&bob_by_secret()).token();
+    let introspect = |token: &str| {
+        let request = post("/v1/auth/tokens/introspect").bearer(&api.token).form(&format!("token={token}"));
+        there.send(&request).body["active"].as_bool().unwrap()
+    };
+    there.world.lag(|| true);
+    let long = desk.service.long_token("tokens:write tokens:revoke");
+    let (one, two) = (there.short_token(&long), there.short_token(&long));
+    desk.service.send(&revocation(&one, &one.id)).is(204, "");
+    assert!(!introspect(&one.token) && introspect(&two.token));
+    there.send(&rotation(&one)).is(401, "invalid_token");
+    desk.service.send(&revocation(&long, &long.id)).is(204, "");
+    assert!(!introspect(&two.token));
+    there.send(&rotation(&two)).is(401, "invalid_token");
+    there.send(&revocation(&two, "x")).is(401, "invalid_token");
+    // The exchange follows KV, and what it makes is worth nothing where the object is asked.
+    let late = there.send(&exchange(&long)).token();
+    assert!(!introspect(&late.token));
+    there.send(&rotation(&late)).is(401, "invalid_token");
+    desk.patch(ALICE, &json!({"status": "suspended"}));
+    there.send(&by_secret()).is(403, "unauthorized_client");
+    desk.patch(ALICE, &json!({"status": "active"}));
+    let short = there.short_token(&there.long_token("tokens:write"));
+    desk.send("POST", "/c2m_abc123/end-tokens");
+    assert!(!introspect(&short.token));
+    there.send(&rotation(&short)).is(401, "invalid_token");
+}
+
+/// A retirement counts at an immediate client's exchange when it has come, to the second and by the object's clock.
+#[test]
+fn a_retirement_of_an_immediate_client() {
+    let service = Service::with(&[("ROTATION_GRACE_SECONDS", "60".to_owned())]);
+    service.make_immediate(ALICE);
+    let long = service.long_token("tokens:write");
+    service.send(&rotation(&service.short_token(&long))).token();
+    service.pass(59);
+    assert_eq!(service.send(&exchange(&long)).body["expires_in"], 1);
+    service.pass(1);
+    service.send(&exchange(&long)).is(401, "invalid_token");
+    assert!(service.world.writes.borrow().is_empty());
+    // A clock that starts earlier takes nothing back.
+    service.world.crash();
+    service.now.set(NOW + 30);
+    service.world.millis.set((NOW + 30) * 1000);
+    service.send(&exchange(&long)).is(401, "invalid_token");
+}
+
+/// The switch to immediate: from its answer on tokens from before it are judged by the object as well, for KV says so.
+#[test]
+fn the_switch_to_immediate() {
+    let desk = Desk::new();
+    let service = &desk.service;
+    let old = service.long_token("tokens:write");
+    assert_eq!(cost(service, &exchange(&old)), (201, vec![Limit, Replica, Sign]));
+    service.world.fail_part(Part::Store);
+    desk.patch(ALICE, &json!({"consistency": "immediate"})).is(503, "temporarily_unavailable");
+    // It stands, but the exchange of such a token follows KV still; so what ends it waits for KV as before.
+    assert_eq!(desk.show(ALICE).body["consistency"], "immediate");
+    let other = service.long_token("tokens:write");
+    service.send(&revocation(&old, &old.id)).is(503, "temporarily_unavailable");
+    service.world.recover();
+    assert_eq!(desk.patch(ALICE, &json!({"consistency": "immediate"})).status, 200);
+    assert_eq!(service.replica(ALICE)["consistency"], "immediate");
+    assert_eq!(cost(service, &exchange(&old)), (401, vec![Limit, Replica, Object]));
+    assert_eq!(
+        cost(service, &exchange(&other)),
+        (201, vec![Limit, Object, Sign]),
+        "a token of since then says it itself"
+    );
+    // From now on KV is not needed.
+    service.world.fail_part(Part::Store);
+    service.send(&revocation(&other, &other.id)).is(204, "");
+    assert_eq!(desk.patch(ALICE, &json!({"status": "suspended"})).status, 200);
+    // And back: such a token goes on asking the object.
+    service.world.recover();
+    desk.patch(ALICE, &json!({"status": "active"}));
+    let immediate = service.long_token("tokens:write");
+    assert_eq!(desk.patch(ALICE, &json!({"consistency": "eventual"})).status, 200);
+    service.wake();
+    assert_eq!(cost(service, &exchange(&immediate)), (201, vec![Limit, Object, Sign]));
+    assert_eq!(cost(service, &exchange(&service.long_token("jobs:submit"))), (201, vec![Limit, Replica, Sign]));
+    service.send(&exchange(&other)).is(401, "invalid_token");
+}
+
+/// Where KV has no value, one that can't be read, or none of its own to give, the object is asked, and its word counts.
+#[test]
+fn kv_has_nothing_to_say() {
+    let service = Service::new();
+    let (live, dead) = (service.long_token("jobs:submit"), service.long_token("jobs:submit"));
+    service.send(&revocation(&dead, &dead.id)).is(204, "");
+    let good = service.replica(ALICE);
+    let with = |name: &str, value: Value| {
+        let mut changed = good.clone();
+        changed[name] = value;
+        changed.to_string()
+    };
+    let without = |name: &str| {
+        let mut changed = good.clone();
+        changed.as_object_mut().unwrap().remove(name);
+        changed.to_string()
+    };
+    let mut values: Vec<String> = ["", "null", "{}", "[]", "x", "\"\"", "7"].map(str::to_owned).into();
+    values.extend(["version", "status", "tokens_valid_from", "scopes", "consistency", "ends", "is_full"].map(without));
+    values.extend([
+        with("version", json!(2)),
+        with("status", json!("happy")),
+        with("tokens_valid_from", json!(-1)),
+        with("scopes", json!(["JOBS"])),
+        with("consistency", json!("strong")),
+        with("ends", json!(null)),
+        with("is_full", json!(true)),
+        with("other", json!(1)),
+        good.to_string()[..good.to_string().len() - 1].to_owned(),
+    ]);
+    let (ok, refused) = (vec![Limit, Replica, Object, Sign], vec![Limit, Replica, Object]);
+    let is_right = |what: &str| {
+        assert_eq!(cost(&service, &exchange(&live)), (201, ok.clone()), "{what}");
+        assert_eq!(cost(&service, &exchange(&dead)), (401, refused.clone()), "{what}");
+    };
+    for value in &values {
+        service.set_replica(ALICE, value);
+        is_right(value);
+    }
+    service.world.state.borrow_mut().replicas.clear();
+    is_right("no value");
+    service.set_replica(ALICE, &good.to_string());
+    service.world.fail_part(Replica);
+    is_right("down");
+    service.world.recover();
+    // Of the token that was ended an entry that makes no sense.
+    service.set_replica(ALICE, &with("ends", json!(format!("{}=soon", &dead.id[7..29]))));
+    assert_eq!(cost(&service, &exchange(&dead)), (401, refused.clone()));
+    assert_eq!(cost(&service, &exchange(&live)).0, 201);
+}
+
+/// While the object is down, an eventual client's exchange works by KV. All else is 503.
+#[test]
+fn the_object_is_down() {
+    let desk = Desk::new();
+    let service = &desk.service;
+    let (live, dead) = (service.long_token("tokens:write tokens:revoke"), service.long_token("jobs:submit"));
+    let short = service.short_token(&live);
+    service.send(&revocation(&dead, &dead.id)).is(204, "");
+    service.make_immediate(BOB);
+    let immediate = service.send(&bob_by_secret()).token();
+    let requests = [
+        by_secret(),
+        service.code(),
+        service.assertion(Key::Ed, "j"),
+        rotation(&short),
+        revocation(&live, &live.id),
+        revocation(&short, &short.id),
+        post("/v1/auth/tokens/introspect").bearer(&live.token).form("token=x"),
+        exchange(&immediate),
+        clients("GET", "").bearer(&desk.root.token),
+        clients("GET", "/c2m_bob").bearer(&desk.root.token),
+        clients("DELETE", "/c2m_bob").bearer(&desk.root.token),
+        root_by_secret(),
+    ];
+    service.world.fail_part(Object);
+    assert!(service.is_alive(&live) && !service.is_alive(&dead));
+    for request in &requests {
+        service.send(request).is(503, "temporarily_unavailable");
+    }
+    // Both are down.
+    service.world.fail(|_, part| matches!(part, Object | Replica).then_some(crate::host::Fault::Nothing));
+    service.world.forget_kept();
+    for request in [exchange(&live), exchange(&dead), exchange(&immediate)] {
+        service.send(&request).is(503, "temporarily_unavailable");
+    }
+    service.world.recover();
+    for request in [exchange(&live), exchange(&immediate), by_secret()] {
+        service.send(&request).token();
+    }
+}
+
+/// KV is down, for reading and writing: the table's calls that never ask it do not notice.
+#[test]
+fn kv_is_down() {
+    let desk = Desk::new();
+    let service = &desk.service;
+    service.make_immediate(BOB);
+    service.change(ALICE, |client| client.scopes = Scopes::parse_claim("tokens:*").unwrap());
+    let long = service.long_token("tokens:*");
+    let short = service.short_token(&long);
+    service
+        .world
+        .fail(|_, part| matches!(part, Replica | Part::Store | Part::List).then_some(crate::host::Fault::Nothing));
+    service.world.forget_kept();
+    let bobs = service.send(&bob_by_secret()).token();
+    for (request, status) in [
+        (by_secret(), 201),
+        (service.code(), 201),
+        (service.assertion(Key::Ed, "j"), 201),
+        (rotation(&short), 201),
+        (exchange(&long), 201),
+        (exchange(&bobs), 201),
+        (post("/v1/auth/tokens/introspect").bearer(&long.token).form("token=x"), 200),
+        (revocation(&short, &short.id), 204),
+        (revocation(&bobs, &bobs.id), 204),
+        (clients("GET", "/c2m_bob").bearer(&desk.root.token), 200),
+        (clients("PATCH", "/c2m_bob").bearer(&desk.root.token).json(&json!({"status": "suspended"})), 200),
+        (clients("POST", "/c2m_bob/end-tokens").bearer(&desk.root.token), 204),
+        (clients("POST", "/c2m_abc123/totp").bearer(&desk.root.token), 201),
+        (clients("DELETE", "/c2m_bob").bearer(&desk.root.token), 204),
+        (clients("GET", "").bearer(&desk.root.token), 503),
+        (revocation(&long, &long.id), 503),
+        (clients("DELETE", "/c2m_abc123").bearer(&desk.root.token), 503),
+    ] {
+        let answer = service.send(&request);
+        assert_eq!(answer.status, status, "{request:?} {answer:?}");
+    }
+}
+
+/// What an isolate keeps for a moment is dropped when a call of its own has changed that client, and a read that was on its way then
+/// is not kept either.
+#[test]
+fn what_an_isolate_keeps() {
+    use std::pin::pin;
+
+    use crate::host;
+
+    let service = Service::new();
+    let long = service.long_token("jobs:submit");
+    assert!(service.is_alive(&long));
+    service.send(&revocation(&long, &long.id)).is(204, "");
+    service.send(&exchange(&long)).is(401, "invalid_token");
+
+    let there = service.elsewhere();
+    let long = service.long_token("jobs:submit");
+    there.world.lag(|| true);
+    let request = exchange(&long);
+    let mut reading = pin!(there.respond(&request));
+    host::run_up_to(&there.world, &[Replica], reading.as_mut());
+    let revoke = revocation(&long, &long.id);
+    {
+        let mut revoking = pin!(there.respond(&revoke));
+        assert!(host::run_on(&there.world, revoking.as_mut()).is_some_and(|answer| answer.status == 204));
+    }
+    host::let_go(&there.world);
+    assert!(host::run_on(&there.world, reading.as_mut()).is_some_and(|answer| answer.status == 201), "KV lags");
+    there.world.lag(|| false);
+    there.send(&exchange(&long)).is(401, "invalid_token");
+
+    // Elsewhere it is kept for a quarter of a second and no longer.
+    let there = service.elsewhere();
+    let long = service.long_token("jobs:submit");
+    assert!(there.is_alive(&long));
+    service.send(&revocation(&long, &long.id)).is(204, "");
+    let now = service.world.millis.get();
+    assert!(there.is_alive(&long));
+    service.world.millis.set(now + 250);
+    assert!(!there.is_alive(&long));
+}

@@ -1,0 +1,128 @@
+//! Ids that no client has: asked for like any other, and gone within ten minutes.
+
+use serde_json::json;
+
+use crate::operators::{Desk, by};
+use crate::service::{ALICE, NOW, ROOT, Request, Service, by_code, by_secret, claims};
+use crate::sign::Key;
+
+fn attempts(id: &str) -> [Request; 3] {
+    let mut claims = claims(NOW, "j");
+    (claims["iss"], claims["sub"]) = (json!(id), json!(id));
+    let assertion = crate::service::by_assertion(&Key::Ed.jwt(&claims));
+    [by_secret(), by_code("000000"), assertion].map(|request| request.client(id).set("client_id", id))
+}
+
+#[test]
+fn nothing_is_left_after_ten_minutes() {
+    for id in ["nobody", "no/id", ".", "x"] {
+        let stored_as = if ["no/id", "."].contains(&id) { "." } else { id };
+        for request in attempts(id) {
+            let service = Service::new();
+            for _ in 0..12 {
+                service.send(&request).is(401, "invalid_client");
+                service.pass(10);
+            }
+            // Ten minutes from the first attempt on; nobody asks again.
+            service.now.set(NOW + 600);
+            service.wake();
+            assert_eq!(service.rows(stored_as), 0, "{id} {request:?}");
+            assert!(!service.world.state.borrow().alarms.contains_key(stored_as));
+            assert_eq!(service.world.writes.borrow().len(), 0);
+        }
+    }
+}
+
+/// In an instance that was not there when it was asked for, too.
+#[test]
+fn what_a_crash_left_is_swept() {
+    for request in attempts("nobody") {
+        let service = Service::new();
+        service.send(&request).is(401, "invalid_client");
+        service.world.crash();
+        service.pass(600);
+        service.wake();
+        assert_eq!(service.rows("nobody"), 0);
+    }
+}
+
+/// What was locked for nobody is locked no more, but it takes as long as it does for a client.
+#[test]
+fn codes_of_nobody_lock_like_those_of_a_client() {
+    let service = Service::new();
+    let [_, code, _] = attempts("nobody");
+    let locked = |service: &Service, request: &Request| {
+        (0..7).map(|_| service.send(request).audit.problem.is_some()).collect::<Vec<_>>()
+    };
+    let [_, known, _] = attempts(ALICE);
+    assert_eq!(locked(&service, &code), locked(&service, &known));
+    assert_eq!(locked(&service, &code), [true; 7]);
+}
+
+/// The alarm that would have wiped the id finds a client, with no memory of what was tried before it was there.
+#[test]
+fn a_client_made_meanwhile_is_not_wiped() {
+    for crashes in [false, true] {
+        for request in attempts("carol") {
+            let desk = Desk::new();
+            let service = &desk.service;
+            for _ in 0..7 {
+                service.send(&request).is(401, "invalid_client");
+            }
+            service.pass(200);
+            let made =
+                desk.create(&json!({"client_id": "carol", "scopes": ["jobs:a"], "mechanisms": ["secret", "otp"]}));
+            let secret = made.body["client_secret"].as_str().unwrap();
+            let long = service.send(&by("carol", secret)).token();
+            if crashes {
+                service.world.crash();
+            }
+            service.pass(400);
+            service.wake();
+            service.pass(600);
+            service.wake();
+            service.send(&by("carol", secret)).token();
+            assert!(service.is_alive(&long));
+            let wrong = service.send(&by_code("000000").client("carol").set("client_id", "carol"));
+            assert_eq!(wrong.audit.problem, None, "not locked by those before it");
+        }
+    }
+}
+
+/// A deleted client is unknown as well: what is tried with it is forgotten, and the alarm comes to rest. Its id stays taken.
+#[test]
+fn a_deleted_client_keeps_nothing_either() {
+    let desk = Desk::new();
+    let service = &desk.service;
+    desk.create(&json!({"client_id": "carol", "scopes": ["jobs:a"], "mechanisms": ["secret", "otp"]}));
+    assert_eq!(desk.send("DELETE", "/carol").status, 204);
+    service.wake();
+    let before = service.rows("carol");
+    for request in attempts("carol") {
+        service.send(&request).is(401, "invalid_client");
+    }
+    service.pass(600);
+    service.wake();
+    assert_eq!(service.rows("carol"), before);
+    assert!(!service.world.state.borrow().alarms.contains_key("carol"));
+    let create = desk.create(&json!({"client_id": "carol", "scopes": ["jobs:a"], "mechanisms": ["secret"]}));
+    create.is(409, "conflict");
+}
+
+/// An id that was tried, and then became that of the secret `OPERATOR`: what it has spent stays spent.
+#[test]
+fn an_operator_whose_id_was_tried_before() {
+    let before = Service::with(&[("OPERATOR", crate::service::operator().replace(ROOT, "another"))]);
+    for request in attempts(ROOT) {
+        before.send(&request).is(401, "invalid_client");
+    }
+    let service = Service::new();
+    *service.world.state.borrow_mut() = before.world.state.borrow().clone();
+    let desk = Desk::at(service);
+    assert_eq!(desk.send("POST", "/c2m_root/end-tokens").status, 204);
+    desk.service.pass(600);
+    desk.service.wake();
+    desk.send("GET", "").is(401, "invalid_token");
+    assert_eq!(desk.service.row(ROOT, "operator"), Some((NOW + 1).to_string()));
+    assert!(!desk.service.world.state.borrow().alarms.contains_key(ROOT));
+}
