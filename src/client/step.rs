@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::ask::{Answer, Ask};
-use super::object::{Commit, Ground, Row};
+use super::ground::{Commit, Ground, Row};
 use super::publication::State;
 use super::replica::{MOST_ENDS, Replica};
 use super::{Client, Status};
@@ -55,6 +55,34 @@ pub(super) struct Settled {
 impl From<Answer> for Settled {
     fn from(answer: Answer) -> Self {
         Self { answer, shown: None, begun: 0, confirms: None }
+    }
+}
+
+/// The row of a token that ends early: `AT CHANGE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EarlyEnd {
+    /// Unix seconds; 0 if that has come.
+    pub(super) at: u64,
+    /// The change that KV must show before a revocation is answered; 0 if it need not show any.
+    pub(super) change: u64,
+}
+
+impl EarlyEnd {
+    fn parse(key: &str, value: &str) -> Result<Self, Unavailable> {
+        let parsed = value
+            .split_once(' ')
+            .and_then(|(at, change)| Some(Self { at: at.parse().ok()?, change: change.parse().ok()? }));
+        parsed.ok_or_else(|| unreadable(key))
+    }
+
+    pub(super) const fn has_come(self) -> bool {
+        self.at == 0
+    }
+}
+
+impl core::fmt::Display for EarlyEnd {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(formatter, "{} {}", self.at, self.change)
     }
 }
 
@@ -119,53 +147,59 @@ impl<'a, G: Ground> Step<'a, G> {
         }
         let client = self.known_client()?.ok_or(TokenFault::ClientEnded)?;
         client.honours(token.auth_time)?;
-        let mut ended = self.end_of(&client, &token.id)? == Some(0);
+        let mut ended = self.end_of(&client, &token.id)?.is_some_and(|end| end.has_come());
         if let Some(parent) = &token.parent {
-            ended |= self.end_of(&client, parent)? == Some(0);
+            ended |= self.end_of(&client, parent)?.is_some_and(|end| end.has_come());
         }
         if ended { Err(TokenFault::Revoked.into()) } else { Ok(client) }
     }
 
-    /// When a token ends early (Unix seconds), if it does: 0 if that has come. That it has come is stored, and published, so that
-    /// no clock can take it back.
-    pub(super) fn end_of(&mut self, client: &Client, token_id: &str) -> Result<Option<u64>, Unavailable> {
+    /// When a token ends early, if it does. That an end has come is stored, and published, so that no clock can take it back.
+    pub(super) fn end_of(&mut self, client: &Client, token_id: &str) -> Result<Option<EarlyEnd>, Unavailable> {
         let key = format!("end:{token_id}");
         let Some(row) = self.load_row(&key)? else { return Ok(None) };
-        let at: u64 = row.value.parse().map_err(|_| unreadable(&key))?;
-        if at == 0 || at > self.now {
-            return Ok(Some(at));
+        let end = EarlyEnd::parse(&key, &row.value)?;
+        if end.has_come() || end.at > self.now {
+            return Ok(Some(end));
         }
-        self.save(&key, "0".to_owned(), row.expires_at);
-        if self.shows(client, token_id) {
-            self.state.changed(false);
-        }
-        Ok(Some(0))
+        let end = EarlyEnd { at: 0, change: self.shown_change(client, token_id, false) };
+        self.save(&key, end.to_string(), row.expires_at);
+        Ok(Some(end))
     }
 
     /// Lets a token end at `at` (Unix seconds), unless it ends earlier already. `awaited`: the caller waits until KV shows it.
-    pub(super) fn end(&mut self, client: &Client, token: &TokenId, at: u64, awaited: bool) -> Result<(), Unavailable> {
+    /// Gives the change that KV must show.
+    pub(super) fn end(&mut self, client: &Client, token: &TokenId, at: u64, awaited: bool) -> Result<u64, Unavailable> {
         let at = if at <= self.now { 0 } else { at };
-        if self.end_of(client, token.as_str())?.is_some_and(|settled| settled <= at) {
-            return Ok(());
+        let settled = self.end_of(client, token.as_str())?;
+        if let Some(settled) = settled.filter(|settled| settled.at <= at) {
+            return Ok(settled.change);
         }
-        self.save(&format!("end:{}", token.as_str()), at.to_string(), token.expires_at + AFTER_THE_END);
-        if self.shows(client, token.as_str()) {
-            self.state.changed(awaited);
-            if at > 0 {
-                self.state.ends_at(at);
-            }
+        let end = EarlyEnd { at, change: self.shown_change(client, token.as_str(), awaited) };
+        self.save(&format!("end:{}", token.as_str()), end.to_string(), token.expires_at + AFTER_THE_END);
+        if end.change > 0 && at > 0 {
+            self.state.ends_at(at);
         }
-        Ok(())
+        Ok(end.change)
+    }
+
+    /// The number of the change that an end is to KV; 0 if KV does not show it.
+    fn shown_change(&mut self, client: &Client, token_id: &str, awaited: bool) -> u64 {
+        if !self.shows(client, token_id) {
+            return 0;
+        }
+        self.state.changed(awaited);
+        self.state.change
     }
 
     /// Notes in KV's stead which ends have come, when the time of the earliest has. Sets when the next one does.
     pub(super) fn settle_ends(&mut self, client: &Client) -> Result<(), Unavailable> {
         self.state.next_end = 0;
         for (key, row) in self.ground.list(LONG_ENDS, self.now, usize::MAX)? {
-            let at: u64 = row.value.parse().map_err(|_| unreadable(&key))?;
-            if at > self.now {
-                self.state.ends_at(at);
-            } else if at > 0 {
+            let end = EarlyEnd::parse(&key, &row.value)?;
+            if end.at > self.now {
+                self.state.ends_at(end.at);
+            } else if !end.has_come() {
                 self.end_of(client, key.strip_prefix("end:").unwrap_or(&key))?;
             }
         }
@@ -219,6 +253,7 @@ impl<'a, G: Ground> Step<'a, G> {
 
     pub(super) fn touch(&self, client: &mut Client) -> Result<(), Unavailable> {
         client.updated_at = self.now;
+        client.revision += 1;
         self.save_client(client)
     }
 
@@ -233,7 +268,7 @@ impl<'a, G: Ground> Step<'a, G> {
         let rows = self.ground.list(LONG_ENDS, self.now, MOST_ENDS + 1)?;
         let mut ends = Vec::with_capacity(rows.len());
         for (key, row) in &rows {
-            let at: u64 = row.value.parse().map_err(|_| unreadable(key))?;
+            let at = EarlyEnd::parse(key, &row.value)?.at;
             ends.push((key.strip_prefix("end:").unwrap_or(key), if at <= self.now { 0 } else { at }));
         }
         Ok(Replica::new(client, ends.into_iter()))

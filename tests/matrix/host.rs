@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use auth_edge::client::ask::{Answer, Ask};
+use auth_edge::client::ground::{Commit, Ground, Row};
 use auth_edge::client::jwk::{Algorithm, PublicJwk};
-use auth_edge::client::object::{Commit, Ground, Object, Row};
+use auth_edge::client::object::Object;
 use auth_edge::client::replica::{Clients, Kept};
 use auth_edge::error::{Error, Unavailable};
 use auth_edge::host::{Document, Host, Limit, Listed, Page};

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use auth_edge::app::{self, Route};
 use auth_edge::audit::Audit;
+use auth_edge::client::ground::Row;
 use auth_edge::client::jwk::{JwkSet, PublicJwk};
-use auth_edge::client::object::Row;
 use auth_edge::client::replica::Replica;
 use auth_edge::client::{Client, Consistency, MAX_TTL, Mechanism, Status, StoredSecret};
 use auth_edge::otp;
