@@ -7,6 +7,7 @@
 mod caller;
 mod locations;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use caller::{Answer, Caller, bearer, by_secret, text, token};
@@ -27,11 +28,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether a short-term token counts, as this location answers to that of `caller`.
 async fn is_active(location: &Caller, caller: &str, short: &Value) -> bool {
-    let headers = [("Authorization", bearer(caller)), ("Content-Type", "application/x-www-form-urlencoded".to_owned())];
-    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+    introspect(location, caller, short).await.is(200).json()["active"].as_bool().unwrap()
+}
+
+async fn introspect(location: &Caller, caller: &str, short: &Value) -> Answer {
+    let authorization = bearer(caller);
+    let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
     let body = Some(format!("token={}", token(short)));
-    let answer = location.send(Method::POST, "/v1/auth/tokens/introspect", &headers, body).await.is(200);
-    answer.json()["active"].as_bool().unwrap()
+    location.send(Method::POST, "/v1/auth/tokens/introspect", &headers, body).await
 }
 
 async fn exchange(location: &Caller, long: &Value) -> Answer {
@@ -131,38 +135,55 @@ async fn ended_tokens_and_ended_secrets_hold_in_the_next_request_elsewhere() {
 #[tokio::test]
 async fn introspection_and_rotation_know_at_once_what_an_exchange_hears_of_later() {
     let all = Locations::start("eventual").await;
+    // A write a second goes to the value of each client, so many clients go through it together.
+    let clients = join_all((0..times()).map(|_| all.client("eventual"))).await;
+    all.away_kv.copy(&all.home_kv);
+    let each = async |client: &Made| {
+        let [long, other] = [client.long(&all.away).await, client.long(&all.away).await];
+        let [short, own, others] = [
+            exchange(&all.away, &long).await.is(201).json(),
+            exchange(&all.away, &long).await.is(201).json(),
+            exchange(&all.away, &other).await.is(201).json(),
+        ];
+        assert!(is_active(&all.away, &all.operator, &short).await);
+        let refused = async |short: &Value| {
+            assert!(!is_active(&all.away, &all.operator, short).await);
+            rotate(&all.away, short, client).await.is(401).code("invalid_token");
+            all.away.revoke(token(short), text(&other, "token_id")).await.is(401).code("invalid_token");
+        };
+        revoke(&all.home, &short).await.is(204);
+        refused(&short).await;
+        revoke(&all.home, &long).await.is(204);
+        refused(&own).await;
+        exchange(&all.home, &long).await.is(401).code("invalid_token");
+        exchange(&all.away, &long).await.is(201);
+        all.suspend(client).await.is(200);
+        refused(&others).await;
+        all.away.long(&client.id, &client.by_secret()).await.is(403).code("unauthorized_client");
+        exchange(&all.away, &other).await.is(201);
+    };
+    for some in clients.chunks(50) {
+        join_all(some.iter().map(each)).await;
+    }
+}
+
+#[tokio::test]
+async fn from_the_switch_on_new_tokens_say_that_the_object_is_to_be_asked() {
+    let all = Locations::start("switch").await;
     let client = all.client("eventual").await;
     all.away_kv.copy(&all.home_kv);
-    for time in 0..times() {
-        let long = client.long(&all.away).await;
-        let short = exchange(&all.away, &long).await.is(201).json();
-        assert!(is_active(&all.away, &all.operator, &short).await);
-        // Up to 256 ends fit into KV's value, and a revocation waits for that value; that of a short-term token does not.
-        if time % 10 == 0 {
-            revoke(&all.home, &long).await.is(204);
-            exchange(&all.home, &long).await.is(401).code("invalid_token");
-        } else {
-            revoke(&all.home, &short).await.is(204);
-        }
-        assert!(!is_active(&all.away, &all.operator, &short).await);
-        rotate(&all.away, &short, &client).await.is(401).code("invalid_token");
-        exchange(&all.away, &long).await.is(201);
-    }
-    for _ in 0..times().div_ceil(10) {
-        let long = client.long(&all.away).await;
-        let short = exchange(&all.away, &long).await.is(201).json();
-        all.suspend(&client).await.is(200);
-        assert!(!is_active(&all.away, &all.operator, &short).await);
-        rotate(&all.away, &short, &client).await.is(401).code("invalid_token");
-        all.away.long(&client.id, &client.by_secret()).await.is(403).code("unauthorized_client");
-        exchange(&all.away, &long).await.is(201);
-        all.set(&all.home, &client, json!({"status": "active"})).await.is(200);
-    }
-    // From the switch on, a new token says that the object is to be asked.
+    let before = client.long(&all.away).await;
     all.set(&all.home, &client, json!({"consistency": "immediate"})).await.is(200);
-    let long = client.long(&all.away).await;
-    revoke(&all.home, &long).await.is(204);
-    exchange(&all.away, &long).await.is(401).code("invalid_token");
+    let after = client.long(&all.away).await;
+    for long in [&before, &after] {
+        revoke(&all.home, long).await.is(204);
+        exchange(&all.home, long).await.is(401).code("invalid_token");
+    }
+    exchange(&all.away, &after).await.is(401).code("invalid_token");
+    exchange(&all.away, &before).await.is(201);
+    all.away_kv.copy(&all.home_kv);
+    sleep(Duration::from_millis(300)).await;
+    exchange(&all.away, &before).await.is(401).code("invalid_token");
 }
 
 // What is asked, and of whom
@@ -275,12 +296,12 @@ async fn without_kv_what_ends_or_narrows_stands_unanswered_and_all_else_works() 
         // What ends or narrows
         let narrow = json!({"scopes": ["jobs:submit"]});
         let ends = async || {
+            let authorization = bearer(&all.operator);
             let headers = [
-                ("Authorization", bearer(&all.operator)),
-                ("Content-Type", "application/json".to_owned()),
-                ("If-Match", suspended.etag.clone()),
+                ("Authorization", authorization.as_str()),
+                ("Content-Type", "application/json"),
+                ("If-Match", suspended.etag.as_str()),
             ];
-            let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
             let path = format!("/v1/clients/{}", suspended.id);
             let body = Some(json!({"status": "suspended"}).to_string());
             let (a, b, c, d, e) = tokio::join!(
@@ -371,11 +392,7 @@ async fn without_the_object_only_an_eventual_clients_exchange_works() {
     rotate(&all.cut_off, &short, &eventual).await.is(503).code(down);
     revoke(&all.cut_off, &short).await.is(503).code(down);
     revoke(&all.cut_off, &long).await.is(503).code(down);
-    let headers =
-        [("Authorization", bearer(token(&long))), ("Content-Type", "application/x-www-form-urlencoded".into())];
-    let headers = headers.each_ref().map(|(name, value): &(_, String)| (*name, value.as_str()));
-    let body = Some(format!("token={}", token(&short)));
-    all.cut_off.send(Method::POST, "/v1/auth/tokens/introspect", &headers, body).await.is(503).code(down);
+    introspect(&all.cut_off, token(&long), &short).await.is(503).code(down);
     let one = format!("/{}", eventual.id);
     for (method, path, body) in [
         (Method::POST, "", Some(json!({"scopes": ["jobs:*"], "mechanisms": ["secret"]}))),
@@ -508,19 +525,29 @@ async fn a_write_that_lands_late_over_a_confirmed_revocation_is_mended() {
 // Crashes, and what is left behind
 
 #[tokio::test]
-async fn after_a_crash_kv_comes_to_show_an_end_without_anybody_asking() {
+async fn kv_comes_to_show_an_end_without_anybody_asking() {
     let mut all = Locations::start("crash").await;
     let client = all.client("eventual").await;
-    let [long, kept] = [client.long(&all.home).await, client.long(&all.home).await];
+    let [first, second, kept] =
+        [client.long(&all.home).await, client.long(&all.home).await, client.long(&all.home).await];
+
+    // After an outage
+    all.home_kv.writing(Mood::Fails);
+    revoke(&all.home, &first).await.is(503).code("temporarily_unavailable");
+    all.home_kv.writing(Mood::Well);
+    all.home_kv.shows(&client.id, |value| shows_end(value, &first)).await;
+
+    // After a crash between the object's commit and KV's
     all.home_kv.writing(Mood::Hangs);
-    let unanswered = timeout(Duration::from_secs(1), revoke(&all.home, &long)).await;
+    let written = all.home_kv.writes(&client.id).len();
+    let unanswered = timeout(Duration::from_secs(2), revoke(&all.home, &second)).await;
     assert!(unanswered.is_err());
-    all.home_kv.is_written(&client.id, 2).await;
+    all.home_kv.is_written(&client.id, written + 1).await;
     all.kill();
     all.home_kv.writing(Mood::Well);
     all.restart().await;
-    all.home_kv.shows(&client.id, |value| shows_end(value, &long)).await;
-    exchange(&all.cut_off, &long).await.is(401).code("invalid_token");
+    all.home_kv.shows(&client.id, |value| shows_end(value, &second)).await;
+    exchange(&all.cut_off, &second).await.is(401).code("invalid_token");
     exchange(&all.cut_off, &kept).await.is(201);
 }
 
@@ -528,26 +555,38 @@ async fn after_a_crash_kv_comes_to_show_an_end_without_anybody_asking() {
 async fn ids_that_are_no_clients_leave_nothing() {
     let all = Locations::start("strangers").await;
     // So that in eight minutes is soon.
-    all.clock(-470).await;
-    let wrong = async |client_id: &str| {
-        let body = json!({"grant_type": "client_credentials", "client_id": client_id, "otp_code": "000000"});
-        all.away.long(client_id, &body).await.is(401).code("invalid_client");
+    all.clock(-475).await;
+    let objects = || {
+        let files = all.stored().into_iter();
+        let used = files.filter(|(_, bytes)| bytes.windows(17).any(|part| part == b"CREATE TABLE rows"));
+        used.map(|(name, _)| name.split('.').next().unwrap().to_owned()).collect::<BTreeSet<_>>().len()
     };
-    for nth in 0..20 {
-        wrong(&format!("stranger-{nth}")).await;
-        let id = format!("stranger-{nth}");
-        all.away.long(&id, &by_secret(&id, "wrong")).await.is(401).code("invalid_client");
+    let operators_own = objects();
+    let attempts = [
+        json!({"grant_type": "client_credentials", "client_secret": "wrong"}),
+        json!({"grant_type": "client_credentials", "otp_code": "000000"}),
+        json!({
+            "grant_type": "assertion", "assertion": "e30.e30.e30",
+            "assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        }),
+    ];
+    for (kind, attempt) in attempts.into_iter().enumerate() {
+        let strangers = (0..7).map(|nth| format!("stranger-{kind}-{nth}"));
+        for id in strangers.chain(["late-comer".to_owned()]) {
+            let mut body = attempt.clone();
+            body["client_id"] = id.as_str().into();
+            all.away.long(&id, &body).await.is(401).code("invalid_client");
+        }
     }
-    wrong("late-comer").await;
+    assert_eq!(objects(), operators_own + 22);
     let body = json!({"client_id": "late-comer", "scopes": ["jobs:*"], "mechanisms": ["secret"]});
     let made = all.home.operate(&all.operator, Method::POST, "", Some(body)).await.is(201).json();
-    for (name, bytes) in all.stored() {
-        eprintln!("{name} {} {}", bytes.len(), bytes.windows(5).any(|part| part == b"codes"));
-    }
     all.clock(0).await;
-    sleep(Duration::from_secs(15)).await;
-    for (name, bytes) in all.stored() {
-        eprintln!("{name} {} {}", bytes.len(), bytes.windows(5).any(|part| part == b"codes"));
+    let began = Instant::now();
+    while objects() > operators_own + 1 {
+        assert!(began.elapsed() < Duration::from_secs(30), "{} objects are left", objects());
+        sleep(Duration::from_millis(200)).await;
     }
     all.away.long("late-comer", &by_secret("late-comer", text(&made, "client_secret"))).await.is(201);
+    assert_eq!(objects(), operators_own + 1);
 }

@@ -13,7 +13,7 @@ use std::ops::Deref;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use auth_edge::otp;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -22,6 +22,7 @@ use futures_util::future::{join_all, join4};
 use reqwest::Method;
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// `RATE_LIMIT_PERIOD_SECONDS`, other than when it is not set.
 const PERIOD: &str = "59";
@@ -518,22 +519,6 @@ async fn a_hundred_revocations_at_once() {
     }
 }
 
-/// Revocations whose callers hang up at any moment of them.
-#[tokio::test]
-async fn callers_that_hang_up() {
-    let dev = Dev::start("hang-up").await;
-    for patience in (0..40).map(|nth| Duration::from_millis(5 * nth)) {
-        let issued = dev.issue("valid").await;
-        let revocation = dev.revoke(token(&issued), text(&issued, "token_id"));
-        let _ = tokio::time::timeout(patience, revocation).await;
-    }
-    let issued = dev.issue("valid").await;
-    let began = Instant::now();
-    dev.revoke(token(&issued), text(&issued, "token_id")).await.is(204);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    dev.short(token(&issued), None).await.is(401).code("invalid_token");
-}
-
 /// All that operators do to a client, from its creation to its end.
 #[tokio::test]
 async fn the_life_of_a_client() {
@@ -553,6 +538,8 @@ async fn the_life_of_a_client() {
         let answer = dev.operate(bearer, Method::POST, "", Some(wanted.clone())).await.is(401);
         answer.code("insufficient_scope");
     }
+    let huge = json!({"client_name": "x".repeat(16_384), "scopes": ["jobs:*"], "mechanisms": ["secret"]});
+    api(Method::POST, "", Some(huge.clone())).await.is(400).code("invalid_request");
     api(Method::GET, "/acme", None).await.is(404).code("not_found");
 
     // Made, and shown
@@ -596,6 +583,11 @@ async fn the_life_of_a_client() {
     ];
     let patch = json!({"client_name": null}).to_string();
     dev.send(Method::PATCH, "/v1/clients/acme", &headers, Some(patch)).await.is(412).code("precondition_failed");
+    for wrong in
+        [huge, json!({"status": "deleted"}), json!({"jwks": {"keys": []}}), json!({"region": "weur"}), json!([])]
+    {
+        api(Method::PATCH, "/acme", Some(wrong)).await.is(400);
+    }
     assert_eq!(api(Method::GET, "/acme", None).await.is(200).json()["client_name"], "Acme");
     api(Method::PATCH, "/acme", Some(json!({"scopes": ["jobs:submit"]}))).await.is(200);
     assert_eq!(dev.short(token(&long), None).await.is(201).json()["scopes"], json!(["jobs:submit"]));
