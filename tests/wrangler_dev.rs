@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use auth_edge::otp;
 use base64ct::{Base64UrlUnpadded, Encoding};
-use caller::{Caller, ROOT, bearer, by_secret, now, text, token};
+use caller::{Answer, Caller, ROOT, bearer, by_secret, now, text, token};
 use futures_util::future::{join_all, join4};
 use reqwest::Method;
 use ring::signature::Ed25519KeyPair;
@@ -136,6 +136,24 @@ impl Dev {
         token(&self.short(token(&long), None).await.is(201).json()).to_owned()
     }
 
+    /// Gives the running server other secrets. wrangler looks again when its configuration is written.
+    fn set_vars(&self, vars: &str) {
+        fs::write(self.folder.join(".dev.vars"), vars).unwrap();
+        let config = self.folder.join("wrangler.toml");
+        fs::write(&config, fs::read_to_string(&config).unwrap()).unwrap();
+    }
+
+    /// Waits until the server, with what it was given, answers an exchange so.
+    async fn comes_to(&self, status: u16, long: &Value) -> Answer {
+        for _ in 0..300 {
+            if self.short(token(long), None).await.status == status {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.short(token(long), None).await.is(status)
+    }
+
     /// Sends the same request 100 times at once; returns how often each status came.
     async fn hundredfold(&self, client_id: &str, body: &Value) -> HashMap<u16, usize> {
         let answers = join_all((0..100).map(|_| self.long(client_id, body))).await;
@@ -144,17 +162,6 @@ impl Dev {
             counts
         })
     }
-}
-
-/// Gives the running server other settings. wrangler looks again when its configuration is written.
-async fn set_vars(folder: &Path, vars: &str) {
-    fs::write(folder.join(".dev.vars"), vars).unwrap();
-    set_config(folder, &fs::read_to_string(folder.join("wrangler.toml")).unwrap()).await;
-}
-
-async fn set_config(folder: &Path, config: &str) {
-    fs::write(folder.join("wrangler.toml"), config).unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
 }
 
 impl Drop for Dev {
@@ -321,7 +328,8 @@ async fn keys_rotate_under_way() {
     let first = dev.issue("valid").await;
     let admin = async |args: &[&str]| {
         run(admin(&dev.folder).arg("keys").args(args));
-        set_vars(&dev.folder, &fs::read_to_string(dev.folder.join(".dev.vars")).unwrap()).await;
+        dev.set_vars(&fs::read_to_string(dev.folder.join(".dev.vars")).unwrap());
+        tokio::time::sleep(Duration::from_secs(3)).await;
     };
     let keys = || {
         let vars = fs::read_to_string(dev.folder.join(".dev.vars")).unwrap();
@@ -378,17 +386,18 @@ async fn a_missing_or_broken_setting_stops_the_service() {
     let config = fs::read_to_string(dev.folder.join("wrangler.toml")).unwrap();
     let audience = "AUDIENCE = \"http://127.0.0.1:8787\"\n";
     assert!(config.contains(audience));
-    set_config(&dev.folder, &config.replace(audience, "AUDIENCE = [\"a\", \"b\"]\n")).await;
-    dev.short(token(&issued), None).await.is(500).code("server_error");
+    fs::write(dev.folder.join("wrangler.toml"), config.replace(audience, "AUDIENCE = [\"a\", \"b\"]\n")).unwrap();
+    dev.comes_to(500, &issued).await.code("server_error");
     fs::write(dev.folder.join("wrangler.toml"), config).unwrap();
+    dev.comes_to(201, &issued).await;
     let keys = ["OTHER='x'\n", "AUTH_KEYS='{}'\n", "AUTH_KEYS=''\n"].map(str::to_owned);
     for broken in keys.into_iter().chain([swapped, no_operator]) {
-        set_vars(&dev.folder, &broken).await;
+        dev.set_vars(&broken);
+        dev.comes_to(500, &issued).await.code("server_error");
         dev.long(&dev.id("valid"), &dev.by_secret("valid")).await.is(500).code("server_error");
-        dev.short(token(&issued), None).await.is(500).code("server_error");
         dev.revoke(token(&issued), text(&issued, "token_id")).await.is(500).code("server_error");
-        set_vars(&dev.folder, &vars).await;
-        dev.short(token(&issued), None).await.is(201);
+        dev.set_vars(&vars);
+        dev.comes_to(201, &issued).await;
     }
     let log = fs::read_to_string(dev.folder.join("log")).unwrap();
     for problem in ["AUTH_KEYS is missing", "AUDIENCE must be text or a number", "OPERATOR is not a record"] {
