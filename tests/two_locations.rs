@@ -51,6 +51,18 @@ async fn rotate(location: &Caller, short: &Value, client: &Made) -> Answer {
 }
 
 impl Locations {
+    /// Takes as many clients through something as it must hold for, some at a time. The other location's KV shows them as they were made.
+    async fn for_clients(&self, consistency: &str, each: impl AsyncFn(&Made)) {
+        let mut left = times();
+        while left > 0 {
+            let some = left.min(50);
+            let clients = join_all((0..some).map(|_| self.client(consistency))).await;
+            self.away_kv.copy(&self.home_kv);
+            join_all(clients.iter().map(|client| each(client))).await;
+            left -= some;
+        }
+    }
+
     async fn set(&self, location: &Caller, client: &Made, patch: Value) -> Answer {
         location.operate(&self.operator, Method::PATCH, &format!("/{}", client.id), Some(patch)).await
     }
@@ -112,8 +124,6 @@ async fn ended_tokens_and_ended_secrets_hold_in_the_next_request_elsewhere() {
     }
     // Each ends when a second begins, so many clients go through it together.
     for consistency in ["immediate", "eventual"] {
-        let clients = join_all((0..times()).map(|_| all.client(consistency))).await;
-        all.away_kv.copy(&all.home_kv);
         let each = async |client: &Made| {
             let long = client.long(&all.home).await;
             let short = exchange(&all.away, &long).await.is(201).json();
@@ -126,18 +136,13 @@ async fn ended_tokens_and_ended_secrets_hold_in_the_next_request_elsewhere() {
             let next = client.long(&all.away).await;
             exchange(&all.home, &next).await.is(201);
         };
-        for some in clients.chunks(50) {
-            join_all(some.iter().map(each)).await;
-        }
+        all.for_clients(consistency, each).await;
     }
 }
 
 #[tokio::test]
 async fn introspection_and_rotation_know_at_once_what_an_exchange_hears_of_later() {
     let all = Locations::start("eventual").await;
-    // A write a second goes to the value of each client, so many clients go through it together.
-    let clients = join_all((0..times()).map(|_| all.client("eventual"))).await;
-    all.away_kv.copy(&all.home_kv);
     let each = async |client: &Made| {
         let [long, other] = [client.long(&all.away).await, client.long(&all.away).await];
         let [short, own, others] = [
@@ -162,9 +167,8 @@ async fn introspection_and_rotation_know_at_once_what_an_exchange_hears_of_later
         all.away.long(&client.id, &client.by_secret()).await.is(403).code("unauthorized_client");
         exchange(&all.away, &other).await.is(201);
     };
-    for some in clients.chunks(50) {
-        join_all(some.iter().map(each)).await;
-    }
+    // A write a second goes to the value of each client, so many clients go through it together.
+    all.for_clients("eventual", each).await;
 }
 
 #[tokio::test]
