@@ -1,5 +1,5 @@
-// The Worker's entry. What worker-build makes is a class behind proxies, of which the runtime makes and asks one for each
-// request; this is the same fetch as a plain object, which costs a refusal a twelfth less.
+// The Worker's entry. What worker-build makes (of worker 0.8.7) is a class behind proxies, of which the runtime makes and asks one
+// for each request; this is the same fetch as a plain object, which costs a refusal a twelfth less.
 import Shim, { Client } from "./index.js";
 
 const { fetch } = Shim.prototype;

@@ -3,7 +3,7 @@
 import { env } from "cloudflare:workers";
 import { object } from "./webcrypto.js";
 
-// wasm-bindgen-futures (0.4) schedules wake-ups with `queueMicrotask` if it exists, otherwise with a promise, which is cheaper in
+// wasm-bindgen-futures 0.4.80 schedules wake-ups with `queueMicrotask` if it exists, otherwise with a promise, which is cheaper in
 // workerd. Nothing else here needs it.
 globalThis.queueMicrotask = undefined;
 

@@ -147,3 +147,20 @@ fn one_folder_knows_the_runtime() {
         modules.iter().filter(|(module, _)| module.starts_with("edge")).filter_map(|(_, text)| names(text)).collect();
     assert!(of_edge.contains("worker"), "{of_edge:?}");
 }
+
+/// What leans on a library's insides names its version. When the lock file has another, look there again before you change it.
+#[test]
+fn versions_that_are_leant_on_are_the_locked_ones() {
+    let lock = include_str!("../../Cargo.lock");
+    for (file, text, name) in [
+        ("entry.js", include_str!("../../src/edge/entry.js"), "worker"),
+        ("glue.js", include_str!("../../src/edge/glue.js"), "wasm-bindgen-futures"),
+    ] {
+        let (_, rest) = lock.split_once(&format!("name = \"{name}\"\nversion = \"")).unwrap();
+        let version = rest.split('"').next().unwrap();
+        assert!(
+            text.contains(&format!("{name} {version}")),
+            "{file} leans on another version of {name} than {version}"
+        );
+    }
+}
