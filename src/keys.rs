@@ -25,7 +25,7 @@ pub const USE_LONG: &str = "lt+jwt";
 pub const USE_SHORT: &str = "at+jwt";
 /// Authenticates token ids: `{"kty":"oct","alg":"HS256"}`.
 pub const USE_TOKEN_ID: &str = "token-id";
-/// Seals TOTP seeds in the registry: `{"kty":"oct","alg":"XC20P"}`.
+/// Seals the TOTP seeds of clients: `{"kty":"oct","alg":"XC20P"}`.
 pub const USE_SEAL: &str = "totp-seal";
 
 const SYMMETRIC_LENGTH: usize = 32;
