@@ -44,7 +44,7 @@ pub struct State {
     failures: u32,
     /// When the value is to be written although KV has confirmed it, Unix milliseconds, in order.
     again: Vec<u64>,
-    /// When a stranger's rows are to be wiped, Unix milliseconds, or 0. A client's wrong credentials set it too, so that they cost the
+    /// When a stranger's rows are to be wiped, Unix milliseconds, or 0. A client's wrong codes set it too, so that they cost the
     /// same; it then wipes nothing.
     pub wipe: u64,
 }

@@ -27,11 +27,7 @@ impl<G: Ground> Step<'_, G> {
             self.save_client(client)?;
         }
         self.clock_counts.set(true);
-        if let Err(refusal) = self.authenticate(client.as_ref(), &issue.credential, genuine) {
-            // The clock is stored, so there may be rows of no client now.
-            self.state.wipe_later();
-            return Err(refusal);
-        }
+        self.authenticate(client.as_ref(), &issue.credential, genuine)?;
         let client = client.ok_or(Error::InvalidClient { locked: false })?;
         permit(&client, issue.credential.mechanism())?;
         let scopes = grant(&client, issue.scopes)?;
@@ -73,6 +69,9 @@ impl<G: Ground> Step<'_, G> {
                 };
                 let verdict = codes.judge(step, self.now, self.settings.otp_wrong_per_day);
                 self.save(CODES, to_json(&codes), FOR_EVER);
+                if verdict == Verdict::Refused {
+                    self.state.wipe_later();
+                }
                 locked = verdict == Verdict::Locked;
                 verdict == Verdict::Accepted
             }
