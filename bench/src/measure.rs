@@ -206,6 +206,13 @@ impl Report {
                 Bound::AtLeast(1.4),
             ),
             (
+                "the same, by CPU: what counts where others share the cores",
+                row(Contender::Peer)
+                    .zip(ours.0)
+                    .and_then(|(peer, ours)| ratio(&peer.cpu_us_by_round, &ours.cpu_us_by_round)),
+                Bound::AtLeast(1.4),
+            ),
+            (
                 "the first request of a fresh isolate, as a multiple of the peer's",
                 ours.1.zip(start(Contender::Peer)).map(|(ours, peer)| first(ours) / first(peer)),
                 Bound::AtMost(1.0),

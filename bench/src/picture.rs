@@ -166,7 +166,7 @@ fn growth(svg: &mut String, growth: &[Growth], top: f64) -> std::result::Result<
     let panels: [(&str, Belongs, Size); 3] = [
         ("CPU µs, cold, by early ends", |one| is_cold(one) && one.further_clients == 1, |one| one.ends),
         ("CPU µs, cold, by further clients", |one| is_cold(one) && one.ends == 10, |one| one.further_clients),
-        ("CPU µs, immediate, by early ends", |one| !is_cold(one), |one| one.ends),
+        ("CPU µs, immediate, by ends", |one| !is_cold(one), |one| one.ends),
     ];
     let most = growth.iter().filter_map(|growth| growth.cpu_us_per_request).map(|cpu| cpu.max).fold(1.0, f64::max);
     let width = (WIDTH - 2.0 * MARGIN - 2.0 * GAP) / 3.0;
