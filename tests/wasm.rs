@@ -2,10 +2,11 @@
 
 #![cfg(target_arch = "wasm32")]
 
-use auth_edge::keys::{Algorithm, KeySet, PublicJwk, ShortKey};
+use auth_edge::client::jwk::{Algorithm, PublicJwk};
+use auth_edge::edge::webcrypto::{SigningKey, accepts, verify};
+use auth_edge::keys::{KeySet, ShortKey};
 use auth_edge::secret::Secret;
 use auth_edge::token_id::{Kind, TokenId};
-use auth_edge::webcrypto::{SigningKey, verify};
 use auth_edge::{client, otp};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -91,6 +92,7 @@ async fn rfc_7515_rs256() {
 async fn a_key_that_makes_no_sense_verifies_nothing() {
     let off_curve = key(&format!(r#"{{"kid":"k","alg":"ES256","kty":"EC","crv":"P-256","x":"{OCT}","y":"{X}"}}"#));
     assert!(off_curve.algorithm().is_ok());
+    assert!(!accepts(&off_curve).await, "an operator is told so");
     assert!(!verify(&off_curve, b"m", &[0; 64]).await);
     let zero = key(&format!(r#"{{"kid":"k","alg":"ES256","kty":"EC","crv":"P-256","x":"{OCT}","y":"{OCT}"}}"#));
     assert!(!verify(&zero, b"m", &[0; 64]).await);
@@ -98,7 +100,8 @@ async fn a_key_that_makes_no_sense_verifies_nothing() {
 
 #[wasm_bindgen_test]
 async fn the_halves_of_the_signing_key_must_belong_together() {
-    let stranger = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU";
+    // RFC 8032, section 7.1, test 2: another good key.
+    let stranger = "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw";
     assert!(SigningKey::import(key_set(stranger).short.first()).await.is_err());
     let public = key_set(X).short.first().public.clone();
     assert!(SigningKey::import(&ShortKey { public, private: None }).await.is_err());
@@ -134,6 +137,6 @@ fn randomness_differs() {
 
 #[wasm_bindgen_test]
 fn secrets() {
-    let stored = client::StoredSecret::new("s", &Secret::new("x"), [1; 16], None);
+    let stored = client::StoredSecret::new("s", &Secret::new("x"), [1; 16], 0);
     assert_eq!(serde_json::to_value(stored).unwrap()["sha256"], "mOOM2_5d1JaMUKF7hr7qDNsBjynQgPBn9CtQz6LWEVY");
 }
