@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::response::Response;
 
-/// An id that no client can have.
-const NOBODY: &str = ".";
+/// An id that no client can have, and that KV takes as a key.
+const NOBODY: &str = "/healthz";
 
 #[derive(Serialize)]
 struct Health {
