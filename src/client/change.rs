@@ -6,7 +6,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::jwk::{JwkSet, PublicJwk};
-use super::{Client, Consistency, MAX_TTL, MIN_TTL, Mechanism, Status, StoredSecret, is_client_id};
+use super::{Client, Consistency, MAX_TTL, MIN_TTL, Mechanism, Status, is_client_id};
 use crate::error::Error;
 use crate::response::rfc_3339;
 use crate::scope::Scopes;
@@ -255,7 +255,6 @@ pub struct NewSecret<'a> {
 impl Client {
     /// The client as JSON.
     pub fn show(&self, now: u64, credentials: &Credentials) -> String {
-        let lives = |secret: &&StoredSecret| secret.expires_at.is_none_or(|end| now < end);
         let shape = Shape {
             client_id: &self.client_id,
             client_name: self.client_name.as_deref(),
@@ -270,7 +269,7 @@ impl Client {
             secrets: self
                 .secrets
                 .iter()
-                .filter(lives)
+                .filter(|secret| secret.lives(now))
                 .map(|secret| ShownSecret {
                     secret_id: &secret.secret_id,
                     created_at: rfc_3339(secret.created_at),

@@ -192,22 +192,13 @@ impl Operator {
     /// The operator as a client. `ended` is when its tokens were last ended by `end-tokens`.
     pub fn client(&self, ended: u64) -> Client {
         Client {
-            version: RECORD_VERSION,
-            client_id: self.client_id.clone(),
-            client_name: None,
-            status: Status::Active,
-            scopes: self.scopes.clone(),
             mechanisms: self.mechanisms.clone(),
-            max_ttl_seconds: MAX_TTL,
             consistency: Consistency::Immediate,
-            region: None,
             tokens_valid_from: self.created_at.max(ended),
             secrets: self.secrets.clone(),
-            totp: None,
             jwks: self.jwks.clone(),
-            created_at: self.created_at,
             updated_at: self.created_at.max(ended),
-            revision: 0,
+            ..Client::new(&self.client_id, self.scopes.clone(), self.created_at)
         }
     }
 }
@@ -267,7 +258,7 @@ impl Client {
     /// Drops the secrets whose end has come. Whether there were any.
     pub fn drop_ended_secrets(&mut self, now: u64) -> bool {
         let before = self.secrets.len();
-        self.secrets.retain(|secret| secret.expires_at.is_none_or(|end| now < end));
+        self.secrets.retain(|secret| secret.lives(now));
         self.secrets.len() < before
     }
 }
@@ -283,6 +274,10 @@ impl StoredSecret {
         Self { secret_id: secret_id.to_owned(), salt, sha256, created_at: now, expires_at: None }
     }
 
+    fn lives(&self, now: u64) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
+
     fn is_sound(&self) -> bool {
         self.matches(&Secret::new(""), 0).is_some()
     }
@@ -292,8 +287,7 @@ impl StoredSecret {
         let mut stored = [0; DIGEST_LENGTH];
         Base64UrlUnpadded::decode(&self.salt, &mut salt).ok().filter(|salt| salt.len() == SALT_LENGTH)?;
         Base64UrlUnpadded::decode(&self.sha256, &mut stored).ok().filter(|stored| stored.len() == DIGEST_LENGTH)?;
-        let live = self.expires_at.is_none_or(|end| now < end);
-        Some(digest(&salt, secret).ct_eq(&stored) & Choice::from(u8::from(live)))
+        Some(digest(&salt, secret).ct_eq(&stored) & Choice::from(u8::from(self.lives(now))))
     }
 }
 

@@ -65,10 +65,8 @@ impl<G: Ground> Step<'_, G> {
         if is_repeat && changed != client {
             return Err(Error::PreconditionFailed);
         }
-        if activates && let Some(value) = self.load(CODES)? {
-            let mut codes: Codes = parse(&value, CODES)?;
-            codes.forgive();
-            self.save(CODES, to_json(&codes), FOR_EVER);
+        if activates {
+            self.forgive_codes()?;
         }
         if changed != client {
             changed.updated_at = self.now;
@@ -121,11 +119,7 @@ impl<G: Ground> Step<'_, G> {
     pub(super) fn new_totp(&mut self) -> Result<Settled, Error> {
         let mut client = self.changeable_client()?;
         let made = self.make_totp(&mut client)?;
-        if let Some(value) = self.load(CODES)? {
-            let mut codes: Codes = parse(&value, CODES)?;
-            codes.forgive();
-            self.save(CODES, to_json(&codes), FOR_EVER);
-        }
+        self.forgive_codes()?;
         self.touch(&mut client)?;
         Ok(Answer::Made(to_json(&made)).into())
     }
@@ -202,6 +196,16 @@ impl<G: Ground> Step<'_, G> {
         let sealed = self.settings.keys.seal(&client.client_id, &Secret::new(seed), self.random()?);
         client.totp = Some(sealed.ok_or_else(|| Unavailable::new("AUTH_KEYS", "a seed could not be sealed"))?);
         Ok(NewTotp::new(&client.client_id, self.settings.host_name(), &seed))
+    }
+
+    /// Ends the lock that wrong codes brought about.
+    fn forgive_codes(&mut self) -> Result<(), Unavailable> {
+        if let Some(value) = self.load(CODES)? {
+            let mut codes: Codes = parse(&value, CODES)?;
+            codes.forgive();
+            self.save(CODES, to_json(&codes), FOR_EVER);
+        }
+        Ok(())
     }
 
     pub(super) fn random<const N: usize>(&self) -> Result<[u8; N], Unavailable> {
