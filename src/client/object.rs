@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 
+use futures_util::future::try_join;
 use futures_util::lock::Mutex;
 
 use super::Status;
@@ -18,7 +19,9 @@ use super::replica::digest;
 use super::step::{OPERATOR, Settled, Step};
 use crate::assertion::{self, Genuine};
 use crate::error::{Error, Unavailable};
+use crate::feed::Report;
 use crate::request::Credential;
+use crate::rows::{Commit, Rows};
 use crate::settings::Settings;
 
 /// How long KV keeps the replica of a deleted client, seconds: longer than any token of its lives.
@@ -28,45 +31,16 @@ const PATIENCE: u64 = 2_500;
 /// How soon the alarm comes again if the object dies while it runs, milliseconds.
 const ALARM_AGAIN: u64 = 30_000;
 
-/// A stored row: its value, and when it may be forgotten (Unix seconds).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    pub value: String,
-    pub expires_at: u64,
-}
-
-/// What one step changes, all of it or nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Commit {
-    /// `None` removes a row.
-    pub rows: Vec<(String, Option<Row>)>,
-    /// When the object is to be woken, Unix milliseconds.
-    pub alarm: Option<u64>,
-    /// Rows that expired up to then (Unix seconds) may be removed.
-    pub now: u64,
-}
-
 /// What the object stands on.
 #[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]
-pub trait Ground {
-    fn load(&self, key: &str) -> Result<Option<Row>, Unavailable>;
-
-    /// The rows whose keys begin so, at most `limit` of them, without those that expired.
-    fn list(&self, prefix: &str, now: u64, limit: usize) -> Result<Vec<(String, Row)>, Unavailable>;
-
-    /// Stores a step. No answer and no write to KV leaves the object before it is durable.
-    fn commit(&self, commit: &Commit) -> Result<(), Unavailable>;
-
-    /// Removes all there is, the alarm too.
-    fn wipe(&self) -> Result<(), Unavailable>;
-
-    /// Unix milliseconds.
-    fn millis(&self) -> u64;
-
+pub trait Ground: Rows {
     fn random(&self, bytes: &mut [u8]) -> Result<(), Unavailable>;
 
     /// Writes a value to KV, and gives up after 3 seconds. `expires_at`: until when it must be kept (Unix seconds), if not for ever.
     async fn put(&self, key: &str, value: &str, status: &str, expires_at: Option<u64>) -> Result<(), Unavailable>;
+
+    /// Hands a report to the feed, and gives up after 3 seconds.
+    async fn report(&self, report: &Report) -> Result<(), Unavailable>;
 
     async fn sleep(&self, millis: u64);
 
@@ -79,6 +53,8 @@ pub struct Object<G> {
     ground: G,
     /// Held while the replica is written.
     writing: Mutex<()>,
+    /// Held while ends are reported to the feed.
+    reporting: Mutex<()>,
     /// The latest time seen, Unix milliseconds.
     clock: Cell<u64>,
     /// Whether this instance has looked for a write of an earlier one whose end nobody knows.
@@ -94,6 +70,7 @@ impl<G: Ground> Object<G> {
         Self {
             ground,
             writing: Mutex::new(()),
+            reporting: Mutex::new(()),
             clock: Cell::default(),
             opened: Cell::default(),
             wrote: Cell::default(),
@@ -112,10 +89,14 @@ impl<G: Ground> Object<G> {
         // A refusal may have changed something too: a wrong code counts.
         let settled = step.judge(ask, genuine);
         step.commit()?;
-        let Settled { answer, shown, begun, confirms } = settled?;
-        if let Some(change) = shown {
-            self.publish(settings, client_id, change).await?;
-        }
+        let Settled { answer, shown, told, begun, confirms } = settled?;
+        let published = async {
+            match shown {
+                Some(change) => self.publish(settings, client_id, change).await,
+                None => Ok(()),
+            }
+        };
+        try_join(published, self.report(settings, client_id, told)).await?;
         if let Some(before) = confirms {
             let mut step = self.step(settings, client_id)?;
             step.state.unconfirmed.retain(|other| *other != before);
@@ -148,8 +129,13 @@ impl<G: Ground> Object<G> {
         {
             step.settle_ends(client)?;
         }
-        let is_due = step.state.is_due();
+        let (is_due, is_reporting_due) = (step.state.is_due(), step.state.is_reporting_due());
+        let owed = step.state.owed;
         step.commit()?;
+        if is_reporting_due {
+            // What the feed did not take is due again.
+            let _ = self.report(settings, "", owed).await;
+        }
         if let Some(client) = client
             && is_due
         {
@@ -279,5 +265,28 @@ impl<G: Ground> Object<G> {
         }
         step.commit()?;
         Ok(written?)
+    }
+
+    /// Waits until the feed has every end up to a number. The calls that wait at the same time share a report.
+    async fn report(&self, settings: &Settings, client_id: &str, upto: u64) -> Result<(), Error> {
+        if self.step(settings, client_id)?.state.told >= upto {
+            return Ok(());
+        }
+        let _turn = self.reporting.lock().await;
+        let (report, number) = {
+            let step = self.step(settings, client_id)?;
+            if step.state.told >= upto {
+                return Ok(());
+            }
+            (step.owed_report()?, step.state.owed)
+        };
+        let reported = self.ground.report(&report).await;
+        let mut step = self.step(settings, client_id)?;
+        match &reported {
+            Ok(()) => step.told(&report, number),
+            Err(_) => step.state.report_failed(),
+        }
+        step.commit()?;
+        Ok(reported?)
     }
 }

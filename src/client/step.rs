@@ -3,28 +3,31 @@
 use std::cell::{Cell, RefCell};
 
 use super::ask::{Answer, Ask};
-use super::object::{Commit, Ground, Row};
+use super::object::Ground;
 use super::publication::State;
 use super::replica::{MOST_ENDS, Replica};
 use super::{Client, Status};
 use crate::assertion::Genuine;
 use crate::error::{Error, TokenFault, Unavailable};
-use crate::settings::Settings;
+use crate::feed::{self, End, Report};
+use crate::rows::{Commit, FOR_EVER, Row};
+use crate::settings::{FeedMode, Settings};
 use crate::token::Presented;
 use crate::token_id::{Kind, TokenId};
 use crate::value::{self, Read};
 
 /// For how long an end is remembered after its token's own end, seconds: a location's clock may be behind.
 const AFTER_THE_END: u64 = 300;
-/// A row that stays.
-pub(super) const FOR_EVER: u64 = 253_402_300_799;
 
 // The rows: the record of the client; what its one-time codes have seen; when the tokens of the secret `OPERATOR` were last ended;
-// what is to be published. Besides `jti:DIGEST` for each assertion that was taken, and `end:TOKEN_ID` for each early end.
+// what is to be published. Besides `jti:DIGEST` for each assertion that was taken, and `end:TOKEN_ID` for each early end;
+// `owed:…` for each end that the feed is to have, and `told:HASH` for those of short-term tokens that it has.
 pub(super) const CLIENT: &str = "client";
 pub(super) const CODES: &str = "codes";
 pub(super) const OPERATOR: &str = "operator";
 const STATE: &str = "state";
+const OWED: &str = "owed:";
+const TOLD: &str = "told:";
 const LONG_ENDS: &str = "end:tok_lt_";
 
 /// One step of an object: what it read is current, and what it changes is stored by `commit`.
@@ -46,6 +49,8 @@ pub(super) struct Settled {
     pub(super) answer: Answer,
     /// KV must show this change.
     pub(super) shown: Option<u64>,
+    /// The feed must have every end up to this number.
+    pub(super) told: u64,
     /// This second must have begun.
     pub(super) begun: u64,
     /// With this answer the change of the client with this validator is confirmed: its repeat is a new one.
@@ -54,7 +59,7 @@ pub(super) struct Settled {
 
 impl From<Answer> for Settled {
     fn from(answer: Answer) -> Self {
-        Self { answer, shown: None, begun: 0, confirms: None }
+        Self { answer, shown: None, told: 0, begun: 0, confirms: None }
     }
 }
 
@@ -149,6 +154,12 @@ impl<'a, G: Ground> Step<'a, G> {
             return Ok(());
         }
         self.save(&format!("end:{}", token.as_str()), at.to_string(), token.expires_at + AFTER_THE_END);
+        // A short-term token never outlives its parent's end, as far as the exchange knew of it: by an hour ahead all do.
+        let ends_at = if at == 0 { self.now } else { at };
+        if ends_at < self.now + feed::HOUR {
+            let kind = if token.kind == Kind::Long { feed::Kind::Parent } else { feed::Kind::Token };
+            self.owe(kind, token.as_str(), ends_at, feed::HOUR, awaited);
+        }
         if self.shows(client, token.as_str()) {
             self.state.changed(awaited);
             if at > 0 {
@@ -170,6 +181,46 @@ impl<'a, G: Ground> Step<'a, G> {
             }
         }
         Ok(())
+    }
+
+    /// Owes the feed an end, which stays there for `keep` seconds after its time or this report, whichever is later.
+    pub(super) fn owe(&mut self, kind: feed::Kind, id: &str, at: u64, keep: u64, awaited: bool) {
+        if self.settings.feed == FeedMode::Off {
+            return;
+        }
+        let number = self.state.owe(awaited);
+        let end = End { kind, hash: feed::hash(kind, id), at, keep, number };
+        self.save(&format!("{OWED}{}:{}", kind.name(), end.hash), to_json(&end), FOR_EVER);
+    }
+
+    /// What the feed is to be told.
+    pub(super) fn owed_report(&self) -> Result<Report, Unavailable> {
+        let rows = self.ground.list(OWED, self.now, usize::MAX)?;
+        let ends = rows.iter().map(|(key, row)| parse(&row.value, key)).collect::<Result<_, _>>()?;
+        Ok(Report { ends })
+    }
+
+    /// The feed has a report, with everything up to a number.
+    pub(super) fn told(&mut self, report: &Report, number: u64) {
+        for end in &report.ends {
+            let key = format!("{OWED}{}:{}", end.kind.name(), end.hash);
+            // What was owed since then, under the same key, still is.
+            let is_same = self.load(&key).is_ok_and(|row| row.is_some_and(|value| value == to_json(end)));
+            if is_same {
+                self.remove(&key);
+            }
+            if end.kind == feed::Kind::Token {
+                self.save(&format!("{TOLD}{}", end.hash), String::new(), self.now + feed::HOUR);
+            }
+        }
+        self.state.told = self.state.told.max(number);
+    }
+
+    /// Whether the feed has room for one more end of a short-term token of this client.
+    pub(super) fn has_room(&self) -> Result<bool, Unavailable> {
+        let told = self.ground.list(TOLD, self.now, feed::MOST_TOKENS)?.len();
+        let owed = self.ground.list(OWED, self.now, feed::MOST_TOKENS)?.len();
+        Ok(self.settings.feed == FeedMode::Off || told + owed < feed::MOST_TOKENS)
     }
 
     /// Whether exchanges of the client's tokens may follow KV: also while KV does not show yet that they must not.

@@ -3,12 +3,13 @@
 use super::ask::{Answer, Issue, Revoke, Rotate, Standing};
 use super::codes::{Codes, Verdict};
 use super::object::Ground;
-use super::step::{CODES, FOR_EVER, Settled, Step, parse, to_json};
+use super::step::{CODES, Settled, Step, parse, to_json};
 use super::{Client, LONGEST_SESSION, Mechanism, Status, secret_matches};
 use crate::assertion::Genuine;
 use crate::error::{Error, Grantor, TokenFault, Unavailable, Unentitled};
 use crate::otp;
 use crate::request::Credential;
+use crate::rows::FOR_EVER;
 use crate::scope::Scopes;
 use crate::token::{Granted, Presented};
 use crate::token_id::Kind;
@@ -147,9 +148,16 @@ impl<G: Ground> Step<'_, G> {
         if target.expires_at <= self.now {
             return Ok(Answer::Done.into());
         }
+        if target.kind == Kind::Short && self.end_of(&client, target.as_str())?.is_none() && !self.has_room()? {
+            return Err(Unavailable::new(
+                "FEED",
+                "too many short-term tokens of this client were revoked within an hour",
+            )
+            .into());
+        }
         self.end(&client, target, self.now, true)?;
         let shown = self.shows(&client, target.as_str()).then_some(self.state.change);
-        Ok(Settled { shown, ..Answer::Done.into() })
+        Ok(Settled { shown, told: self.state.owed, ..Answer::Done.into() })
     }
 }
 
