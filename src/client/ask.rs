@@ -9,6 +9,15 @@ use crate::token::{Granted, Presented};
 use crate::token_id::TokenId;
 use crate::value::{self, readable};
 
+/// A question on its way to an object.
+#[derive(Serialize)]
+pub struct Question<C, A> {
+    pub client_id: C,
+    pub ask: A,
+}
+
+readable!(struct Question<String, Ask> { client_id, ask });
+
 /// A question to the object of one client. The object judges by its own clock.
 #[derive(Debug, Serialize)]
 pub enum Ask {

@@ -289,9 +289,9 @@ impl Client {
     }
 }
 
-/// A strong validator (RFC 9110, section 8.8.3) over all that is shown.
-pub fn etag(shown: &str) -> String {
-    let digest = Sha256::digest(shown);
+/// A strong validator (RFC 9110, section 8.8.3) over all that is shown, and what can't be seen of a change.
+pub fn etag(shown: &str, revision: u64) -> String {
+    let digest = Sha256::new().chain_update(revision.to_be_bytes()).chain_update(shown).finalize();
     format!("\"{}\"", Base64UrlUnpadded::encode_string(&digest[..16]))
 }
 

@@ -4,6 +4,7 @@
 pub mod ask;
 pub mod change;
 mod codes;
+pub mod ground;
 pub mod jwk;
 pub mod object;
 mod operator_asks;
@@ -65,6 +66,8 @@ pub struct Client {
     /// Unix seconds.
     pub created_at: u64,
     pub updated_at: u64,
+    /// Grows with each change, also with one that is not to be seen: a new seed within a second.
+    pub revision: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -96,7 +99,7 @@ pub enum Mechanism {
 
 readable!(struct Client {
     version, client_id, client_name, status, scopes, mechanisms, max_ttl_seconds, consistency, region, tokens_valid_from, secrets,
-    totp, jwks, created_at, updated_at,
+    totp, jwks, created_at, updated_at, revision,
 });
 readable!(struct StoredSecret { secret_id, salt, sha256, created_at, expires_at });
 readable!(struct Operator { client_id, created_at, scopes, mechanisms, secrets, jwks });
@@ -204,6 +207,7 @@ impl Operator {
             jwks: self.jwks.clone(),
             created_at: self.created_at,
             updated_at: self.created_at.max(ended),
+            revision: 0,
         }
     }
 }
@@ -227,6 +231,7 @@ impl Client {
             jwks: None,
             created_at: now,
             updated_at: now,
+            revision: 0,
         }
     }
 
@@ -331,7 +336,7 @@ mod tests {
     #[test]
     fn the_stored_format_is_pinned() {
         let client = client(vec![StoredSecret::new("s1", &Secret::new("x"), [1; 16], 100)]);
-        let json = r#"{"version":1,"client_id":"c2m_abc123","status":"active","scopes":["jobs:*","templates:read"],"mechanisms":["secret","rotation"],"max_ttl_seconds":7776000,"consistency":"eventual","tokens_valid_from":100,"secrets":[{"secret_id":"s1","salt":"AQEBAQEBAQEBAQEBAQEBAQ","sha256":"mOOM2_5d1JaMUKF7hr7qDNsBjynQgPBn9CtQz6LWEVY","created_at":100}],"created_at":100,"updated_at":100}"#;
+        let json = r#"{"version":1,"client_id":"c2m_abc123","status":"active","scopes":["jobs:*","templates:read"],"mechanisms":["secret","rotation"],"max_ttl_seconds":7776000,"consistency":"eventual","tokens_valid_from":100,"secrets":[{"secret_id":"s1","salt":"AQEBAQEBAQEBAQEBAQEBAQ","sha256":"mOOM2_5d1JaMUKF7hr7qDNsBjynQgPBn9CtQz6LWEVY","created_at":100}],"created_at":100,"updated_at":100,"revision":0}"#;
         assert_eq!(serde_json::to_string(&client).unwrap(), json);
         assert_eq!(Client::parse(json).unwrap(), client);
     }

@@ -13,15 +13,15 @@ use futures_util::lock::Mutex;
 
 use super::Status;
 use super::ask::{Answer, Ask, Issue};
+use super::ground::Ground;
 use super::jwk::PublicJwk;
 use super::publication::PACE;
 use super::replica::digest;
-use super::step::{OPERATOR, Settled, Step};
+use super::step::{CODES, OPERATOR, Settled, Step};
 use crate::assertion::{self, Genuine};
 use crate::error::{Error, Unavailable};
-use crate::feed::Report;
 use crate::request::Credential;
-use crate::rows::{Commit, Rows};
+use crate::rows::Commit;
 use crate::settings::Settings;
 
 /// How long KV keeps the replica of a deleted client, seconds: longer than any token of its lives.
@@ -30,23 +30,6 @@ const DELETED: u64 = 91 * 86_400;
 const PATIENCE: u64 = 2_500;
 /// How soon the alarm comes again if the object dies while it runs, milliseconds.
 const ALARM_AGAIN: u64 = 30_000;
-
-/// What the object stands on.
-#[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]
-pub trait Ground: Rows {
-    fn random(&self, bytes: &mut [u8]) -> Result<(), Unavailable>;
-
-    /// Writes a value to KV, and gives up after 3 seconds. `expires_at`: until when it must be kept (Unix seconds), if not for ever.
-    async fn put(&self, key: &str, value: &str, status: &str, expires_at: Option<u64>) -> Result<(), Unavailable>;
-
-    /// Hands a report to the feed, and gives up after 3 seconds.
-    async fn report(&self, report: &Report) -> Result<(), Unavailable>;
-
-    async fn sleep(&self, millis: u64);
-
-    /// As `host::Host::verify`.
-    async fn verify(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable>;
-}
 
 #[derive(Debug)]
 pub struct Object<G> {
@@ -121,6 +104,9 @@ impl<G: Ground> Object<G> {
             if client.is_none() && step.load(OPERATOR)?.is_none() {
                 return Ok(self.ground.wipe()?);
             }
+            if client.as_ref().is_some_and(|client| client.status == Status::Deleted) {
+                step.remove(CODES);
+            }
             step.state.wipe = 0;
         }
         if let Some(client) = &client
@@ -181,7 +167,7 @@ impl<G: Ground> Object<G> {
         loop {
             match (second * 1000).saturating_sub(self.millis()) {
                 0 => return,
-                left => self.ground.sleep(left).await,
+                left => self.ground.sleep(left.min(1_000)).await,
             }
         }
     }
@@ -203,6 +189,10 @@ impl<G: Ground> Object<G> {
     /// Waits until KV shows a change. The calls that wait at the same time share a write.
     async fn publish(&self, settings: &Settings, client_id: &str, change: u64) -> Result<(), Error> {
         let (began, (failures, _)) = (self.millis(), self.failed.get());
+        // What needs no write does not wait behind one.
+        if self.step(settings, client_id)?.state.shown >= change {
+            return Ok(());
+        }
         loop {
             let _turn = self.writing.lock().await;
             if self.step(settings, client_id)?.state.shown >= change {

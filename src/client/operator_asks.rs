@@ -5,7 +5,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use super::ask::{Answer, Change, Shown};
 use super::change::{Credentials, Draft, NewSecret, NewTotp, Patch, etag, if_match};
 use super::codes::Codes;
-use super::object::Ground;
+use super::ground::Ground;
 use super::step::{CODES, OPERATOR, Settled, Step, parse, to_json};
 use super::{Client, MAX_SECRETS, Mechanism, Status, StoredSecret};
 use crate::error::{Error, Unavailable};
@@ -55,7 +55,6 @@ impl<G: Ground> Step<'_, G> {
         let before = self.etag(&client);
         let matches = header.as_deref().is_none_or(|header| if_match(header, &before));
         let (activates, may_narrow) = (patch.activates(), patch.may_narrow());
-        let mut waits = may_narrow && !self.state.unconfirmed.is_empty();
         let repeated = if matches { None } else { self.repeated(header.as_deref()) };
         let is_repeat = repeated.is_some();
         if !matches && !is_repeat {
@@ -75,27 +74,31 @@ impl<G: Ground> Step<'_, G> {
         }
         if changed != client {
             changed.updated_at = self.now;
+            changed.revision += 1;
             let switches = !client.is_immediate() && changed.is_immediate();
-            waits = switches || (narrows(&client, &changed) && self.follows_kv(&changed));
+            let waits = switches || (narrows(&client, &changed) && self.follows_kv(&changed));
             self.save_client(&changed)?;
             self.state.changed(waits);
             if switches {
                 self.state.switched = self.state.change;
             }
-            if changed.status != client.status {
-                self.owe_client(&changed, changed.status == Status::Suspended);
+            if waits {
+                self.state.narrowed = self.state.change;
             }
-            // A suspension is awaited in the feed, also where KV does not show it.
-            if waits || changed.status != client.status {
+            let suspends = changed.status == Status::Suspended && changed.status != client.status;
+            if changed.status != client.status {
+                self.owe_client(&changed, suspends);
+            }
+            if waits || suspends {
                 self.state.unconfirmed(&before);
             }
             client = changed;
         }
         let answer = self.shown(&client, &Credentials::default());
-        let confirms = repeated.or(Some(before));
-        let shown = waits.then_some(self.state.change);
-        let told = if client.status == Status::Suspended { self.state.owed } else { 0 };
-        Ok(Settled { shown, told, confirms, ..answer.into() })
+        // What is said again, in whatever words, waits as the first did.
+        let shown = may_narrow.then_some(self.state.narrowed);
+        let told = if client.status == Status::Suspended && may_narrow { self.state.renounced } else { 0 };
+        Ok(Settled { shown, told, confirms: repeated.or(Some(before)), ..answer.into() })
     }
 
     pub(super) fn add_secret(&mut self) -> Result<Settled, Error> {
@@ -138,18 +141,22 @@ impl<G: Ground> Step<'_, G> {
 
     pub(super) fn end_tokens(&mut self) -> Result<Settled, Error> {
         let mut client = self.visible_client()?;
-        client.tokens_valid_from = client.tokens_valid_from.max(self.now + 1);
+        // A token that was issued while another call waited for its second to begin ends too.
+        client.tokens_valid_from = client.tokens_valid_from.max(self.now + 1).max(self.state.granted + 1);
         if self.is_operator() {
             self.save(OPERATOR, client.tokens_valid_from.to_string(), FOR_EVER);
             self.owe_client(&client, true);
-            return Ok(Settled { told: self.state.owed, begun: client.tokens_valid_from, ..Answer::Done.into() });
+            return Ok(Settled { told: self.state.renounced, begun: client.tokens_valid_from, ..Answer::Done.into() });
         }
         self.touch(&mut client)?;
         let is_shown = self.follows_kv(&client);
         self.state.changed(is_shown);
+        if is_shown {
+            self.state.narrowed = self.state.change;
+        }
         self.owe_client(&client, true);
-        let shown = is_shown.then_some(self.state.change);
-        Ok(Settled { shown, told: self.state.owed, begun: client.tokens_valid_from, ..Answer::Done.into() })
+        let shown = is_shown.then_some(self.state.narrowed);
+        Ok(Settled { shown, told: self.state.renounced, begun: client.tokens_valid_from, ..Answer::Done.into() })
     }
 
     pub(super) fn delete(&mut self, header: Option<&str>) -> Result<Settled, Error> {
@@ -167,10 +174,12 @@ impl<G: Ground> Step<'_, G> {
             self.save_client(&left)?;
             self.remove(CODES);
             self.state.changed(is_shown);
+            if is_shown {
+                self.state.narrowed = self.state.change;
+            }
             self.owe_client(&left, true);
         }
-        let shown = is_shown.then_some(self.state.change);
-        Ok(Settled { shown, told: self.state.owed, ..Answer::Done.into() })
+        Ok(Settled { shown: Some(self.state.narrowed), told: self.state.renounced, ..Answer::Done.into() })
     }
 
     /// Owes the feed from when on the client's tokens count, or that none does.
@@ -186,7 +195,10 @@ impl<G: Ground> Step<'_, G> {
             Status::Suspended => (FOR_EVER, FOR_EVER),
             Status::Deleted => (FOR_EVER, feed::LONGEST),
         };
-        self.owe(feed::Kind::Client, &client.client_id, at, keep, awaited);
+        let number = self.owe(feed::Kind::Client, &client.client_id, at, keep, awaited);
+        if awaited {
+            self.state.renounced = number;
+        }
     }
 
     /// The validator in `If-Match` of the client as it was before a change that has not been answered with success.
@@ -205,7 +217,7 @@ impl<G: Ground> Step<'_, G> {
     }
 
     pub(super) fn etag(&self, client: &Client) -> String {
-        etag(&client.show(self.now, &Credentials::default()))
+        etag(&client.show(self.now, &Credentials::default()), client.revision)
     }
 
     /// Gives the client a new secret: its id, and the secret.

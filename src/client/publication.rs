@@ -27,6 +27,8 @@ const MOST_UNCONFIRMED: usize = 8;
 pub struct State {
     /// The latest time that the object saw, Unix milliseconds. Its clock never runs back behind it.
     pub clock: u64,
+    /// The latest `auth_time` that was granted, Unix seconds.
+    pub granted: u64,
     /// The number of the last change that the replica is to show.
     pub change: u64,
     /// The last change that KV confirmed.
@@ -36,8 +38,12 @@ pub struct State {
     /// The number of the last end that the feed is to have, and of the last that it has.
     pub owed: u64,
     pub told: u64,
+    /// The number of the last end of all of the client's tokens: its answer waits until the feed has it, and a repeat's.
+    pub renounced: u64,
     /// When the feed is to be told, Unix milliseconds. Counts while `told` is behind `owed`.
     telling: u64,
+    /// The last change that took something away that KV shows: its answer waits for that, and a repeat's.
+    pub narrowed: u64,
     /// The validators of the client before changes that have not been answered with success.
     pub unconfirmed: Vec<String>,
     /// The earliest end ahead of a token that KV shows, Unix seconds: when it has come, KV is to say so. 0 if there is none.
@@ -57,7 +63,7 @@ pub struct State {
 }
 
 readable!(struct State {
-    clock, change, shown, switched, owed, told, telling, unconfirmed, next_end, digest, due, failures, again, wipe,
+    clock, granted, change, shown, switched, owed, told, renounced, telling, narrowed, unconfirmed, next_end, digest, due, failures, again, wipe,
 });
 
 impl State {
@@ -251,7 +257,7 @@ mod tests {
     fn the_stored_format_is_pinned() {
         let mut state = State { clock: 5, ..State::default() };
         state.changed(true);
-        let json = r#"{"clock":5,"change":1,"shown":0,"switched":0,"owed":0,"told":0,"telling":0,"unconfirmed":[],"next_end":0,"due":10005,"failures":0,"again":[],"wipe":0}"#;
+        let json = r#"{"clock":5,"granted":0,"change":1,"shown":0,"switched":0,"owed":0,"told":0,"renounced":0,"telling":0,"narrowed":0,"unconfirmed":[],"next_end":0,"due":10005,"failures":0,"again":[],"wipe":0}"#;
         assert_eq!(serde_json::to_string(&state).unwrap(), json);
     }
 

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::ask::{Answer, Ask};
-use super::object::Ground;
+use super::ground::Ground;
 use super::publication::State;
 use super::replica::{MOST_ENDS, Replica};
 use super::{Client, Status};
@@ -60,6 +60,38 @@ pub(super) struct Settled {
 impl From<Answer> for Settled {
     fn from(answer: Answer) -> Self {
         Self { answer, shown: None, told: 0, begun: 0, confirms: None }
+    }
+}
+
+/// The row of a token that ends early: `AT CHANGE TOLD`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EarlyEnd {
+    /// Unix seconds; 0 if that has come.
+    pub(super) at: u64,
+    /// The change that KV must show before a revocation is answered; 0 if it need not show any.
+    pub(super) change: u64,
+    /// The number of the end that the feed must have; 0 if it need not have any.
+    pub(super) told: u64,
+}
+
+impl EarlyEnd {
+    fn parse(key: &str, value: &str) -> Result<Self, Unavailable> {
+        let mut numbers = value.split(' ').map(|number| number.parse().ok());
+        let mut number = || numbers.next().flatten();
+        match (number(), number(), number()) {
+            (Some(at), Some(change), Some(told)) => Ok(Self { at, change, told }),
+            _ => Err(unreadable(key)),
+        }
+    }
+
+    pub(super) const fn has_come(self) -> bool {
+        self.at == 0
+    }
+}
+
+impl core::fmt::Display for EarlyEnd {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(formatter, "{} {} {}", self.at, self.change, self.told)
     }
 }
 
@@ -124,59 +156,70 @@ impl<'a, G: Ground> Step<'a, G> {
         }
         let client = self.known_client()?.ok_or(TokenFault::ClientEnded)?;
         client.honours(token.auth_time)?;
-        let mut ended = self.end_of(&client, &token.id)? == Some(0);
+        let mut ended = self.end_of(&client, &token.id)?.is_some_and(|end| end.has_come());
         if let Some(parent) = &token.parent {
-            ended |= self.end_of(&client, parent)? == Some(0);
+            ended |= self.end_of(&client, parent)?.is_some_and(|end| end.has_come());
         }
         if ended { Err(TokenFault::Revoked.into()) } else { Ok(client) }
     }
 
-    /// When a token ends early (Unix seconds), if it does: 0 if that has come. That it has come is stored, and published, so that
-    /// no clock can take it back.
-    pub(super) fn end_of(&mut self, client: &Client, token_id: &str) -> Result<Option<u64>, Unavailable> {
+    /// When a token ends early, if it does. That an end has come is stored, and published, so that no clock can take it back.
+    pub(super) fn end_of(&mut self, client: &Client, token_id: &str) -> Result<Option<EarlyEnd>, Unavailable> {
         let key = format!("end:{token_id}");
         let Some(row) = self.load_row(&key)? else { return Ok(None) };
-        let at: u64 = row.value.parse().map_err(|_| unreadable(&key))?;
-        if at == 0 || at > self.now {
-            return Ok(Some(at));
+        let end = EarlyEnd::parse(&key, &row.value)?;
+        if end.has_come() || end.at > self.now {
+            return Ok(Some(end));
         }
-        self.save(&key, "0".to_owned(), row.expires_at);
-        if self.shows(client, token_id) {
-            self.state.changed(false);
-        }
-        Ok(Some(0))
+        let end = EarlyEnd { at: 0, change: self.shown_change(client, token_id, false), told: end.told };
+        self.save(&key, end.to_string(), row.expires_at);
+        Ok(Some(end))
     }
 
     /// Lets a token end at `at` (Unix seconds), unless it ends earlier already. `awaited`: the caller waits until KV shows it.
-    pub(super) fn end(&mut self, client: &Client, token: &TokenId, at: u64, awaited: bool) -> Result<(), Unavailable> {
+    pub(super) fn end(
+        &mut self,
+        client: &Client,
+        token: &TokenId,
+        at: u64,
+        awaited: bool,
+    ) -> Result<EarlyEnd, Unavailable> {
         let at = if at <= self.now { 0 } else { at };
-        if self.end_of(client, token.as_str())?.is_some_and(|settled| settled <= at) {
-            return Ok(());
+        let settled = self.end_of(client, token.as_str())?;
+        if let Some(settled) = settled.filter(|settled| settled.at <= at) {
+            return Ok(settled);
         }
-        self.save(&format!("end:{}", token.as_str()), at.to_string(), token.expires_at + AFTER_THE_END);
-        // A short-term token never outlives its parent's end, as far as the exchange knew of it: by an hour ahead all do.
+        let change = self.shown_change(client, token.as_str(), awaited);
+        // A short-term token never outlives the end of its parent, as far as the exchange knew of it: by an hour ahead all do.
         let ends_at = if at == 0 { self.now } else { at };
-        if ends_at < self.now + feed::HOUR {
-            let kind = if token.kind == Kind::Long { feed::Kind::Parent } else { feed::Kind::Token };
-            self.owe(kind, token.as_str(), ends_at, feed::HOUR, awaited);
+        let kind = if token.kind == Kind::Long { feed::Kind::Parent } else { feed::Kind::Token };
+        let is_near = ends_at < self.now + feed::HOUR;
+        let told = if is_near { self.owe(kind, token.as_str(), ends_at, feed::HOUR, awaited) } else { 0 };
+        let end = EarlyEnd { at, change, told };
+        self.save(&format!("end:{}", token.as_str()), end.to_string(), token.expires_at + AFTER_THE_END);
+        if end.change > 0 && at > 0 {
+            self.state.ends_at(at);
         }
-        if self.shows(client, token.as_str()) {
-            self.state.changed(awaited);
-            if at > 0 {
-                self.state.ends_at(at);
-            }
+        Ok(end)
+    }
+
+    /// The number of the change that an end is to KV; 0 if KV does not show it.
+    fn shown_change(&mut self, client: &Client, token_id: &str, awaited: bool) -> u64 {
+        if !self.shows(client, token_id) {
+            return 0;
         }
-        Ok(())
+        self.state.changed(awaited);
+        self.state.change
     }
 
     /// Notes in KV's stead which ends have come, when the time of the earliest has. Sets when the next one does.
     pub(super) fn settle_ends(&mut self, client: &Client) -> Result<(), Unavailable> {
         self.state.next_end = 0;
         for (key, row) in self.ground.list(LONG_ENDS, self.now, usize::MAX)? {
-            let at: u64 = row.value.parse().map_err(|_| unreadable(&key))?;
-            if at > self.now {
-                self.state.ends_at(at);
-            } else if at > 0 {
+            let end = EarlyEnd::parse(&key, &row.value)?;
+            if end.at > self.now {
+                self.state.ends_at(end.at);
+            } else if !end.has_come() {
                 self.end_of(client, key.strip_prefix("end:").unwrap_or(&key))?;
             }
         }
@@ -184,13 +227,15 @@ impl<'a, G: Ground> Step<'a, G> {
     }
 
     /// Owes the feed an end, which stays there for `keep` seconds after its time or this report, whichever is later.
-    pub(super) fn owe(&mut self, kind: feed::Kind, id: &str, at: u64, keep: u64, awaited: bool) {
+    /// Gives its number.
+    pub(super) fn owe(&mut self, kind: feed::Kind, id: &str, at: u64, keep: u64, awaited: bool) -> u64 {
         if self.settings.feed == FeedMode::Off {
-            return;
+            return 0;
         }
         let number = self.state.owe(awaited);
         let end = End { kind, hash: feed::hash(kind, id), at, keep, number };
         self.save(&format!("{OWED}{}:{}", kind.name(), end.hash), to_json(&end), FOR_EVER);
+        number
     }
 
     /// What the feed is to be told.
@@ -270,6 +315,7 @@ impl<'a, G: Ground> Step<'a, G> {
 
     pub(super) fn touch(&self, client: &mut Client) -> Result<(), Unavailable> {
         client.updated_at = self.now;
+        client.revision += 1;
         self.save_client(client)
     }
 
@@ -284,7 +330,7 @@ impl<'a, G: Ground> Step<'a, G> {
         let rows = self.ground.list(LONG_ENDS, self.now, MOST_ENDS + 1)?;
         let mut ends = Vec::with_capacity(rows.len());
         for (key, row) in &rows {
-            let at: u64 = row.value.parse().map_err(|_| unreadable(key))?;
+            let at = EarlyEnd::parse(key, &row.value)?.at;
             ends.push((key.strip_prefix("end:").unwrap_or(key), if at <= self.now { 0 } else { at }));
         }
         Ok(Replica::new(client, ends.into_iter()))

@@ -2,7 +2,7 @@
 
 use super::ask::{Answer, Issue, Revoke, Rotate, Standing};
 use super::codes::{Codes, Verdict};
-use super::object::Ground;
+use super::ground::Ground;
 use super::step::{CODES, Settled, Step, parse, to_json};
 use super::{Client, LONGEST_SESSION, Mechanism, Status, secret_matches};
 use crate::assertion::Genuine;
@@ -27,12 +27,13 @@ impl<G: Ground> Step<'_, G> {
         {
             self.save_client(client)?;
         }
-        self.clock_counts.set(true);
         self.authenticate(client.as_ref(), &issue.credential, genuine)?;
+        self.clock_counts.set(true);
         let client = client.ok_or(Error::InvalidClient { locked: false })?;
         permit(&client, issue.credential.mechanism())?;
         let scopes = grant(&client, issue.scopes)?;
         let now = self.now.max(client.tokens_valid_from);
+        self.state.granted = self.state.granted.max(now);
         let ttl = issue.ttl.min(client.max_ttl_seconds);
         Ok(Answer::Granted(Granted { now, auth_time: now, scopes, ttl, consistency: client.consistency }).into())
     }
@@ -121,7 +122,7 @@ impl<G: Ground> Step<'_, G> {
 
     pub(super) fn standing(&mut self, token: &Presented) -> Result<Settled, Error> {
         let client = self.life(token)?;
-        let end = if token.kind == Kind::Long { self.end_of(&client, &token.id)? } else { None };
+        let end = if token.kind == Kind::Long { self.end_of(&client, &token.id)?.map(|end| end.at) } else { None };
         Ok(Answer::Standing(Standing { now: self.now, scopes: client.scopes, end }).into())
     }
 
@@ -135,7 +136,11 @@ impl<G: Ground> Step<'_, G> {
             (Err(Error::InvalidToken(TokenFault::Revoked)), Some(target)) => {
                 let of_caller = is_own || caller.parent.as_deref() == Some(target.as_str());
                 match self.known_client()? {
-                    Some(client) if of_caller && self.end_of(&client, target.as_str())? == Some(0) => client,
+                    Some(client)
+                        if of_caller && self.end_of(&client, target.as_str())?.is_some_and(|end| end.has_come()) =>
+                    {
+                        client
+                    }
                     _ => return Err(TokenFault::Revoked.into()),
                 }
             }
@@ -149,15 +154,11 @@ impl<G: Ground> Step<'_, G> {
             return Ok(Answer::Done.into());
         }
         if target.kind == Kind::Short && self.end_of(&client, target.as_str())?.is_none() && !self.has_room()? {
-            return Err(Unavailable::new(
-                "FEED",
-                "too many short-term tokens of this client were revoked within an hour",
-            )
-            .into());
+            let problem = "more than 1,000 short-term tokens of this client were revoked within an hour";
+            return Err(Unavailable::new("FEED", problem).into());
         }
-        self.end(&client, target, self.now, true)?;
-        let shown = self.shows(&client, target.as_str()).then_some(self.state.change);
-        Ok(Settled { shown, told: self.state.owed, ..Answer::Done.into() })
+        let end = self.end(&client, target, self.now, true)?;
+        Ok(Settled { shown: Some(end.change), told: end.told, ..Answer::Done.into() })
     }
 }
 

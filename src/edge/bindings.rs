@@ -7,11 +7,10 @@ use js_sys::Date;
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
-use super::object::Question;
 use super::webcrypto::{self, SigningKey};
 use crate::audit::Audit;
 use crate::client;
-use crate::client::ask::{Answer, Ask};
+use crate::client::ask::{Answer, Ask, Question};
 use crate::client::jwk::PublicJwk;
 use crate::client::replica::{Clients, Kept};
 use crate::error::{Error, Unavailable};

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
-use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use worker::{Delay, DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
 
 use super::bindings::{self, Isolate, unavailable};
 use super::webcrypto;
-use crate::client::ask::{Answer, Ask};
+use crate::client::ask::{Answer, Ask, Question};
+use crate::client::ground::Ground;
 use crate::client::jwk::PublicJwk;
-use crate::client::object::{Ground, Object};
+use crate::client::object::Object;
 use crate::error::{Error, Unavailable};
 use crate::feed::{self, Report};
 use crate::rows::{Commit, Row, Rows};
-use crate::value::{self, Read, readable};
+use crate::value::{self, Read};
 
 /// For how long a write to KV may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -38,15 +38,6 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn wipe(this: &Table) -> Result<(), JsValue>;
 }
-
-/// A question on its way to an object.
-#[derive(Serialize)]
-pub struct Question<C, A> {
-    pub client_id: C,
-    pub ask: A,
-}
-
-readable!(struct Question<String, Ask> { client_id, ask });
 
 #[durable_object(alarm)]
 pub struct Client {

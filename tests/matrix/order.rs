@@ -75,7 +75,7 @@ impl Start {
 
     /// When a token ends early; 0 if that has come.
     fn stored_end(&self, token: &Token) -> Option<u64> {
-        self.service.row(ALICE, &format!("end:{}", token.id)).map(|end| end.parse().unwrap())
+        self.service.row(ALICE, &format!("end:{}", token.id)).map(|end| end.split(' ').next().unwrap().parse().unwrap())
     }
 
     /// What is confirmed as ended is ended: in the object, in KV, and for an exchange that reads KV alone.

@@ -1,0 +1,23 @@
+//! What a client's object stands on: rows, one alarm, a clock, randomness, and a way to KV.
+
+use super::jwk::PublicJwk;
+use crate::error::Unavailable;
+use crate::feed::Report;
+use crate::rows::Rows;
+
+/// What the object stands on.
+#[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]
+pub trait Ground: Rows {
+    fn random(&self, bytes: &mut [u8]) -> Result<(), Unavailable>;
+
+    /// Writes a value to KV, and gives up after 3 seconds. `expires_at`: until when it must be kept (Unix seconds), if not for ever.
+    async fn put(&self, key: &str, value: &str, status: &str, expires_at: Option<u64>) -> Result<(), Unavailable>;
+
+    /// Hands a report to the feed, and gives up after 3 seconds.
+    async fn report(&self, report: &Report) -> Result<(), Unavailable>;
+
+    async fn sleep(&self, millis: u64);
+
+    /// As `host::Host::verify`.
+    async fn verify(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable>;
+}
