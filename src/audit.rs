@@ -20,7 +20,7 @@ pub struct Audit {
     /// The token that was made or revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,
-    /// The secret that was made or ended.
+    /// The secret that was ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_id: Option<String>,
     /// The token that the caller presented.

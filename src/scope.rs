@@ -85,7 +85,7 @@ impl Scopes {
     }
 
     /// What is left of these scopes where no more than `most` counts: each that `most` covers, and for a wildcard the scopes of
-    /// `most` under it. In the order of these; may be empty. Beyond `MAX_SCOPES` the rest is dropped.
+    /// `most` under it. In the order of these; may be empty, and longer than a token may hold.
     pub fn bounded_by(&self, most: &Self) -> Self {
         let mut left: Vec<Scope> = Vec::new();
         for scope in &self.0 {
@@ -97,11 +97,17 @@ impl Scopes {
         }
         let mut bounded = Self::default();
         for scope in left {
-            if bounded.0.len() < MAX_SCOPES && !bounded.0.contains(&scope) {
+            if !bounded.0.contains(&scope) {
                 bounded.0.push(scope);
             }
         }
         bounded
+    }
+
+    /// The first of these, as many as a token may hold.
+    pub fn capped(mut self) -> Self {
+        self.0.truncate(MAX_SCOPES);
+        self
     }
 
     pub fn is_empty(&self) -> bool {
@@ -242,7 +248,9 @@ mod tests {
             |name: &str, count: usize| (0..count).map(|nth| format!("{name}:{nth}")).collect::<Vec<_>>().join(" ");
         let held = scopes(&format!("jobs:* {}", many("a", 63)));
         let most = scopes(&format!("a:* {}", many("jobs", 63)));
-        assert_eq!(held.bounded_by(&most).iter().count(), MAX_SCOPES);
+        let bounded = held.bounded_by(&most);
+        assert!(bounded.allow("jobs:62") && bounded.allow("a:62"), "none of 126 is lost");
+        assert_eq!(bounded.capped().iter().count(), MAX_SCOPES);
     }
 
     #[test]

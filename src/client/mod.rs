@@ -313,6 +313,11 @@ fn digest(salt: &[u8; SALT_LENGTH], secret: &Secret) -> [u8; DIGEST_LENGTH] {
     Sha256::new().chain_update(salt).chain_update(secret.expose()).finalize().into()
 }
 
+/// Whether a text has the form of a secret's id, which is shorter than any secret.
+pub fn is_secret_id(text: &str) -> bool {
+    text.len() <= 20 && text.starts_with("sec_") && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Whether a client could have this id: 1 to 128 letters, digits, `-`, `_`, `.` or `~`. No other is ever looked up.
 pub fn is_client_id(text: &str) -> bool {
     (1..=MAX_ID_LENGTH).contains(&text.len())

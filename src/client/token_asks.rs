@@ -108,7 +108,7 @@ impl<G: Ground> Step<'_, G> {
             return Err(Error::InsufficientScope { needed: WRITE.to_owned(), by: Grantor::Bearer });
         }
         permit(&client, Mechanism::Rotation)?;
-        let scopes = scopes.unwrap_or_else(|| held.clone());
+        let scopes = scopes.unwrap_or_else(|| held.clone().capped());
         if let Some(scope) = held.first_uncovered(&scopes) {
             let by = if bearer.scopes.covers(scope) { Grantor::Client } else { Grantor::Bearer };
             return Err(Error::InsufficientScope { needed: scope.to_string(), by });

@@ -85,7 +85,7 @@ pub async fn issue_short(
 fn grant(long: &Presented, held: &Scopes, asked: Option<Scopes>) -> Result<Scopes, Error> {
     let refuse = |message| Err(Error::InvalidScope { message });
     let Some(asked) = asked else {
-        let left = long.scopes.bounded_by(held);
+        let left = long.scopes.bounded_by(held).capped();
         return if left.is_empty() {
             refuse("The client has lost every scope of this token.".to_owned())
         } else {

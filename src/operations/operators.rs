@@ -14,7 +14,7 @@ use crate::client::ask::{Answer, Ask, Change, Shown};
 use crate::client::change::{Draft, Patch};
 use crate::client::jwk::PublicJwk;
 use crate::client::replica;
-use crate::client::{MAX_TTL, Status, is_client_id};
+use crate::client::{MAX_TTL, Status, is_client_id, is_secret_id};
 use crate::error::{Error, Grantor};
 use crate::host::{Host, Listed, Page};
 use crate::request::{Body, Call, JSON};
@@ -113,7 +113,8 @@ pub async fn operate(
         Operation::AddSecret { .. } => Ask::AddSecret,
         Operation::EndSecret { secret_id, .. } => {
             let delay = call.number("in", 0..=MAX_TTL)?.unwrap_or(0);
-            audit.secret_id = Some(secret_id.clone());
+            // Only what has the form of an id is logged: somebody may paste the secret itself.
+            audit.secret_id = Some(secret_id.clone()).filter(|id| is_secret_id(id));
             Ask::EndSecret { secret_id: secret_id.clone(), delay }
         }
         Operation::NewTotp { .. } => Ask::NewTotp,
