@@ -2,7 +2,7 @@
 //! gathers what they say (`Feed`), and whoever asks gets it as a signed text.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -89,10 +89,6 @@ impl Kind {
             Self::Client => "client",
         }
     }
-
-    fn named(name: &str) -> Option<Self> {
-        [Self::Token, Self::Parent, Self::Client].into_iter().find(|kind| kind.name() == name)
-    }
 }
 
 /// What stands for an id in the feed: it tells nothing about tokens to who does not have them.
@@ -110,6 +106,9 @@ struct Entry {
     /// Unix seconds.
     until: u64,
 }
+
+/// All entries, each under the key of its row.
+type Entries = HashMap<String, Entry>;
 
 /// The row `state`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -130,7 +129,7 @@ const ENTRY: &str = "e:";
 pub struct Feed<G> {
     rows: G,
     /// All entries, read once for each instance.
-    entries: RefCell<Option<(State, BTreeMap<(Kind, String), Entry>)>>,
+    entries: RefCell<Option<(State, Entries)>>,
 }
 
 impl<G: Rows> Feed<G> {
@@ -172,33 +171,27 @@ impl<G: Rows> Feed<G> {
         }
     }
 
-    fn read(&self) -> Result<(State, BTreeMap<(Kind, String), Entry>), Unavailable> {
+    fn read(&self) -> Result<(State, Entries), Unavailable> {
         let unreadable = |key: &str| Unavailable::new("FEED", format!("the row {key} can't be read"));
         let state = match self.rows.load(STATE)? {
             Some(row) => value::read(&row.value).ok_or_else(|| unreadable(STATE))?,
             None => State::default(),
         };
-        let mut entries = BTreeMap::new();
+        let mut entries = Entries::new();
         // Expired ones too: what was dropped must be known.
         for (key, row) in self.rows.list(ENTRY, 0, usize::MAX)? {
-            let (kind, hash) = key[ENTRY.len()..].split_once(':').ok_or_else(|| unreadable(&key))?;
-            let kind = Kind::named(kind).ok_or_else(|| unreadable(&key))?;
-            entries.insert((kind, hash.to_owned()), value::read(&row.value).ok_or_else(|| unreadable(&key))?);
+            let entry = value::read(&row.value).ok_or_else(|| unreadable(&key))?;
+            entries.insert(key, entry);
         }
         Ok((state, entries))
     }
 
     /// Takes in a report. Its entries are stored before this returns.
-    fn take(
-        &self,
-        state: &mut State,
-        entries: &mut BTreeMap<(Kind, String), Entry>,
-        report: &Report,
-        now: u64,
-    ) -> Result<(), Unavailable> {
+    fn take(&self, state: &mut State, entries: &mut Entries, report: &Report, now: u64) -> Result<(), Unavailable> {
         let mut rows = Vec::new();
         for End { kind, hash, at, keep, number } in &report.ends {
-            let known = entries.get(&(*kind, hash.clone()));
+            let key = row_key(*kind, hash);
+            let known = entries.get(&key);
             let at = match (kind, known) {
                 (Kind::Client, Some(known)) if known.number > *number => continue,
                 (Kind::Client, _) | (_, None) => *at,
@@ -215,25 +208,20 @@ impl<G: Rows> Feed<G> {
                 }
             };
             let entry = Entry { at, seq, number: *number, until };
-            rows.push((row_key(*kind, hash), Some(row(&entry))));
-            entries.insert((*kind, hash.clone()), entry);
+            rows.push((key.clone(), Some(row(&entry))));
+            entries.insert(key, entry);
         }
         self.commit(*state, rows)
     }
 
     /// Drops what has been there for long enough.
-    fn drop_old(
-        &self,
-        state: &mut State,
-        entries: &mut BTreeMap<(Kind, String), Entry>,
-        now: u64,
-    ) -> Result<(), Unavailable> {
+    fn drop_old(&self, state: &mut State, entries: &mut Entries, now: u64) -> Result<(), Unavailable> {
         let mut rows = Vec::new();
-        entries.retain(|(kind, hash), entry| {
+        entries.retain(|key, entry| {
             let stays = now < entry.until;
             if !stays {
                 state.dropped = state.dropped.max(entry.seq);
-                rows.push((row_key(*kind, hash), None));
+                rows.push((key.clone(), None));
             }
             stays
         });
@@ -270,30 +258,37 @@ pub struct Text {
 
 /// The texts that an isolate keeps, by their `since`.
 #[derive(Debug, Default)]
-pub struct Kept(pub RefCell<HashMap<u64, Text>>);
+pub struct Kept(pub RefCell<Vec<(u64, Text)>>);
 
 impl Kept {
     pub fn keep(&self, since: u64, text: Text) {
         let mut texts = self.0.borrow_mut();
-        if texts.len() >= MOST_KEPT {
-            texts.clear();
-        }
-        // A later answer may have overtaken this one.
-        if texts.get(&since).is_none_or(|other| other.seq <= text.seq) {
-            texts.insert(since, text);
+        match texts.iter_mut().find(|(other, _)| *other == since) {
+            // A later answer may have overtaken this one.
+            Some((_, kept)) if kept.seq > text.seq => {}
+            Some((_, kept)) => *kept = text,
+            None => {
+                if texts.len() >= MOST_KEPT {
+                    texts.clear();
+                }
+                texts.push((since, text));
+            }
         }
     }
 }
 
 /// The member `ended`: all three kinds are there, if empty.
-fn ended<'a>(entries: impl Iterator<Item = (&'a (Kind, String), &'a Entry)>) -> String {
+fn ended<'a>(entries: impl Iterator<Item = (&'a String, &'a Entry)>) -> String {
     let mut members = [String::new(), String::new(), String::new()];
-    for ((kind, hash), entry) in entries {
-        let member = &mut members[*kind as usize];
-        if !member.is_empty() {
-            member.push(',');
-        }
-        *member += &format!("\"{hash}\":{}", entry.at);
+    for (key, entry) in entries {
+        let (kind, hash) = key[ENTRY.len()..].split_once(':').unwrap_or_default();
+        let member = match kind {
+            "token" => &mut members[0],
+            "parent" => &mut members[1],
+            _ => &mut members[2],
+        };
+        let comma = if member.is_empty() { "" } else { "," };
+        *member += &format!("{comma}\"{hash}\":{}", entry.at);
     }
     let [token, parent, client] = members;
     format!("{{\"token\":{{{token}}},\"parent\":{{{parent}}},\"client\":{{{client}}}}}")

@@ -64,8 +64,8 @@ pub async fn revocations(
 async fn text(settings: &Settings, host: &impl Host, since: Option<u64>) -> Result<(Rc<str>, String), Error> {
     let millis = host.millis();
     let kept = host.texts();
-    let (known, is_fresh) = match kept.0.borrow().get(&since.unwrap_or(0)) {
-        Some(text) if since.is_none_or(|since| since <= text.seq) => {
+    let (known, is_fresh) = match kept.0.borrow().iter().find(|(kept, _)| *kept == since.unwrap_or(0)) {
+        Some((_, text)) if since.is_none_or(|since| since <= text.seq) => {
             let has_enough_left = millis / 1000 < text.issued_at + LIFE - LEAST_LEFT;
             let is_fresh = has_enough_left && millis < text.checked + KEPT;
             if is_fresh {
@@ -79,7 +79,8 @@ async fn text(settings: &Settings, host: &impl Host, since: Option<u64>) -> Resu
     let Ends { seq, since: answered, ended } = host.ask_feed(&Ask::Ends { since, known }).await?;
     let Some(ended) = ended else {
         let mut texts = kept.0.borrow_mut();
-        if let Some(text) = texts.get_mut(&since.unwrap_or(0)).filter(|text| text.seq == seq) {
+        let text = texts.iter_mut().find(|(kept, text)| *kept == since.unwrap_or(0) && text.seq == seq);
+        if let Some((_, text)) = text {
             text.checked = text.checked.max(millis);
             return Ok((Rc::clone(&text.token), text.etag.clone()));
         }
