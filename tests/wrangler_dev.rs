@@ -4,22 +4,25 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, what is not as it must be ends the test")]
 
+mod caller;
+
 use std::collections::HashMap;
 use std::fs;
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use auth_edge::otp;
 use base64ct::{Base64UrlUnpadded, Encoding};
-use reqwest::header::HeaderMap;
-use reqwest::{Client, Method, StatusCode};
+use caller::{Answer, Caller, ROOT, bearer, by_secret, now, text, token};
+use futures_util::future::{join_all, join4};
+use reqwest::Method;
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
-
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+use tokio::time::Instant;
 
 /// `RATE_LIMIT_PERIOD_SECONDS`, other than when it is not set.
 const PERIOD: &str = "59";
@@ -27,26 +30,26 @@ const PERIOD: &str = "59";
 /// A running `wrangler dev`, with the clients that it knows.
 struct Dev {
     folder: PathBuf,
-    url: String,
     process: Child,
     roles: HashMap<String, HashMap<String, toml::Value>>,
-    http: Client,
+    caller: Caller,
 }
 
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: String,
+impl Deref for Dev {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
 }
 
 impl Dev {
-    /// Makes keys and clients, seeds the registry and starts the server.
+    /// Makes keys and operator, starts the server, and makes the clients through it.
     async fn start(name: &str) -> Self {
         assert!(Path::new(ROOT).join("build/index_bg.wasm").exists(), "the Worker is not built; run `make test`");
         let folder = Path::new(ROOT).join("target/wrangler-dev").join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
-        run(admin(&folder).arg("dev"));
         let config = fs::read_to_string(Path::new(ROOT).join("wrangler.toml")).unwrap();
         let config = config
             .replace("main = \"build/", "main = \"../../../build/")
@@ -54,14 +57,13 @@ impl Dev {
             // Without quotes it reaches the Worker as a number, and must count all the same.
             .replace("RATE_LIMIT_PERIOD_SECONDS = \"60\"\n", &format!("RATE_LIMIT_PERIOD_SECONDS = {PERIOD}\n"));
         fs::write(folder.join("wrangler.toml"), config).unwrap();
-        run(wrangler(&folder).args(["kv", "bulk", "put", ".dev/clients.json", "--binding", "CLIENTS", "--local"]));
-        let roles = toml::from_str(&fs::read_to_string(folder.join(".dev/identities.toml")).unwrap()).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
-        let process = serve(&folder, port);
-        let dev = Self { folder, url: format!("http://127.0.0.1:{port}"), process, roles, http };
+        let caller = Caller::new(port);
+        run(admin(&folder).args(["init", "--url", &format!("{}/v1", caller.url)]));
+        let mut dev = Self { process: serve(&folder, port), folder, roles: HashMap::new(), caller };
         dev.wait().await;
+        run(admin(&dev.folder).args(["dev", "--operator", ".dev/operator.toml"]));
+        dev.roles = toml::from_str(&fs::read_to_string(dev.folder.join(".dev/identities.toml")).unwrap()).unwrap();
         dev
     }
 
@@ -73,13 +75,8 @@ impl Dev {
     }
 
     async fn wait(&self) {
-        for _ in 0..240 {
-            if self.http.get(format!("{}/ready", self.url)).send().await.is_ok_and(|answer| answer.status() == 404) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
-        panic!("wrangler dev did not come up; see {}", self.folder.join("log").display());
+        let up = self.caller.wait().await;
+        up.unwrap_or_else(|()| panic!("wrangler dev did not come up; see {}", self.folder.join("log").display()));
     }
 
     fn kill(&mut self) {
@@ -96,13 +93,12 @@ impl Dev {
         self.of(role, "client_id")
     }
 
-    /// A body that asks for a long-term token by the client's secret.
     fn by_secret(&self, role: &str) -> Value {
-        json!({"grant_type": "client_credentials", "client_id": self.id(role), "client_secret": self.of(role, "client_secret")})
+        by_secret(&self.id(role), &self.of(role, "client_secret"))
     }
 
-    fn by_code(&self, role: &str, code: [u8; 6]) -> Value {
-        json!({"grant_type": "client_credentials", "client_id": self.id(role), "otp_code": String::from_utf8(code.to_vec()).unwrap()})
+    fn by_code(&self, role: &str, step: u64) -> Value {
+        by_code(&self.id(role), &self.of(role, "totp_secret"), step)
     }
 
     fn by_assertion(&self, role: &str, assertion: &str) -> Value {
@@ -112,11 +108,6 @@ impl Dev {
             "assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             "assertion": assertion,
         })
-    }
-
-    fn code(&self, role: &str, step: u64) -> [u8; 6] {
-        let seed = data_encoding::BASE32_NOPAD.decode(self.of(role, "totp_secret").as_bytes()).unwrap();
-        otp::code(&seed, step)
     }
 
     fn assertion(&self, role: &str, jti: &str) -> String {
@@ -135,56 +126,42 @@ impl Dev {
         format!("{message}.{}", Base64UrlUnpadded::encode_string(signature.as_ref()))
     }
 
-    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
-        let mut request = self.http.request(method, format!("{}{path}", self.url));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let answer = request.body(body.unwrap_or_default()).send().await.unwrap();
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        Answer { status, headers, body: answer.text().await.unwrap() }
-    }
-
-    async fn long(&self, client_id: &str, body: &Value) -> Answer {
-        let headers = [("Content-Type", "application/json"), ("X-Client-Id", client_id)];
-        self.send(Method::POST, "/v1/auth/tokens/long", &headers, Some(body.to_string())).await
-    }
-
     async fn issue(&self, role: &str) -> Value {
         self.long(&self.id(role), &self.by_secret(role)).await.is(201).json()
     }
 
-    async fn short(&self, token: &str, body: Option<Value>) -> Answer {
-        let bearer = format!("Bearer {token}");
-        let headers = [("Content-Type", "application/json"), ("Authorization", bearer.as_str())];
-        self.send(Method::POST, "/v1/auth/tokens/short", &headers, body.map(|body| body.to_string())).await
+    /// A short-term token of the operator.
+    async fn operator(&self) -> String {
+        let long = self.issue("operator").await;
+        token(&self.short(token(&long), None).await.is(201).json()).to_owned()
     }
 
-    async fn revoke(&self, token: &str, id: &str) -> Answer {
-        let bearer = format!("Bearer {token}");
-        self.send(Method::POST, &format!("/v1/auth/tokens/{id}/revoke"), &[("Authorization", bearer.as_str())], None)
-            .await
+    /// Gives the running server other secrets. wrangler looks again when its configuration is written.
+    fn set_vars(&self, vars: &str) {
+        fs::write(self.folder.join(".dev.vars"), vars).unwrap();
+        let config = self.folder.join("wrangler.toml");
+        fs::write(&config, fs::read_to_string(&config).unwrap()).unwrap();
+    }
+
+    /// Waits until the server, with what it was given, answers an exchange so.
+    async fn comes_to(&self, status: u16, long: &Value) -> Answer {
+        for _ in 0..300 {
+            if self.short(token(long), None).await.status == status {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.short(token(long), None).await.is(status)
     }
 
     /// Sends the same request 100 times at once; returns how often each status came.
     async fn hundredfold(&self, client_id: &str, body: &Value) -> HashMap<u16, usize> {
-        let answers = futures_util::future::join_all((0..100).map(|_| self.long(client_id, body))).await;
+        let answers = join_all((0..100).map(|_| self.long(client_id, body))).await;
         answers.iter().fold(HashMap::new(), |mut counts, answer| {
             *counts.entry(answer.status.as_u16()).or_default() += 1;
             counts
         })
     }
-}
-
-/// Gives the running server other settings. wrangler looks again when its configuration is written.
-async fn set_vars(folder: &Path, vars: &str) {
-    fs::write(folder.join(".dev.vars"), vars).unwrap();
-    set_config(folder, &fs::read_to_string(folder.join("wrangler.toml")).unwrap()).await;
-}
-
-async fn set_config(folder: &Path, config: &str) {
-    fs::write(folder.join("wrangler.toml"), config).unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
 }
 
 impl Drop for Dev {
@@ -193,40 +170,11 @@ impl Drop for Dev {
     }
 }
 
-impl Answer {
-    #[track_caller]
-    fn is(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}", self.body);
-        assert_eq!(self.headers["cache-control"], "no-store");
-        assert_eq!(self.headers["x-content-type-options"], "nosniff");
-        assert_eq!(
-            self.headers.contains_key("www-authenticate"),
-            status == 401 || (status == 403 && self.body.contains("bearer token does not hold"))
-        );
-        let retry_after = self.headers.get("retry-after").map(|seconds| seconds.to_str().unwrap());
-        assert_eq!(retry_after, (status == 429).then_some(PERIOD));
-        assert_eq!(self.body.is_empty(), status == 204);
-        self
-    }
-
-    #[track_caller]
-    fn code(&self, code: &str) {
-        assert_eq!(self.json()["code"], code, "{}", self.body);
-    }
-
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-}
-
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value[field].as_str().unwrap()
-}
-
-#[allow(clippy::disallowed_methods, reason = "the server under test has the real clock")]
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+/// A body that asks for a long-term token by a one-time code.
+fn by_code(client_id: &str, totp_secret: &str, step: u64) -> Value {
+    let seed = data_encoding::BASE32_NOPAD.decode(totp_secret.as_bytes()).unwrap();
+    let code = String::from_utf8(otp::code(&seed, step).to_vec()).unwrap();
+    json!({"grant_type": "client_credentials", "client_id": client_id, "otp_code": code})
 }
 
 fn wrangler(folder: &Path) -> Command {
@@ -275,39 +223,29 @@ async fn every_cell() {
     dev.long(&dev.id("suspended"), &dev.by_secret("suspended")).await.is(403).code("unauthorized_client");
 
     // issueShortTermToken
-    let answer =
-        dev.short(text(&long, "access_token"), Some(json!({"scopes": ["jobs:submit", "tokens:write"]}))).await.is(201);
+    let answer = dev.short(token(&long), Some(json!({"scopes": ["jobs:submit", "tokens:write"]}))).await.is(201);
     let short = answer.json();
     assert_eq!(short["expires_in"], 900);
-    dev.short(text(&long, "access_token"), None).await.is(201);
-    dev.short(text(&long, "access_token"), Some(json!({"scopes": ["other:read"]}))).await.is(400).code("invalid_scope");
+    dev.short(token(&long), None).await.is(201);
+    dev.short(token(&long), Some(json!({"scopes": ["other:read"]}))).await.is(400).code("invalid_scope");
     dev.short("not-a-token", None).await.is(401).code("invalid_token");
-    dev.short(text(&short, "access_token"), None).await.is(401).code("invalid_token");
+    dev.short(token(&short), None).await.is(401).code("invalid_token");
 
     // The other three mechanisms
-    dev.long(&valid, &dev.by_code("valid", dev.code("valid", now() / otp::STEP))).await.is(201);
+    dev.long(&valid, &dev.by_code("valid", now() / otp::STEP)).await.is(201);
     dev.long(&valid, &dev.by_assertion("valid", &dev.assertion("valid", "cell"))).await.is(201);
-    let bearer = format!("Bearer {}", text(&short, "access_token"));
-    let body = json!({"grant_type": "client_credentials", "client_id": valid}).to_string();
-    let rotated = dev
-        .send(
-            Method::POST,
-            "/v1/auth/tokens/long",
-            &[("Content-Type", "application/json"), ("Authorization", &bearer)],
-            Some(body),
-        )
-        .await;
+    let rotated = dev.rotate(token(&short), &valid).await;
     assert_eq!(rotated.is(201).json()["scopes"], json!(["jobs:submit", "tokens:write"]));
-    dev.short(text(&long, "access_token"), None).await.is(201);
+    dev.short(token(&long), None).await.is(201);
 
     // revokeToken
     let other = dev.issue("other").await;
-    dev.revoke(text(&other, "access_token"), text(&long, "token_id")).await.is(404).code("not_found");
+    dev.revoke(token(&other), text(&long, "token_id")).await.is(404).code("not_found");
     dev.revoke("not-a-token", text(&long, "token_id")).await.is(401).code("invalid_token");
-    dev.revoke(text(&long, "access_token"), text(&long, "token_id")).await.is(204);
-    dev.revoke(text(&long, "access_token"), text(&long, "token_id")).await.is(204);
-    dev.short(text(&long, "access_token"), None).await.is(401).code("invalid_token");
-    dev.revoke(text(&short, "access_token"), text(&short, "token_id")).await.is(401).code("invalid_token");
+    dev.revoke(token(&long), text(&long, "token_id")).await.is(204);
+    dev.revoke(token(&long), text(&long, "token_id")).await.is(204);
+    dev.short(token(&long), None).await.is(401).code("invalid_token");
+    dev.revoke(token(&short), text(&short, "token_id")).await.is(401).code("invalid_token");
 
     // Outside the matrix
     dev.send(Method::POST, "/v1/auth/tokens/long/", &[], None).await.is(404).code("not_found");
@@ -318,14 +256,15 @@ async fn every_cell() {
     let burst = dev.issue("burst").await;
     let mut limited = None;
     for _ in 0..13 {
-        let answers =
-            futures_util::future::join_all((0..100).map(|_| dev.short(text(&burst, "access_token"), None))).await;
+        let answers = join_all((0..100).map(|_| dev.short(token(&burst), None))).await;
         limited = answers.into_iter().find(|answer| answer.status != 201);
         if limited.is_some() {
             break;
         }
     }
-    limited.unwrap().is(429).code("rate_limited");
+    let limited = limited.unwrap().is(429);
+    limited.code("rate_limited");
+    assert_eq!(limited.headers["retry-after"], PERIOD);
     let mut limited = false;
     for _ in 0..13 {
         limited = dev
@@ -350,7 +289,7 @@ async fn once_means_once() {
     let exactly_one = HashMap::from([(201, 1), (401, 99)]);
     for role in ["valid", "other"] {
         let id = dev.id(role);
-        let code = dev.by_code(role, dev.code(role, now() / otp::STEP));
+        let code = dev.by_code(role, now() / otp::STEP);
         assert_eq!(dev.hundredfold(&id, &code).await, exactly_one, "one code of {role}");
         let assertion = dev.by_assertion(role, &dev.assertion(role, "once"));
         assert_eq!(dev.hundredfold(&id, &assertion).await, exactly_one, "one assertion of {role}");
@@ -362,22 +301,22 @@ async fn a_crash_forgets_nothing() {
     let mut dev = Dev::start("crash").await;
     let valid = dev.id("valid");
     let [kept, revoked] = [dev.issue("valid").await, dev.issue("valid").await];
-    let kept_short = dev.short(text(&kept, "access_token"), None).await.is(201).json();
-    let revoked_short = dev.short(text(&revoked, "access_token"), None).await.is(201).json();
-    let code = dev.by_code("valid", dev.code("valid", now() / otp::STEP + 1));
+    let kept_short = dev.short(token(&kept), None).await.is(201).json();
+    let revoked_short = dev.short(token(&revoked), None).await.is(201).json();
+    let code = dev.by_code("valid", now() / otp::STEP + 1);
     let assertion = dev.by_assertion("valid", &dev.assertion("valid", "crash"));
     dev.long(&valid, &code).await.is(201);
     dev.long(&valid, &assertion).await.is(201);
-    dev.revoke(text(&revoked, "access_token"), text(&revoked, "token_id")).await.is(204);
+    dev.revoke(token(&revoked), text(&revoked, "token_id")).await.is(204);
 
     dev.restart().await;
 
-    // What the Worker knew by itself is gone: only KV tells that a token's parent has ended.
+    // What the Worker knew by itself is gone: only what its object stored tells that a token's parent has ended.
     for (short, status) in [(&revoked_short, 401), (&kept_short, 204)] {
-        dev.revoke(text(short, "access_token"), text(short, "token_id")).await.is(status);
+        dev.revoke(token(short), text(short, "token_id")).await.is(status);
     }
-    dev.short(text(&kept, "access_token"), None).await.is(201);
-    dev.short(text(&revoked, "access_token"), None).await.is(401).code("invalid_token");
+    dev.short(token(&kept), None).await.is(201);
+    dev.short(token(&revoked), None).await.is(401).code("invalid_token");
     dev.long(&valid, &code).await.is(401).code("invalid_client");
     dev.long(&valid, &assertion).await.is(401).code("invalid_client");
 }
@@ -388,36 +327,35 @@ async fn keys_rotate_under_way() {
     let dev = Dev::start("rotation").await;
     let first = dev.issue("valid").await;
     let admin = async |args: &[&str]| {
-        run(admin(&dev.folder).args(["--keys", ".dev/keys.json"]).args(args));
-        let keys = fs::read_to_string(dev.folder.join(".dev/keys.json")).unwrap();
-        set_vars(&dev.folder, &format!("AUTH_KEYS='{keys}'\n")).await;
+        run(admin(&dev.folder).arg("keys").args(args));
+        dev.set_vars(&fs::read_to_string(dev.folder.join(".dev.vars")).unwrap());
+        tokio::time::sleep(Duration::from_secs(3)).await;
     };
-    let kid = |index: usize| {
-        let keys: Value =
-            serde_json::from_str(&fs::read_to_string(dev.folder.join(".dev/keys.json")).unwrap()).unwrap();
-        text(&keys["keys"][index], "kid").to_owned()
+    let keys = || {
+        let vars = fs::read_to_string(dev.folder.join(".dev.vars")).unwrap();
+        let set = vars.lines().find_map(|line| line.strip_prefix("AUTH_KEYS='")?.strip_suffix('\'')).unwrap();
+        serde_json::from_str::<Value>(set).unwrap()["keys"].as_array().unwrap().clone()
     };
-    let signed_by = |token: &Value| {
-        let header = text(token, "access_token").split('.').next().unwrap().to_owned();
+    let signed_by = |issued: &Value| {
+        let header = token(issued).split('.').next().unwrap().to_owned();
         let header: Value = serde_json::from_slice(&Base64UrlUnpadded::decode_vec(&header).unwrap()).unwrap();
         text(&header, "kid").to_owned()
     };
     let steps = async {
         for key_use in ["at+jwt", "lt+jwt", "token-id"] {
-            admin(&["keys", "add", key_use]).await;
+            admin(&["add", key_use]).await;
         }
         for index in [4, 5, 6] {
-            let kid = kid(index);
-            admin(&["keys", "promote", &kid]).await;
+            admin(&["promote", text(&keys()[index], "kid")]).await;
         }
     };
     let mut answered = 0;
     let requests = async {
         loop {
             let long = dev.issue("valid").await;
-            let short = dev.short(text(&long, "access_token"), None).await.is(201).json();
-            dev.short(text(&first, "access_token"), None).await.is(201);
-            dev.revoke(text(&short, "access_token"), text(&short, "token_id")).await.is(204);
+            let short = dev.short(token(&long), None).await.is(201).json();
+            dev.short(token(&first), None).await.is(201);
+            dev.revoke(token(&short), text(&short, "token_id")).await.is(204);
             answered += 4;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -426,12 +364,10 @@ async fn keys_rotate_under_way() {
     assert!(answered > 100, "{answered}");
 
     let long = dev.issue("valid").await;
-    let short = dev.short(text(&first, "access_token"), None).await.is(201).json();
+    let short = dev.short(token(&first), None).await.is(201).json();
     assert_ne!(signed_by(&long), signed_by(&first));
-    let set: Value = serde_json::from_str(&fs::read_to_string(dev.folder.join(".dev/keys.json")).unwrap()).unwrap();
-    let signing = |key_use: &str| {
-        set["keys"].as_array().unwrap().iter().find(|key| key["use"] == key_use).unwrap()["kid"].clone()
-    };
+    let keys = keys();
+    let signing = |key_use: &str| keys.iter().find(|key| key["use"] == key_use).unwrap()["kid"].clone();
     assert_eq!(signing("lt+jwt"), signed_by(&long));
     assert_eq!(signing("at+jwt"), signed_by(&short));
 }
@@ -441,26 +377,30 @@ async fn keys_rotate_under_way() {
 async fn a_missing_or_broken_setting_stops_the_service() {
     let dev = Dev::start("settings").await;
     let issued = dev.issue("valid").await;
-    let keys = fs::read_to_string(dev.folder.join(".dev.vars")).unwrap();
+    let vars = fs::read_to_string(dev.folder.join(".dev.vars")).unwrap();
     let (x, d) = ("\"x\":\"", "\"d\":\"");
-    let swapped = keys.replacen(&keys[keys.find(x).unwrap() + 5..][..43], &keys[keys.find(d).unwrap() + 5..][..43], 1);
+    let swapped = vars.replacen(&vars[vars.find(x).unwrap() + 5..][..43], &vars[vars.find(d).unwrap() + 5..][..43], 1);
+    let no_operator = vars.replace("OPERATOR='", "OPERATOR='[]");
+    assert!(swapped != vars && no_operator != vars);
     // Neither text nor a number: no list is made a text of.
     let config = fs::read_to_string(dev.folder.join("wrangler.toml")).unwrap();
     let audience = "AUDIENCE = \"http://127.0.0.1:8787\"\n";
     assert!(config.contains(audience));
-    set_config(&dev.folder, &config.replace(audience, "AUDIENCE = [\"a\", \"b\"]\n")).await;
-    dev.short(text(&issued, "access_token"), None).await.is(500).code("server_error");
+    fs::write(dev.folder.join("wrangler.toml"), config.replace(audience, "AUDIENCE = [\"a\", \"b\"]\n")).unwrap();
+    dev.comes_to(500, &issued).await.code("server_error");
     fs::write(dev.folder.join("wrangler.toml"), config).unwrap();
-    for broken in ["OTHER='x'\n".to_owned(), "AUTH_KEYS='{}'\n".to_owned(), "AUTH_KEYS=''\n".to_owned(), swapped] {
-        set_vars(&dev.folder, &broken).await;
+    dev.comes_to(201, &issued).await;
+    let keys = ["OTHER='x'\n", "AUTH_KEYS='{}'\n", "AUTH_KEYS=''\n"].map(str::to_owned);
+    for broken in keys.into_iter().chain([swapped, no_operator]) {
+        dev.set_vars(&broken);
+        dev.comes_to(500, &issued).await.code("server_error");
         dev.long(&dev.id("valid"), &dev.by_secret("valid")).await.is(500).code("server_error");
-        dev.short(text(&issued, "access_token"), None).await.is(500).code("server_error");
-        dev.revoke(text(&issued, "access_token"), text(&issued, "token_id")).await.is(500).code("server_error");
-        set_vars(&dev.folder, &keys).await;
-        dev.short(text(&issued, "access_token"), None).await.is(201);
+        dev.revoke(token(&issued), text(&issued, "token_id")).await.is(500).code("server_error");
+        dev.set_vars(&vars);
+        dev.comes_to(201, &issued).await;
     }
     let log = fs::read_to_string(dev.folder.join("log")).unwrap();
-    for problem in ["AUTH_KEYS is missing", "AUDIENCE must be text or a number"] {
+    for problem in ["AUTH_KEYS is missing", "AUDIENCE must be text or a number", "OPERATOR is not a record"] {
         assert!(log.contains(&format!("setting {problem}")), "the log names the setting");
     }
 }
@@ -472,8 +412,8 @@ async fn a_panic_is_survived() {
     let dev = Dev::start("panic").await;
     let long = dev.issue("valid").await;
     let probe = r#"
-        import entry, { Once } from "../../../build/entry.js";
-        export { Once };
+        import entry, { Client } from "../../../build/entry.js";
+        export { Client };
         export default {
           fetch(request, env, ctx) {
             if (request.url.endsWith("/break")) return entry.fetch({}, env, ctx);
@@ -497,9 +437,13 @@ async fn a_panic_is_survived() {
         let status = dev.send(Method::POST, path, &[], None).await.status;
         assert_eq!(status, if path == "/mark" { 200 } else { 500 });
         for _ in 0..3 {
-            dev.short(text(&long, "access_token"), None).await.is(201);
+            dev.short(token(&long), None).await.is(201);
             dev.short("x", None).await.is(401).code("invalid_token");
         }
+        // The client's object lived in the same WASM.
+        let issued = dev.issue("valid").await;
+        dev.revoke(token(&issued), text(&issued, "token_id")).await.is(204);
+        dev.short(token(&issued), None).await.is(401).code("invalid_token");
     }
 }
 
@@ -526,10 +470,10 @@ async fn bodies_at_the_limit() {
         assert_eq!(answer.status(), status, "chunked, {size}");
     }
     let issued = dev.issue("valid").await;
-    let bearer = format!("Bearer {}", text(&issued, "access_token"));
+    let authorization = bearer(token(&issued));
     let path = format!("/v1/auth/tokens/{}/revoke", text(&issued, "token_id"));
     dev.send(Method::POST, &path, &[("Authorization", "Bearer x")], Some("x".repeat(3_000_000))).await.is(401);
-    dev.send(Method::POST, &path, &[("Authorization", &bearer)], Some("\u{0}{".repeat(1_000_000))).await.is(204);
+    dev.send(Method::POST, &path, &[("Authorization", &authorization)], Some("\u{0}{".repeat(1_000_000))).await.is(204);
 }
 
 /// A sender may hold its body back for as long as it likes; it is judged by the time at which it lets go.
@@ -538,8 +482,7 @@ async fn a_body_held_back_buys_no_time() {
     let dev = Dev::start("held").await;
     let valid = dev.id("valid");
     let long = dev.issue("valid").await;
-    let short = dev.short(text(&long, "access_token"), None).await.is(201).json();
-    let bearer = format!("Bearer {}", text(&short, "access_token"));
+    let short = dev.short(token(&long), None).await.is(201).json();
     let rotation = json!({"grant_type": "client_credentials", "client_id": valid}).to_string();
     let held = |path: &str, headers: Vec<(&'static str, String)>, body: String| {
         let (first, last) = body.split_at(body.len() - 1);
@@ -555,20 +498,154 @@ async fn a_body_held_back_buys_no_time() {
         }
         request.body(reqwest::Body::wrap_stream(stream)).send()
     };
-    // Only the clock of the Worker stands between this one and a token: the object is not asked.
-    let exchanging =
-        held("short", vec![("Authorization", format!("Bearer {}", text(&long, "access_token")))], "{ }".to_owned());
-    let rotating = held("long", vec![("Authorization", bearer)], rotation);
+    let exchanging = held("short", vec![("Authorization", bearer(token(&long)))], "{ }".to_owned());
+    let rotating = held("long", vec![("Authorization", bearer(token(&short)))], rotation);
     let jwt = dev.assertion("valid", "held");
     let asserting = held("long", vec![("X-Client-Id", valid.clone())], dev.by_assertion("valid", &jwt).to_string());
     let meanwhile = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        dev.revoke(text(&long, "access_token"), text(&long, "token_id")).await.is(204);
+        dev.revoke(token(&long), text(&long, "token_id")).await.is(204);
         dev.long(&valid, &dev.by_assertion("valid", &jwt)).await.is(201);
     };
-    let (exchanged, rotated, asserted, ()) =
-        futures_util::future::join4(exchanging, rotating, asserting, meanwhile).await;
+    let (exchanged, rotated, asserted, ()) = join4(exchanging, rotating, asserting, meanwhile).await;
     assert_eq!(exchanged.unwrap().status(), 401);
     assert_eq!(rotated.unwrap().status(), 401);
     assert_eq!(asserted.unwrap().status(), 401);
+}
+
+/// Each caller of a hundred waits for the same writes to KV.
+#[tokio::test]
+async fn a_hundred_revocations_at_once() {
+    let dev = Dev::start("revocations").await;
+    let issued = join_all((0..100).map(|_| dev.issue("valid"))).await;
+    let began = Instant::now();
+    for answer in join_all(issued.iter().map(|issued| dev.revoke(token(issued), text(issued, "token_id")))).await {
+        answer.is(204);
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    for issued in &issued {
+        dev.short(token(issued), None).await.is(401).code("invalid_token");
+    }
+}
+
+/// All that operators do to a client, from its creation to its end.
+#[tokio::test]
+async fn the_life_of_a_client() {
+    let dev = Dev::start("life").await;
+    let operator = dev.operator().await;
+    let api = async |method: Method, path: &str, body: Option<Value>| dev.operate(&operator, method, path, body).await;
+    let mut secrets = Vec::new();
+
+    // Who may not
+    let none = dev.short(token(&dev.issue("valid").await), None).await.is(201).json();
+    let reader = dev.short(token(&dev.issue("reader").await), None).await.is(201).json();
+    let wanted = json!({
+        "client_id": "acme", "client_name": "Acme", "scopes": ["jobs:*", "tokens:*"],
+        "mechanisms": ["secret", "otp", "rotation"],
+    });
+    for bearer in [token(&none), token(&reader)] {
+        let answer = dev.operate(bearer, Method::POST, "", Some(wanted.clone())).await.is(401);
+        answer.code("insufficient_scope");
+    }
+    let huge = json!({"client_name": "x".repeat(16_384), "scopes": ["jobs:*"], "mechanisms": ["secret"]});
+    api(Method::POST, "", Some(huge.clone())).await.is(400).code("invalid_request");
+    api(Method::GET, "/acme", None).await.is(404).code("not_found");
+
+    // Made, and shown
+    let made = api(Method::POST, "", Some(wanted.clone())).await.is(201);
+    let mut shown = made.json();
+    for name in ["client_secret", "totp_secret", "otpauth_uri"] {
+        secrets.push(shown.as_object_mut().unwrap().remove(name).unwrap().as_str().unwrap().to_owned());
+    }
+    let (first, seed) = (secrets[0].clone(), secrets[1].clone());
+    let read = dev.operate(token(&reader), Method::GET, "/acme", None).await.is(200);
+    assert_eq!((read.json(), &read.headers["etag"]), (shown.clone(), &made.headers["etag"]));
+    api(Method::POST, "", Some(wanted.clone())).await.is(409).code("conflict");
+    assert!(listed(&dev, &operator).await.contains(&json!({"client_id": "acme", "status": "active"})));
+
+    // Its credentials
+    let long = dev.long("acme", &by_secret("acme", &first)).await.is(201).json();
+    dev.long("acme", &by_code("acme", &seed, now() / otp::STEP)).await.is(201);
+    let short = dev.short(token(&long), None).await.is(201).json();
+    dev.rotate(token(&short), "acme").await.is(201);
+    let added = api(Method::POST, "/acme/secrets", None).await.is(201).json();
+    secrets.push(text(&added, "client_secret").to_owned());
+    api(Method::POST, "/acme/secrets", None).await.is(409).code("conflict");
+    let old = format!("/acme/secrets/{}", text(&shown["secrets"][0], "secret_id"));
+    api(Method::DELETE, &old, None).await.is(204);
+    api(Method::DELETE, &old, None).await.is(404).code("not_found");
+    dev.long("acme", &by_secret("acme", &first)).await.is(401).code("invalid_client");
+    let good = by_secret("acme", text(&added, "client_secret"));
+    dev.long("acme", &good).await.is(201);
+    let renewed = api(Method::POST, "/acme/totp", None).await.is(201).json();
+    secrets.push(text(&renewed, "totp_secret").to_owned());
+    dev.long("acme", &by_code("acme", &seed, now() / otp::STEP + 1)).await.is(401).code("invalid_client");
+    dev.long("acme", &by_code("acme", text(&renewed, "totp_secret"), now() / otp::STEP + 1)).await.is(201);
+
+    // Changed
+    let stale = made.headers["etag"].to_str().unwrap();
+    let authorization = bearer(&operator);
+    let headers = [
+        ("Content-Type", "application/merge-patch+json"),
+        ("Authorization", authorization.as_str()),
+        ("If-Match", stale),
+    ];
+    let patch = json!({"client_name": null}).to_string();
+    dev.send(Method::PATCH, "/v1/clients/acme", &headers, Some(patch)).await.is(412).code("precondition_failed");
+    for wrong in
+        [huge, json!({"status": "deleted"}), json!({"jwks": {"keys": []}}), json!({"region": "weur"}), json!([])]
+    {
+        api(Method::PATCH, "/acme", Some(wrong)).await.is(400);
+    }
+    assert_eq!(api(Method::GET, "/acme", None).await.is(200).json()["client_name"], "Acme");
+    api(Method::PATCH, "/acme", Some(json!({"scopes": ["jobs:submit"]}))).await.is(200);
+    assert_eq!(dev.short(token(&long), None).await.is(201).json()["scopes"], json!(["jobs:submit"]));
+    api(Method::PATCH, "/acme", Some(json!({"status": "suspended"}))).await.is(200);
+    dev.short(token(&long), None).await.is(401).code("invalid_token");
+    dev.long("acme", &good).await.is(403).code("unauthorized_client");
+    dev.revoke(token(&short), text(&short, "token_id")).await.is(401).code("invalid_token");
+    api(Method::PATCH, "/acme", Some(json!({"status": "active"}))).await.is(200);
+    // What gives back is not waited for: KV has it a moment later.
+    for _ in 0..100 {
+        if dev.short(token(&long), None).await.status == 201 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    dev.short(token(&long), None).await.is(201);
+    api(Method::POST, "/acme/end-tokens", None).await.is(204);
+    dev.short(token(&long), None).await.is(401).code("invalid_token");
+    let long = dev.long("acme", &good).await.is(201).json();
+    dev.short(token(&long), None).await.is(201);
+
+    // Ended
+    api(Method::DELETE, "/acme", None).await.is(204);
+    api(Method::DELETE, "/acme", None).await.is(204);
+    dev.short(token(&long), None).await.is(401).code("invalid_token");
+    dev.long("acme", &good).await.is(401).code("invalid_client");
+    api(Method::GET, "/acme", None).await.is(404).code("not_found");
+    api(Method::POST, "", Some(wanted)).await.is(409).code("conflict");
+    assert!(listed(&dev, &operator).await.iter().all(|client| client["client_id"] != "acme"));
+    let log = fs::read_to_string(dev.folder.join("log")).unwrap();
+    for secret in secrets.iter().map(String::as_str).chain([token(&long), operator.as_str()]) {
+        assert!(!log.contains(secret), "the log holds a secret");
+    }
+    for event in
+        ["createClient", "updateClient", "endClientSecret", "createClientTotp", "endClientTokens", "deleteClient"]
+    {
+        let line = log.lines().find(|line| line.contains(event) && line.contains("changed")).unwrap();
+        assert!(line.contains(r#""operator":"operator""#), "{line}");
+    }
+}
+
+/// All clients of the list, which is read in pages of two.
+async fn listed(dev: &Dev, operator: &str) -> Vec<Value> {
+    let mut clients = Vec::new();
+    let mut query = "?limit=2".to_owned();
+    loop {
+        let page = dev.operate(operator, Method::GET, &query, None).await.is(200).json();
+        clients.extend(page["clients"].as_array().unwrap().iter().cloned());
+        let Some(cursor) = page["cursor"].as_str() else { return clients };
+        query = format!("?limit=2&cursor={cursor}");
+    }
 }

@@ -1,8 +1,16 @@
-// The floor: what any worker pays that reads a body and one KV key and answers JSON.
+// The floor: what no exchange can do without, in bare JavaScript. It reads the body, reads one KV value where nothing can have
+// been kept (/cold), signs as many bytes as a short-term token has, and answers JSON. It checks nothing.
+const UNSIGNED = "x".repeat(640);
+const BYTES = new TextEncoder().encode(UNSIGNED);
+let key;
+
 export default {
   async fetch(request, env) {
     await request.text();
-    const record = await env.CLIENTS.get("floor");
-    return Response.json({ known: record !== null }, { status: 201 });
+    const found = !request.url.endsWith("/cold") || (await env.REVOCATIONS.get("floor", { cacheTtl: 30 })) !== null;
+    key ??= (await crypto.subtle.generateKey("Ed25519", false, ["sign"])).privateKey;
+    const signature = new Uint8Array(await crypto.subtle.sign("Ed25519", key, BYTES));
+    const access_token = `${UNSIGNED}.${btoa(String.fromCharCode(...signature))}`;
+    return Response.json({ token_type: "Bearer", access_token, expires_in: 900 }, { status: found ? 201 : 401 });
   },
 };

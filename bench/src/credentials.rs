@@ -1,35 +1,37 @@
-//! Keys, clients and everything that they send. All of it is made afresh for each run, and forgotten after it.
+//! Keys, tokens and requests. All of it is made afresh for each run, and forgotten after it.
 
 use std::fmt::Write;
+use std::iter::repeat_n;
 use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use auth_edge::client::{ClientRecord, Mechanism, RECORD_VERSION, Status, StoredSecret};
-use auth_edge::keys::{JwkSet, KeySet, PublicJwk};
-use auth_edge::otp::{self, SEED_LENGTH};
-use auth_edge::request::MAX_TTL;
+use auth_edge::client::replica::Replica;
+use auth_edge::client::{Client, Consistency, Mechanism, Operator, StoredSecret};
 use auth_edge::scope::Scopes;
 use auth_edge::secret::Secret;
+use auth_edge::settings::Settings;
+use auth_edge::token::{Granted, mint_long};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-pub const LONG_PATH: &str = "/v1/auth/tokens/long";
+const LONG_PATH: &str = "/v1/auth/tokens/long";
 pub const SHORT_PATH: &str = "/v1/auth/tokens/short";
 pub const ISSUER: &str = "https://auth.example.com";
 pub const AUDIENCE: &str = "https://api.example.com";
-/// How many clients send assertions in turn: each has a Durable Object of its own.
-const CALLERS: usize = 16;
-/// How many clients have one token each. The worker keeps at most 1024 values of a namespace, so that even with half of
-/// them going round nothing is left of a client or its token when its turn comes again.
+pub const OPERATOR: &str = "c2m_bench_operator";
+/// How many clients have one token each. The Worker keeps at most 1024 replicas, so that even with half of them going round
+/// nothing is left of a client when its turn comes again.
 pub const SINGLES: usize = 4096;
-const SCOPES: [&str; 3] = ["jobs:*", "templates:*", "tokens:*"];
+pub const SCOPES: [&str; 3] = ["jobs:*", "templates:*", "tokens:*"];
+pub const JSON: &str = "Content-Type: application/json\r\n";
+const DAY: u64 = 86_400;
 
 /// The algorithms of the assertions that are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,25 +42,17 @@ pub enum Algorithm {
 }
 
 pub struct Credentials {
-    /// The worker's secret, which the peer shares.
-    pub auth_keys: String,
-    key_set: KeySet,
-    secret: String,
+    /// The Worker's settings. The peer shares its keys.
+    pub vars: Vec<(String, String)>,
+    settings: Settings,
+    /// The secret of the operator, and of the peer's clients.
+    pub secret: String,
     stored_secret: StoredSecret,
     ed25519: Ed25519KeyPair,
     p256: EcdsaKeyPair,
     rsa: RsaKeyPair,
     random: SystemRandom,
     made: u64,
-}
-
-/// Requests, and the clients that must be in the registry before they are sent.
-#[derive(Default)]
-pub struct Batch {
-    pub requests: Vec<Vec<u8>>,
-    /// Requests that go ahead of these, and are not measured.
-    pub before: Vec<Vec<u8>>,
-    pub clients: Vec<(String, String)>,
 }
 
 impl Credentials {
@@ -73,17 +67,32 @@ impl Credentials {
         let short = json!({"kty": "OKP", "crv": "Ed25519", "use": "at+jwt", "kid": "at+jwt", "alg": "EdDSA",
             "x": base64(ed25519(&seed)?.public_key().as_ref()), "d": base64(&seed)});
         let keys = [oct("lt+jwt", "HS256")?, short, oct("token-id", "HS256")?, oct("totp-seal", "XC20P")?];
-        let auth_keys = json!({ "keys": keys }).to_string();
-        let key_set = KeySet::parse(&auth_keys).map_err(|error| anyhow!("the key set {error}"))?;
-        let secret = format!("aecs_{}", base64(&random::<32>()?));
+        let secret = base64(&random::<32>()?);
+        let stored_secret = StoredSecret::new("bench", &Secret::new(secret.as_str()), random()?, 0);
+        let operator = Operator {
+            client_id: OPERATOR.to_owned(),
+            created_at: 0,
+            scopes: scopes(&["clients:write"])?,
+            mechanisms: vec![Mechanism::Secret],
+            secrets: vec![stored_secret.clone()],
+            jwks: None,
+        };
+        let vars = [
+            ("AUTH_KEYS", json!({ "keys": keys }).to_string()),
+            ("OPERATOR", serde_json::to_string(&operator)?),
+            ("ISSUER", ISSUER.to_owned()),
+            ("AUDIENCE", AUDIENCE.to_owned()),
+        ];
+        let setting = |name: &str| vars.iter().find(|(var, _)| *var == name).map(|(_, value)| value.clone());
+        let settings = Settings::read(|name| Ok(setting(name))).map_err(|error| anyhow!("settings: {error:?}"))?;
         let random_source = SystemRandom::new();
         let p256 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random_source)
             .map_err(|error| anyhow!("a P-256 key: {error}"))?;
         Ok(Self {
-            auth_keys,
-            key_set,
-            stored_secret: StoredSecret::new("bench", &Secret::new(secret.as_str()), random()?, None),
+            vars: vars.map(|(name, value)| (name.to_owned(), value)).into(),
+            settings,
             secret,
+            stored_secret,
             ed25519: ed25519(&random::<32>()?)?,
             p256: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, p256.as_ref(), &random_source)
                 .map_err(|error| anyhow!("a P-256 key: {error}"))?,
@@ -93,84 +102,45 @@ impl Credentials {
         })
     }
 
-    /// The clients that are there from the start: pairs for the registry.
-    pub fn clients(&self) -> Result<Vec<(String, String)>> {
-        let names = (0..CALLERS).map(caller).chain((0..SINGLES).map(single));
-        names.map(|client_id| self.client(&client_id, None)).collect()
+    /// A record of a client as the peer reads it.
+    pub fn peer_record(&self) -> Result<String> {
+        let mut client = Client::new("peer", scopes(&SCOPES)?, 0);
+        client.secrets.push(self.stored_secret.clone());
+        Ok(serde_json::to_string(&client)?)
     }
 
-    fn client(&self, client_id: &str, totp: Option<String>) -> Result<(String, String)> {
-        let record = ClientRecord {
-            version: RECORD_VERSION,
-            client_id: client_id.to_owned(),
-            status: Status::Active,
-            scopes: Scopes::parse(SCOPES).map_err(|error| anyhow!("scopes: {error}"))?,
-            mechanisms: Mechanism::ALL.to_vec(),
-            max_ttl_seconds: MAX_TTL,
-            tokens_valid_from: 0,
-            secrets: vec![self.stored_secret.clone()],
-            totp,
-            jwks: self.jwks()?,
-        };
-        Ok((client_id.to_owned(), serde_json::to_string(&record)?))
-    }
-
-    fn jwks(&self) -> Result<JwkSet<PublicJwk>> {
+    /// The public keys of those that send assertions.
+    pub fn jwks(&self) -> Value {
         let point = self.p256.public_key().as_ref();
         let rsa = PublicKeyComponents::<Vec<u8>>::from(self.rsa.public());
-        let keys = json!({"keys": [
+        json!({"keys": [
             {"kid": "ed25519", "alg": "EdDSA", "kty": "OKP", "crv": "Ed25519", "x": base64(self.ed25519.public_key().as_ref())},
             {"kid": "p256", "alg": "ES256", "kty": "EC", "crv": "P-256", "x": base64(&point[1..33]), "y": base64(&point[33..])},
             {"kid": "rsa", "alg": "RS256", "kty": "RSA", "n": base64(&rsa.n), "e": base64(&rsa.e)},
-        ]});
-        Ok(serde_json::from_value(keys)?)
+        ]})
     }
 
-    /// A long-term token by the client's secret.
-    pub fn by_secret(&self, client_id: &str) -> Vec<u8> {
-        let body = json!({"grant_type": "client_credentials", "client_id": client_id, "client_secret": self.secret});
-        long(client_id, &body.to_string())
+    /// A long-term token of an eventual client that has no object, only a replica.
+    pub fn long_token(&self, client_id: &str) -> Result<String> {
+        let (now, scopes) = (now()?, scopes(&SCOPES)?);
+        let granted = Granted { now, auth_time: now, scopes, ttl: DAY, consistency: Consistency::Eventual };
+        let minted = mint_long(&self.settings, client_id, &granted, random()?);
+        Ok(minted.map_err(|error| anyhow!("a token: {error:?}"))?.access_token)
     }
 
-    /// A client for each code, since a code works once. The code of the step before goes ahead, so that what is measured
-    /// is not the making of a Durable Object.
-    pub fn by_code(&mut self, count: usize) -> Result<Batch> {
-        let mut batch = Batch::default();
-        let step = now()? / otp::STEP;
-        for _ in 0..count {
-            self.made += 1;
-            let client_id = format!("c2m_bench_code_{}", self.made);
-            let seed = random::<SEED_LENGTH>()?;
-            let sealed = self.key_set.seal(&client_id, &Secret::new(seed), random()?).context("can't seal a seed")?;
-            // Both are good for half a minute at least, however late in its step this is.
-            for (step, requests) in [(step, &mut batch.before), (step + 1, &mut batch.requests)] {
-                let code = String::from_utf8(otp::code(&seed, step).to_vec())?;
-                let body = json!({"grant_type": "client_credentials", "client_id": client_id, "otp_code": code});
-                requests.push(long(&client_id, &body.to_string()));
-            }
-            batch.clients.push(self.client(&client_id, Some(sealed))?);
-        }
-        Ok(batch)
-    }
-
-    /// An assertion for each request, since it works once.
-    pub fn by_assertion(&mut self, algorithm: Algorithm, count: usize) -> Result<Batch> {
-        let mut batch = Batch::default();
+    /// An assertion, which works once.
+    pub fn by_assertion(&mut self, algorithm: Algorithm, client_id: &str) -> Result<Vec<u8>> {
+        self.made += 1;
         let now = now()?;
-        for nth in 0..count {
-            self.made += 1;
-            let client_id = caller(nth % CALLERS);
-            let claims = json!({"iss": client_id, "sub": client_id, "aud": ISSUER, "iat": now, "exp": now + 300,
-                "jti": format!("{}-{}", self.made, base64(&random::<16>()?))});
-            let body = json!({"grant_type": "assertion", "client_id": client_id,
-                "assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-                "assertion": self.jwt(algorithm, &claims)?});
-            batch.requests.push(long(&client_id, &body.to_string()));
-        }
-        Ok(batch)
+        let claims = json!({"iss": client_id, "sub": client_id, "aud": ISSUER, "iat": now, "exp": now + 300,
+            "jti": format!("{}-{}", self.made, base64(&random::<16>()?))});
+        let body = json!({"grant_type": "assertion", "client_id": client_id,
+            "assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "assertion": self.jwt(algorithm, &claims)?});
+        Ok(long(client_id, &body))
     }
 
-    fn jwt(&self, algorithm: Algorithm, claims: &serde_json::Value) -> Result<String> {
+    fn jwt(&self, algorithm: Algorithm, claims: &Value) -> Result<String> {
         let (kid, alg) = match algorithm {
             Algorithm::EdDsa => ("ed25519", "EdDSA"),
             Algorithm::Es256 => ("p256", "ES256"),
@@ -196,18 +166,52 @@ impl Credentials {
     }
 }
 
+/// The replica of an active client with so many early ends, none of which has come.
+pub fn replica(ends: usize) -> Result<String> {
+    let client = Client::new("any", scopes(&SCOPES)?, 0);
+    let ids: Vec<String> =
+        (0..ends).map(|_| Ok(format!("tok_lt_{}", base64(&random::<33>()?)))).collect::<Result<_>>()?;
+    Ok(Replica::new(&client, ids.iter().map(String::as_str).zip(repeat_n(now()? + DAY, ends))).to_json())
+}
+
+fn scopes(list: &[&str]) -> Result<Scopes> {
+    Scopes::parse(list.iter().copied()).map_err(|error| anyhow!("scopes: {error}"))
+}
+
+/// A long-term token by the client's secret.
+pub fn by_secret(client_id: &str, secret: &str) -> Vec<u8> {
+    long(client_id, &json!({"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}))
+}
+
+pub fn by_code(client_id: &str, code: &str) -> Vec<u8> {
+    long(client_id, &json!({"grant_type": "client_credentials", "client_id": client_id, "otp_code": code}))
+}
+
+pub fn rotate(client_id: &str, token: &str) -> Vec<u8> {
+    bearer(LONG_PATH, token, &json!({"grant_type": "client_credentials", "client_id": client_id}).to_string())
+}
+
 /// An exchange.
-pub fn exchange(token: &str) -> Vec<u8> {
-    bearer(SHORT_PATH, token, r#"{"scopes":["jobs:submit","tokens:write"]}"#)
+pub fn exchange(path: &str, token: &str) -> Vec<u8> {
+    bearer(path, token, r#"{"scopes":["jobs:submit","tokens:write"]}"#)
+}
+
+/// An exchange for all that the token holds.
+pub fn exchange_all(token: &str) -> Vec<u8> {
+    bearer(SHORT_PATH, token, "")
 }
 
 pub fn revoke(token: &str, token_id: &str) -> Vec<u8> {
     bearer(&format!("/v1/auth/tokens/{token_id}/revoke"), token, "")
 }
 
-pub fn rotate(token: &str) -> Vec<u8> {
-    let body = json!({"grant_type": "client_credentials", "client_id": caller(0)});
-    bearer(LONG_PATH, token, &body.to_string())
+pub fn create(token: &str, body: &Value) -> Vec<u8> {
+    bearer("/v1/clients", token, &body.to_string())
+}
+
+pub fn introspect(caller: &str, token: &str) -> Vec<u8> {
+    let headers = format!("Authorization: Bearer {caller}\r\nContent-Type: application/x-www-form-urlencoded\r\n");
+    post("/v1/auth/tokens/introspect", &headers, &format!("token={token}"))
 }
 
 /// The same request, its token with a signature that is none.
@@ -224,28 +228,33 @@ pub fn garbage() -> Result<String> {
     Ok(base64(&random::<320>()?))
 }
 
-pub fn caller(nth: usize) -> String {
-    format!("c2m_bench_caller_{nth}")
-}
-
-/// A client that has one token.
+/// A client that has one token, and no object.
 pub fn single(nth: usize) -> String {
     format!("c2m_bench_single_{nth}")
 }
 
-fn long(client_id: &str, body: &str) -> Vec<u8> {
-    post(LONG_PATH, &format!("X-Client-Id: {client_id}\r\n"), body)
+/// The same of the peer.
+pub fn peer_single(nth: usize) -> String {
+    format!("p2m_bench_single_{nth}")
+}
+
+fn long(client_id: &str, body: &Value) -> Vec<u8> {
+    post(LONG_PATH, &format!("X-Client-Id: {client_id}\r\n{JSON}"), &body.to_string())
 }
 
 fn bearer(path: &str, token: &str, body: &str) -> Vec<u8> {
-    post(path, &format!("Authorization: Bearer {token}\r\n"), body)
+    let kind = if body.is_empty() { "" } else { JSON };
+    post(path, &format!("Authorization: Bearer {token}\r\n{kind}"), body)
 }
 
 pub fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
-    let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{kind}{headers}Content-Length: {length}\r\n\r\n{body}")
-        .into_bytes()
+    format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {length}\r\n\r\n{body}").into_bytes()
+}
+
+/// A read of the KV service.
+pub fn get(key: &str) -> Vec<u8> {
+    format!("GET /{key} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").into_bytes()
 }
 
 pub fn now() -> Result<u64> {

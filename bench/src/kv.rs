@@ -17,34 +17,22 @@ use crate::http::Framing;
 /// The path that takes pairs, and the one that gives the counts and starts them anew.
 pub const FILL: &str = "/.bench/fill";
 pub const COUNTS: &str = "/.bench/counts";
-/// The path by which a counting stand-in reports a call to something that is not KV.
-pub const ONCE: &str = "/.bench/once";
-pub const LIMIT: &str = "/.bench/limit";
+/// The paths by which a counting stand-in reports what is not KV.
+const OBJECT: &str = "/.bench/object";
+const ALARM: &str = "/.bench/alarm";
+const LIMIT: &str = "/.bench/limit";
 
-/// What token ids, and nothing else, start with.
-const TOKEN: &str = "tok_";
-
-/// What happened since the counts were last taken.
+/// What happened since the counts were last taken. What is not KV is counted as far as a stand-in reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    pub client_reads: u64,
-    pub revocation_reads: u64,
-    pub client_writes: u64,
-    pub revocation_writes: u64,
-    /// Calls to the Durable Object, as far as a stand-in reports them.
-    pub once: u64,
-    /// Calls to a rate limit, likewise.
-    pub limit: u64,
-}
-
-impl Counts {
-    fn read(&mut self, key: &str) {
-        *if key.starts_with(TOKEN) { &mut self.revocation_reads } else { &mut self.client_reads } += 1;
-    }
-
-    fn written(&mut self, key: &str) {
-        *if key.starts_with(TOKEN) { &mut self.revocation_writes } else { &mut self.client_writes } += 1;
-    }
+    pub reads: u64,
+    pub writes: u64,
+    /// Calls of Durable Objects.
+    pub objects: u64,
+    /// Alarms of Durable Objects.
+    pub alarms: u64,
+    /// Calls of rate limits.
+    pub limits: u64,
 }
 
 /// What the binding sends to read several keys at once.
@@ -56,15 +44,10 @@ struct BulkGet {
 /// What to hold besides what is held already.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Fill {
-    pub pairs: Vec<(String, String)>,
     /// Forget everything first.
     pub anew: bool,
-    /// So many revocations of tokens that nobody holds.
-    pub revocations: u64,
-    pub revocation: String,
-    /// So many clients that never call.
-    pub clients: u64,
-    pub client: String,
+    /// Keys, and the value that they share.
+    pub groups: Vec<(Vec<String>, String)>,
 }
 
 #[derive(Default)]
@@ -126,10 +109,11 @@ fn answer(buffer: &[u8], store: &RefCell<Store>, answers: &mut Vec<u8>) -> Resul
             write(answers, 200, &counts);
             return Ok(Some(end));
         }
-        (_, ONCE) => store.counts.once += 1,
-        (_, LIMIT) => store.counts.limit += 1,
+        (_, OBJECT) => store.counts.objects += 1,
+        (_, ALARM) => store.counts.alarms += 1,
+        (_, LIMIT) => store.counts.limits += 1,
         ("GET", _) => {
-            store.counts.read(key);
+            store.counts.reads += 1;
             match store.values.get(key) {
                 Some(value) => write(answers, 200, value),
                 None => write(answers, 404, ""),
@@ -140,14 +124,14 @@ fn answer(buffer: &[u8], store: &RefCell<Store>, answers: &mut Vec<u8>) -> Resul
             let BulkGet { keys } = serde_json::from_slice(&body)?;
             let mut values = BTreeMap::new();
             for key in &keys {
-                store.counts.read(key);
+                store.counts.reads += 1;
                 values.insert(key, store.values.get(key).map(|value| &**value));
             }
             write(answers, 200, &serde_json::to_string(&values)?);
             return Ok(Some(end));
         }
         ("PUT", _) => {
-            store.counts.written(key);
+            store.counts.writes += 1;
             store.values.insert(key.to_owned(), String::from_utf8(body)?.into());
         }
         (method, _) => bail!("{method} {target} is none of the KV service's business"),
@@ -161,12 +145,10 @@ impl Store {
         if fill.anew {
             self.values = HashMap::new();
         }
-        // The values are alike, so one is stored for all.
-        let revocation: Rc<str> = fill.revocation.into();
-        self.values.extend((0..fill.revocations).map(|n| (format!("tok_lt_{n:044}"), Rc::clone(&revocation))));
-        let client: Rc<str> = fill.client.into();
-        self.values.extend((0..fill.clients).map(|n| (format!("c2m_bench_{n:08}"), Rc::clone(&client))));
-        self.values.extend(fill.pairs.into_iter().map(|(key, value)| (key, value.into())));
+        for (keys, value) in fill.groups {
+            let value: Rc<str> = value.into();
+            self.values.extend(keys.into_iter().map(|key| (key, Rc::clone(&value))));
+        }
     }
 }
 

@@ -1,9 +1,10 @@
-//! Measures the worker on workerd, beside a floor and a peer. `docs/performance.md` says how, and what the numbers mean.
+//! Measures the Worker on workerd, beside a floor and a peer. `docs/performance.md` says how, and what the numbers mean.
 //!
 //! ```text
 //! main          options, processes, the order of things
 //!   scenario    what is sent, what must come back, what it may ask of storage
-//!     credentials     keys, clients, tokens, codes, assertions
+//!     clients         the clients of a contender, made through the operators' API
+//!     credentials     keys, tokens, requests
 //!   workerd     a contender's process      kv    the storage behind all of them      load    the requests
 //!   measure     rounds and medians
 //!   table, picture    what is shown
@@ -11,6 +12,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "time is what is measured here")]
 
+mod clients;
 mod credentials;
 mod http;
 mod kv;
@@ -36,22 +38,39 @@ use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
+use clients::{Clients, Operator};
 use credentials::{Credentials, SINGLES};
 use load::{Connection, Plan};
-use measure::{Growth, Report, Round, Row, Spread, Start};
-use scenario::{COLD_EXCHANGE, Checked, Contender, FORGOTTEN, SCENARIOS, Scenario, counts, each, fill};
+use measure::{AtOnce, Growth, Report, Round, Row, Spread, Start};
+use scenario::{
+    COLD_EXCHANGE, Checked, Contender, FORGOTTEN, IMMEDIATE_EXCHANGE, RESTED, SCENARIOS, SETTLED, Scenario, Target,
+    counts, each, fill,
+};
 use workerd::{Spec, Workerd, free_port, pinned};
 
 /// The whole may not take longer, whatever happens.
-const LONGEST: Duration = Duration::from_secs(900);
+const LONGEST: Duration = Duration::from_secs(1200);
 /// How many requests are under way at a time, when the rate is what is measured.
 const CONNECTIONS: usize = 16;
 /// By when an isolate has loaded its module, which takes some 20 ms.
 const LOADED: Duration = Duration::from_millis(300);
-/// Revocations and clients that nobody asks for, besides those that the requests need.
-const GROWTH: [(u64, u64); 6] = [(10, 1), (10_000, 1), (1_000_000, 1), (10, 1), (10, 1_000), (10, 100_000)];
+/// Early ends of each client that exchanges, and clients that never call besides.
+const GROWTH: [(&Scenario, usize, usize); 8] = [
+    (&COLD_EXCHANGE, 10, 1),
+    (&COLD_EXCHANGE, 100, 1),
+    (&COLD_EXCHANGE, 256, 1),
+    (&COLD_EXCHANGE, 10, 1_000),
+    (&COLD_EXCHANGE, 10, 10_000),
+    (&COLD_EXCHANGE, 10, 100_000),
+    (&IMMEDIATE_EXCHANGE, 10, 1),
+    (&IMMEDIATE_EXCHANGE, 256, 1),
+];
+/// The tokens of one client that are revoked at once, within how long, and the most writes to KV.
+const AT_ONCE: (usize, Duration, u64) = (100, Duration::from_secs(5), 5);
+/// How many requests of a scenario are counted.
+const COUNTED: usize = 20;
 
-/// Measures the worker on workerd, beside a floor and a peer
+/// Measures the Worker on workerd, beside a floor and a peer
 #[derive(Parser)]
 struct Options {
     /// Fewer and shorter rounds, to see whether a change helps
@@ -85,7 +104,7 @@ impl Effort {
         discarded: 2,
         loaded: Duration::from_millis(1000),
         alone: Duration::from_millis(300),
-        batch: (1500, 300),
+        batch: (768, 256),
         starts: 9,
     };
     const QUICK: Self = Self {
@@ -93,7 +112,7 @@ impl Effort {
         discarded: 1,
         loaded: Duration::from_millis(400),
         alone: Duration::from_millis(100),
-        batch: (400, 100),
+        batch: (256, 64),
         starts: 3,
     };
 }
@@ -150,6 +169,19 @@ struct Bench {
     _kv_process: Child,
 }
 
+/// A contender that runs.
+struct Running {
+    who: Contender,
+    process: Workerd,
+    clients: Clients,
+}
+
+impl Running {
+    fn target(&self) -> Target<'_> {
+        Target { who: self.who, address: self.process.address, clients: &self.clients }
+    }
+}
+
 /// A folder that goes when this goes.
 struct Scratch(PathBuf);
 
@@ -170,10 +202,11 @@ async fn run(options: &Options) -> Result<()> {
     let scenarios: Vec<&Scenario> = SCENARIOS.iter().filter(|scenario| wanted(scenario.name)).collect();
 
     let mut bench = Bench::set_up(options).await?;
-    bench.count(&scenarios).await?;
+    let at_once = bench.count(&scenarios).await?;
     if options.counts {
         progress("");
         println!("{} operations ask of storage what is written down, and nothing else.", scenarios.len());
+        println!("{at_once}");
         return Ok(());
     }
     let mut report = Report {
@@ -184,9 +217,11 @@ async fn run(options: &Options) -> Result<()> {
         quick: options.quick,
         connections: CONNECTIONS,
         rounds: bench.effort.rounds,
+        at_once,
         runtime: Vec::new(),
         start: Vec::new(),
         growth: Vec::new(),
+        aims: Vec::new(),
     };
     let contenders = bench.contenders().await?;
     report.runtime = bench.rounds(&scenarios, &contenders).await?;
@@ -197,6 +232,7 @@ async fn run(options: &Options) -> Result<()> {
         report.growth = bench.growth(&contenders).await?;
     }
     drop(contenders);
+    report.judge();
     progress("");
     print!("{}", table::of(&report));
     let [json, svg] = ["results.json", "results.svg"].map(|name| bench.root.join("bench").join(name));
@@ -258,12 +294,16 @@ impl Bench {
         Ok(bench)
     }
 
-    async fn fill_anew(&self, revocations: u64, clients: u64) -> Result<()> {
-        let mut pairs = self.credentials.clients()?;
-        let client = pairs.first().map(|(_, record)| record.clone()).context("no clients")?;
-        pairs.push(("floor".to_owned(), client.clone()));
-        let revocation = format!(r#"{{"version":1,"ends_at":{}}}"#, credentials::now()?);
-        fill(self.kv, &kv::Fill { pairs, anew: true, revocations, revocation, clients, client }).await
+    /// Fills KV with what the peer and the floor read, and with the replicas of clients that have no object.
+    async fn fill_anew(&self, ends: usize, further: usize) -> Result<()> {
+        let names = |name: fn(usize) -> String| (0..SINGLES).map(name).collect();
+        let groups = vec![
+            (names(credentials::peer_single), self.credentials.peer_record()?),
+            (names(credentials::single), credentials::replica(ends)?),
+            ((0..further).map(|nth| format!("c2m_bench_further_{nth}")).collect(), credentials::replica(0)?),
+            (vec!["floor".to_owned()], credentials::replica(0)?),
+        ];
+        fill(self.kv, &kv::Fill { anew: true, groups }).await
     }
 
     fn modules(&self, contender: Contender) -> Vec<PathBuf> {
@@ -275,98 +315,130 @@ impl Bench {
         paths.iter().map(|path| self.root.join(path)).collect()
     }
 
-    fn spawn(&self, contender: Contender, counting: bool) -> Result<Workerd> {
-        let text = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let vars = [
-            text("AUTH_KEYS", &self.credentials.auth_keys),
-            text("ISSUER", credentials::ISSUER),
-            text("AUDIENCE", credentials::AUDIENCE),
-        ];
+    fn spawn(&self, who: Contender, counting: bool) -> Result<Workerd> {
         let spec = Spec {
-            modules: &self.modules(contender),
-            vars: if contender == Contender::Floor { &[] } else { &vars },
-            whole: contender == Contender::Ours,
+            modules: &self.modules(who),
+            vars: if who == Contender::Floor { &[] } else { &self.credentials.vars },
+            namespaces: if who == Contender::Peer { &["CLIENTS", "REVOCATIONS"] } else { &["REVOCATIONS"] },
+            whole: who == Contender::Ours,
             counting,
             compatibility_date: &self.compatibility_date,
         };
         Workerd::start(&self.workerd, self.cores.map(|(contender, _)| contender), &self.scratch.0, &spec, self.kv)
     }
 
-    async fn contenders(&self) -> Result<Vec<(Contender, Workerd)>> {
+    /// A contender that runs and has its clients, `each` of them for what changes them.
+    async fn running(&self, who: Contender, counting: bool, each: usize) -> Result<Running> {
+        let mut process = self.spawn(who, counting)?;
+        process.connect().await.with_context(|| who.name())?;
+        let clients = match who {
+            Contender::Floor => Clients::default(),
+            Contender::Ours => Clients::make(process.address, self.kv, &self.credentials, each).await?,
+            Contender::Peer => Clients::of_peer(&self.credentials),
+        };
+        Ok(Running { who, process, clients })
+    }
+
+    async fn contenders(&self) -> Result<Vec<Running>> {
+        let (loaded, alone) = self.effort.batch;
         let mut contenders = Vec::new();
-        for contender in Contender::ALL {
-            let mut process = self.spawn(contender, false)?;
-            process.connect().await.with_context(|| contender.name())?;
-            contenders.push((contender, process));
+        for who in Contender::ALL {
+            contenders.push(self.running(who, false, loaded + alone).await?);
         }
         Ok(contenders)
     }
 
-    /// Has stand-ins report every call, for a few requests of each scenario, the first with nothing kept.
-    async fn count(&mut self, scenarios: &[&Scenario]) -> Result<()> {
-        const REQUESTS: usize = 20;
+    /// Has stand-ins report every call, for a few requests of each scenario, the first with nothing kept. Then revokes many
+    /// tokens of one client at once.
+    async fn count(&mut self, scenarios: &[&Scenario]) -> Result<AtOnce> {
         progress("counting what each operation asks of storage");
-        let mut ours = self.spawn(Contender::Ours, true)?;
-        ours.connect().await?;
+        let ours = self.running(Contender::Ours, true, COUNTED).await?;
         for scenario in scenarios {
             let named = || format!("{}, counting", scenario.name);
-            let once = scenario
-                .prepare(&mut self.credentials, (Contender::Ours, ours.address), self.kv, REQUESTS)
-                .await
-                .with_context(named)?;
-            let requests: Vec<_> = once.iter().cycle().take(REQUESTS).cloned().collect();
+            let prepared = scenario.prepare(&mut self.credentials, ours.target(), COUNTED).await.with_context(named)?;
+            let requests: Vec<_> = prepared.iter().cycle().take(COUNTED).cloned().collect();
             tokio::time::sleep(FORGOTTEN).await;
             let (first, more) = requests.split_at(1);
             for (requests, checked) in [(first, Checked::First), (more, Checked::Counted)] {
                 counts(self.kv).await?;
                 let plan = each(requests, 1, scenario.status);
-                let outcome = load::run(ours.address, plan).await.with_context(named)?;
+                let outcome = load::run(ours.process.address, plan).await.with_context(named)?;
+                scenario.settle(Contender::Ours).await;
                 let counts = counts(self.kv).await?;
                 scenario.check(Contender::Ours, outcome.requests, counts, checked).with_context(named)?;
             }
         }
-        Ok(())
+        self.revoke_at_once(&ours).await
     }
 
-    async fn rounds(&mut self, scenarios: &[&Scenario], contenders: &[(Contender, Workerd)]) -> Result<Vec<Row>> {
+    async fn revoke_at_once(&self, ours: &Running) -> Result<AtOnce> {
+        let (tokens, longest, most_writes) = AT_ONCE;
+        let client = &ours.clients.busy;
+        let mut connection = Connection::open(ours.process.address).await?;
+        let mut requests = Vec::new();
+        for _ in 0..tokens {
+            let issued = client.issue(&mut connection).await?;
+            requests.push(credentials::revoke(&issued.token, &issued.id));
+        }
+        tokio::time::sleep(RESTED).await;
+        counts(self.kv).await?;
+        let named = || format!("{tokens} revocations at once");
+        let outcome = load::run(ours.process.address, each(&requests, tokens, 204)).await.with_context(named)?;
+        tokio::time::sleep(SETTLED).await;
+        let at_once = AtOnce {
+            revocations: tokens,
+            milliseconds: outcome.elapsed.as_secs_f64() * 1e3,
+            kv_writes: counts(self.kv).await?.writes,
+        };
+        ensure!(
+            outcome.elapsed <= longest && (1..=most_writes).contains(&at_once.kv_writes),
+            "{at_once} At most {longest:?} and {most_writes} are right."
+        );
+        Ok(at_once)
+    }
+
+    async fn rounds(&mut self, scenarios: &[&Scenario], contenders: &[Running]) -> Result<Vec<Row>> {
         let lines = scenarios.iter().flat_map(|scenario| {
-            let takes_part = |(contender, _): &&(Contender, Workerd)| scenario.contenders.contains(contender);
-            contenders.iter().filter(takes_part).map(move |(contender, process)| (*scenario, *contender, process))
+            let takes_part = |running: &&Running| scenario.contenders.contains(&running.who);
+            contenders.iter().filter(takes_part).map(move |running| (*scenario, running))
         });
         let lines: Vec<_> = lines.collect();
         let mut found = vec![Vec::new(); lines.len()];
         let all = self.effort.discarded + self.effort.rounds;
         for round in 0..all {
-            for ((scenario, contender, process), found) in lines.iter().zip(&mut found) {
-                let (name, who) = (scenario.name, contender.name());
+            for ((scenario, running), found) in lines.iter().zip(&mut found) {
+                let (name, who) = (scenario.name, running.who.name());
                 progress(&format!("round {} of {all}: {name}, {who}", round + 1));
-                let one = self.round(scenario, *contender, process).await;
-                let one = one.with_context(|| format!("{name}, {who}"))?;
+                let one = self.round(scenario, running).await.with_context(|| format!("{name}, {who}"))?;
                 if round >= self.effort.discarded {
                     found.push(one);
                 }
             }
         }
-        lines.iter().zip(&found).map(|((scenario, contender, _), rounds)| row(scenario, *contender, rounds)).collect()
+        lines.iter().zip(&found).map(|((scenario, running), rounds)| row(scenario, running.who, rounds)).collect()
     }
 
-    async fn requests(&mut self, scenario: &Scenario, to: (Contender, SocketAddr)) -> Result<Rc<[Vec<u8>]>> {
+    async fn requests(&mut self, scenario: &Scenario, target: Target<'_>) -> Result<Rc<[Vec<u8>]>> {
         let (loaded, alone) = self.effort.batch;
         if !scenario.is_cold() {
-            return Ok(scenario.prepare(&mut self.credentials, to, self.kv, loaded + alone).await?.into());
+            return Ok(scenario.prepare(&mut self.credentials, target, loaded + alone).await?.into());
         }
-        let requests = match self.cold.get(&to.0) {
+        let requests = match self.cold.get(&target.who) {
             Some(requests) => Rc::clone(requests),
-            None => scenario.prepare(&mut self.credentials, to, self.kv, SINGLES).await?.into(),
+            None => scenario.prepare(&mut self.credentials, target, SINGLES).await?.into(),
         };
-        self.cold.insert(to.0, Rc::clone(&requests));
+        self.cold.insert(target.who, Rc::clone(&requests));
         tokio::time::sleep(FORGOTTEN).await;
         Ok(requests)
     }
 
-    async fn round(&mut self, scenario: &Scenario, contender: Contender, process: &Workerd) -> Result<Round> {
-        let requests = &*self.requests(scenario, (contender, process.address)).await?;
-        let status = scenario.status;
+    async fn round(&mut self, scenario: &Scenario, running: &Running) -> Result<Round> {
+        let requests = self.requests(scenario, running.target()).await?;
+        self.timed(scenario, running, &requests).await
+    }
+
+    async fn timed(&self, scenario: &Scenario, running: &Running, requests: &[Vec<u8>]) -> Result<Round> {
+        let (who, process, status) = (running.who, &running.process, scenario.status);
         let (loaded, alone) = if scenario.repeats() {
             // Under load and alone it is not the same clients, so that neither finds what the other left.
             let (first, second) =
@@ -385,27 +457,29 @@ impl Bench {
         counts(self.kv).await?;
         let before = process.cpu();
         let loaded = load::run(process.address, loaded).await?;
+        scenario.settle(who).await;
         let cpu = process.cpu().zip(before).map(|(after, before)| after.saturating_sub(before));
         let alone = load::run(process.address, alone).await?;
+        scenario.settle(who).await;
         let counts = counts(self.kv).await?;
-        scenario.check(contender, loaded.requests + alone.requests, counts, Checked::Timed)?;
-        Ok(Round::of(&loaded, cpu, &alone, counts.client_reads + counts.revocation_reads))
+        scenario.check(who, loaded.requests + alone.requests, counts, Checked::Timed)?;
+        Ok(Round::of(&loaded, cpu, &alone, counts.reads))
     }
 
-    async fn starts(&self, contenders: &[(Contender, Workerd)]) -> Result<Vec<Start>> {
+    async fn starts(&mut self, contenders: &[Running]) -> Result<Vec<Start>> {
         let mut found = vec![Vec::new(); contenders.len()];
         let mut memory = Vec::new();
         for nth in 0..self.effort.starts {
-            for ((contender, running), found) in contenders.iter().zip(&mut found) {
-                let who = contender.name();
+            for (running, found) in contenders.iter().zip(&mut found) {
+                let who = running.who.name();
                 progress(&format!("start {} of {}: {who}", nth + 1, self.effort.starts));
                 // Same keys, so a token of the one that runs is good for the one that starts.
-                let request = scenario::one_exchange(&self.credentials, *contender, running.address).await?;
-                let (_, listening, loading) = self.first(*contender, &request, Duration::ZERO).await?;
-                let (process, _, loaded) = self.first(*contender, &request, LOADED).await?;
+                let requests = COLD_EXCHANGE.prepare(&mut self.credentials, running.target(), 1).await?;
+                let (_, listening, loading) = self.first(running.who, &requests[0], Duration::ZERO).await?;
+                let (process, _, loaded) = self.first(running.who, &requests[0], LOADED).await?;
                 found.push([listening + loading, loading, loaded]);
                 if nth + 1 == self.effort.starts {
-                    let (requests, during) = (&[request][..], Some(self.effort.loaded));
+                    let (requests, during) = (&requests[..1], Some(self.effort.loaded));
                     let plan = Plan { requests, during, connections: CONNECTIONS, status: 201 };
                     load::run(process.address, plan).await.with_context(|| who)?;
                     memory.push(process.peak_memory().map(|kib| kib as f64 / 1024.0));
@@ -423,14 +497,14 @@ impl Bench {
             .iter()
             .zip(&found)
             .zip(memory)
-            .map(|(((contender, _), found), peak_memory_mib)| {
+            .map(|((running, found), peak_memory_mib)| {
                 let spread = |nth: usize| {
                     Spread::of(found.iter().map(|times| times[nth].as_secs_f64() * 1e3)).context("no starts")
                 };
                 let ((script_bytes, script_gzip_bytes), (wasm_bytes, wasm_gzip_bytes)) =
-                    (sizes(*contender, false)?, sizes(*contender, true)?);
+                    (sizes(running.who, false)?, sizes(running.who, true)?);
                 Ok(Start {
-                    contender: contender.name(),
+                    contender: running.who.name(),
                     start_to_first_201_ms: spread(0)?,
                     load_to_first_201_ms: spread(1)?,
                     first_request_ms: spread(2)?,
@@ -465,43 +539,66 @@ impl Bench {
         Ok((process, listening, sent.elapsed()))
     }
 
-    async fn growth(&mut self, contenders: &[(Contender, Workerd)]) -> Result<Vec<Growth>> {
-        let (_, ours) = contenders.iter().find(|(contender, _)| *contender == Contender::Ours).context("no worker")?;
+    /// Measures how the cost of an exchange grows. It is the last thing that is measured, for it forgets what KV holds.
+    async fn growth(&mut self, contenders: &[Running]) -> Result<Vec<Growth>> {
+        let ours = contenders.iter().find(|running| running.who == Contender::Ours).context("no worker")?;
+        let mut immediate = HashMap::new();
+        for (_, ends, _) in GROWTH.iter().filter(|(scenario, ..)| !scenario.is_cold()) {
+            immediate.insert(*ends, self.with_ends(ours, *ends).await?);
+        }
         let mut found = vec![Vec::new(); GROWTH.len()];
         for round in 0..self.effort.rounds {
             let of = self.effort.rounds;
             // Each round begins with another, so that none is always the one after the longest fill.
             for nth in 0..GROWTH.len() {
                 let nth = (nth + round) % GROWTH.len();
-                let (revocations, clients) = GROWTH[nth];
-                progress(&format!("growth {} of {of}: {revocations} revocations, {clients} clients", round + 1));
-                self.fill_anew(revocations, clients).await?;
-                found[nth].push(self.round(&COLD_EXCHANGE, Contender::Ours, ours).await?);
+                let (scenario, ends, further) = GROWTH[nth];
+                progress(&format!("growth {} of {of}: {}, {ends} ends, {further} clients", round + 1, scenario.name));
+                self.fill_anew(ends, further).await?;
+                found[nth].push(match immediate.get(&ends) {
+                    Some(requests) if !scenario.is_cold() => self.timed(scenario, ours, requests).await?,
+                    _ => self.round(scenario, ours).await?,
+                });
             }
         }
-        let growth = GROWTH.iter().zip(&found).map(|((revocations, clients), rounds)| {
+        let growth = GROWTH.iter().zip(&found).map(|((scenario, ends, further), rounds)| {
             Ok(Growth {
-                revocations: *revocations,
-                clients: *clients,
+                scenario: scenario.name,
+                ends: *ends,
+                further_clients: *further,
                 cpu_us_per_request: Spread::of(rounds.iter().filter_map(|round| round.cpu)),
                 requests_per_second: Spread::of(rounds.iter().map(|round| round.per_second)).context("no rounds")?,
             })
         });
-        let growth = growth.collect();
-        self.fill_anew(0, 0).await?;
-        growth
+        growth.collect()
+    }
+
+    /// An exchange of an immediate client that has revoked so many of its tokens.
+    async fn with_ends(&self, ours: &Running, ends: usize) -> Result<Vec<Vec<u8>>> {
+        let mut operator = Operator::log_in(ours.process.address, &self.credentials).await?;
+        let immediate = serde_json::json!({"consistency": "immediate"});
+        let client = operator.create(&format!("ended_{ends}"), &immediate).await?;
+        let mut connection = Connection::open(ours.process.address).await?;
+        for _ in 0..ends {
+            let issued = client.issue(&mut connection).await?;
+            let status = connection.status(&credentials::revoke(&issued.token, &issued.id)).await?;
+            ensure!(status == 204, "a revocation was answered {status}");
+        }
+        let token = client.issue(&mut connection).await?.token;
+        Ok(vec![credentials::exchange(credentials::SHORT_PATH, &token)])
     }
 }
 
-fn row(scenario: &Scenario, contender: Contender, rounds: &[Round]) -> Result<Row> {
+fn row(scenario: &Scenario, who: Contender, rounds: &[Round]) -> Result<Row> {
     let spread = |which: fn(&Round) -> f64| Spread::of(rounds.iter().map(which)).context("no rounds");
-    let [_, _, kv_writes, object_calls, _] = scenario.costs(contender);
+    let costs = scenario.costs(who);
     Ok(Row {
         scenario: scenario.name,
         title: scenario.title,
-        contender: contender.name(),
+        contender: who.name(),
         rounds: rounds.len(),
         requests_per_second: spread(|round| round.per_second)?,
+        requests_per_second_by_round: rounds.iter().map(|round| round.per_second).collect(),
         cpu_us_per_request: Spread::of(rounds.iter().filter_map(|round| round.cpu)),
         cpu_us_by_round: rounds.iter().filter_map(|round| round.cpu).collect(),
         core_busy: Spread::of(rounds.iter().filter_map(|round| round.busy)),
@@ -509,8 +606,8 @@ fn row(scenario: &Scenario, contender: Contender, rounds: &[Round]) -> Result<Ro
         p99_ms: spread(|round| round.p99)?,
         loaded_p99_ms: spread(|round| round.loaded_p99)?,
         kv_reads: spread(|round| round.reads)?,
-        kv_writes,
-        object_calls,
+        kv_writes: costs.writes,
+        object_calls: costs.objects,
     })
 }
 

@@ -1,10 +1,12 @@
 //! Rounds, and what comes of them.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::load::Outcome;
+use crate::scenario::{COLD_EXCHANGE, Contender};
 
 /// A number as the rounds gave it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -73,6 +75,7 @@ pub struct Row {
     pub contender: &'static str,
     pub rounds: usize,
     pub requests_per_second: Spread,
+    pub requests_per_second_by_round: Vec<f64>,
     pub cpu_us_per_request: Option<Spread>,
     /// In the order of the rounds: what rises here grows with what is stored.
     pub cpu_us_by_round: Vec<f64>,
@@ -111,13 +114,56 @@ pub struct Start {
     pub peak_memory_mib: Option<f64>,
 }
 
-/// The exchange of a cold token with so much stored that is never read.
+/// An exchange of a client with so many early ends, beside so many that never call.
 #[derive(Clone, Debug, Serialize)]
 pub struct Growth {
-    pub revocations: u64,
-    pub clients: u64,
+    pub scenario: &'static str,
+    pub ends: usize,
+    pub further_clients: usize,
     pub cpu_us_per_request: Option<Spread>,
     pub requests_per_second: Spread,
+}
+
+/// Tokens of one client, revoked at the same time.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct AtOnce {
+    pub revocations: usize,
+    pub milliseconds: f64,
+    pub kv_writes: u64,
+}
+
+impl fmt::Display for AtOnce {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { revocations, milliseconds, kv_writes } = self;
+        write!(
+            formatter,
+            "{revocations} tokens of one client, revoked at once: answered in {milliseconds:.0} ms, by {kv_writes} writes to KV."
+        )
+    }
+}
+
+/// What a number should be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Aim {
+    pub what: &'static str,
+    pub found: f64,
+    pub bound: Bound,
+}
+
+impl Aim {
+    pub fn is_met(&self) -> bool {
+        match self.bound {
+            Bound::AtMost(most) => self.found <= most,
+            Bound::AtLeast(least) => self.found >= least,
+        }
+    }
 }
 
 /// All that was found.
@@ -130,9 +176,50 @@ pub struct Report {
     pub quick: bool,
     pub connections: usize,
     pub rounds: usize,
+    pub at_once: AtOnce,
     pub runtime: Vec<Row>,
     pub start: Vec<Start>,
     pub growth: Vec<Growth>,
+    pub aims: Vec<Aim>,
+}
+
+impl Report {
+    /// Sets what was found beside what is aimed at, as far as it was measured.
+    pub fn judge(&mut self) {
+        let row = |who: Contender| {
+            let mut rows = self.runtime.iter();
+            rows.find(|row| row.scenario == COLD_EXCHANGE.name && row.contender == who.name())
+        };
+        let start = |who: Contender| self.start.iter().find(|start| start.contender == who.name());
+        let ours = (row(Contender::Ours), start(Contender::Ours));
+        let by_round = |other: Contender, values: fn(&Row) -> &Vec<f64>| ratio(values(ours.0?), values(row(other)?));
+        let first = |start: &Start| start.first_request_ms.median;
+        let aims = [
+            (
+                "a cold exchange's CPU, as a multiple of the floor's",
+                by_round(Contender::Floor, |row| &row.cpu_us_by_round),
+                Bound::AtMost(1.6),
+            ),
+            (
+                "cold exchanges per second, as a multiple of the peer's",
+                by_round(Contender::Peer, |row| &row.requests_per_second_by_round),
+                Bound::AtLeast(1.4),
+            ),
+            (
+                "the first request of a fresh isolate, as a multiple of the peer's",
+                ours.1.zip(start(Contender::Peer)).map(|(ours, peer)| first(ours) / first(peer)),
+                Bound::AtMost(1.0),
+            ),
+            ("WASM, KB gzipped", ours.1.map(|start| start.wasm_gzip_bytes as f64 / 1000.0), Bound::AtMost(225.0)),
+        ];
+        let aims = aims.into_iter().filter_map(|(what, found, bound)| Some(Aim { what, found: found?, bound }));
+        self.aims = aims.collect();
+    }
+}
+
+/// The median of what each round gave: a slow minute of the machine hits both sides of a round.
+fn ratio(ours: &[f64], other: &[f64]) -> Option<f64> {
+    Spread::of(ours.iter().zip(other).map(|(ours, other)| ours / other)).map(|ratio| ratio.median)
 }
 
 #[cfg(test)]
@@ -144,5 +231,18 @@ mod tests {
         assert_eq!(Spread::of([]), None);
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
         assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]).map(|spread| spread.median), Some(2.5));
+    }
+
+    #[test]
+    fn a_ratio_compares_round_with_round() {
+        assert_eq!(ratio(&[3.0, 30.0, 4.0], &[2.0, 20.0, 2.0]), Some(1.5));
+        assert_eq!(ratio(&[], &[]), None);
+    }
+
+    #[test]
+    fn an_aim_is_met_or_not() {
+        let aim = |found, bound| Aim { what: "", found, bound }.is_met();
+        assert!(aim(1.6, Bound::AtMost(1.6)) && !aim(1.61, Bound::AtMost(1.6)));
+        assert!(aim(1.4, Bound::AtLeast(1.4)) && !aim(1.39, Bound::AtLeast(1.4)));
     }
 }

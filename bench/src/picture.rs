@@ -3,7 +3,7 @@
 use std::fmt::{Result, Write};
 
 use crate::measure::{Growth, Report, Row, Spread, Start};
-use crate::scenario::Contender;
+use crate::scenario::{COLD_EXCHANGE, Contender};
 
 const STYLE: &str = "
   svg { font: 12px system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', sans-serif; font-variant-numeric: tabular-nums;
@@ -44,7 +44,7 @@ fn draw(svg: &mut String, report: &Report) -> std::result::Result<f64, std::fmt:
     let mut x = MARGIN;
     for contender in Contender::ALL {
         let what = match contender {
-            Contender::Floor => "floor: a worker that reads the body and one KV key",
+            Contender::Floor => "floor: the same reads and signature in bare JavaScript",
             Contender::Ours => "auth-edge",
             Contender::Peer => "peer: Hono with jose on KV",
         };
@@ -108,9 +108,9 @@ fn runtime(svg: &mut String, rows: &[Row], top: f64) -> std::result::Result<f64,
     }
     line(svg, "rule", (MARGIN, y), (WIDTH - MARGIN, y))?;
     let notes = [
-        "KV r/w, DO: reads and writes of KV and calls to the Durable Object, which runs in the same process here. \
+        "KV r/w, DO: reads and writes of KV and calls of Durable Objects, which run in the same process here. \
             p50, p99: one request at a time.",
-        "auth-edge keeps what it read from KV for 250 ms, which spares a busy client or token its reads; the others keep nothing.",
+        "auth-edge keeps what it read from KV for 250 ms, which spares a busy client its reads. The peer keeps nothing.",
     ];
     for (nth, note) in notes.into_iter().enumerate() {
         text(svg, MARGIN, y + 16.0 + 15.0 * nth as f64, "quiet small", note)?;
@@ -157,25 +157,28 @@ fn starts(svg: &mut String, starts: &[Start], top: f64) -> std::result::Result<f
     Ok(top + 10.0 + 18.0 * starts.len() as f64)
 }
 
-/// Two panels: what a cold exchange costs, the more revocations and the more clients there are.
+/// Three panels: what an exchange costs, the more early ends a client has and the more clients there are.
 fn growth(svg: &mut String, growth: &[Growth], top: f64) -> std::result::Result<f64, std::fmt::Error> {
     const HEIGHT: f64 = 96.0;
-    let half = growth.len() / 2;
-    type Size = fn(&Growth) -> u64;
-    let panels: [(&str, &[Growth], Size); 2] = [
-        ("CPU µs per cold exchange, by revocations", &growth[..half], |growth| growth.revocations),
-        ("CPU µs per cold exchange, by further clients", &growth[half..], |growth| growth.clients),
+    const GAP: f64 = 30.0;
+    type Belongs = fn(&&Growth) -> bool;
+    type Size = fn(&Growth) -> usize;
+    let panels: [(&str, Belongs, Size); 3] = [
+        ("CPU µs, cold, by early ends", |one| is_cold(one) && one.further_clients == 1, |one| one.ends),
+        ("CPU µs, cold, by further clients", |one| is_cold(one) && one.ends == 10, |one| one.further_clients),
+        ("CPU µs, immediate, by early ends", |one| !is_cold(one), |one| one.ends),
     ];
     let most = growth.iter().filter_map(|growth| growth.cpu_us_per_request).map(|cpu| cpu.max).fold(1.0, f64::max);
-    let width = (WIDTH - 2.0 * MARGIN - 40.0) / 2.0;
+    let width = (WIDTH - 2.0 * MARGIN - 2.0 * GAP) / 3.0;
     let floor = top + 24.0 + HEIGHT;
-    for (nth, (title, points, size)) in panels.into_iter().enumerate() {
-        let left = MARGIN + (width + 40.0) * nth as f64;
+    for (nth, (title, belongs, size)) in panels.into_iter().enumerate() {
+        let left = MARGIN + (width + GAP) * nth as f64;
         text(svg, left, top, "section", title)?;
         line(svg, "rule", (left, floor), (left + width, floor))?;
         text(svg, left, floor - 4.0, "quiet small", "0")?;
         let mut trend = String::new();
         let mut marks = String::new();
+        let points: Vec<_> = growth.iter().filter(belongs).collect();
         for (at, point) in points.iter().enumerate() {
             let Some(cpu) = point.cpu_us_per_request else { continue };
             let x = left + width * (at as f64 + 0.5) / points.len() as f64;
@@ -189,6 +192,10 @@ fn growth(svg: &mut String, growth: &[Growth], top: f64) -> std::result::Result<
         writeln!(svg, "<polyline class=\"trend\" points=\"{}\"/>\n{marks}", trend.trim_end())?;
     }
     Ok(floor + 20.0)
+}
+
+fn is_cold(growth: &Growth) -> bool {
+    growth.scenario == COLD_EXCHANGE.name
 }
 
 /// A bar as long as the median, with a thin line from the least to the most and the median after it.

@@ -1,19 +1,22 @@
 //! What is measured: each scenario with the requests that make it, the status that every answer must have, and what it
 //! may ask of storage.
 
-use std::iter::repeat_n;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
-use crate::credentials::{self, Algorithm, Batch, Credentials};
+use crate::clients::{Client, Clients, Issued};
+use crate::credentials::{self, Algorithm, Credentials, SHORT_PATH};
 use crate::kv::{self, Counts};
 use crate::load::{self, Connection, Plan};
 
-/// After so long the worker has nothing left of what it read: it keeps that for 250 ms.
+/// After so long the Worker has nothing left of what it read: it keeps that for 250 ms.
 pub const FORGOTTEN: Duration = Duration::from_millis(300);
+/// After so long a client's object may write to KV at once: it leaves 1.1 s between two writes.
+pub const RESTED: Duration = Duration::from_millis(1200);
+/// After so long a change that no caller waits for has come into KV.
+pub const SETTLED: Duration = Duration::from_millis(500);
 /// The part of its reads that an exchange of a token of its own must make at the least.
 const COLD: f64 = 0.99;
 
@@ -40,13 +43,16 @@ impl Contender {
 pub enum Kind {
     /// The same token over and over.
     Exchange,
-    /// A client and a token that the worker has not read for a while, each time.
+    /// A client and a token that the Worker has not read for a while, each time.
     ColdExchange,
+    /// The same token of an immediate client.
+    ImmediateExchange,
     Revoke,
     Secret,
     Code,
     Assertion(Algorithm),
     Rotation,
+    Introspect,
     Forged,
     Garbage,
 }
@@ -54,7 +60,7 @@ pub enum Kind {
 /// Which requests are checked, and so how closely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// One, when the worker has kept nothing: every read is made. Stand-ins report every call.
+    /// One, when the Worker has kept nothing: every read is made. Stand-ins report every call.
     First,
     /// More of them: reads may be spared. Stand-ins report every call.
     Counted,
@@ -68,31 +74,43 @@ pub struct Scenario {
     pub kind: Kind,
     pub status: u16,
     pub contenders: &'static [Contender],
-    /// What one request costs the worker: reads of clients, reads of revocations, writes, calls to the Durable Object,
-    /// calls to a rate limit. Another number fails the bench, except that there may be fewer reads, for the worker keeps
-    /// for a moment what it read.
-    pub ours: [u64; 5],
+    /// What one request costs the Worker. Another number fails the bench, except that there may be fewer reads, for the
+    /// Worker keeps for a moment what it read.
+    pub ours: Counts,
 }
 
 use Contender::{Floor, Ours, Peer};
 
-pub const SCENARIOS: [Scenario; 11] = [
+const NOTHING: Counts = Counts { reads: 0, writes: 0, objects: 0, alarms: 0, limits: 0 };
+/// What /long costs, all of it.
+const ISSUE: Counts = Counts { objects: 1, limits: 3, ..NOTHING };
+
+pub const SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "exchange",
         title: "Exchange a busy token",
         kind: Kind::Exchange,
         status: 201,
         contenders: &[Floor, Ours, Peer],
-        ours: [1, 1, 0, 0, 1],
+        ours: Counts { reads: 1, limits: 1, ..NOTHING },
     },
     COLD_EXCHANGE,
+    IMMEDIATE_EXCHANGE,
     Scenario {
         name: "revoke",
         title: "Revoke a token",
         kind: Kind::Revoke,
         status: 204,
         contenders: &[Ours, Peer],
-        ours: [1, 1, 1, 1, 0],
+        ours: Counts { objects: 1, writes: 1, ..NOTHING },
+    },
+    Scenario {
+        name: "introspect",
+        title: "Introspect a token",
+        kind: Kind::Introspect,
+        status: 200,
+        contenders: &[Ours],
+        ours: Counts { objects: 2, ..NOTHING },
     },
     Scenario {
         name: "secret",
@@ -100,7 +118,7 @@ pub const SCENARIOS: [Scenario; 11] = [
         kind: Kind::Secret,
         status: 201,
         contenders: &[Ours, Peer],
-        ours: [1, 0, 0, 0, 1],
+        ours: ISSUE,
     },
     Scenario {
         name: "code",
@@ -108,7 +126,7 @@ pub const SCENARIOS: [Scenario; 11] = [
         kind: Kind::Code,
         status: 201,
         contenders: &[Ours],
-        ours: [1, 0, 0, 1, 1],
+        ours: ISSUE,
     },
     Scenario {
         name: "eddsa",
@@ -116,7 +134,7 @@ pub const SCENARIOS: [Scenario; 11] = [
         kind: Kind::Assertion(Algorithm::EdDsa),
         status: 201,
         contenders: &[Ours],
-        ours: [1, 0, 0, 1, 1],
+        ours: ISSUE,
     },
     Scenario {
         name: "es256",
@@ -124,7 +142,7 @@ pub const SCENARIOS: [Scenario; 11] = [
         kind: Kind::Assertion(Algorithm::Es256),
         status: 201,
         contenders: &[Ours],
-        ours: [1, 0, 0, 1, 1],
+        ours: ISSUE,
     },
     Scenario {
         name: "rs256",
@@ -132,7 +150,7 @@ pub const SCENARIOS: [Scenario; 11] = [
         kind: Kind::Assertion(Algorithm::Rs256),
         status: 201,
         contenders: &[Ours],
-        ours: [1, 0, 0, 1, 1],
+        ours: ISSUE,
     },
     Scenario {
         name: "rotation",
@@ -140,7 +158,8 @@ pub const SCENARIOS: [Scenario; 11] = [
         kind: Kind::Rotation,
         status: 201,
         contenders: &[Ours],
-        ours: [1, 2, 1, 2, 1],
+        // The retirement comes into KV afterwards, by the alarm.
+        ours: Counts { writes: 1, alarms: 1, ..ISSUE },
     },
     Scenario {
         name: "forged",
@@ -148,7 +167,7 @@ pub const SCENARIOS: [Scenario; 11] = [
         kind: Kind::Forged,
         status: 401,
         contenders: &[Ours, Peer],
-        ours: [0; 5],
+        ours: NOTHING,
     },
     Scenario {
         name: "garbage",
@@ -156,7 +175,7 @@ pub const SCENARIOS: [Scenario; 11] = [
         kind: Kind::Garbage,
         status: 401,
         contenders: &[Ours, Peer],
-        ours: [0; 5],
+        ours: NOTHING,
     },
 ];
 
@@ -166,167 +185,177 @@ pub const COLD_EXCHANGE: Scenario = Scenario {
     kind: Kind::ColdExchange,
     status: 201,
     contenders: &[Floor, Ours, Peer],
-    ours: [1, 1, 0, 0, 1],
+    ours: Counts { reads: 1, limits: 1, ..NOTHING },
 };
+
+pub const IMMEDIATE_EXCHANGE: Scenario = Scenario {
+    name: "exchange-immediate",
+    title: "Exchange, immediate client",
+    kind: Kind::ImmediateExchange,
+    status: 201,
+    contenders: &[Ours],
+    ours: Counts { objects: 1, limits: 1, ..NOTHING },
+};
+
+/// Whom requests are made for.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    pub who: Contender,
+    pub address: SocketAddr,
+    pub clients: &'a Clients,
+}
 
 impl Scenario {
     /// Whether the same request can be sent again.
     pub const fn repeats(&self) -> bool {
-        matches!(self.kind, Kind::Exchange | Kind::ColdExchange | Kind::Secret | Kind::Forged | Kind::Garbage)
+        !matches!(self.kind, Kind::Revoke | Kind::Code | Kind::Assertion(_) | Kind::Rotation)
     }
 
-    /// Whether every request must find the worker with nothing kept of what it needs.
+    /// Whether every request must find the Worker with nothing kept of what it needs.
     pub const fn is_cold(&self) -> bool {
         matches!(self.kind, Kind::ColdExchange)
     }
 
-    /// What one request asks of storage, in the order of `ours`.
-    pub const fn costs(&self, contender: Contender) -> [u64; 5] {
-        match (contender, self.kind) {
+    /// What one request asks of storage.
+    pub const fn costs(&self, who: Contender) -> Counts {
+        match (who, self.kind) {
             (Ours, _) => self.ours,
-            (Floor, _) | (Peer, Kind::Secret) => [1, 0, 0, 0, 0],
-            (Peer, Kind::Exchange | Kind::ColdExchange) => [1, 1, 0, 0, 0],
-            (Peer, Kind::Revoke) => [1, 1, 1, 0, 0],
-            (Peer, _) => [0; 5],
+            (Floor, Kind::ColdExchange) | (Peer, Kind::Secret) => Counts { reads: 1, ..NOTHING },
+            (Peer, Kind::Exchange | Kind::ColdExchange) => Counts { reads: 2, ..NOTHING },
+            (Peer, Kind::Revoke) => Counts { reads: 2, writes: 1, ..NOTHING },
+            (Floor | Peer, _) => NOTHING,
         }
     }
 
     /// Checks what a number of requests asked of storage.
-    pub fn check(&self, contender: Contender, requests: u64, counts: Counts, checked: Checked) -> Result<()> {
-        let [clients, revocations, writes, once, limit] = self.costs(contender);
-        let calls = |count: u64| if checked == Checked::Timed { 0 } else { count * requests };
+    pub fn check(&self, who: Contender, requests: u64, counts: Counts, checked: Checked) -> Result<()> {
+        let Counts { reads, writes, objects, alarms, limits } = self.costs(who);
+        let reported = |count: u64| if checked == Checked::Timed { 0 } else { count * requests };
         let right = Counts {
-            client_reads: clients * requests,
-            revocation_reads: revocations * requests,
-            client_writes: 0,
-            revocation_writes: writes * requests,
-            once: calls(once),
-            limit: calls(limit),
+            reads: reads * requests,
+            writes: writes * requests,
+            objects: reported(objects),
+            alarms: reported(alarms),
+            limits: reported(limits),
         };
-        // Only the worker keeps anything.
-        let least = match (contender, checked) {
+        // Only the Worker keeps anything.
+        let least = match (who, checked) {
             (Floor | Peer, _) | (Ours, Checked::First) => 1.0,
             (Ours, _) if self.is_cold() => COLD,
             (Ours, _) => 0.0,
         };
-        let enough = |reads: u64, most: u64| reads <= most && reads as f64 >= most as f64 * least;
-        let reads =
-            enough(counts.client_reads, right.client_reads) && enough(counts.revocation_reads, right.revocation_reads);
-        let but_reads = Counts { client_reads: right.client_reads, revocation_reads: right.revocation_reads, ..counts };
+        let has_read = counts.reads <= right.reads && counts.reads as f64 >= right.reads as f64 * least;
         ensure!(
-            reads && but_reads == right,
+            has_read && Counts { reads: right.reads, ..counts } == right,
             "{requests} requests did {counts:?} where {right:?} is right, at least {least} of the reads"
         );
         Ok(())
     }
 
-    /// Makes as many requests as it takes: one or two that can be repeated, or `count` that cannot, or not so soon.
+    /// Waits until what the requests left behind is done.
+    pub async fn settle(&self, who: Contender) {
+        if who == Ours && self.ours.alarms > 0 {
+            tokio::time::sleep(SETTLED).await;
+        }
+    }
+
+    /// Makes as many requests as it takes: a few that can be repeated, or `count` that cannot, or not so soon.
     pub async fn prepare(
         &self,
         credentials: &mut Credentials,
-        (who, contender): (Contender, SocketAddr),
-        kv: SocketAddr,
+        target: Target<'_>,
         count: usize,
     ) -> Result<Vec<Vec<u8>>> {
-        let batch = match self.kind {
-            Kind::Exchange => Batch::of(vec![one_exchange(credentials, who, contender).await?]),
-            Kind::ColdExchange if who == Floor => {
-                let one = |_| Ok(credentials::exchange(&credentials::garbage()?));
-                Batch::of((0..count).map(one).collect::<Result<_>>()?)
-            }
-            Kind::ColdExchange => {
-                let requests = (0..count).map(|nth| credentials.by_secret(&credentials::single(nth)));
-                let issued = issue(contender, requests).await?;
-                Batch::of(issued.iter().map(|issued| credentials::exchange(&issued.token)).collect())
-            }
-            Kind::Secret => Batch::of(vec![busy(credentials)]),
-            Kind::Forged => {
-                let request = one_exchange(credentials, who, contender).await?;
-                Batch::of(vec![credentials::forged(request)?])
-            }
-            Kind::Garbage => {
-                let one = |_| Ok(credentials::exchange(&credentials::garbage()?));
-                Batch::of((0..64).map(one).collect::<Result<_>>()?)
-            }
-            Kind::Revoke => {
-                let issued = issue(contender, repeat_n(busy(credentials), count)).await?;
-                Batch::of(issued.iter().map(|issued| credentials::revoke(&issued.token, &issued.id)).collect())
-            }
-            Kind::Rotation => {
-                let mut connection = Connection::open(contender).await?;
-                let mut batch = Batch::default();
-                for long in issue(contender, repeat_n(busy(credentials), count)).await? {
-                    let short = Issued::by(&mut connection, &credentials::exchange(&long.token)).await?;
-                    batch.requests.push(credentials::rotate(&short.token));
+        let Target { who, address, clients } = target;
+        let mut connection = Connection::open(address).await?;
+        let each = clients.each.iter().take(count);
+        let mut requests = Vec::new();
+        match (self.kind, who) {
+            (Kind::Exchange | Kind::ColdExchange, Floor) => {
+                let path = if self.is_cold() { "/cold" } else { "/" };
+                for _ in 0..64 {
+                    requests.push(credentials::exchange(path, &credentials::garbage()?));
                 }
-                batch
             }
-            Kind::Code => credentials.by_code(count)?,
-            Kind::Assertion(algorithm) => credentials.by_assertion(algorithm, count)?,
-        };
-        if !batch.clients.is_empty() {
-            fill(kv, &kv::Fill { pairs: batch.clients, ..kv::Fill::default() }).await?;
+            (Kind::Exchange, _) => requests.push(exchange(&clients.busy, &mut connection).await?),
+            (Kind::ImmediateExchange, _) => requests.push(exchange(&clients.immediate, &mut connection).await?),
+            (Kind::ColdExchange, Peer) => {
+                for nth in 0..count {
+                    let request = credentials::by_secret(&credentials::peer_single(nth), &credentials.secret);
+                    let issued = Issued::by(&mut connection, &request).await?;
+                    requests.push(credentials::exchange(SHORT_PATH, &issued.token));
+                }
+            }
+            (Kind::ColdExchange, Ours) => {
+                for nth in 0..count {
+                    let token = credentials.long_token(&credentials::single(nth))?;
+                    requests.push(credentials::exchange(SHORT_PATH, &token));
+                }
+            }
+            (Kind::Revoke, Peer) => {
+                for _ in 0..count {
+                    let issued = clients.busy.issue(&mut connection).await?;
+                    requests.push(credentials::revoke(&issued.token, &issued.id));
+                }
+            }
+            (Kind::Revoke, _) => {
+                for client in each {
+                    let issued = client.issue(&mut connection).await?;
+                    requests.push(credentials::revoke(&issued.token, &issued.id));
+                }
+            }
+            (Kind::Rotation, _) => {
+                for client in each {
+                    let request = exchange(client, &mut connection).await?;
+                    let short = Issued::by(&mut connection, &request).await?;
+                    requests.push(credentials::rotate(&client.id, &short.token));
+                }
+            }
+            (Kind::Introspect, _) => {
+                let long = clients.busy.issue(&mut connection).await?;
+                let request = credentials::exchange(SHORT_PATH, &long.token);
+                let short = Issued::by(&mut connection, &request).await?;
+                requests.push(credentials::introspect(&long.token, &short.token));
+            }
+            (Kind::Secret, _) => requests.push(clients.busy.by_secret()),
+            (Kind::Code, _) => requests = clients.codes(count).await?,
+            (Kind::Assertion(algorithm), _) => {
+                for client in clients.asserting.iter().cycle().take(count) {
+                    requests.push(credentials.by_assertion(algorithm, &client.id)?);
+                }
+            }
+            (Kind::Forged, _) => {
+                requests.push(credentials::forged(exchange(&clients.busy, &mut connection).await?)?);
+            }
+            (Kind::Garbage, _) => {
+                for _ in 0..64 {
+                    requests.push(credentials::exchange(SHORT_PATH, &credentials::garbage()?));
+                }
+            }
         }
-        load::run(contender, each(&batch.before, 4, 201)).await.context("what goes ahead")?;
-        Ok(batch.requests)
+        ensure!(!requests.is_empty(), "there is nothing to send");
+        // What comes next must not meet what this left.
+        tokio::time::sleep(if self.ours.writes > 0 && who == Ours { RESTED } else { Duration::ZERO }).await;
+        Ok(requests)
     }
 }
 
-impl Batch {
-    fn of(requests: Vec<Vec<u8>>) -> Self {
-        Self { requests, ..Self::default() }
-    }
-}
-
-struct Issued {
-    token: String,
-    id: String,
-}
-
-impl Issued {
-    async fn by(connection: &mut Connection, request: &[u8]) -> Result<Self> {
-        let answer = connection.answer(request).await?;
-        let body = String::from_utf8_lossy(&answer.body);
-        ensure!(answer.status == 201, "no token was issued: {} {body}", answer.status);
-        let body: Value = serde_json::from_str(&body)?;
-        let member = |name: &str| body[name].as_str().map(str::to_owned).with_context(|| format!("no {name}"));
-        Ok(Self { token: member("access_token")?, id: member("token_id")? })
-    }
-}
-
-/// Long-term tokens, from the contender itself.
-async fn issue(contender: SocketAddr, requests: impl Iterator<Item = Vec<u8>>) -> Result<Vec<Issued>> {
-    let mut connection = Connection::open(contender).await?;
-    let mut issued = Vec::new();
-    for request in requests {
-        issued.push(Issued::by(&mut connection, &request).await?);
-    }
-    Ok(issued)
-}
-
-/// A token by secret, for the client that calls all the time.
-fn busy(credentials: &Credentials) -> Vec<u8> {
-    credentials.by_secret(&credentials::caller(0))
-}
-
-/// An exchange of the contender's own token. The floor has none, and takes anything of that length.
-pub async fn one_exchange(credentials: &Credentials, who: Contender, contender: SocketAddr) -> Result<Vec<u8>> {
-    let token = match who {
-        Floor => credentials::garbage()?,
-        Ours | Peer => Issued::by(&mut Connection::open(contender).await?, &busy(credentials)).await?.token,
-    };
-    Ok(credentials::exchange(&token))
+/// An exchange of a new token.
+async fn exchange(client: &Client, connection: &mut Connection) -> Result<Vec<u8>> {
+    Ok(credentials::exchange(SHORT_PATH, &client.issue(connection).await?.token))
 }
 
 pub async fn fill(kv: SocketAddr, fill: &kv::Fill) -> Result<()> {
-    let answer = load::once(kv, &credentials::post(kv::FILL, "", &serde_json::to_string(fill)?)).await?;
+    let request = credentials::post(kv::FILL, credentials::JSON, &serde_json::to_string(fill)?);
+    let answer = load::once(kv, &request).await?;
     ensure!(answer.status == 204, "the KV service could not be filled");
     Ok(())
 }
 
 /// What was asked of storage since this was last asked.
 pub async fn counts(kv: SocketAddr) -> Result<Counts> {
-    Ok(serde_json::from_slice(&load::once(kv, &credentials::post(kv::COUNTS, "", "")).await?.body)?)
+    let answer = load::once(kv, &credentials::post(kv::COUNTS, "", "")).await?;
+    serde_json::from_slice(&answer.body).context("counts")
 }
 
 /// A plan that sends each request once.

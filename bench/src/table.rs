@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::measure::{Report, Row, Spread};
+use crate::measure::{Bound, Report, Row, Spread};
 
 pub fn of(report: &Report) -> String {
     let mut text = String::new();
@@ -82,19 +82,29 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
     if !report.growth.is_empty() {
         writeln!(
             text,
-            "\n{:>26} {:>15} {:>22} {:>22}",
-            "exchange-cold, revocations", "further clients", "CPU µs/request", "requests/s"
+            "\n{:18} {:>12} {:>15} {:>22} {:>22}",
+            "", "early ends", "further clients", "CPU µs/request", "requests/s"
         )?;
         for growth in &report.growth {
             writeln!(
                 text,
-                "{:>26} {:>15} {:>22} {:>22}",
-                growth.revocations,
-                growth.clients,
+                "{:18} {:>12} {:>15} {:>22} {:>22}",
+                growth.scenario,
+                growth.ends,
+                growth.further_clients,
                 shown(growth.cpu_us_per_request, 0),
                 shown(Some(growth.requests_per_second), 0)
             )?;
         }
+    }
+    writeln!(text, "\n{}", report.at_once)?;
+    for aim in &report.aims {
+        let bound = match aim.bound {
+            Bound::AtMost(most) => format!("at most {most}"),
+            Bound::AtLeast(least) => format!("at least {least}"),
+        };
+        let verdict = if aim.is_met() { "met" } else { "MISSED" };
+        writeln!(text, "{:68} {:>7.2}  {bound:14} {verdict}", aim.what, aim.found)?;
     }
     Ok(())
 }

@@ -18,9 +18,10 @@ pub struct Spec<'a> {
     /// Its modules, the main one first.
     pub modules: &'a [PathBuf],
     pub vars: &'a [(String, String)],
-    /// Whether it has the Durable Object and the rate limits.
+    pub namespaces: &'a [&'a str],
+    /// Whether it has the Durable Objects and the rate limits.
     pub whole: bool,
-    /// Whether the Durable Object and the rate limits report each call.
+    /// Whether the Durable Objects and the rate limits report each call.
     pub counting: bool,
     pub compatibility_date: &'a str,
 }
@@ -120,7 +121,7 @@ fn configuration(spec: &Spec<'_>, folder: &Path, address: SocketAddr, kv: Socket
     for (name, value) in spec.vars {
         write!(bindings, "(name = {name:?}, text = {value:?}), ")?;
     }
-    for name in ["CLIENTS", "REVOCATIONS"] {
+    for name in spec.namespaces {
         write!(bindings, "(name = {name:?}, kvNamespace = \"kv\"), ")?;
     }
     let counter = if spec.counting { r#"(name = "COUNTER", service = "kv")"# } else { "" };
@@ -128,14 +129,16 @@ fn configuration(spec: &Spec<'_>, folder: &Path, address: SocketAddr, kv: Socket
     let mut disk = String::new();
     let mut extensions = String::new();
     if spec.whole {
-        for name in ["LONG_LIMIT", "SHORT_LIMIT"] {
+        for name in ["LONG_LIMIT", "CLIENT_LIMIT", "ADDRESS_LIMIT", "SHORT_LIMIT"] {
             let wrapped = format!("(moduleName = \"bench:ratelimit\", innerBindings = [{counter}])");
             write!(bindings, "(name = {name:?}, wrapped = {wrapped}), ")?;
         }
-        write!(bindings, r#"(name = "ONCE", durableObjectNamespace = "Once"), {counter}"#)?;
+        write!(bindings, r#"(name = "CLIENTS", durableObjectNamespace = "Client"), {counter}"#)?;
         let path = folder.join("objects");
         disk = format!("(name = \"disk\", disk = (path = {path:?}, writable = true)),");
-        objects = r#"durableObjectNamespaces = [(className = "Once", uniqueKey = "once", enableSql = true)],
+        // Kept in memory, so that what one scenario leaves idle is not put away while the next is measured.
+        objects = r#"durableObjectNamespaces = [(className = "Client", uniqueKey = "client", enableSql = true,
+    preventEviction = true)],
   durableObjectStorage = (localDisk = "disk"),"#;
         let stand_in = include_str!("../contenders/ratelimit.js");
         write!(extensions, "(modules = [(name = \"bench:ratelimit\", esModule = {stand_in:?}, internal = true)])")?;

@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::response::Response;
 
 /// An id that no client can have.
-const NOBODY: &str = ".healthz.";
+const NOBODY: &str = ".";
 
 #[derive(Serialize)]
 struct Health {

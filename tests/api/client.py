@@ -1,8 +1,10 @@
 """The Python client. tests/api/clients.py makes it."""
 
 import c2m_api
+from c2m_api.models.client_patch import ClientPatch
 from c2m_api.models.long_token_request import LongTokenRequest
 from c2m_api.models.long_token_response import LongTokenResponse
+from c2m_api.models.new_client import NewClient
 from c2m_api.models.short_token_response import ShortTokenResponse
 from c2m_api.rest import ApiException
 
@@ -49,7 +51,44 @@ def main():
         expect(ApiException, 401, "invalid_token", lambda: with_token(short_token, api_instance.issue_short_term_token))
         refused = long_token_request | {"client_secret": "supersecret123"}
         expect(ApiException, 401, "invalid_client", lambda: api_instance.issue_long_term_token(refused))
-    print("issue_long_term_token, issue_short_term_token and revoke_token of the Python client work")
+
+        operators(configuration, c2m_api.OperatorsApi(api_client))
+    print("The token operations and the operators' calls of the Python client work")
+
+
+def operators(configuration, api_instance):
+    """The life of a client."""
+    configuration.access_token = server.short_token("operator")
+    new_client = NewClient(client_name="generated", scopes=["jobs:submit"], mechanisms=["secret", "otp"])
+    created = api_instance.create_client(new_client)
+    client_id = created.client_id
+    assert created.client_secret and created.totp_secret and created.otpauth_uri
+
+    shown = api_instance.get_client_with_http_info(client_id)
+    assert shown.data.client_name == "generated" and shown.data.secrets == created.secrets
+    patch = ClientPatch(client_name=None, max_ttl_seconds=3600)
+    changed = api_instance.update_client(client_id, patch, if_match=shown.headers["ETag"])
+    assert changed.client_name is None and changed.max_ttl_seconds == 3600 and changed.scopes == ["jobs:submit"]
+    stale = {"if_match": shown.headers["ETag"]}
+    expect(ApiException, 412, "precondition_failed", lambda: api_instance.update_client(client_id, patch, **stale))
+
+    secret = api_instance.create_client_secret(client_id)
+    assert api_instance.end_client_secret(client_id, created.secrets[0].secret_id) is None
+    assert api_instance.end_client_secret(client_id, secret.secret_id, var_in=60) is None
+    (left,) = api_instance.get_client(client_id).secrets
+    assert left.secret_id == secret.secret_id and left.expires_at > left.created_at
+    assert api_instance.create_client_totp(client_id).totp_secret != created.totp_secret
+    assert api_instance.end_client_tokens(client_id) is None
+
+    listed, cursor = [], None
+    while not listed or cursor:
+        page = api_instance.list_clients(limit=3, cursor=cursor)
+        listed, cursor = listed + [client.client_id for client in page.clients], page.cursor
+    assert client_id in listed
+
+    for _ in range(2):
+        assert api_instance.delete_client(client_id) is None
+    expect(ApiException, 404, "not_found", lambda: api_instance.get_client(client_id))
 
 
 def with_token(token, call, *arguments):

@@ -1,5 +1,5 @@
-"""Clients that the official generator makes of openapi.yaml: each goes through all three operations, with every credential
-configured at once, as the generator's own documentation shows."""
+"""Clients that the official generator makes of openapi.yaml: each goes through the three token operations, with every
+credential configured at once, as the generator's own documentation shows, and through the operators' calls."""
 
 import os
 import shutil
@@ -58,6 +58,7 @@ def typescript():
 def run(*command, quiet=False):
     client = server.CLIENTS["valid"]
     known = {"CLIENT_ID": client["client_id"], "CLIENT_SECRET": client["client_secret"]}
+    known |= {"OPERATOR_TOKEN": server.short_token("operator")}
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if quiet else {}
     made = subprocess.run(command, env=os.environ | known, text=True, **output)
     assert made.returncode == 0, made.stdout or f"{command[0]} failed"

@@ -25,8 +25,8 @@ session = requests.Session()
 
 
 def long(client="valid", headers=None, **body):
-    """Asks for a long-term token, by the client's secret unless the body says otherwise."""
-    identity = CLIENTS[client]
+    """Asks for a long-term token, by the client's secret unless the body says otherwise. The client is a role, or its identity."""
+    identity = CLIENTS[client] if isinstance(client, str) else client
     if not body.keys() & {"client_secret", "otp_code", "assertion", "grant_type"}:
         body["client_secret"] = identity["client_secret"]
     body = {"grant_type": "client_credentials", "client_id": identity["client_id"]} | body
@@ -44,6 +44,32 @@ def revoke(token, token_id):
 
 def introspect(caller, **form):
     return session.post(f"{BASE_URL}/auth/tokens/introspect", data=form, headers=bearer(caller))
+
+
+# The calls of operators: the method, and what follows /clients.
+OPERATORS = {
+    "createClient": ("POST", ""),
+    "listClients": ("GET", ""),
+    "getClient": ("GET", "/{client_id}"),
+    "updateClient": ("PATCH", "/{client_id}"),
+    "createClientSecret": ("POST", "/{client_id}/secrets"),
+    "endClientSecret": ("DELETE", "/{client_id}/secrets/{secret_id}"),
+    "createClientTotp": ("POST", "/{client_id}/totp"),
+    "endClientTokens": ("POST", "/{client_id}/end-tokens"),
+    "deleteClient": ("DELETE", "/{client_id}"),
+}
+
+
+def operate(operation, operator, client_id="c2m_nobody", secret_id="sec_none", headers=None, **request):
+    """A call of an operator, by its token."""
+    method, path = OPERATORS[operation]
+    url = f"{BASE_URL}/clients{path.format(client_id=client_id, secret_id=secret_id)}"
+    return session.request(method, url, headers=bearer(operator) | (headers or {}), **request)
+
+
+def short_token(identity):
+    """A short-term token with all scopes of a client."""
+    return issued(short(issued(long(identity))["access_token"]))["access_token"]
 
 
 def bearer(token):

@@ -4,7 +4,6 @@ Every (operation, status, code) that openapi.yaml documents is reached by a requ
 the way is documented: its status, its code, its content type, its headers, its body.
 """
 
-import subprocess
 import time
 from contextlib import contextmanager, suppress
 
@@ -86,17 +85,24 @@ DOCUMENTS = {
 }
 
 
+CLIENT = {"scopes": ["jobs:submit"], "mechanisms": ["secret"]}
+JWK = {"kid": "1", "alg": "EdDSA", "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+SHOWN_ONCE = {"client_secret", "totp_secret", "otpauth_uri"}
+
+
 def everything(walk):
     """One call of each operation, which must get far enough to fail on what is broken."""
     token = walk.tokens["long"]
     walk.saw("issueLongTermToken", server.long())
-    walk.saw("issueShortTermToken", server.short(token))
+    walk.saw("issueShortTermToken", server.short(walk.tokens["immediate"]))
     walk.saw("revokeToken", server.revoke(token, walk.tokens["other_id"]))
     walk.saw("introspectToken", server.introspect(token, token=walk.tokens["short"]))
+    for operation in server.OPERATORS:
+        walk.saw(operation, server.operate(operation, walk.tokens["operator"], json=CLIENT))
 
 
-def sound(walk):
-    """Every status but those of limits and breakdowns."""
+def tokens(walk):
+    """Every status of the token operations and the documents but those of limits and breakdowns."""
     saw = walk.saw
     url = f"{server.BASE_URL}/auth/tokens/long"
     client = server.CLIENTS["valid"]
@@ -104,7 +110,14 @@ def sound(walk):
     issued = saw("issueLongTermToken", server.long()).json()
     long_token = issued["access_token"]
     short_token = saw("issueShortTermToken", server.short(long_token)).json()["access_token"]
-    walk.tokens = {"long": long_token, "short": short_token, "other_id": server.issued(server.long())["token_id"]}
+    walk.tokens = {
+        "long": long_token,
+        "short": short_token,
+        "other_id": server.issued(server.long())["token_id"],
+        "immediate": server.issued(server.long("immediate"))["access_token"],
+        "operator": server.short_token("operator"),
+        "reader": server.short_token("reader"),
+    }
 
     saw("issueLongTermToken", server.long(otp_code=server.code("valid")))
     saw("issueLongTermToken", server.long(grant_type="password"))
@@ -151,6 +164,89 @@ def sound(walk):
         refused(405, "method_not_allowed", server.session.get(f"{server.BASE_URL}/auth/tokens/{path}"), allow="POST")
 
 
+def operators(walk):
+    """The same of the operators' calls."""
+
+    def call(operation, client_id="c2m_nobody", by=walk.tokens["operator"], **request):
+        return walk.saw(operation, server.operate(operation, by, client_id, **request))
+
+    # The life of a client, with every member that a client can have.
+    mechanisms = ["secret", "otp", "assertion", "rotation"]
+    members = CLIENT | {"client_name": "Ä", "mechanisms": mechanisms, "max_ttl_seconds": 3600, "consistency": "immediate"}
+    created = call("createClient", json=members | {"region": "weur", "jwks": {"keys": [JWK | {"use": "sig"}]}})
+    client, created_etag = created.json(), {"If-Match": created.headers["ETag"]}
+    client_id, secret_id = client["client_id"], client["secrets"][0]["secret_id"]
+    assert SHOWN_ONCE <= client.keys() and client["jwks"] == {"keys": [JWK]}, client
+    shown = call("getClient", client_id)
+    assert shown.json() == {name: client[name] for name in client.keys() - SHOWN_ONCE}
+    assert shown.headers["ETag"] == created.headers["ETag"]
+    head = server.session.head(shown.url, headers=server.bearer(walk.tokens["operator"]))
+    assert (head.status_code, head.headers["ETag"], head.content) == (200, shown.headers["ETag"], b"")
+    call("createClient", json=CLIENT | {"client_id": client_id})
+    call("createClient", json=CLIENT | {"jwks": {"keys": [JWK | {"d": JWK["x"]}]}})
+    call("createClient", json=CLIENT | {"scopes": ["Jobs"]})
+
+    merge_patch = created_etag | {"Content-Type": "application/merge-patch+json"}
+    changed = call("updateClient", client_id, data='{"client_name": null, "max_ttl_seconds": 7200}', headers=merge_patch)
+    assert "client_name" not in changed.json() and changed.json()["max_ttl_seconds"] == 7200, changed.text
+    call("updateClient", client_id, json={"status": "suspended"}, headers=created_etag)
+    call("updateClient", client_id, json={"jwks": None})
+    call("updateClient", client_id, json={"scopes": []})
+
+    second = call("createClientSecret", client_id).json()
+    call("createClientSecret", client_id)
+    call("endClientSecret", client_id, secret_id=secret_id, params={"in": 60})
+    call("endClientSecret", client_id, secret_id=secret_id, params={"in": -1})
+    call("endClientSecret", client_id, secret_id=second["secret_id"])
+    (left,) = call("getClient", client_id).json()["secrets"]
+    assert left["secret_id"] == secret_id and left["expires_at"], left
+    call("createClientTotp", client_id)
+    call("endClientTokens", client_id)
+
+    listed, pages = {}, 0
+    params = {"limit": 2}
+    while params:
+        page = call("listClients", params=params).json()
+        listed |= {client["client_id"]: client["status"] for client in page["clients"]}
+        pages += 1
+        params = {"limit": 2, "cursor": page["cursor"]} if "cursor" in page else None
+    assert pages > 1 and listed[client_id] == "active", listed
+    assert listed[server.CLIENTS["suspended"]["client_id"]] == "suspended", listed
+    call("listClients", params={"cursor": "x"})
+
+    call("deleteClient", client_id, headers=created_etag)
+    for _ in range(2):
+        call("deleteClient", client_id)
+    call("createClient", json=CLIENT | {"client_id": client_id})
+
+    # What only the operator of the secret may do, and what nobody may do to that one.
+    another = server.short_token(call("createClient", json=CLIENT | {"scopes": ["clients:write"]}).json())
+    call("createClient", by=another, json=CLIENT | {"scopes": ["clients:read"]})
+    call("updateClient", server.CLIENTS["valid"]["client_id"], by=another, json={"scopes": ["clients:read"]})
+    first = server.CLIENTS["operator"]["client_id"]
+    secret_id = call("getClient", first).json()["secrets"][0]["secret_id"]
+    for operation in ["updateClient", "createClientSecret", "endClientSecret", "createClientTotp", "deleteClient"]:
+        refused(409, "conflict", call(operation, first, secret_id=secret_id, json={}))
+
+    for operation in server.OPERATORS:
+        if operation not in ["createClient", "listClients"]:
+            refused(404, "not_found", call(operation, json={}))
+        refused(401, "invalid_token", call(operation, by=None))
+        refused(401, "invalid_token", call(operation, by=walk.tokens["long"]))
+        refused(401, "insufficient_scope", call(operation, by=walk.tokens["short"]))
+        if operation not in ["listClients", "getClient"]:
+            refused(401, "insufficient_scope", call(operation, by=walk.tokens["reader"]))
+    for path, allow in {
+        "": "GET, HEAD, POST",
+        "/x": "GET, HEAD, PATCH, DELETE",
+        "/x/secrets": "POST",
+        "/x/secrets/x": "DELETE",
+        "/x/totp": "POST",
+        "/x/end-tokens": "POST",
+    }.items():
+        refused(405, "method_not_allowed", server.session.put(f"{server.BASE_URL}/clients{path}"), allow=allow)
+
+
 def refused(status, code, response, allow=None):
     """What the description says of every path, in its prose."""
     assert (response.status_code, response.json()["code"]) == (status, code), f"{response.url}: {response.text}"
@@ -169,21 +265,22 @@ def limits(walk):
 
 
 def breakdowns(walk):
-    """503: the Durable Object is elsewhere, the registry holds something else than a client. 500: there are no keys."""
-    with changed("wrangler.toml", 'class_name = "Once" }]', 'class_name = "Once", script_name = "absent" }]'):
-        until(503, lambda: walk.saw("getHealth", get("/healthz")))
-
-    client_id = server.CLIENTS["valid"]["client_id"]
-    put = ["wrangler", "kv", "key", "put", client_id, "no record", "--binding", "CLIENTS", "--local"]
-    subprocess.run(put, cwd=server.FOLDER, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(503, server.long)
-    everything(walk)
-
-    with changed(".dev.vars", "AUTH_KEYS=", "NO_KEYS="):
-        until(500, server.long)
+    """503: the clients' objects are elsewhere. 500: a setting is missing, another one malformed."""
+    with changed("wrangler.toml", 'class_name = "Client" }]', 'class_name = "Client", script_name = "absent" }]'):
+        until(503, lambda: get("/healthz"))
         everything(walk)
-        for operation, path in DOCUMENTS.items():
-            walk.saw(operation, get(path))
+        walk.saw("getHealth", get("/healthz"))
+        # An eventual client's exchange goes on by KV.
+        server.issued(server.short(walk.tokens["long"]))
+
+    for setting, broken in {"AUTH_KEYS=": "NO_KEYS=", "OPERATOR=": "OPERATOR=x"}.items():
+        until(200, lambda: get("/healthz"))
+        with changed(".dev.vars", setting, broken):
+            until(500, lambda: get("/healthz"))
+            everything(walk)
+            for operation, path in DOCUMENTS.items():
+                walk.saw(operation, get(path))
+    until(200, lambda: get("/healthz"))
 
 
 @contextmanager
@@ -212,7 +309,8 @@ def until(status, call):
 def main():
     walk = Walk()
     walk.tokens = {}
-    sound(walk)
+    tokens(walk)
+    operators(walk)
     limits(walk)
     breakdowns(walk)
     missing = walk.missing()

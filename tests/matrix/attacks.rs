@@ -33,7 +33,8 @@ fn a_thief_who_exchanges_while_the_tokens_are_ended() {
         }
         desk.service.world.millis.set(desk.service.world.millis.get() + 200);
         let now = desk.service.world.millis.get() / 1000;
-        (desk.service.now.set(now), there.now.set(now));
+        desk.service.now.set(now);
+        there.now.set(now);
         // The location takes it, for it has not heard.
         let short = there.send(&exchange(&stolen)).token();
         let rotation = [&there, &desk.service][usize::try_from(tenth % 2).unwrap()].send(&rotation(&short));

@@ -50,6 +50,7 @@ export function page(api) {
       ...operation,
       method: method.toUpperCase(),
       path: servers ? path : base + path,
+      parameters: (operation.parameters ?? []).map(resolve),
       schemes: (operation.security ?? []).flatMap(Object.keys),
     })),
   )
@@ -72,17 +73,18 @@ export function page(api) {
   }
   const typeOf = (schema) => {
     if (schema.type === 'array') return `array of ${typeOf(resolve(schema.items))}s`
-    return schema.format ?? schema.type
+    return (schema.format ?? schema.type) + (schema.nullable ? ' or null' : '')
   }
-  /** What an object holds. In an answer, what is always there or always of one form goes without saying. */
-  const fields = (schema, asked) => {
+  /** What an object holds. In an answer, what is always there or always of one form goes without saying, and so does what lies deep. */
+  const fields = (schema, asked, depth = 0) => {
     const row = ([name, property]) => {
       const own = resolve(property)
       const required = asked && schema.required?.includes(name) ? '<em>required</em>' : ''
       const items = own.items ? resolve(own.items) : null
       const bounds = [own, items].filter(Boolean).flatMap((it) => limits(asked ? it : { enum: it.enum, maximum: it.maximum }))
       const about = prose(own.description) + (bounds.length ? `<p class="limits">${bounds.join('; ')}` : '')
-      const below = items?.properties ? fields(items) : ''
+      const inner = items ?? own
+      const below = inner.properties && (asked || depth === 0) ? fields(inner, asked, depth + 1) : ''
       return `<dt><code>${name}</code><span>${typeOf(own)}</span>${required}${about || below ? `<dd>${about}${below}` : ''}`
     }
     return `<dl>${Object.entries(schema.properties).map(row).join('')}</dl>`
@@ -94,14 +96,16 @@ export function page(api) {
   const box = (text) => `<div class="box"><pre tabindex="0">${text}</pre></div>`
 
   /** The call of an operation as a line for a shell, with one of its example bodies. */
-  const curl = (operation, example) => {
-    const path = operation.path.replace(/\{(\w+)\}/g, (_, name) => operation.parameters.find((it) => it.name === name).example)
-    const lines = [`curl ${operation.method === 'POST' && !example ? '-X POST ' : ''}${URL_SHOWN}${path}`]
+  const curl = (operation, mediaType, example) => {
+    const { method, parameters } = operation
+    const path = operation.path.replace(/\{(\w+)\}/g, (_, name) => parameters.find((it) => it.name === name).example)
+    const implied = example ? 'POST' : 'GET'
+    const lines = [`curl ${method === implied ? '' : `-X ${method} `}${URL_SHOWN}${path}`]
     const scheme = example?.['x-security'] ?? operation.schemes[0]
     if (scheme === 'ClientKey') lines.push(`-H 'X-Client-Id: ${example.value.client_id}'`)
     else if (scheme) lines.push(`-H "Authorization: Bearer $${scheme === 'LongTokenAuth' ? 'LONG' : 'SHORT'}_TOKEN"`)
-    if (example && operation.requestBody.content['application/json']) {
-      lines.push("-H 'Content-Type: application/json'", `-d '${json(example.value).replace(/\n/g, '\n  ')}'`)
+    if (mediaType?.endsWith('json')) {
+      lines.push(`-H 'Content-Type: ${mediaType}'`, `-d '${json(example.value).replace(/\n/g, '\n  ')}'`)
     } else if (example) {
       lines.push(...Object.entries(example.value).map(([name, value]) => `-d ${name}=${value}`))
     }
@@ -114,8 +118,8 @@ export function page(api) {
       entries.map(([title, text], at) => `<details name="${name}-${group}"${at ? '' : ' open'}><summary>${inline(title)}</summary>${text}</details>`).join('')
     const sample = (entries, group) =>
       `<div class="sample">${entries.length > 1 ? fold(entries, group) : `<p>${inline(entries[0][0])}</p>${entries[0][1]}`}</div>`
-    const requests = Object.values(operation.requestBody?.content ?? {}).flatMap(({ examples }) =>
-      Object.values(examples).map((example) => [example.summary, curl(operation, example)]),
+    const requests = Object.entries(operation.requestBody?.content ?? {}).flatMap(([mediaType, { examples }]) =>
+      Object.values(examples).map((example) => [example.summary, curl(operation, mediaType, example)]),
     )
     const answers = Object.entries(operation.responses).flatMap(([status, response]) =>
       Object.values(resolve(response).content ?? {}).flatMap(({ example, examples }) => {
@@ -145,14 +149,16 @@ export function page(api) {
   }
 
   const section = (operation) => {
-    const { operationId: id, method, path, requestBody, schemes } = operation
-    const parameters = { required: [], properties: {} }
-    for (const it of operation.parameters ?? []) {
-      parameters.required.push(it.name)
-      parameters.properties[it.name] = { ...it.schema, description: it.description }
+    const { operationId: id, method, path, parameters, requestBody, schemes } = operation
+    const sent = (place, title) => {
+      const own = parameters.filter((it) => it.in === place)
+      const properties = Object.fromEntries(own.map((it) => [it.name, { ...resolve(it.schema), description: it.description }]))
+      const required = own.filter((it) => it.required).map((it) => it.name)
+      return own.length ? `<h4>${title}</h4>${fields({ required, properties }, true)}` : ''
     }
     const [success, response] = Object.entries(operation.responses)[0]
-    const body = Object.entries(requestBody?.content ?? {})[0]
+    const bodies = Object.entries(requestBody?.content ?? {})
+    const mediaTypes = bodies.map(([mediaType]) => `<code>${mediaType}</code>`).join(' or ')
     const returned = resolve(response.content?.['application/json']?.schema)
     const head = [
       `<h3><a href="#${id}">${operation.summary}</a></h3>`,
@@ -161,8 +167,10 @@ export function page(api) {
       schemes.length ? `<p class="quiet">Authorized by ${schemes.map((name) => `<a href="#${name}">${name}</a>`).join(' or ')}` : '',
     ]
     const rest = [
-      operation.parameters ? `<h4>In the path</h4>${fields(parameters, true)}` : '',
-      body ? `<h4>Body <code>${body[0]}</code></h4>${prose(requestBody.description)}${fields(resolve(body[1].schema), true)}` : '',
+      sent('path', 'In the path'),
+      sent('query', 'In the query'),
+      sent('header', 'Headers'),
+      bodies.length ? `<h4>Body ${mediaTypes}</h4>${prose(requestBody.description)}${fields(resolve(bodies[0][1].schema), true)}` : '',
       returned?.properties ? `<h4>${success} returns</h4>${fields(returned)}` : '',
       answers(operation),
     ]

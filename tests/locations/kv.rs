@@ -1,0 +1,236 @@
+//! A stand-in for a KV namespace, which can fail, hang, be slow, or be gone. It speaks what workerd's KV binding speaks.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Default)]
+pub enum Mood {
+    #[default]
+    Well,
+    /// 500
+    Fails,
+    /// Neither done nor answered.
+    Hangs,
+    /// Done and answered after this time, also when nobody waits for it any more.
+    Takes(Duration),
+}
+
+pub struct Kv {
+    pub address: SocketAddr,
+    store: Arc<Mutex<Store>>,
+    server: Mutex<Server>,
+}
+
+enum Server {
+    Listens(JoinHandle<()>),
+    /// Holds the port, and refuses connections.
+    Refuses(TcpSocket),
+    Between,
+}
+
+#[derive(Default)]
+struct Store {
+    values: BTreeMap<String, Entry>,
+    reading: Mood,
+    writing: Mood,
+    reads: usize,
+    /// When each write came, and of which key.
+    writes: Vec<(Instant, String)>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    value: String,
+    metadata: Option<String>,
+}
+
+impl Kv {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let kv = Self { address, store: Arc::default(), server: Mutex::new(Server::Between) };
+        kv.serve(listener);
+        kv
+    }
+
+    fn serve(&self, listener: TcpListener) {
+        let service = Router::new().fallback(answer).with_state(Arc::clone(&self.store));
+        let task = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+        self.replace(Server::Listens(task));
+    }
+
+    /// From now on connections are refused.
+    pub async fn refuse(&self) {
+        if let Server::Listens(task) = self.replace(Server::Between) {
+            task.abort();
+            let _ = task.await;
+        }
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(self.address).unwrap();
+        self.replace(Server::Refuses(socket));
+    }
+
+    pub fn listen(&self) {
+        if let Server::Refuses(socket) = self.replace(Server::Between) {
+            self.serve(socket.listen(1024).unwrap());
+        }
+    }
+
+    fn replace(&self, server: Server) -> Server {
+        std::mem::replace(&mut self.server.lock().unwrap(), server)
+    }
+
+    pub fn all(&self, mood: Mood) {
+        self.reading(mood);
+        self.writing(mood);
+    }
+
+    pub fn reading(&self, mood: Mood) {
+        self.store().reading = mood;
+    }
+
+    pub fn writing(&self, mood: Mood) {
+        self.store().writing = mood;
+    }
+
+    /// How many reads and writes there were since this was last asked.
+    pub fn calls(&self) -> (usize, usize) {
+        let mut store = self.store();
+        (std::mem::take(&mut store.reads), std::mem::take(&mut store.writes).len())
+    }
+
+    /// When each write of this key came.
+    pub fn writes(&self, key: &str) -> Vec<Instant> {
+        self.store().writes.iter().filter(|(_, written)| written == key).map(|(at, _)| *at).collect()
+    }
+
+    /// Waits until so many writes of this key have come.
+    pub async fn is_written(&self, key: &str, times: usize) {
+        self.until(&format!("{times} writes of {key}"), || self.writes(key).len() >= times).await;
+    }
+
+    pub fn value(&self, key: &str) -> Option<String> {
+        self.store().values.get(key).map(|entry| entry.value.clone())
+    }
+
+    /// Waits until a key's value, if there is one, is as it should be.
+    pub async fn shows(&self, key: &str, what: impl Fn(&Value) -> bool) {
+        let shows =
+            || self.value(key).is_some_and(|value| serde_json::from_str(&value).is_ok_and(|value| what(&value)));
+        self.until(&format!("the value of {key}"), shows).await;
+    }
+
+    pub fn put(&self, key: &str, value: &str) {
+        self.store().values.insert(key.to_owned(), Entry { value: value.to_owned(), metadata: None });
+    }
+
+    /// Takes over all that another holds.
+    pub fn copy(&self, other: &Self) {
+        let values = other.store().values.clone();
+        self.store().values = values;
+    }
+
+    /// All that it holds, as text.
+    pub fn contents(&self) -> String {
+        self.store().values.iter().map(|(key, entry)| format!("{key} {} {:?}\n", entry.value, entry.metadata)).collect()
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        for _ in 0..1000 {
+            if holds() {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        panic!("KV does not come to {what}; it holds\n{}", self.contents());
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap()
+    }
+}
+
+async fn answer(State(store): State<Arc<Mutex<Store>>>, request: Request) -> Response {
+    let is_write = request.method() == "PUT";
+    let key = request.uri().path().trim_start_matches('/').to_owned();
+    let mood = {
+        let mut store = store.lock().unwrap();
+        if is_write {
+            store.writes.push((Instant::now(), key.clone()));
+            store.writing
+        } else {
+            store.reads += 1;
+            store.reading
+        }
+    };
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let metadata = request.headers().get("cf-kv-metadata").map(|metadata| metadata.to_str().unwrap().to_owned());
+    let body = to_bytes(request.into_body(), 1 << 20).await.unwrap();
+    let value = String::from_utf8(body.to_vec()).unwrap();
+    match mood {
+        Mood::Well => {}
+        Mood::Fails => return respond(500, String::new()),
+        Mood::Hangs => std::future::pending().await,
+        Mood::Takes(time) => {
+            let is_over = sleep(time);
+            if is_write {
+                // A task of its own: it goes on when the connection is given up.
+                let late = tokio::spawn(async move {
+                    is_over.await;
+                    store.lock().unwrap().values.insert(key, Entry { value, metadata });
+                });
+                late.await.unwrap();
+                return respond(200, String::new());
+            }
+            is_over.await;
+        }
+    }
+    let mut store = store.lock().unwrap();
+    if is_write {
+        store.values.insert(key, Entry { value, metadata });
+        return respond(200, String::new());
+    }
+    if key.is_empty() {
+        return respond(200, store.list(&query).to_string());
+    }
+    match store.values.get(&key) {
+        Some(entry) => respond(200, entry.value.clone()),
+        None => respond(404, String::new()),
+    }
+}
+
+impl Store {
+    fn list(&self, query: &str) -> Value {
+        let parameter = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(other, _)| *other == name).map(|(_, value)| value.to_owned())
+        };
+        let limit = parameter("key_count_limit").map_or(1000, |limit| limit.parse().unwrap());
+        let after = parameter("cursor").unwrap_or_default();
+        let mut left = self.values.iter().filter(|(key, _)| **key > after).peekable();
+        let page: Vec<_> = left.by_ref().take(limit).collect();
+        let keys: Vec<_> = page.iter().map(|(key, entry)| json!({"name": key, "metadata": entry.metadata})).collect();
+        match (left.peek(), page.last()) {
+            (Some(_), Some((last, _))) => json!({"keys": keys, "list_complete": false, "cursor": last}),
+            _ => json!({"keys": keys, "list_complete": true}),
+        }
+    }
+}
+
+fn respond(status: u16, body: String) -> Response {
+    // One call for each connection, so that none is left when they are refused.
+    Response::builder().status(status).header("Connection", "close").body(Body::from(body)).unwrap()
+}

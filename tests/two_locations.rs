@@ -1,0 +1,596 @@
+//! What holds at once everywhere, what follows KV, and what a failing part leaves: the built Worker in workerd alone, at locations
+//! that share the clients' objects and each have a KV of their own. `TIMES=1000` repeats what must hold every time more often.
+
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, what is not as it must be ends the test")]
+
+mod caller;
+mod locations;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use caller::{Answer, Caller, bearer, by_secret, text, token};
+use futures_util::future::join_all;
+use locations::kv::Mood;
+use locations::{Locations, Made};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How often that must hold which must hold every time.
+fn times() -> usize {
+    std::env::var("TIMES").map_or(200, |times| times.parse().unwrap())
+}
+
+/// How soon a revocation is answered, whatever KV does.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether a short-term token counts, as this location answers to that of `caller`.
+async fn is_active(location: &Caller, caller: &str, short: &Value) -> bool {
+    introspect(location, caller, short).await.is(200).json()["active"].as_bool().unwrap()
+}
+
+async fn introspect(location: &Caller, caller: &str, short: &Value) -> Answer {
+    let authorization = bearer(caller);
+    let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+    let body = Some(format!("token={}", token(short)));
+    location.send(Method::POST, "/v1/auth/tokens/introspect", &headers, body).await
+}
+
+async fn exchange(location: &Caller, long: &Value) -> Answer {
+    location.short(token(long), None).await
+}
+
+async fn revoke(location: &Caller, issued: &Value) -> Answer {
+    location.revoke(token(issued), text(issued, "token_id")).await
+}
+
+async fn rotate(location: &Caller, short: &Value, client: &Made) -> Answer {
+    location.rotate(token(short), &client.id).await
+}
+
+impl Locations {
+    async fn set(&self, location: &Caller, client: &Made, patch: Value) -> Answer {
+        location.operate(&self.operator, Method::PATCH, &format!("/{}", client.id), Some(patch)).await
+    }
+
+    async fn suspend(&self, client: &Made) -> Answer {
+        self.set(&self.home, client, json!({"status": "suspended"})).await
+    }
+
+    async fn post(&self, client: &Made, what: &str) -> Answer {
+        self.home.operate(&self.operator, Method::POST, &format!("/{}/{what}", client.id), None).await
+    }
+
+    async fn delete(&self, client: &Made, what: &str) -> Answer {
+        self.home.operate(&self.operator, Method::DELETE, &format!("/{}{what}", client.id), None).await
+    }
+}
+
+/// Whether a client's value in KV shows that this token has ended.
+fn shows_end(value: &Value, issued: &Value) -> bool {
+    text(value, "ends").contains(&format!("{}=0", auth_edge::token_id::key(text(issued, "token_id"))))
+}
+
+// What holds at once
+
+#[tokio::test]
+async fn an_immediate_clients_end_holds_in_the_next_request_elsewhere() {
+    let all = Locations::start("immediate").await;
+    let client = all.client("immediate").await;
+    // What the other location reads of KV says nothing of what follows.
+    all.away_kv.copy(&all.home_kv);
+    for time in 0..times() {
+        let (here, there) = if time % 2 == 0 { (&all.home, &all.away) } else { (&all.away, &all.home) };
+        let long = client.long(here).await;
+        let short = exchange(there, &long).await.is(201).json();
+        revoke(here, &long).await.is(204);
+        exchange(there, &long).await.is(401).code("invalid_token");
+        revoke(there, &short).await.is(401);
+    }
+    for _ in 0..times() {
+        let long = client.long(&all.home).await;
+        all.suspend(&client).await.is(200);
+        exchange(&all.away, &long).await.is(401).code("invalid_token");
+        all.set(&all.home, &client, json!({"status": "active"})).await.is(200);
+        exchange(&all.away, &long).await.is(201);
+    }
+    assert_eq!(all.away_kv.calls(), (0, 0), "an immediate client's exchange asks KV nothing");
+}
+
+#[tokio::test]
+async fn ended_tokens_and_ended_secrets_hold_in_the_next_request_elsewhere() {
+    let all = Locations::start("ended").await;
+    let one = all.client("eventual").await;
+    for _ in 0..times() {
+        let added = all.post(&one, "secrets").await.is(201).json();
+        let body = by_secret(&one.id, text(&added, "client_secret"));
+        all.away.long(&one.id, &body).await.is(201);
+        all.delete(&one, &format!("/secrets/{}", text(&added, "secret_id"))).await.is(204);
+        all.away.long(&one.id, &body).await.is(401).code("invalid_client");
+    }
+    // Each ends when a second begins, so many clients go through it together.
+    for consistency in ["immediate", "eventual"] {
+        let clients = join_all((0..times()).map(|_| all.client(consistency))).await;
+        all.away_kv.copy(&all.home_kv);
+        let each = async |client: &Made| {
+            let long = client.long(&all.home).await;
+            let short = exchange(&all.away, &long).await.is(201).json();
+            all.post(client, "end-tokens").await.is(204);
+            if consistency == "immediate" {
+                exchange(&all.away, &long).await.is(401).code("invalid_token");
+            }
+            assert!(!is_active(&all.away, &all.operator, &short).await);
+            rotate(&all.away, &short, client).await.is(401).code("invalid_token");
+            let next = client.long(&all.away).await;
+            exchange(&all.home, &next).await.is(201);
+        };
+        for some in clients.chunks(50) {
+            join_all(some.iter().map(each)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn introspection_and_rotation_know_at_once_what_an_exchange_hears_of_later() {
+    let all = Locations::start("eventual").await;
+    // A write a second goes to the value of each client, so many clients go through it together.
+    let clients = join_all((0..times()).map(|_| all.client("eventual"))).await;
+    all.away_kv.copy(&all.home_kv);
+    let each = async |client: &Made| {
+        let [long, other] = [client.long(&all.away).await, client.long(&all.away).await];
+        let [short, own, others] = [
+            exchange(&all.away, &long).await.is(201).json(),
+            exchange(&all.away, &long).await.is(201).json(),
+            exchange(&all.away, &other).await.is(201).json(),
+        ];
+        assert!(is_active(&all.away, &all.operator, &short).await);
+        let refused = async |short: &Value| {
+            assert!(!is_active(&all.away, &all.operator, short).await);
+            rotate(&all.away, short, client).await.is(401).code("invalid_token");
+            all.away.revoke(token(short), text(&other, "token_id")).await.is(401).code("invalid_token");
+        };
+        revoke(&all.home, &short).await.is(204);
+        refused(&short).await;
+        revoke(&all.home, &long).await.is(204);
+        refused(&own).await;
+        exchange(&all.home, &long).await.is(401).code("invalid_token");
+        exchange(&all.away, &long).await.is(201);
+        all.suspend(client).await.is(200);
+        refused(&others).await;
+        all.away.long(&client.id, &client.by_secret()).await.is(403).code("unauthorized_client");
+        exchange(&all.away, &other).await.is(201);
+    };
+    for some in clients.chunks(50) {
+        join_all(some.iter().map(each)).await;
+    }
+}
+
+#[tokio::test]
+async fn from_the_switch_on_new_tokens_say_that_the_object_is_to_be_asked() {
+    let all = Locations::start("switch").await;
+    let client = all.client("eventual").await;
+    all.away_kv.copy(&all.home_kv);
+    let before = client.long(&all.away).await;
+    all.set(&all.home, &client, json!({"consistency": "immediate"})).await.is(200);
+    let after = client.long(&all.away).await;
+    for long in [&before, &after] {
+        revoke(&all.home, long).await.is(204);
+        exchange(&all.home, long).await.is(401).code("invalid_token");
+    }
+    exchange(&all.away, &after).await.is(401).code("invalid_token");
+    exchange(&all.away, &before).await.is(201);
+    all.away_kv.copy(&all.home_kv);
+    sleep(Duration::from_millis(300)).await;
+    exchange(&all.away, &before).await.is(401).code("invalid_token");
+}
+
+// What is asked, and of whom
+
+#[tokio::test]
+async fn what_each_operation_asks_of_kv() {
+    let all = Locations::start("calls").await;
+    let [eventual, immediate] = [all.client("eventual").await, all.client("immediate").await];
+    all.home_kv.calls();
+    let mut issued = Vec::new();
+    for client in [&eventual, &immediate] {
+        let first = client.long(&all.away).await;
+        let short = all.home.short(token(&first), None).await.is(201).json();
+        all.home_kv.calls();
+        rotate(&all.home, &short, client).await.is(201);
+        issued.push((client.long(&all.home).await, short));
+    }
+    for (long, short) in &issued {
+        assert!(is_active(&all.home, token(long), short).await);
+        revoke(&all.home, short).await.is(204);
+    }
+    all.home.operate(&all.operator, Method::GET, &format!("/{}", eventual.id), None).await.is(200);
+    exchange(&all.home, &issued[1].0).await.is(201);
+    // The retirement of the eventual client's token is written, once, a moment after the rotation.
+    all.home_kv.is_written(&eventual.id, 1).await;
+    assert_eq!(all.home_kv.calls(), (0, 1));
+
+    // An exchange reads one value, and what it read serves for a quarter of a second.
+    sleep(Duration::from_millis(300)).await;
+    join_all((0..20).map(|_| exchange(&all.home, &issued[0].0))).await;
+    let (reads, _) = all.home_kv.calls();
+    assert!((1..=20).contains(&reads), "{reads}");
+    for _ in 0..3 {
+        sleep(Duration::from_millis(300)).await;
+        exchange(&all.home, &issued[0].0).await.is(201);
+        assert_eq!(all.home_kv.calls(), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn no_value_of_kv_and_no_line_of_the_log_holds_a_credential() {
+    let all = Locations::start("secrets").await;
+    let client = all.client("eventual").await;
+    let long = client.long(&all.home).await;
+    let short = exchange(&all.home, &long).await.is(201).json();
+    let totp = all.post(&client, "totp").await.is(201).json();
+    revoke(&all.home, &long).await.is(204);
+    let shown = all.home.operate(&all.operator, Method::GET, &format!("/{}", client.id), None).await.is(200);
+    let (values, log) = (all.home_kv.contents(), all.log());
+    assert!(values.contains(r#""version":1"#) && log.contains("revokeToken"));
+    let value: Value = serde_json::from_str(&all.home_kv.value(&client.id).unwrap()).unwrap();
+    let members: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["consistency", "ends", "is_full", "scopes", "status", "tokens_valid_from", "version"]);
+    for place in [&values, &log, &shown.body] {
+        for secret in [&client.secret, token(&long), token(&short), text(&totp, "totp_secret"), "salt", "sha256"] {
+            assert!(!place.contains(secret), "{place}");
+        }
+    }
+}
+
+// KV is down
+
+#[tokio::test]
+async fn without_kv_what_ends_or_narrows_stands_unanswered_and_all_else_works() {
+    for refuses in [true, false] {
+        let all = Locations::start(if refuses { "kv-refuses" } else { "kv-fails" }).await;
+        let [eventual, immediate] = [all.client("eventual").await, all.client("immediate").await];
+        let made = || all.client("eventual");
+        let (suspended, ended, narrowed, deleted) = tokio::join!(made(), made(), made(), made());
+        let longs = [eventual.long(&all.home).await, immediate.long(&all.home).await];
+        let of_narrowed = narrowed.long(&all.home).await;
+        if refuses {
+            all.home_kv.refuse().await;
+            all.away_kv.refuse().await;
+        } else {
+            all.home_kv.all(Mood::Fails);
+            all.away_kv.all(Mood::Fails);
+        }
+        let began = Instant::now();
+
+        // Tokens
+        for (client, long) in [(&eventual, &longs[0]), (&immediate, &longs[1])] {
+            for location in [&all.home, &all.away] {
+                let short = exchange(location, long).await.is(201).json();
+                assert!(is_active(location, token(long), &short).await);
+                rotate(location, &short, client).await.is(201);
+                revoke(location, &short).await.is(204);
+                assert!(!is_active(location, token(long), &short).await);
+            }
+        }
+        let long = immediate.long(&all.away).await;
+        revoke(&all.away, &long).await.is(204);
+        exchange(&all.home, &long).await.is(401);
+        let long = eventual.long(&all.away).await;
+
+        // What creates, or gives, or is not shown in KV
+        all.client_without_kv("eventual").await;
+        all.set(&all.home, &eventual, json!({"client_name": "x", "max_ttl_seconds": 3600})).await.is(200);
+        let added = all.post(&eventual, "secrets").await.is(201).json();
+        all.delete(&eventual, &format!("/secrets/{}", text(&added, "secret_id"))).await.is(204);
+        all.post(&eventual, "totp").await.is(201);
+        all.suspend(&immediate).await.is(200);
+        all.set(&all.home, &immediate, json!({"status": "active"})).await.is(200);
+        all.post(&immediate, "end-tokens").await.is(204);
+        all.home.operate(&all.operator, Method::GET, &format!("/{}", eventual.id), None).await.is(200);
+        all.home.operate(&all.operator, Method::GET, "", None).await.is(503).code("temporarily_unavailable");
+        assert_eq!(all.home.send(Method::GET, "/healthz", &[], None).await.status, 503);
+        assert!(began.elapsed() < PATIENCE, "nothing of this waits for KV: {:?}", began.elapsed());
+
+        // What ends or narrows
+        let narrow = json!({"scopes": ["jobs:submit"]});
+        let ends = async || {
+            let authorization = bearer(&all.operator);
+            let headers = [
+                ("Authorization", authorization.as_str()),
+                ("Content-Type", "application/json"),
+                ("If-Match", suspended.etag.as_str()),
+            ];
+            let path = format!("/v1/clients/{}", suspended.id);
+            let body = Some(json!({"status": "suspended"}).to_string());
+            let (a, b, c, d, e) = tokio::join!(
+                revoke(&all.away, &long),
+                all.home.send(Method::PATCH, &path, &headers, body),
+                all.post(&ended, "end-tokens"),
+                all.set(&all.away, &narrowed, narrow.clone()),
+                all.delete(&deleted, ""),
+            );
+            [a, b, c, d, e]
+        };
+        let began = Instant::now();
+        for answer in ends().await {
+            answer.is(503).code("temporarily_unavailable");
+        }
+        assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+
+        // It stands
+        exchange(&all.home, &long).await.is(401);
+        all.away.long(&suspended.id, &suspended.by_secret()).await.is(403);
+        let asked = Some(json!({"scopes": ["jobs:cancel"]}));
+        all.away.short(token(&of_narrowed), asked).await.is(400).code("invalid_scope");
+        all.away.long(&deleted.id, &deleted.by_secret()).await.is(401);
+
+        // Its repeat is answered, with the validator from before too
+        if refuses {
+            all.home_kv.listen();
+            all.away_kv.listen();
+        } else {
+            all.home_kv.all(Mood::Well);
+            all.away_kv.all(Mood::Well);
+        }
+        for (answer, status) in ends().await.into_iter().zip([204, 200, 204, 200, 204]) {
+            answer.is(status);
+        }
+        let shown = |client: &Made| serde_json::from_str::<Value>(&all.home_kv.value(&client.id).unwrap()).unwrap();
+        assert!(shows_end(&shown(&eventual), &long));
+        assert_eq!(shown(&suspended)["status"], "suspended");
+        assert!(shown(&ended)["tokens_valid_from"].as_u64().unwrap() > caller::now() - 60);
+        assert_eq!(shown(&narrowed)["scopes"], json!(["jobs:submit"]));
+        assert_eq!(shown(&deleted)["status"], "deleted");
+    }
+}
+
+#[tokio::test]
+async fn where_kv_hangs_an_exchange_asks_the_object_and_a_revocation_gives_up() {
+    let all = Locations::start("kv-hangs").await;
+    let client = all.client("eventual").await;
+    let [long, revoked] = [client.long(&all.home).await, client.long(&all.home).await];
+    all.home_kv.all(Mood::Hangs);
+    let began = Instant::now();
+    let short = exchange(&all.home, &long).await.is(201).json();
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let began = Instant::now();
+    revoke(&all.home, &revoked).await.is(503).code("temporarily_unavailable");
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    revoke(&all.home, &short).await.is(204);
+    exchange(&all.home, &revoked).await.is(401).code("invalid_token");
+
+    all.home_kv.all(Mood::Well);
+    let began = Instant::now();
+    revoke(&all.home, &revoked).await.is(204);
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    all.home_kv.shows(&client.id, |value| shows_end(value, &revoked)).await;
+    exchange(&all.cut_off, &revoked).await.is(401).code("invalid_token");
+    exchange(&all.cut_off, &long).await.is(201);
+}
+
+// The object is down
+
+#[tokio::test]
+async fn without_the_object_only_an_eventual_clients_exchange_works() {
+    let all = Locations::start("object-down").await;
+    let [eventual, immediate] = [all.client("eventual").await, all.client("immediate").await];
+    let [long, revoked] = [eventual.long(&all.home).await, eventual.long(&all.home).await];
+    let of_immediate = immediate.long(&all.home).await;
+    let short = exchange(&all.home, &long).await.is(201).json();
+    revoke(&all.home, &revoked).await.is(204);
+    let down = "temporarily_unavailable";
+
+    exchange(&all.cut_off, &long).await.is(201);
+    exchange(&all.cut_off, &revoked).await.is(401).code("invalid_token");
+    exchange(&all.cut_off, &of_immediate).await.is(503).code(down);
+    for client in [&eventual, &immediate] {
+        all.cut_off.long(&client.id, &client.by_secret()).await.is(503).code(down);
+        all.cut_off.long(&client.id, &by_secret(&client.id, "wrong")).await.is(503).code(down);
+    }
+    rotate(&all.cut_off, &short, &eventual).await.is(503).code(down);
+    revoke(&all.cut_off, &short).await.is(503).code(down);
+    revoke(&all.cut_off, &long).await.is(503).code(down);
+    introspect(&all.cut_off, token(&long), &short).await.is(503).code(down);
+    let one = format!("/{}", eventual.id);
+    for (method, path, body) in [
+        (Method::POST, "", Some(json!({"scopes": ["jobs:*"], "mechanisms": ["secret"]}))),
+        (Method::GET, "", None),
+        (Method::GET, one.as_str(), None),
+        (Method::PATCH, one.as_str(), Some(json!({"status": "suspended"}))),
+        (Method::DELETE, one.as_str(), None),
+    ] {
+        all.cut_off.operate(&all.operator, method, path, body).await.is(503).code(down);
+    }
+    assert_eq!(all.cut_off.send(Method::GET, "/healthz", &[], None).await.status, 503);
+    // What needs no object is as ever.
+    all.cut_off.short("x", None).await.is(401).code("invalid_token");
+    assert_eq!(all.cut_off.send(Method::GET, "/.well-known/jwks.json", &[], None).await.status, 200);
+    exchange(&all.home, &long).await.is(201);
+
+    // Nor does KV help where it has nothing that can be read
+    all.home_kv.put(&eventual.id, r#"{"version":2}"#);
+    sleep(Duration::from_millis(300)).await;
+    exchange(&all.cut_off, &long).await.is(503).code(down);
+    exchange(&all.home, &long).await.is(201);
+    exchange(&all.home, &revoked).await.is(401).code("invalid_token");
+    all.home_kv.refuse().await;
+    exchange(&all.cut_off, &long).await.is(503).code(down);
+    exchange(&all.home, &revoked).await.is(401).code("invalid_token");
+}
+
+// KV is slow, or late
+
+#[tokio::test]
+async fn a_slow_publication_holds_up_only_those_who_need_it() {
+    let all = Locations::start("kv-slow").await;
+    let client = all.client("eventual").await;
+    let [long, revoked] = [client.long(&all.home).await, client.long(&all.home).await];
+    let short = exchange(&all.home, &long).await.is(201).json();
+    sleep(Duration::from_millis(1_200)).await;
+    all.home_kv.writing(Mood::Takes(Duration::from_millis(2_500)));
+    let began = Instant::now();
+    let slow = async {
+        revoke(&all.home, &revoked).await.is(204);
+        began.elapsed()
+    };
+    let others = async {
+        all.home_kv.is_written(&client.id, 2).await;
+        for _ in 0..10 {
+            let issued = client.long(&all.away).await;
+            let other = exchange(&all.home, &issued).await.is(201).json();
+            assert!(is_active(&all.away, token(&issued), &other).await);
+            revoke(&all.home, &other).await.is(204);
+        }
+        rotate(&all.home, &short, &client).await.is(201);
+        all.post(&client, "secrets").await.is(201);
+        all.set(&all.home, &client, json!({"client_name": "x"})).await.is(200);
+        began.elapsed()
+    };
+    let (slow, others) = tokio::join!(slow, others);
+    assert!(others < Duration::from_secs(2) && slow > others, "{others:?} beside {slow:?}");
+}
+
+#[tokio::test]
+async fn a_hundred_revocations_at_once_take_five_writes_at_most() {
+    let all = Locations::start("gathering").await;
+    for slow in [0, 500] {
+        let client = all.client("eventual").await;
+        let issued = join_all((0..100).map(|_| client.long(&all.home))).await;
+        all.home_kv.writing(Mood::Takes(Duration::from_millis(slow)));
+        let before = all.home_kv.writes(&client.id).len();
+        let began = Instant::now();
+        for answer in join_all(issued.iter().map(|long| revoke(&all.away, long))).await {
+            answer.is(204);
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        let writes = all.home_kv.writes(&client.id);
+        assert!(writes.len() - before <= 5, "{writes:?}");
+        assert!(writes.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(1)), "{writes:?}");
+        for long in &issued {
+            exchange(&all.cut_off, long).await.is(401).code("invalid_token");
+        }
+    }
+}
+
+#[tokio::test]
+async fn callers_that_hang_up_leave_nobody_waiting() {
+    let all = Locations::start("hang-up").await;
+    let client = all.client("eventual").await;
+    for writing in [Mood::Takes(Duration::from_millis(300)), Mood::Hangs] {
+        let issued = join_all((0..20).map(|_| client.long(&all.home))).await;
+        // A second after the last write, the next one begins with the first revocation.
+        sleep(Duration::from_millis(1_200)).await;
+        all.home_kv.writing(writing);
+        let written = all.home_kv.writes(&client.id).len();
+        let given_up =
+            issued.iter().zip(0..).map(|(long, nth)| timeout(Duration::from_millis(40 * nth), revoke(&all.home, long)));
+        join_all(given_up).await;
+        all.home_kv.is_written(&client.id, written + 1).await;
+        all.home_kv.writing(Mood::Well);
+        let long = client.long(&all.home).await;
+        let began = Instant::now();
+        revoke(&all.home, &long).await.is(204);
+        assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+        // What was asked for came about, except where the caller left before it was.
+        all.home_kv.shows(&client.id, |value| issued[10..].iter().all(|long| shows_end(value, long))).await;
+        for long in &issued[10..] {
+            exchange(&all.cut_off, long).await.is(401).code("invalid_token");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_lands_late_over_a_confirmed_revocation_is_mended() {
+    let all = Locations::start("late").await;
+    // So that a minute from now is soon.
+    all.clock(-55).await;
+    let client = all.client("eventual").await;
+    let long = client.long(&all.home).await;
+    sleep(Duration::from_millis(1_200)).await;
+    let late = Instant::now() + Duration::from_secs(4);
+    all.home_kv.writing(Mood::Takes(Duration::from_secs(4)));
+    all.set(&all.home, &client, json!({"scopes": ["jobs:*", "tokens:*", "templates:*"]})).await.is(200);
+    all.home_kv.is_written(&client.id, 2).await;
+    all.home_kv.writing(Mood::Well);
+    revoke(&all.home, &long).await.is(204);
+    assert!(Instant::now() < late, "confirmed before the earlier write landed");
+    all.home_kv.shows(&client.id, |value| shows_end(value, &long)).await;
+    all.home_kv.shows(&client.id, |value| !shows_end(value, &long)).await;
+    assert!(Instant::now() >= late - Duration::from_millis(100));
+    exchange(&all.cut_off, &long).await.is(201);
+    all.clock(0).await;
+    all.home_kv.shows(&client.id, |value| shows_end(value, &long)).await;
+    sleep(Duration::from_millis(300)).await;
+    exchange(&all.cut_off, &long).await.is(401).code("invalid_token");
+}
+
+// Crashes, and what is left behind
+
+#[tokio::test]
+async fn kv_comes_to_show_an_end_without_anybody_asking() {
+    let mut all = Locations::start("crash").await;
+    let client = all.client("eventual").await;
+    let [first, second, kept] =
+        [client.long(&all.home).await, client.long(&all.home).await, client.long(&all.home).await];
+
+    // After an outage
+    all.home_kv.writing(Mood::Fails);
+    revoke(&all.home, &first).await.is(503).code("temporarily_unavailable");
+    all.home_kv.writing(Mood::Well);
+    all.home_kv.shows(&client.id, |value| shows_end(value, &first)).await;
+
+    // After a crash between the object's commit and KV's
+    all.home_kv.writing(Mood::Hangs);
+    let written = all.home_kv.writes(&client.id).len();
+    let unanswered = timeout(Duration::from_secs(2), revoke(&all.home, &second)).await;
+    assert!(unanswered.is_err());
+    all.home_kv.is_written(&client.id, written + 1).await;
+    all.kill();
+    all.home_kv.writing(Mood::Well);
+    all.restart().await;
+    all.home_kv.shows(&client.id, |value| shows_end(value, &second)).await;
+    exchange(&all.cut_off, &second).await.is(401).code("invalid_token");
+    exchange(&all.cut_off, &kept).await.is(201);
+}
+
+#[tokio::test]
+async fn ids_that_are_no_clients_leave_nothing() {
+    let all = Locations::start("strangers").await;
+    // So that in eight minutes is soon.
+    all.clock(-475).await;
+    let objects = || {
+        let files = all.stored().into_iter();
+        let used = files.filter(|(_, bytes)| bytes.windows(17).any(|part| part == b"CREATE TABLE rows"));
+        used.map(|(name, _)| name.split('.').next().unwrap().to_owned()).collect::<BTreeSet<_>>().len()
+    };
+    let operators_own = objects();
+    let attempts = [
+        json!({"grant_type": "client_credentials", "client_secret": "wrong"}),
+        json!({"grant_type": "client_credentials", "otp_code": "000000"}),
+        json!({
+            "grant_type": "assertion", "assertion": "e30.e30.e30",
+            "assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        }),
+    ];
+    for (kind, attempt) in attempts.into_iter().enumerate() {
+        let strangers = (0..7).map(|nth| format!("stranger-{kind}-{nth}"));
+        for id in strangers.chain(["late-comer".to_owned()]) {
+            let mut body = attempt.clone();
+            body["client_id"] = id.as_str().into();
+            all.away.long(&id, &body).await.is(401).code("invalid_client");
+        }
+    }
+    assert_eq!(objects(), operators_own + 22);
+    let body = json!({"client_id": "late-comer", "scopes": ["jobs:*"], "mechanisms": ["secret"]});
+    let made = all.home.operate(&all.operator, Method::POST, "", Some(body)).await.is(201).json();
+    all.clock(0).await;
+    let began = Instant::now();
+    while objects() > operators_own + 1 {
+        assert!(began.elapsed() < Duration::from_secs(30), "{} objects are left", objects());
+        sleep(Duration::from_millis(200)).await;
+    }
+    all.away.long("late-comer", &by_secret("late-comer", text(&made, "client_secret"))).await.is(201);
+    assert_eq!(objects(), operators_own + 1);
+}
