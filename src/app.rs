@@ -14,10 +14,11 @@ use crate::operations::introspect::introspect;
 use crate::operations::issue_long::issue_long;
 use crate::operations::issue_short::issue_short;
 use crate::operations::operators::{self, Operation};
+use crate::operations::revocations::revocations;
 use crate::operations::revoke::revoke;
 use crate::request::{Body, Call};
 use crate::response::Response;
-use crate::settings::Settings;
+use crate::settings::{FeedMode, Settings};
 
 /// Where a call goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,6 +33,7 @@ pub enum Route {
     OpenApi,
     Docs,
     Health,
+    Revocations,
 }
 
 impl Route {
@@ -43,6 +45,7 @@ impl Route {
             "/openapi.json" => Some(Self::OpenApi),
             "/docs" => Some(Self::Docs),
             "/healthz" => Some(Self::Health),
+            "/.well-known/revocations" if settings.feed != FeedMode::Off => Some(Self::Revocations),
             path if settings.is_metadata_path(path) => Some(Self::Metadata),
             _ => None,
         };
@@ -124,6 +127,7 @@ impl Route {
             Self::OpenApi => ("getOpenApi", "served"),
             Self::Docs => ("getDocs", "served"),
             Self::Health => ("getHealth", "ready"),
+            Self::Revocations => ("getRevocations", "served"),
         }
     }
 }
@@ -155,6 +159,7 @@ pub async fn answer(
         Route::Introspect => Box::pin(introspect(settings, host, call, read, &mut audit)),
         Route::Operator(operation) => Box::pin(operators::operate(settings, host, operation, call, read, &mut audit)),
         Route::Health => Box::pin(health(host)),
+        Route::Revocations => Box::pin(revocations(settings, host, &call, &mut audit)),
         Route::Jwks => Box::pin(ready(Ok(discovery::jwks(settings)))),
         Route::Metadata => Box::pin(ready(Ok(discovery::metadata(settings)))),
         Route::OpenApi => Box::pin(ready(Ok(discovery::openapi(settings, host)))),

@@ -14,6 +14,7 @@ const RETRY_UNAVAILABLE: u64 = 5;
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub enum Error {
     /// `grant_type` is missing or unknown.
+    #[serde(skip)]
     InvalidGrant,
     /// The request is malformed; `field` is the member or header at fault.
     InvalidRequest { field: Option<String>, message: String },
@@ -23,6 +24,7 @@ pub enum Error {
     /// `locked`: its one-time codes are locked, which is for the audit line alone.
     InvalidClient { locked: bool },
     /// `X-Client-Id` is not what it must be: the body's `client_id`, once.
+    #[serde(skip)]
     ClientIdHeader(HeaderFault),
     /// The bearer token can't be used.
     InvalidToken(TokenFault),
@@ -43,10 +45,13 @@ pub enum Error {
     /// `If-Match` names another state of the client.
     PreconditionFailed,
     /// No such path.
+    #[serde(skip)]
     PathNotFound,
     /// The path is known, the method is not.
+    #[serde(skip)]
     MethodNotAllowed { allow: Cow<'static, str> },
     /// The client asks too often.
+    #[serde(skip)]
     RateLimited { retry_after: u64 },
     /// A dependency did not answer. What it said is for the log.
     Unavailable(Unavailable),
@@ -118,12 +123,11 @@ impl Unavailable {
     }
 }
 
+// What an object may answer.
 readable!(enum Error {
-    "InvalidGrant" => InvalidGrant,
     "InvalidRequest" => InvalidRequest { field, message },
     "InvalidScope" => InvalidScope { message },
     "InvalidClient" => InvalidClient { locked },
-    "ClientIdHeader" => ClientIdHeader(fault),
     "InvalidToken" => InvalidToken(fault),
     "CallerScope" => CallerScope { needed },
     "InsufficientScope" => InsufficientScope { needed, by },
@@ -133,13 +137,9 @@ readable!(enum Error {
     "SecretNotFound" => SecretNotFound,
     "Conflict" => Conflict(message),
     "PreconditionFailed" => PreconditionFailed,
-    "PathNotFound" => PathNotFound,
-    "MethodNotAllowed" => MethodNotAllowed { allow },
-    "RateLimited" => RateLimited { retry_after },
     "Unavailable" => Unavailable(what),
     "Misconfigured" => Misconfigured { setting, problem },
 });
-readable!(enum HeaderFault { "Missing" => Missing, "Different" => Different, "Repeated" => Repeated });
 readable!(enum TokenFault {
     "Missing" => Missing,
     "NotBearer" => NotBearer,

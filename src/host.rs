@@ -6,6 +6,8 @@ use serde::Serialize;
 use crate::client::jwk::PublicJwk;
 use crate::client::replica::Clients;
 use crate::error::Unavailable;
+use crate::feed::copy::Kept;
+use crate::feed::{self, Ends};
 use crate::token::Signatures;
 use crate::token_id::Random;
 use crate::value::readable;
@@ -54,6 +56,12 @@ pub enum Document {
 #[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]
 pub trait Host: Clients + Signatures {
     fn document(&self, document: Document) -> String;
+
+    /// Asks the feed of ends.
+    async fn ask_feed(&self, ask: &feed::Ask) -> Result<Ends, Unavailable>;
+
+    /// This isolate's copy of the feed.
+    fn feed(&self) -> &Kept;
 
     /// Lists clients. May be as old as the cache of the location.
     async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable>;

@@ -21,6 +21,7 @@ pub mod client;
 #[cfg(target_arch = "wasm32")]
 pub mod edge;
 pub mod error;
+pub mod feed;
 pub mod host;
 pub mod json;
 pub mod keys;
@@ -28,6 +29,7 @@ pub mod operations;
 pub mod otp;
 pub mod request;
 pub mod response;
+pub mod rows;
 pub mod scope;
 pub mod secret;
 pub mod settings;

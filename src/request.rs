@@ -28,6 +28,7 @@ pub struct Call {
     pub client_id_header: Option<String>,
     pub content_type: Option<String>,
     pub if_match: Option<String>,
+    pub if_none_match: Option<String>,
     /// Empty until it is read.
     pub body: Body,
     /// The address that the call came from, for the rate limit alone.
@@ -50,6 +51,7 @@ pub struct Head<'a> {
     content_type: Option<&'a str>,
     pub content_length: Option<&'a str>,
     if_match: Option<&'a str>,
+    if_none_match: Option<&'a str>,
     ip: Option<&'a str>,
     pub ray: Option<&'a str>,
 }
@@ -75,6 +77,7 @@ impl<'a> Head<'a> {
             content_type: header(),
             content_length: header(),
             if_match: header(),
+            if_none_match: header(),
             ip: header(),
             ray: header(),
         }
@@ -90,6 +93,7 @@ impl<'a> Head<'a> {
             client_id_header: owned(self.client_id),
             content_type: owned(self.content_type),
             if_match: owned(self.if_match),
+            if_none_match: owned(self.if_none_match),
             body: Body::Read(Vec::new()),
             ip: self.ip.unwrap_or_default().to_owned(),
             now: self.millis / 1000,
@@ -351,6 +355,7 @@ mod tests {
             content_type: Some("application/json".into()),
             query: String::new(),
             if_match: None,
+            if_none_match: None,
             body: Body::Read(body.into()),
             ip: String::new(),
             now: 0,
@@ -563,7 +568,7 @@ mod tests {
 
     #[test]
     fn a_head_is_taken_apart() {
-        let text = "POST\nhttps://auth.example.com:8443/v1/x?in=5&a#b\n1800000000123\n+Bearer a\n\n+\n+7\n+\"e\"\n+192.0.2.1\n";
+        let text = "POST\nhttps://auth.example.com:8443/v1/x?in=5&a#b\n1800000000123\n+Bearer a\n\n+\n+7\n+\"e\"\n\n+192.0.2.1\n";
         let head = Head::parse(text);
         assert_eq!((head.method, head.origin, head.path), ("POST", "https://auth.example.com:8443", "/v1/x"));
         assert_eq!((head.millis, head.content_length, head.ray), (1_800_000_000_123, Some("7"), None));

@@ -35,12 +35,16 @@ impl Response {
 
     /// Lets anyone keep the answer for `max_age` seconds.
     pub fn cacheable(mut self, max_age: u64) -> Self {
+        self.cache_control(&format!("public, max-age={max_age}"));
+        self
+    }
+
+    pub fn cache_control(&mut self, directives: &str) {
         for (name, value) in &mut self.headers {
             if *name == "Cache-Control" {
-                *value = format!("public, max-age={max_age}");
+                directives.clone_into(value);
             }
         }
-        self
     }
 }
 

@@ -34,9 +34,21 @@ pub struct Settings {
     pub default_consistency: Consistency,
     /// `OTP_WRONG_PER_DAY`: how many wrong one-time codes in 24 hours lock them; 10 when not set.
     pub otp_wrong_per_day: usize,
+    /// `REVOCATION_FEED`: who may read the feed of ends; `public` when not set.
+    pub feed: FeedMode,
     /// A record, and a sealed seed, for the work that an unknown client costs too.
     pub dummy_client: String,
     pub dummy_seed: String,
+}
+
+/// Who may read the feed of ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedMode {
+    Public,
+    /// Callers with `tokens:introspect`.
+    Private,
+    /// There is none, and nothing is reported.
+    Off,
 }
 
 impl Settings {
@@ -80,6 +92,12 @@ impl Settings {
             Some(name) => Consistency::parse(&name)
                 .ok_or_else(|| wrong("DEFAULT_CONSISTENCY", "must be eventual or immediate"))?,
         };
+        let feed = match lookup("REVOCATION_FEED")?.as_deref() {
+            None | Some("public") => FeedMode::Public,
+            Some("private") => FeedMode::Private,
+            Some("off") => FeedMode::Off,
+            Some(_) => return Err(wrong("REVOCATION_FEED", "must be public, private or off")),
+        };
         let otp_wrong_per_day = match lookup("OTP_WRONG_PER_DAY")? {
             None => 10,
             Some(text) => text
@@ -97,6 +115,7 @@ impl Settings {
             operator,
             default_consistency,
             otp_wrong_per_day,
+            feed,
             keys,
             issuer,
             audience,

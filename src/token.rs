@@ -267,6 +267,17 @@ pub async fn mint_short<'a>(
     Ok(response(token, id, scopes, ttl, expires_at))
 }
 
+/// Signs a text that is no token, as short-term tokens are signed.
+pub async fn sign_text(settings: &Settings, host: &impl Signatures, typ: &str, payload: &str) -> Result<String, Error> {
+    let kid = serde_json::to_string(&settings.keys.short.first().public.kid).unwrap_or_default();
+    let header = format!(r#"{{"alg":"EdDSA","typ":"{typ}","kid":{kid}}}"#);
+    let [header, payload] = [header.as_bytes(), payload.as_bytes()].map(Base64UrlUnpadded::encode_string);
+    let mut text = format!("{header}.{payload}");
+    let signature = host.sign(text.as_bytes()).await?;
+    text = text + "." + &Base64UrlUnpadded::encode_string(&signature);
+    Ok(text)
+}
+
 /// Warm-up: runs an exchange with an expired dummy token, so that V8 compiles that path before the first request. It needs no
 /// storage.
 pub async fn rehearse(settings: &Settings, host: &impl Signatures) -> Option<Response> {

@@ -8,11 +8,12 @@
 
 use std::cell::Cell;
 
+use futures_util::future::try_join;
 use futures_util::lock::Mutex;
 
 use super::Status;
 use super::ask::{Answer, Ask, Issue};
-use super::ground::{Commit, Ground};
+use super::ground::Ground;
 use super::jwk::PublicJwk;
 use super::publication::PACE;
 use super::replica::digest;
@@ -20,6 +21,7 @@ use super::step::{CODES, OPERATOR, Settled, Step};
 use crate::assertion::{self, Genuine};
 use crate::error::{Error, Unavailable};
 use crate::request::Credential;
+use crate::rows::Commit;
 use crate::settings::Settings;
 
 /// How long KV keeps the replica of a deleted client, seconds: longer than any token of its lives.
@@ -34,6 +36,8 @@ pub struct Object<G> {
     ground: G,
     /// Held while the replica is written.
     writing: Mutex<()>,
+    /// Held while ends are reported to the feed.
+    reporting: Mutex<()>,
     /// The latest time seen, Unix milliseconds.
     clock: Cell<u64>,
     /// Whether this instance has looked for a write of an earlier one whose end nobody knows.
@@ -49,6 +53,7 @@ impl<G: Ground> Object<G> {
         Self {
             ground,
             writing: Mutex::new(()),
+            reporting: Mutex::new(()),
             clock: Cell::default(),
             opened: Cell::default(),
             wrote: Cell::default(),
@@ -67,10 +72,14 @@ impl<G: Ground> Object<G> {
         // A refusal may have changed something too: a wrong code counts.
         let settled = step.judge(ask, genuine);
         step.commit()?;
-        let Settled { answer, shown, begun, confirms } = settled?;
-        if let Some(change) = shown {
-            self.publish(settings, client_id, change).await?;
-        }
+        let Settled { answer, shown, told, begun, confirms } = settled?;
+        let published = async {
+            match shown {
+                Some(change) => self.publish(settings, client_id, change).await,
+                None => Ok(()),
+            }
+        };
+        try_join(published, self.report(settings, client_id, told)).await?;
         if let Some(before) = confirms {
             let mut step = self.step(settings, client_id)?;
             step.state.unconfirmed.retain(|other| *other != before);
@@ -106,8 +115,13 @@ impl<G: Ground> Object<G> {
         {
             step.settle_ends(client)?;
         }
-        let is_due = step.state.is_due();
+        let (is_due, is_reporting_due) = (step.state.is_due(), step.state.is_reporting_due());
+        let owed = step.state.owed;
         step.commit()?;
+        if is_reporting_due {
+            // What the feed did not take is due again.
+            let _ = self.report(settings, "", owed).await;
+        }
         if let Some(client) = client
             && is_due
         {
@@ -241,5 +255,28 @@ impl<G: Ground> Object<G> {
         }
         step.commit()?;
         Ok(written?)
+    }
+
+    /// Waits until the feed has every end up to a number. The calls that wait at the same time share a report.
+    async fn report(&self, settings: &Settings, client_id: &str, upto: u64) -> Result<(), Error> {
+        if self.step(settings, client_id)?.state.told >= upto {
+            return Ok(());
+        }
+        let _turn = self.reporting.lock().await;
+        let (report, number) = {
+            let step = self.step(settings, client_id)?;
+            if step.state.told >= upto {
+                return Ok(());
+            }
+            (step.owed_report()?, step.state.owed)
+        };
+        let reported = self.ground.report(&report).await;
+        let mut step = self.step(settings, client_id)?;
+        match &reported {
+            Ok(()) => step.told(&report, number),
+            Err(_) => step.state.report_failed(),
+        }
+        step.commit()?;
+        Ok(reported?)
     }
 }

@@ -6,9 +6,11 @@ use super::ask::{Answer, Change, Shown};
 use super::change::{Credentials, Draft, NewSecret, NewTotp, Patch, etag, if_match};
 use super::codes::Codes;
 use super::ground::Ground;
-use super::step::{CODES, FOR_EVER, OPERATOR, Settled, Step, parse, to_json};
+use super::step::{CODES, OPERATOR, Settled, Step, parse, to_json};
 use super::{Client, MAX_SECRETS, Mechanism, Status, StoredSecret};
 use crate::error::{Error, Unavailable};
+use crate::feed;
+use crate::rows::FOR_EVER;
 use crate::secret::Secret;
 use crate::{json, otp};
 
@@ -80,6 +82,12 @@ impl<G: Ground> Step<'_, G> {
             }
             if waits {
                 self.state.narrowed = self.state.change;
+            }
+            let suspends = changed.status == Status::Suspended && changed.status != client.status;
+            if changed.status != client.status {
+                self.owe_client(&changed, suspends);
+            }
+            if waits || suspends {
                 self.state.unconfirmed(&before);
             }
             client = changed;
@@ -87,7 +95,8 @@ impl<G: Ground> Step<'_, G> {
         let answer = self.shown(&client, &Credentials::default());
         // What is said again, in whatever words, waits as the first did.
         let shown = may_narrow.then_some(self.state.narrowed);
-        Ok(Settled { shown, confirms: repeated.or(Some(before)), ..answer.into() })
+        let told = if client.status == Status::Suspended && may_narrow { self.state.renounced } else { 0 };
+        Ok(Settled { shown, told, confirms: repeated.or(Some(before)), ..answer.into() })
     }
 
     pub(super) fn add_secret(&mut self) -> Result<Settled, Error> {
@@ -130,7 +139,8 @@ impl<G: Ground> Step<'_, G> {
         client.tokens_valid_from = client.tokens_valid_from.max(self.now + 1).max(self.state.granted + 1);
         if self.is_operator() {
             self.save(OPERATOR, client.tokens_valid_from.to_string(), FOR_EVER);
-            return Ok(Settled { begun: client.tokens_valid_from, ..Answer::Done.into() });
+            self.owe_client(&client, true);
+            return Ok(Settled { told: self.state.renounced, begun: client.tokens_valid_from, ..Answer::Done.into() });
         }
         self.touch(&mut client)?;
         let is_shown = self.follows_kv(&client);
@@ -138,8 +148,9 @@ impl<G: Ground> Step<'_, G> {
         if is_shown {
             self.state.narrowed = self.state.change;
         }
+        self.owe_client(&client, true);
         let shown = is_shown.then_some(self.state.narrowed);
-        Ok(Settled { shown, begun: client.tokens_valid_from, ..Answer::Done.into() })
+        Ok(Settled { shown, told: self.state.renounced, begun: client.tokens_valid_from, ..Answer::Done.into() })
     }
 
     pub(super) fn delete(&mut self, header: Option<&str>) -> Result<Settled, Error> {
@@ -153,14 +164,35 @@ impl<G: Ground> Step<'_, G> {
             if self.is_operator() {
                 return Err(Error::Conflict(OPERATORS_OWN.into()));
             }
-            self.save_client(&client.tombstone(self.now))?;
+            let left = client.tombstone(self.now);
+            self.save_client(&left)?;
             self.remove(CODES);
             self.state.changed(is_shown);
             if is_shown {
                 self.state.narrowed = self.state.change;
             }
+            self.owe_client(&left, true);
         }
-        Ok(Settled { shown: Some(self.state.narrowed), ..Answer::Done.into() })
+        Ok(Settled { shown: Some(self.state.narrowed), told: self.state.renounced, ..Answer::Done.into() })
+    }
+
+    /// Owes the feed from when on the client's tokens count, or that none does.
+    fn owe_client(&mut self, client: &Client, awaited: bool) {
+        let (at, keep) = match client.status {
+            // A follower of what has changed learns in an hour that it was restored; an `end-tokens` before it stays for its time.
+            Status::Active if !awaited => {
+                let ended = client.tokens_valid_from > client.created_at;
+                let left = (client.tokens_valid_from + feed::LONGEST).saturating_sub(self.now);
+                (client.tokens_valid_from, if ended { left.max(feed::HOUR) } else { feed::HOUR })
+            }
+            Status::Active => (client.tokens_valid_from, feed::LONGEST),
+            Status::Suspended => (FOR_EVER, FOR_EVER),
+            Status::Deleted => (FOR_EVER, feed::LONGEST),
+        };
+        let number = self.owe(feed::Kind::Client, &client.client_id, at, keep, awaited);
+        if awaited {
+            self.state.renounced = number;
+        }
     }
 
     /// The validator in `If-Match` of the client as it was before a change that has not been answered with success.

@@ -15,6 +15,8 @@ const LONGEST_PAUSE: u64 = 60_000;
 const REWRITES: [u64; 3] = [60_000, 300_000, 3_600_000];
 /// A replica that says "ask the object" is looked at again after a day, in milliseconds: ends may have passed meanwhile.
 const REVIEW: u64 = 86_400_000;
+/// The pause before the feed is told again, milliseconds.
+const REPORT_PAUSE: u64 = 5_000;
 /// What belongs to no client is wiped after this, milliseconds.
 const STRANGER: u64 = 480_000;
 /// How many validators of unconfirmed changes are kept.
@@ -33,6 +35,13 @@ pub struct State {
     pub shown: u64,
     /// The last change that made the client immediate. Until KV shows that, exchanges follow KV.
     pub switched: u64,
+    /// The number of the last end that the feed is to have, and of the last that it has.
+    pub owed: u64,
+    pub told: u64,
+    /// The number of the last end of all of the client's tokens: its answer waits until the feed has it, and a repeat's.
+    pub renounced: u64,
+    /// When the feed is to be told, Unix milliseconds. Counts while `told` is behind `owed`.
+    telling: u64,
     /// The last change that took something away that KV shows: its answer waits for that, and a repeat's.
     pub narrowed: u64,
     /// The validators of the client before changes that have not been answered with success.
@@ -54,7 +63,7 @@ pub struct State {
 }
 
 readable!(struct State {
-    clock, granted, change, shown, switched, narrowed, unconfirmed, next_end, digest, due, failures, again, wipe,
+    clock, granted, change, shown, switched, owed, told, renounced, telling, narrowed, unconfirmed, next_end, digest, due, failures, again, wipe,
 });
 
 impl State {
@@ -63,6 +72,23 @@ impl State {
         self.change += 1;
         let due = self.clock + if awaited { CALLER_PATIENCE } else { 0 };
         self.due = if self.is_pending() && self.change - self.shown > 1 { self.due.min(due) } else { due };
+    }
+
+    /// Notes an end for the feed. If somebody waits for it, the alarm lets that call report first.
+    pub fn owe(&mut self, awaited: bool) -> u64 {
+        let due = self.clock + if awaited { CALLER_PATIENCE } else { 0 };
+        self.telling = if self.told < self.owed { self.telling.min(due) } else { due };
+        self.owed += 1;
+        self.owed
+    }
+
+    pub fn is_reporting_due(&self) -> bool {
+        self.told < self.owed && self.telling <= self.clock
+    }
+
+    /// The feed did not take a report.
+    pub fn report_failed(&mut self) {
+        self.telling = self.clock + REPORT_PAUSE;
     }
 
     /// Whether KV lags behind.
@@ -149,7 +175,8 @@ impl State {
         let pending = self.is_pending().then_some(self.due);
         let wipe = (self.wipe > 0).then_some(self.wipe);
         let end = (self.next_end > 0).then_some(self.next_end * 1000);
-        [pending, self.again.first().copied(), wipe, end].into_iter().flatten().min()
+        let telling = (self.told < self.owed).then_some(self.telling);
+        [pending, telling, self.again.first().copied(), wipe, end].into_iter().flatten().min()
     }
 }
 
@@ -230,7 +257,7 @@ mod tests {
     fn the_stored_format_is_pinned() {
         let mut state = State { clock: 5, ..State::default() };
         state.changed(true);
-        let json = r#"{"clock":5,"granted":0,"change":1,"shown":0,"switched":0,"narrowed":0,"unconfirmed":[],"next_end":0,"due":10005,"failures":0,"again":[],"wipe":0}"#;
+        let json = r#"{"clock":5,"granted":0,"change":1,"shown":0,"switched":0,"owed":0,"told":0,"renounced":0,"telling":0,"narrowed":0,"unconfirmed":[],"next_end":0,"due":10005,"failures":0,"again":[],"wipe":0}"#;
         assert_eq!(serde_json::to_string(&state).unwrap(), json);
     }
 

@@ -3,28 +3,31 @@
 use std::cell::{Cell, RefCell};
 
 use super::ask::{Answer, Ask};
-use super::ground::{Commit, Ground, Row};
+use super::ground::Ground;
 use super::publication::State;
 use super::replica::{MOST_ENDS, Replica};
 use super::{Client, Status};
 use crate::assertion::Genuine;
 use crate::error::{Error, TokenFault, Unavailable};
-use crate::settings::Settings;
+use crate::feed::{self, End, Report};
+use crate::rows::{Commit, FOR_EVER, Row};
+use crate::settings::{FeedMode, Settings};
 use crate::token::Presented;
 use crate::token_id::{Kind, TokenId};
 use crate::value::{self, Read};
 
 /// For how long an end is remembered after its token's own end, seconds: a location's clock may be behind.
 const AFTER_THE_END: u64 = 300;
-/// A row that stays.
-pub(super) const FOR_EVER: u64 = 253_402_300_799;
 
 // The rows: the record of the client; what its one-time codes have seen; when the tokens of the secret `OPERATOR` were last ended;
-// what is to be published. Besides `jti:DIGEST` for each assertion that was taken, and `end:TOKEN_ID` for each early end.
+// what is to be published. Besides `jti:DIGEST` for each assertion that was taken, and `end:TOKEN_ID` for each early end;
+// `owed:…` for each end that the feed is to have, and `told:HASH` for those of short-term tokens that it has.
 pub(super) const CLIENT: &str = "client";
 pub(super) const CODES: &str = "codes";
 pub(super) const OPERATOR: &str = "operator";
 const STATE: &str = "state";
+const OWED: &str = "owed:";
+const TOLD: &str = "told:";
 const LONG_ENDS: &str = "end:tok_lt_";
 
 /// One step of an object: what it read is current, and what it changes is stored by `commit`.
@@ -46,6 +49,8 @@ pub(super) struct Settled {
     pub(super) answer: Answer,
     /// KV must show this change.
     pub(super) shown: Option<u64>,
+    /// The feed must have every end up to this number.
+    pub(super) told: u64,
     /// This second must have begun.
     pub(super) begun: u64,
     /// With this answer the change of the client with this validator is confirmed: its repeat is a new one.
@@ -54,25 +59,29 @@ pub(super) struct Settled {
 
 impl From<Answer> for Settled {
     fn from(answer: Answer) -> Self {
-        Self { answer, shown: None, begun: 0, confirms: None }
+        Self { answer, shown: None, told: 0, begun: 0, confirms: None }
     }
 }
 
-/// The row of a token that ends early: `AT CHANGE`.
+/// The row of a token that ends early: `AT CHANGE TOLD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EarlyEnd {
     /// Unix seconds; 0 if that has come.
     pub(super) at: u64,
     /// The change that KV must show before a revocation is answered; 0 if it need not show any.
     pub(super) change: u64,
+    /// The number of the end that the feed must have; 0 if it need not have any.
+    pub(super) told: u64,
 }
 
 impl EarlyEnd {
     fn parse(key: &str, value: &str) -> Result<Self, Unavailable> {
-        let parsed = value
-            .split_once(' ')
-            .and_then(|(at, change)| Some(Self { at: at.parse().ok()?, change: change.parse().ok()? }));
-        parsed.ok_or_else(|| unreadable(key))
+        let mut numbers = value.split(' ').map(|number| number.parse().ok());
+        let mut number = || numbers.next().flatten();
+        match (number(), number(), number()) {
+            (Some(at), Some(change), Some(told)) => Ok(Self { at, change, told }),
+            _ => Err(unreadable(key)),
+        }
     }
 
     pub(super) const fn has_come(self) -> bool {
@@ -82,7 +91,7 @@ impl EarlyEnd {
 
 impl core::fmt::Display for EarlyEnd {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(formatter, "{} {}", self.at, self.change)
+        write!(formatter, "{} {} {}", self.at, self.change, self.told)
     }
 }
 
@@ -162,25 +171,43 @@ impl<'a, G: Ground> Step<'a, G> {
         if end.has_come() || end.at > self.now {
             return Ok(Some(end));
         }
-        let end = EarlyEnd { at: 0, change: self.shown_change(client, token_id, false) };
+        let end = EarlyEnd { at: 0, change: self.shown_change(client, token_id, false), told: end.told };
         self.save(&key, end.to_string(), row.expires_at);
         Ok(Some(end))
     }
 
     /// Lets a token end at `at` (Unix seconds), unless it ends earlier already. `awaited`: the caller waits until KV shows it.
-    /// Gives the change that KV must show.
-    pub(super) fn end(&mut self, client: &Client, token: &TokenId, at: u64, awaited: bool) -> Result<u64, Unavailable> {
+    pub(super) fn end(
+        &mut self,
+        client: &Client,
+        token: &TokenId,
+        at: u64,
+        awaited: bool,
+    ) -> Result<EarlyEnd, Unavailable> {
         let at = if at <= self.now { 0 } else { at };
-        let settled = self.end_of(client, token.as_str())?;
-        if let Some(settled) = settled.filter(|settled| settled.at <= at) {
-            return Ok(settled.change);
+        let settled = self.end_of(client, token.as_str())?.filter(|settled| settled.at <= at);
+        if let Some(settled) = settled
+            && (settled.told > 0 || !awaited)
+        {
+            return Ok(settled);
         }
-        let end = EarlyEnd { at, change: self.shown_change(client, token.as_str(), awaited) };
+        let at = settled.map_or(at, |settled| settled.at);
+        let ends_at = if at == 0 { self.now } else { at };
+        let kind = if token.kind == Kind::Long { feed::Kind::Parent } else { feed::Kind::Token };
+        // Further ahead, no exchange makes a short-term token that outlives it. Whoever revokes it then has it told after all.
+        let is_near = ends_at < self.now + feed::HOUR;
+        let told = if is_near { self.owe(kind, token.as_str(), ends_at, feed::HOUR, awaited) } else { 0 };
+        let change = match settled {
+            Some(settled) if told == 0 => return Ok(settled),
+            Some(settled) => settled.change,
+            None => self.shown_change(client, token.as_str(), awaited),
+        };
+        let end = EarlyEnd { at, change, told };
         self.save(&format!("end:{}", token.as_str()), end.to_string(), token.expires_at + AFTER_THE_END);
         if end.change > 0 && at > 0 {
             self.state.ends_at(at);
         }
-        Ok(end.change)
+        Ok(end)
     }
 
     /// The number of the change that an end is to KV; 0 if KV does not show it.
@@ -204,6 +231,48 @@ impl<'a, G: Ground> Step<'a, G> {
             }
         }
         Ok(())
+    }
+
+    /// Owes the feed an end, which stays there for `keep` seconds after its time or this report, whichever is later.
+    /// Gives its number.
+    pub(super) fn owe(&mut self, kind: feed::Kind, id: &str, at: u64, keep: u64, awaited: bool) -> u64 {
+        if self.settings.feed == FeedMode::Off {
+            return 0;
+        }
+        let number = self.state.owe(awaited);
+        let end = End { kind, hash: feed::hash(kind, id), at, keep, number };
+        self.save(&format!("{OWED}{}:{}", kind.name(), end.hash), to_json(&end), FOR_EVER);
+        number
+    }
+
+    /// What the feed is to be told.
+    pub(super) fn owed_report(&self) -> Result<Report, Unavailable> {
+        let rows = self.ground.list(OWED, self.now, usize::MAX)?;
+        let ends = rows.iter().map(|(key, row)| parse(&row.value, key)).collect::<Result<_, _>>()?;
+        Ok(Report { ends })
+    }
+
+    /// The feed has a report, with everything up to a number.
+    pub(super) fn told(&mut self, report: &Report, number: u64) {
+        for end in &report.ends {
+            let key = format!("{OWED}{}:{}", end.kind.name(), end.hash);
+            // What was owed since then, under the same key, still is.
+            let is_same = self.load(&key).is_ok_and(|row| row.is_some_and(|value| value == to_json(end)));
+            if is_same {
+                self.remove(&key);
+            }
+            if end.kind == feed::Kind::Token {
+                self.save(&format!("{TOLD}{}", end.hash), String::new(), self.now + feed::HOUR);
+            }
+        }
+        self.state.told = self.state.told.max(number);
+    }
+
+    /// Whether the feed has room for one more end of a short-term token of this client.
+    pub(super) fn has_room(&self) -> Result<bool, Unavailable> {
+        let told = self.ground.list(TOLD, self.now, feed::MOST_TOKENS)?.len();
+        let owed = self.ground.list(OWED, self.now, feed::MOST_TOKENS)?.len();
+        Ok(self.settings.feed == FeedMode::Off || told + owed < feed::MOST_TOKENS)
     }
 
     /// Whether exchanges of the client's tokens may follow KV: also while KV does not show yet that they must not.

@@ -3,12 +3,13 @@
 use super::ask::{Answer, Issue, Revoke, Rotate, Standing};
 use super::codes::{Codes, Verdict};
 use super::ground::Ground;
-use super::step::{CODES, FOR_EVER, Settled, Step, parse, to_json};
+use super::step::{CODES, Settled, Step, parse, to_json};
 use super::{Client, LONGEST_SESSION, Mechanism, Status, secret_matches};
 use crate::assertion::Genuine;
 use crate::error::{Error, Grantor, TokenFault, Unavailable, Unentitled};
 use crate::otp;
 use crate::request::Credential;
+use crate::rows::FOR_EVER;
 use crate::scope::Scopes;
 use crate::token::{Granted, Presented};
 use crate::token_id::Kind;
@@ -152,8 +153,12 @@ impl<G: Ground> Step<'_, G> {
         if target.expires_at <= self.now {
             return Ok(Answer::Done.into());
         }
-        let change = self.end(&client, target, self.now, true)?;
-        Ok(Settled { shown: Some(change), ..Answer::Done.into() })
+        if target.kind == Kind::Short && self.end_of(&client, target.as_str())?.is_none() && !self.has_room()? {
+            let problem = "more than 1,000 short-term tokens of this client were revoked within an hour";
+            return Err(Unavailable::new("FEED", problem).into());
+        }
+        let end = self.end(&client, target, self.now, true)?;
+        Ok(Settled { shown: Some(end.change), told: end.told, ..Answer::Done.into() })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::client::ask::{Answer, Ask, Question};
 use crate::client::jwk::PublicJwk;
 use crate::client::replica::{Clients, Kept};
 use crate::error::{Error, Unavailable};
+use crate::feed::{self, Ends};
 use crate::host::{Document, Host, Limit, Page};
 use crate::settings::Settings;
 use crate::token::Signatures;
@@ -50,6 +51,14 @@ extern "C" {
     ) -> Result<(), JsValue>;
     #[wasm_bindgen(catch)]
     async fn ask(namespace: &JsValue, name: &str, region: Option<&str>, body: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(js_name = ask, catch)]
+    async fn ask_within(
+        namespace: &JsValue,
+        name: &str,
+        region: Option<&str>,
+        body: &str,
+        patience: u32,
+    ) -> Result<JsValue, JsValue>;
 }
 
 #[wasm_bindgen(module = "/assets/documents.js")]
@@ -65,6 +74,8 @@ pub struct Isolate {
     revocations: JsValue,
     kept: Kept,
     clients: JsValue,
+    feed: JsValue,
+    feed_kept: feed::copy::Kept,
     long_limit: JsValue,
     client_limit: JsValue,
     address_limit: JsValue,
@@ -109,6 +120,8 @@ impl Isolate {
             revocations: bound(env, "REVOCATIONS")?,
             kept: Kept::default(),
             clients: bound(env, "CLIENTS")?,
+            feed: bound(env, "FEED")?,
+            feed_kept: feed::copy::Kept::default(),
             long_limit: bound(env, "LONG_LIMIT")?,
             client_limit: bound(env, "CLIENT_LIMIT")?,
             address_limit: bound(env, "ADDRESS_LIMIT")?,
@@ -127,6 +140,15 @@ impl Isolate {
         // A count that is lost is no reason to fail a call.
         let _ = count(analytics, audit.event, audit.outcome, mechanism, audit.status, milliseconds);
     }
+}
+
+/// Asks the feed's object. What a location serves is at most 2 seconds old, so an answer that takes longer is none.
+pub async fn ask_feed(namespace: &JsValue, question: &feed::Ask) -> Result<Ends, Unavailable> {
+    let body = serde_json::to_string(question).map_err(|error| Unavailable::new("FEED", error.to_string()))?;
+    let patience = if let feed::Ask::Ends { .. } = question { 2_000 } else { 3_000 };
+    let answer = ask_within(namespace, feed::NAME, None, &body, patience).await.map_err(unavailable("FEED"))?;
+    let answer: Option<Result<Ends, Unavailable>> = value::read(&answer.as_string().unwrap_or_default());
+    answer.unwrap_or_else(|| Err(Unavailable::new("FEED", "answered what can't be read")))
 }
 
 pub fn bound(env: &Env, setting: &'static str) -> Result<JsValue, Error> {
@@ -176,6 +198,14 @@ impl Host for Isolate {
             Document::OpenApi => openapi(),
             Document::Docs => docs(),
         }
+    }
+
+    async fn ask_feed(&self, question: &feed::Ask) -> Result<Ends, Unavailable> {
+        ask_feed(&self.feed, question).await
+    }
+
+    fn feed(&self) -> &feed::copy::Kept {
+        &self.feed_kept
     }
 
     async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable> {

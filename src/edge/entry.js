@@ -1,11 +1,11 @@
 // The Worker's entry. What worker-build makes (of worker 0.8.7) is a class behind proxies, of which the runtime makes and asks one
 // for each request; this is the same fetch as a plain object, which costs a refusal a twelfth less.
-import Shim, { Client } from "./index.js";
+import Shim, { Client, Feed } from "./index.js";
 
 const { fetch } = Shim.prototype;
 const state = globalThis.__worker_init_state;
 
-export { Client };
+export { Client, Feed };
 
 export default {
   fetch(request, env, ctx) {

@@ -15,7 +15,7 @@ export function environment() {
   return isFirst ? env : undefined;
 }
 
-const HEADERS = ["Authorization", "X-Client-Id", "Content-Type", "Content-Length", "If-Match", "CF-Connecting-IP", "CF-Ray"];
+const HEADERS = ["Authorization", "X-Client-Id", "Content-Type", "Content-Length", "If-Match", "If-None-Match", "CF-Connecting-IP", "CF-Ray"];
 
 // What `Head::parse` in request.rs reads.
 export function head(request) {
@@ -78,7 +78,7 @@ export const within = async (limiter, key) => (await limiter.limit({ key })).suc
 export const count = (dataset, event, outcome, mechanism, status, milliseconds) =>
   dataset.writeDataPoint({ indexes: [event], blobs: [event, outcome, mechanism], doubles: [status, milliseconds] });
 
-export async function ask(namespace, name, region, body) {
+export async function ask(namespace, name, region, body, patience = OBJECT_PATIENCE) {
   const options = region === undefined ? undefined : { locationHint: region };
   const object = namespace.get(namespace.idFromName(name), options);
   const answer = async () => {
@@ -86,5 +86,5 @@ export async function ask(namespace, name, region, body) {
     if (response.status !== 200) throw new Error(`answered ${response.status}`);
     return response.text();
   };
-  return timely(answer(), OBJECT_PATIENCE);
+  return timely(answer(), patience);
 }

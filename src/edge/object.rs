@@ -12,10 +12,12 @@ use worker::{Delay, DurableObject, Env, Request, Response, Result, State, consol
 use super::bindings::{self, Isolate, unavailable};
 use super::webcrypto;
 use crate::client::ask::{Answer, Ask, Question};
-use crate::client::ground::{Commit, Ground, Row};
+use crate::client::ground::Ground;
 use crate::client::jwk::PublicJwk;
 use crate::client::object::Object;
 use crate::error::{Error, Unavailable};
+use crate::feed::{self, Report};
+use crate::rows::{Commit, Row, Rows};
 use crate::value::{self, Read};
 
 /// For how long a write to KV may take.
@@ -78,6 +80,25 @@ async fn answer(object: &Object<Storage>, env: &Env, question: &str) -> std::res
     object.answer(&isolate.settings, &question.client_id, question.ask).await
 }
 
+/// The feed of ends: its rules are in `crate::feed`.
+#[durable_object(fetch)]
+pub struct Feed {
+    feed: feed::object::Feed<Storage>,
+}
+
+impl DurableObject for Feed {
+    fn new(state: State, env: Env) -> Self {
+        Self { feed: feed::object::Feed::new(Storage { table: Table::new(state.as_raw().as_ref()), env }) }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let question = value::read(&request.text().await?);
+        let question = question.ok_or_else(|| Unavailable::new("FEED", "can't read a question"));
+        let answer = question.and_then(|question| self.feed.answer(&question));
+        Response::ok(serde_json::to_string(&answer)?)
+    }
+}
+
 #[derive(Debug)]
 struct Storage {
     table: Table,
@@ -96,7 +117,7 @@ fn rows(json: &str) -> std::result::Result<Vec<(String, Row)>, Unavailable> {
     rows.ok_or_else(|| Unavailable::new("CLIENT", "a row can't be read"))
 }
 
-impl Ground for Storage {
+impl Rows for Storage {
     fn load(&self, key: &str) -> std::result::Result<Option<Row>, Unavailable> {
         let json = self.table.load(key).map_err(unavailable("CLIENT"))?;
         Ok(rows(&json)?.pop().map(|(_, row)| row))
@@ -126,7 +147,9 @@ impl Ground for Storage {
     fn millis(&self) -> u64 {
         bindings::now()
     }
+}
 
+impl Ground for Storage {
     fn random(&self, bytes: &mut [u8]) -> std::result::Result<(), Unavailable> {
         bindings::random(bytes)
     }
@@ -145,6 +168,11 @@ impl Ground for Storage {
             Either::Left((stored, _)) => stored.map_err(unavailable("REVOCATIONS")),
             Either::Right(_) => Err(Unavailable::new("REVOCATIONS", "did not take a value in time")),
         }
+    }
+
+    async fn report(&self, report: &Report) -> std::result::Result<(), Unavailable> {
+        let namespace = bindings::bound(&self.env, "FEED").map_err(|_| Unavailable::new("FEED", "is not bound"))?;
+        bindings::ask_feed(&namespace, &feed::Ask::Report(report.clone())).await.map(|_| ())
     }
 
     async fn sleep(&self, millis: u64) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::client::jwk::{JwkSet, PublicJwk};
 use crate::host::{Document, Host};
 use crate::response::Response;
-use crate::settings::Settings;
+use crate::settings::{FeedMode, Settings};
 
 /// How long these may be kept, seconds. A key must be announced for longer than this before it signs.
 const MAX_AGE: u64 = 300;
@@ -36,6 +36,8 @@ struct Metadata<'a> {
     scopes_supported: [&'static str; 3],
     introspection_endpoint: String,
     introspection_endpoint_auth_methods_supported: [&'static str; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocations_uri: Option<String>,
     service_documentation: String,
 }
 
@@ -59,6 +61,7 @@ pub fn metadata(settings: &Settings) -> Response {
         scopes_supported: ["tokens:write", "tokens:revoke", "tokens:introspect"],
         introspection_endpoint: format!("{origin}{}/auth/tokens/introspect", settings.base_path),
         introspection_endpoint_auth_methods_supported: ["Bearer"],
+        revocations_uri: (settings.feed != FeedMode::Off).then(|| format!("{origin}/.well-known/revocations")),
         service_documentation: format!("{origin}/docs"),
     })
 }

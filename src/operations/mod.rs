@@ -6,6 +6,7 @@ pub mod introspect;
 pub mod issue_long;
 pub mod issue_short;
 pub mod operators;
+pub mod revocations;
 pub mod revoke;
 
 use crate::client::ask::Ask;

@@ -3,7 +3,7 @@
 use auth_edge::host;
 
 use crate::cells::successes;
-use crate::host::Part::{self, Limit, Object, Replica, Sign, Store, Verify};
+use crate::host::Part::{self, Feed, Limit, Object, Replica, Sign, Store, Verify};
 use crate::service::{ALICE, Request, SHORT, Service, by_secret, exchange, post, revocation, rotation};
 use crate::sign::Key;
 
@@ -22,11 +22,11 @@ fn every_success() {
         &[Limit, Limit, Limit, Object, Verify],
         &[Limit, Limit, Limit, Object, Verify],
         &[Limit, Replica, Sign],
-        // The object writes what exchanges must see: the end of a long-term token.
-        &[Store, Object],
-        &[Object, Verify],
-        &[Store, Object, Verify],
-        &[Object],
+        // The object writes what exchanges must see, the end of a long-term token, and tells the feed of every end.
+        &[Store, Object, Feed],
+        &[Object, Feed, Verify],
+        &[Store, Object, Feed, Verify],
+        &[Object, Feed],
     ];
     for (request, expected) in successes().into_iter().zip(expected) {
         let service = Service::new();
@@ -43,10 +43,10 @@ fn every_success_of_an_immediate_client() {
         &[Limit, Limit, Limit, Object, Verify],
         &[Limit, Limit, Limit, Object, Verify],
         &[Limit, Object, Sign],
-        &[Object],
-        &[Object, Verify],
-        &[Object, Verify],
-        &[Object],
+        &[Object, Feed],
+        &[Object, Feed, Verify],
+        &[Object, Feed, Verify],
+        &[Object, Feed],
     ];
     for (request, expected) in successes().into_iter().zip(expected) {
         let service = Service::new();

@@ -12,12 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use auth_edge::client::ask::{Answer, Ask};
-use auth_edge::client::ground::{Commit, Ground, Row};
+use auth_edge::client::ground::Ground;
 use auth_edge::client::jwk::{Algorithm, PublicJwk};
 use auth_edge::client::object::Object;
 use auth_edge::client::replica::{Clients, Kept};
 use auth_edge::error::{Error, Unavailable};
+use auth_edge::feed::{self, Ends};
 use auth_edge::host::{Document, Host, Limit, Listed, Page};
+use auth_edge::rows::{Commit, Row, Rows};
 use auth_edge::settings::Settings;
 use auth_edge::token::Signatures;
 use auth_edge::token_id::Random;
@@ -35,6 +37,8 @@ pub enum Part {
     /// KV, written by an object.
     Store,
     Object,
+    /// The feed, asked or told.
+    Feed,
     Sign,
     Verify,
 }
@@ -75,6 +79,7 @@ pub struct World {
     pub shared: Rc<Shared>,
     settings: Rc<Settings>,
     kept: Kept,
+    feed_kept: feed::copy::Kept,
     lag: RefCell<Option<Lag>>,
     /// How many random values were drawn, each another; `None` if there are none to be had.
     pub randoms: Cell<Option<u64>>,
@@ -149,6 +154,7 @@ impl World {
             shared,
             settings,
             kept: Kept::default(),
+            feed_kept: feed::copy::Kept::default(),
             lag: RefCell::default(),
             randoms: Cell::new(Some(0)),
             signing: Ed25519KeyPair::from_seed_unchecked(seed).unwrap(),
@@ -325,7 +331,7 @@ struct Table {
     client_id: String,
 }
 
-impl Ground for Table {
+impl Rows for Table {
     fn load(&self, key: &str) -> Result<Option<Row>, Unavailable> {
         Ok(self.shared.state.borrow().rows.get(&(self.client_id.clone(), key.to_owned())).cloned())
     }
@@ -364,7 +370,9 @@ impl Ground for Table {
     fn millis(&self) -> u64 {
         self.shared.millis.get()
     }
+}
 
+impl Ground for Table {
     /// Bytes that no test sees twice.
     fn random(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -394,6 +402,10 @@ impl Ground for Table {
         if fault.is_some() { Err(down(Part::Store)) } else { Ok(()) }
     }
 
+    async fn report(&self, report: &feed::Report) -> Result<(), Unavailable> {
+        ask_feed(&self.shared, &feed::Ask::Report(report.clone())).await.map(|_| ())
+    }
+
     /// The pause between two writes takes no time here, so that a test's clock is its own; the wait for the next second does.
     async fn sleep(&self, millis: u64) {
         if self.shared.in_time.get() {
@@ -408,6 +420,15 @@ impl Ground for Table {
     async fn verify(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
         self.shared.call(Part::Verify, |_| verify(key, message, signature)).await
     }
+}
+
+/// The feed's object is another process, as the clients' are.
+async fn ask_feed(shared: &Rc<Shared>, ask: &feed::Ask) -> Result<Ends, Unavailable> {
+    let ask: feed::Ask = auth_edge::value::read(&serde_json::to_string(ask).unwrap()).unwrap();
+    let fault = shared.turn(Part::Feed).await?;
+    let table = Table { shared: Rc::clone(shared), client_id: feed::NAME.to_owned() + "!" };
+    let answer = feed::object::Feed::new(table).answer(&ask)?;
+    if fault.is_some() { Err(down(Part::Feed)) } else { Ok(answer) }
 }
 
 fn down(part: impl Debug) -> Unavailable {
@@ -448,6 +469,14 @@ impl Host for World {
         let line =
             include_str!("../../assets/documents.js").lines().find_map(|line| line.strip_prefix(&start)).unwrap();
         serde_json::from_str(line.trim_end_matches(';')).unwrap()
+    }
+
+    async fn ask_feed(&self, ask: &feed::Ask) -> Result<Ends, Unavailable> {
+        ask_feed(&self.shared, ask).await
+    }
+
+    fn feed(&self) -> &feed::copy::Kept {
+        &self.feed_kept
     }
 
     async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable> {

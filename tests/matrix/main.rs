@@ -11,6 +11,7 @@ mod cells;
 mod consistency;
 mod documents;
 mod faults;
+mod feed;
 mod host;
 mod house;
 mod introspect;

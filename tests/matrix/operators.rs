@@ -1061,7 +1061,7 @@ fn bodies_that_are_not_asked_for_are_ignored() {
 /// Two questions, to the caller's object and to the client's; the list is KV's.
 #[test]
 fn what_an_operation_asks() {
-    use Part::{List, Object, Store, Verify};
+    use Part::{Feed, List, Object, Store, Verify};
     let expected: [&[Part]; 9] = [
         &[List, Object, Verify],
         &[Object, Object, Verify],
@@ -1070,9 +1070,9 @@ fn what_an_operation_asks() {
         &[Object, Object, Verify],
         &[Object, Object, Verify],
         &[Object, Object, Verify],
-        // What ends or narrows waits for KV.
-        &[Store, Object, Object, Verify],
-        &[Store, Object, Object, Verify],
+        // What ends or narrows waits for KV, and for the feed.
+        &[Store, Object, Object, Feed, Verify],
+        &[Store, Object, Object, Feed, Verify],
     ];
     let send = |request: Request, is_immediate: bool| {
         let desk = Desk::new();

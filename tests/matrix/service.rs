@@ -6,12 +6,13 @@ use std::rc::Rc;
 
 use auth_edge::app::{self, Route};
 use auth_edge::audit::Audit;
-use auth_edge::client::ground::Row;
+
 use auth_edge::client::jwk::{JwkSet, PublicJwk};
 use auth_edge::client::replica::Replica;
 use auth_edge::client::{Client, Consistency, MAX_TTL, Mechanism, Status, StoredSecret};
 use auth_edge::otp;
 use auth_edge::request::{Body, Call, MAX_BODY};
+use auth_edge::rows::Row;
 use auth_edge::scope::Scopes;
 use auth_edge::secret::Secret;
 use auth_edge::settings::Settings;
@@ -235,6 +236,7 @@ impl Service {
             query: request.query.clone(),
             authorization: request.authorization.clone(),
             if_match: request.if_match.clone(),
+            if_none_match: None,
             client_id_header: request.client_id.clone(),
             content_type: request.content_type.clone(),
             body: Body::Read(Vec::new()),

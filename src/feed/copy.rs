@@ -1,0 +1,176 @@
+//! An isolate's copy of the feed, and the texts that it has signed: so however many verifiers ask for whatever part, the feed's
+//! object is asked once in `KEPT` for what is new.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::{Ends, Entry, Kind};
+
+/// For how long an isolate answers from its copy without asking the feed, milliseconds.
+const KEPT: u64 = 1_500;
+/// How many texts are kept: followers are seldom further apart. When there are so many, all are dropped.
+const MOST_TEXTS: usize = 64;
+
+#[derive(Debug, Default)]
+pub struct Kept {
+    copy: RefCell<Copy>,
+    texts: RefCell<Vec<Text>>,
+}
+
+#[derive(Debug, Default)]
+struct Copy {
+    /// `None` until the feed has been asked.
+    seq: Option<u64>,
+    dropped: u64,
+    /// By their hashes.
+    entries: HashMap<String, Entry>,
+    /// When the feed was last asked, Unix milliseconds.
+    asked: u64,
+}
+
+/// A signed text.
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub part: Part,
+    pub token: Rc<str>,
+    pub etag: String,
+    /// Unix seconds.
+    pub issued_at: u64,
+}
+
+/// What a text holds: the entries after `since` up to `seq`; all of them without `since`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub seq: u64,
+    pub since: Option<u64>,
+}
+
+impl Kept {
+    /// What the feed must be asked for before a caller who has all up to `since` can be answered: what came after this number, or
+    /// all. `None` if it need not be asked.
+    pub fn lacks(&self, since: Option<u64>, millis: u64) -> Option<Option<u64>> {
+        let copy = self.copy.borrow();
+        let is_fresh = millis < copy.asked + KEPT && since <= copy.seq;
+        (!is_fresh).then_some(copy.seq)
+    }
+
+    /// Takes in what the feed answered to a question asked at `millis`.
+    pub fn take(&self, ends: Ends, millis: u64) {
+        let mut copy = self.copy.borrow_mut();
+        if copy.seq > Some(ends.seq) {
+            // A later answer has overtaken this one.
+            return;
+        }
+        if ends.since.is_none() {
+            copy.entries.clear();
+        }
+        copy.entries.extend(ends.entries.into_iter().map(|entry| (entry.hash.clone(), entry)));
+        copy.seq = Some(ends.seq);
+        copy.dropped = copy.dropped.max(ends.dropped);
+        copy.asked = copy.asked.max(millis);
+    }
+
+    /// What a caller who has all up to `since` is to get.
+    pub fn part(&self, since: Option<u64>, now: u64) -> Part {
+        let mut copy = self.copy.borrow_mut();
+        let Copy { entries, dropped, .. } = &mut *copy;
+        entries.retain(|_, entry| {
+            let stays = now < entry.until;
+            if !stays {
+                *dropped = entry.seq.max(*dropped);
+            }
+            stays
+        });
+        let seq = copy.seq.unwrap_or(0);
+        Part { seq, since: since.filter(|since| (copy.dropped..=seq).contains(since)) }
+    }
+
+    /// The member `ended` of a part. All three kinds are there, if empty.
+    pub fn ended(&self, part: Part) -> String {
+        let copy = self.copy.borrow();
+        let newer = copy.entries.values().filter(|entry| part.since.is_none_or(|since| entry.seq > since));
+        let mut members = [String::new(), String::new(), String::new()];
+        for Entry { kind, hash, at, .. } in newer {
+            let member = &mut members[*kind as usize];
+            let comma = if member.is_empty() { "" } else { "," };
+            *member += &format!("{comma}\"{hash}\":{at}");
+        }
+        let [token, parent, client] =
+            Kind::ALL.map(|kind| format!("\"{}\":{{{}}}", kind.name(), members[kind as usize]));
+        format!("{{{token},{parent},{client}}}")
+    }
+
+    /// A text of this part that was signed after `earliest`, Unix seconds.
+    pub fn text(&self, part: Part, earliest: u64) -> Option<Text> {
+        self.texts.borrow().iter().find(|text| text.part == part && text.issued_at > earliest).cloned()
+    }
+
+    pub fn keep(&self, text: Text) {
+        let mut texts = self.texts.borrow_mut();
+        texts.retain(|other| other.part.since != text.part.since);
+        if texts.len() >= MOST_TEXTS {
+            texts.clear();
+        }
+        texts.push(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(hash: &str, seq: u64, until: u64) -> Entry {
+        Entry { kind: Kind::Parent, hash: hash.to_owned(), at: 1, seq, number: 1, until }
+    }
+
+    fn ends(seq: u64, since: Option<u64>, entries: Vec<Entry>) -> Ends {
+        Ends { seq, dropped: 0, since, entries }
+    }
+
+    #[test]
+    fn it_asks_only_for_what_is_new() {
+        let kept = Kept::default();
+        assert_eq!(kept.lacks(None, 10_000), Some(None));
+        kept.take(ends(3, None, vec![entry("a", 3, 100)]), 10_000);
+        for since in [None, Some(0), Some(3)] {
+            assert_eq!(kept.lacks(since, 11_499), None);
+            assert_eq!(kept.lacks(since, 11_500), Some(Some(3)));
+        }
+        assert_eq!(kept.lacks(Some(4), 10_000), Some(Some(3)), "another location has told the caller of more");
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_takes_nothing_back() {
+        let kept = Kept::default();
+        kept.take(ends(3, None, vec![entry("a", 3, 100)]), 10_000);
+        kept.take(ends(5, Some(3), vec![entry("b", 4, 100), entry("a", 5, 100)]), 12_000);
+        kept.take(ends(3, Some(3), Vec::new()), 13_000);
+        let part = kept.part(None, 10);
+        assert!(kept.ended(part).contains(r#""a":1"#) && kept.ended(part).contains(r#""b":1"#));
+        assert_eq!(part, Part { seq: 5, since: None });
+        assert_eq!(kept.lacks(None, 13_500), Some(Some(5)), "nor does it count as fresh");
+    }
+
+    #[test]
+    fn what_was_dropped_makes_a_whole_of_a_part() {
+        let kept = Kept::default();
+        kept.take(ends(5, None, vec![entry("a", 2, 100), entry("b", 4, 50)]), 10_000);
+        assert_eq!(kept.part(Some(3), 49), Part { seq: 5, since: Some(3) });
+        assert_eq!(kept.part(Some(3), 50), Part { seq: 5, since: None });
+        assert_eq!(kept.part(Some(4), 50), Part { seq: 5, since: Some(4) });
+        assert_eq!(kept.part(Some(6), 50), Part { seq: 5, since: None });
+        assert_eq!(kept.ended(kept.part(None, 50)), r#"{"token":{},"parent":{"a":1},"client":{}}"#);
+    }
+
+    #[test]
+    fn texts_are_few() {
+        let kept = Kept::default();
+        for since in 0..1_000 {
+            let part = Part { seq: 1_000, since: Some(since) };
+            kept.keep(Text { part, token: "t".into(), etag: String::new(), issued_at: 10 });
+            assert!(kept.text(part, 9).is_some() && kept.text(part, 10).is_none());
+            assert!(kept.texts.borrow().len() <= MOST_TEXTS);
+        }
+    }
+}

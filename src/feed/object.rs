@@ -1,0 +1,138 @@
+//! The feed's object: it numbers the ends that are reported to it, stores them, and drops them when their time is over.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::{Ask, End, Ends, Entry, Kind, Report};
+use crate::error::Unavailable;
+use crate::rows::{Commit, FOR_EVER, Row, Rows};
+use crate::value::{self, readable};
+
+/// The row `state`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+struct State {
+    seq: u64,
+    dropped: u64,
+}
+
+readable!(struct State { seq, dropped });
+
+const STATE: &str = "state";
+const ENTRY: &str = "e:";
+
+/// All entries, each under the key of its row.
+type Entries = HashMap<String, Entry>;
+
+#[derive(Debug)]
+pub struct Feed<G> {
+    rows: G,
+    /// What is stored, read once for each instance.
+    stored: RefCell<Option<(State, Entries)>>,
+}
+
+impl<G: Rows> Feed<G> {
+    pub const fn new(rows: G) -> Self {
+        Self { rows, stored: RefCell::new(None) }
+    }
+
+    pub fn answer(&self, ask: &Ask) -> Result<Ends, Unavailable> {
+        let answer = self.judge(ask);
+        if answer.is_err() {
+            // What is remembered may be ahead of what is stored.
+            self.stored.replace(None);
+        }
+        answer
+    }
+
+    fn judge(&self, ask: &Ask) -> Result<Ends, Unavailable> {
+        let now = self.rows.millis() / 1000;
+        let mut stored = self.stored.borrow_mut();
+        let (state, entries) = match &mut *stored {
+            Some(stored) => stored,
+            empty => empty.insert(self.read()?),
+        };
+        match ask {
+            Ask::Report(report) => {
+                self.take(state, entries, report, now)?;
+                Ok(Ends { seq: state.seq, ..Ends::default() })
+            }
+            Ask::Ends { since } => {
+                self.drop_old(state, entries, now)?;
+                let State { seq, dropped } = *state;
+                let since = since.filter(|since| (dropped..=seq).contains(since));
+                let newer = entries.values().filter(|entry| since.is_none_or(|since| entry.seq > since));
+                Ok(Ends { seq, dropped, since, entries: newer.cloned().collect() })
+            }
+        }
+    }
+
+    fn read(&self) -> Result<(State, Entries), Unavailable> {
+        let unreadable = |key: &str| Unavailable::new("FEED", format!("the row {key} can't be read"));
+        let state = match self.rows.load(STATE)? {
+            Some(row) => value::read(&row.value).ok_or_else(|| unreadable(STATE))?,
+            None => State::default(),
+        };
+        let mut entries = Entries::new();
+        // Expired ones too: what was dropped must be known.
+        for (key, row) in self.rows.list(ENTRY, 0, usize::MAX)? {
+            let entry = value::read(&row.value).ok_or_else(|| unreadable(&key))?;
+            entries.insert(key, entry);
+        }
+        Ok((state, entries))
+    }
+
+    /// Takes in a report. Its entries are stored before this returns.
+    fn take(&self, state: &mut State, entries: &mut Entries, report: &Report, now: u64) -> Result<(), Unavailable> {
+        let mut rows = Vec::new();
+        for End { kind, hash, at, keep, number } in &report.ends {
+            let key = format!("{ENTRY}{}:{hash}", kind.name());
+            let known = entries.get(&key);
+            let at = match (kind, known) {
+                (Kind::Client, Some(known)) if known.number > *number => continue,
+                (Kind::Client, _) | (_, None) => *at,
+                // The earliest end counts.
+                (_, Some(known)) => known.at.min(*at),
+            };
+            let begun = if at == FOR_EVER { now } else { at.max(now) };
+            let until = begun.saturating_add(*keep).min(FOR_EVER);
+            // A report that came twice at the same time changes nothing.
+            if known.is_some_and(|known| known.at == at && known.number == *number && known.until == until) {
+                continue;
+            }
+            state.seq += 1;
+            let entry = Entry { kind: *kind, hash: hash.clone(), at, seq: state.seq, number: *number, until };
+            rows.push((key.clone(), Some(row(&entry))));
+            entries.insert(key, entry);
+        }
+        self.commit(*state, rows)
+    }
+
+    /// Drops what has been there for long enough.
+    fn drop_old(&self, state: &mut State, entries: &mut Entries, now: u64) -> Result<(), Unavailable> {
+        let mut rows = Vec::new();
+        entries.retain(|key, entry| {
+            let stays = now < entry.until;
+            if !stays {
+                state.dropped = state.dropped.max(entry.seq);
+                rows.push((key.clone(), None));
+            }
+            stays
+        });
+        self.commit(*state, rows)
+    }
+
+    fn commit(&self, state: State, mut rows: Vec<(String, Option<Row>)>) -> Result<(), Unavailable> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        rows.push((STATE.to_owned(), Some(row(&state))));
+        self.rows.commit(&Commit { rows, alarm: None, now: 0 })
+    }
+}
+
+/// A row that no expiry removes: `dropped` must tell of each entry.
+fn row(value: &impl Serialize) -> Row {
+    Row { value: serde_json::to_string(value).unwrap_or_default(), expires_at: FOR_EVER }
+}

@@ -1,0 +1,89 @@
+//! `GET /.well-known/revocations`: the feed of ends, signed, for APIs that verify offline.
+//!
+//! 1. `REVOCATION_FEED`: `off` → 404; `private` needs a token that lives and holds `tokens:introspect` → 401
+//! 2. What came after `since`, or all where that can't be told
+//! 3. The text, signed with the key of short-term tokens → 200, or 304 if the caller has it
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use sha2::{Digest, Sha256};
+
+use crate::audit::Audit;
+use crate::error::Error;
+use crate::feed::Ask;
+use crate::feed::copy::Text;
+use crate::host::Host;
+use crate::request::Call;
+use crate::response::Response;
+use crate::settings::{FeedMode, Settings};
+use crate::token;
+use crate::token_id::Kind;
+
+const INTROSPECT: &str = "tokens:introspect";
+const TYP: &str = "revocations+jwt";
+/// How long a text counts, seconds.
+const LIFE: u64 = 300;
+/// A text is signed anew before it has less left than this, seconds.
+const LEAST_LEFT: u64 = 150;
+
+pub async fn revocations(
+    settings: &Settings,
+    host: &impl Host,
+    call: &Call,
+    audit: &mut Audit,
+) -> Result<Response, Error> {
+    // 1
+    let is_public = match settings.feed {
+        FeedMode::Off => return Err(Error::PathNotFound),
+        FeedMode::Public => true,
+        FeedMode::Private => {
+            let caller = token::caller(settings, host, call, &[Kind::Long, Kind::Short]).await?;
+            audit.presented(&caller);
+            super::authorize(host, &caller, INTROSPECT, call.now).await?;
+            false
+        }
+    };
+    // 2. What makes no sense is no question for a part.
+    let since = call.parameter("since").ok().flatten();
+    let since = since.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit())).and_then(|text| text.parse().ok());
+    // 3
+    let Text { token, etag, .. } = text(settings, host, since).await?;
+    let is_known = call.if_none_match.as_deref().is_some_and(|header| names(header, &etag));
+    let mut response = Response::empty(if is_known { 304 } else { 200 });
+    response.cache_control(if is_public { "public, max-age=2" } else { "private, max-age=2" });
+    response.headers.push(("ETag", etag));
+    if !is_known {
+        response.headers.push(("Content-Type", "application/jwt".to_owned()));
+        response.body = Some(token.to_string().into());
+    }
+    Ok(response)
+}
+
+/// The text for a caller who has all up to `since`: one that is kept, or a new one.
+async fn text(settings: &Settings, host: &impl Host, since: Option<u64>) -> Result<Text, Error> {
+    let (kept, millis) = (host.feed(), host.millis());
+    if let Some(known) = kept.lacks(since, millis) {
+        kept.take(host.ask_feed(&Ask::Ends { since: known }).await?, millis);
+    }
+    let now = millis / 1000;
+    let part = kept.part(since, now);
+    if let Some(text) = kept.text(part, (now + LEAST_LEFT).saturating_sub(LIFE)) {
+        return Ok(text);
+    }
+    // An issuer has no character that JSON escapes (`Settings::read`).
+    let (issuer, exp, seq, ended) = (&settings.issuer, now + LIFE, part.seq, kept.ended(part));
+    let since = part.since.map_or_else(String::new, |since| format!(r#""since":{since},"#));
+    let payload = format!(r#"{{"iss":"{issuer}","iat":{now},"exp":{exp},"seq":{seq},{since}"ended":{ended}}}"#);
+    let token = token::sign_text(settings, host, TYP, &payload).await?;
+    let etag = format!("\"{}\"", Base64UrlUnpadded::encode_string(&Sha256::digest(&token)[..16]));
+    let text = Text { part, token: token.into(), etag, issued_at: now };
+    kept.keep(text.clone());
+    Ok(text)
+}
+
+/// Whether `If-None-Match` names this validator; a weak one does as well (RFC 9110, section 13.1.2).
+fn names(header: &str, etag: &str) -> bool {
+    header
+        .split(',')
+        .map(|value| value.trim_matches([' ', '\t']))
+        .any(|value| value == "*" || value.strip_prefix("W/").unwrap_or(value) == etag)
+}

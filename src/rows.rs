@@ -1,0 +1,41 @@
+//! What every object stores: rows with one alarm. `edge` gives them, in the object's SQLite database.
+
+use crate::error::Unavailable;
+
+/// A stored row: its value, and when it may be forgotten (Unix seconds).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub value: String,
+    pub expires_at: u64,
+}
+
+/// What one step changes, all of it or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// `None` removes a row.
+    pub rows: Vec<(String, Option<Row>)>,
+    /// When the object is to be woken, Unix milliseconds.
+    pub alarm: Option<u64>,
+    /// Rows that expired up to then (Unix seconds) may be removed.
+    pub now: u64,
+}
+
+/// A row that stays, Unix seconds.
+pub const FOR_EVER: u64 = 253_402_300_799;
+
+/// The rows of one object.
+pub trait Rows {
+    fn load(&self, key: &str) -> Result<Option<Row>, Unavailable>;
+
+    /// The rows whose keys begin so, at most `limit` of them, without those that expired.
+    fn list(&self, prefix: &str, now: u64, limit: usize) -> Result<Vec<(String, Row)>, Unavailable>;
+
+    /// Stores a step. No answer and no write to KV leaves the object before it is durable.
+    fn commit(&self, commit: &Commit) -> Result<(), Unavailable>;
+
+    /// Removes all there is, the alarm too.
+    fn wipe(&self) -> Result<(), Unavailable>;
+
+    /// Unix milliseconds.
+    fn millis(&self) -> u64;
+}
