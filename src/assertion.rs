@@ -2,13 +2,12 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use jwt_compact::{Claims, UntrustedToken};
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
 use sha2::{Digest, Sha256};
 
 use crate::client::jwk::{Algorithm, PublicJwk};
 use crate::error::Unavailable;
 use crate::settings::Settings;
+use crate::value::{Members, Read, Value};
 
 /// The furthest that `exp` may lie ahead, seconds.
 const LONGEST_LIFE: i64 = 600;
@@ -26,34 +25,7 @@ pub struct Genuine {
 }
 
 /// Header members that change what the rest means; an assertion with one is not understood (RFC 7515, section 4.1.11).
-#[derive(Clone, Deserialize)]
-struct Extensions {
-    #[serde(default, deserialize_with = "present")]
-    crit: bool,
-    #[serde(default, deserialize_with = "present")]
-    b64: bool,
-}
-
-/// A member that is there, whatever it holds.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
-}
-
-#[derive(Deserialize)]
-struct AssertionClaims {
-    iss: String,
-    sub: String,
-    aud: Audience,
-    jti: String,
-}
-
-/// `aud` is one string or an array of them (RFC 7519, section 4.1.3).
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
-}
+const EXTENSIONS: [&str; 2] = ["crit", "b64"];
 
 /// Checks an assertion against the keys of the client; `None` is a refusal, which tells no reason. A key that is not there costs
 /// a verification like any other. `verify` is that of `host::Host`.
@@ -66,7 +38,7 @@ pub async fn check(
     origin: &str,
     now: u64,
 ) -> Result<Option<Genuine>, Unavailable> {
-    let Ok(untrusted) = UntrustedToken::<Extensions>::try_from(assertion) else { return Ok(None) };
+    let Ok(untrusted) = UntrustedToken::<Members>::try_from(assertion) else { return Ok(None) };
     let Some((message, _)) = assertion.rsplit_once('.') else { return Ok(None) };
     let Some(algorithm) = Algorithm::parse(untrusted.algorithm()) else { return Ok(None) };
 
@@ -77,26 +49,28 @@ pub async fn check(
     let signed = verify(key.unwrap_or(&stand_in), message.as_bytes(), untrusted.signature_bytes()).await?;
 
     let (true, Some(key)) = (signed, key) else { return Ok(None) };
-    let extensions = &untrusted.header().other_fields;
-    if extensions.crit || extensions.b64 {
+    let others = &untrusted.header().other_fields;
+    if EXTENSIONS.iter().any(|extension| others.contains(extension)) {
         return Ok(None);
     }
-    let Ok(claims) = untrusted.deserialize_claims_unchecked::<AssertionClaims>() else { return Ok(None) };
-    Ok(check_claims(settings, client_id, &claims, key, origin, now))
+    let Ok(claims) = untrusted.deserialize_claims_unchecked() else { return Ok(None) };
+    Ok(check_claims(settings, client_id, claims, key, origin, now))
 }
 
 fn check_claims(
     settings: &Settings,
     client_id: &str,
-    claims: &Claims<AssertionClaims>,
+    mut claims: Claims<Members>,
     key: &PublicJwk,
     origin: &str,
     now: u64,
 ) -> Option<Genuine> {
-    let AssertionClaims { iss, sub, aud, jti } = &claims.custom;
-    let audiences = match aud {
-        Audience::One(audience) => core::slice::from_ref(audience),
-        Audience::Many(audiences) => audiences,
+    let custom = &mut claims.custom;
+    let (iss, sub, jti): (String, String, String) = (custom.read("iss")?, custom.read("sub")?, custom.read("jti")?);
+    // One string or an array of them (RFC 7519, section 4.1.3).
+    let audiences = match custom.read("aud")? {
+        Value::Array(audiences) => audiences.into_iter().map(String::read).collect::<Option<Vec<_>>>()?,
+        audience => vec![String::read(audience)?],
     };
     let now = i64::try_from(now).ok()?;
     let exp = claims.expiration?.timestamp();

@@ -7,7 +7,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use chrono::{DateTime, Duration};
 use jwt_compact::alg::Hs256;
 use jwt_compact::{Algorithm, AlgorithmExt, AlgorithmSignature, Claims, Header, TimeOptions, UntrustedToken};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::client::Consistency;
 use crate::client::jwk::PublicJwk;
@@ -18,7 +18,7 @@ use crate::response::{Response, rfc_3339};
 use crate::scope::Scopes;
 use crate::settings::Settings;
 use crate::token_id::{Kind, Random, TokenId};
-use crate::value::readable;
+use crate::value::{Members, readable};
 
 /// How long a short-term token lives, seconds.
 pub const SHORT_TTL: u64 = 900;
@@ -82,7 +82,7 @@ pub struct Granted {
 }
 
 /// What both tokens claim, and what a short-term one does besides (RFC 9068, section 2.2).
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Serialize)]
 struct TokenClaims<'a> {
     iss: Cow<'a, str>,
     sub: Cow<'a, str>,
@@ -134,7 +134,7 @@ pub async fn authenticate(
     kinds: &[Kind],
     now: u64,
 ) -> Result<Presented, Error> {
-    let untrusted = UntrustedToken::new(token).map_err(|_| TokenFault::Foreign)?;
+    let untrusted = UntrustedToken::<Members>::try_from(token).map_err(|_| TokenFault::Foreign)?;
     let header = untrusted.header();
     let kind = match (header.token_type.as_deref(), untrusted.algorithm()) {
         (Some(USE_LONG), "HS256") => Kind::Long,
@@ -148,11 +148,8 @@ pub async fn authenticate(
     let presented = match kind {
         Kind::Long => {
             let key = settings.keys.long.iter().find(|key| key.kid == kid).ok_or(TokenFault::Foreign)?;
-            let token = Hs256
-                .validator::<TokenClaims<'static>>(&key.key)
-                .validate(&untrusted)
-                .map_err(|_| TokenFault::Foreign)?;
-            present(&settings.issuer, kind, token.claims())
+            let token = Hs256.validator(&key.key).validate(&untrusted).map_err(|_| TokenFault::Foreign)?;
+            present(&settings.issuer, kind, token.into_parts().1)
         }
         Kind::Short => {
             let key = settings.keys.short.iter().find(|key| key.public.kid == kid).ok_or(TokenFault::Foreign)?;
@@ -161,7 +158,7 @@ pub async fn authenticate(
                 return Err(TokenFault::Foreign.into());
             }
             let claims = untrusted.deserialize_claims_unchecked().map_err(|_| TokenFault::Foreign)?;
-            present(&settings.issuer, kind, &claims)
+            present(&settings.issuer, kind, claims)
         }
     };
     let presented = presented.ok_or(TokenFault::Foreign)?;
@@ -169,27 +166,29 @@ pub async fn authenticate(
     Ok(presented)
 }
 
-fn present(issuer: &str, kind: Kind, claims: &Claims<TokenClaims<'_>>) -> Option<Presented> {
-    let TokenClaims { iss, sub, client_id, aud, jti, auth_time, scope, parent, consistency } = &claims.custom;
-    (iss == issuer).then_some(())?;
+fn present(issuer: &str, kind: Kind, claims: Claims<Members>) -> Option<Presented> {
+    let mut custom = claims.custom;
+    if custom.read::<String>("iss")? != issuer {
+        return None;
+    }
     let (parent, audience) = match kind {
         Kind::Long => (None, None),
         Kind::Short => {
-            client_id.as_ref()?;
-            (Some(parent.as_ref()?.to_string()), Some(aud.as_ref()?.to_string()))
+            custom.read::<String>("client_id")?;
+            (Some(custom.read("parent")?), Some(custom.read("aud")?))
         }
     };
     Some(Presented {
         kind,
-        id: jti.to_string(),
-        client_id: sub.to_string(),
-        scopes: Scopes::parse_claim(scope).ok()?,
+        id: custom.read("jti")?,
+        client_id: custom.read("sub")?,
+        scopes: Scopes::parse_claim(&custom.read::<String>("scope")?).ok()?,
         issued_at: seconds(claims.issued_at)?,
-        auth_time: *auth_time,
+        auth_time: custom.read("auth_time")?,
         expires_at: seconds(claims.expiration)?,
         parent,
         audience,
-        consistency: consistency.unwrap_or(Consistency::Eventual),
+        consistency: custom.read::<Option<_>>("consistency")?.unwrap_or(Consistency::Eventual),
     })
 }
 

@@ -46,8 +46,25 @@ impl Members {
         Some(self.0.swap_remove(index).1)
     }
 
+    /// Reads a member. One that is there twice is an error.
     pub fn read<T: Read>(&mut self, name: &str) -> Option<T> {
-        self.take(name).map_or_else(T::absent, T::read)
+        match self.take(name) {
+            None => T::absent(),
+            Some(_) if self.contains(name) => None,
+            Some(value) => T::read(value),
+        }
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|(member, _)| member == name)
+    }
+}
+
+/// The members of an object that has others besides, or of a part of one (serde's `flatten`).
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let members = Value::deserialize(deserializer)?.into_members();
+        members.ok_or_else(|| serde::de::Error::custom("an object is due"))
     }
 }
 
