@@ -67,10 +67,10 @@ setup: $(WORKER_BUILD) $(WASM_BINDGEN) $(NPM)
 
 # The Worker, built anew only when something that it is made of has changed. wrangler calls this too.
 worker: build/index_bg.wasm
-build/index_bg.wasm: Cargo.toml Cargo.lock $(shell find src assets -type f) | setup
+build/index_bg.wasm: Cargo.toml Cargo.lock tools/shrink.mjs $(shell find src assets -type f) | setup
 	@echo "== Building the Worker"
-	@WASM_BINDGEN_BIN=$(CURDIR)/.tools/bin/wasm-bindgen WASM_OPT_BIN=$(CURDIR)/node_modules/.bin/wasm-opt worker-build --release
-	@cp src/edge/entry.js build/ && touch $@
+	@WASM_BINDGEN_BIN=$(CURDIR)/.tools/bin/wasm-bindgen worker-build --release
+	@node tools/shrink.mjs $@ && cp src/edge/entry.js build/
 
 $(WORKER_BUILD): | .tools/wasm-target
 	@echo "== Installing $(@F) into .tools/ (once, some minutes)"

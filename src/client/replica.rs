@@ -125,7 +125,7 @@ impl Replica {
     }
 }
 
-/// What tells two values apart.
+/// What tells two values apart: the first 16 bytes of their SHA-256, base64url.
 pub fn digest(value: &str) -> String {
     Base64UrlUnpadded::encode_string(&Sha256::digest(value)[..16])
 }

@@ -4,10 +4,9 @@
 pub mod copy;
 pub mod object;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
+use crate::client::replica::digest;
 use crate::value::readable;
 
 /// How long an end stays after its time or its last report, seconds: 15 minutes of a token's life, the rest for what an exchange
@@ -105,6 +104,5 @@ impl Kind {
 
 /// What stands for an id in the feed. It tells nothing about tokens to those who do not have them.
 pub fn hash(kind: Kind, id: &str) -> String {
-    let digest = Sha256::new().chain_update(kind.name()).chain_update(":").chain_update(id).finalize();
-    Base64UrlUnpadded::encode_string(&digest[..16])
+    digest(&format!("{}:{id}", kind.name()))
 }

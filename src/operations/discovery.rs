@@ -68,24 +68,24 @@ pub fn metadata(settings: &Settings) -> Response {
 
 /// The OpenAPI document. Its operations live below the base path of this deployment.
 pub fn openapi(settings: &Settings, host: &impl Host) -> Response {
-    let text = host.document(Document::OpenApi);
-    let base = if settings.base_path.is_empty() { "/" } else { &settings.base_path };
-    document(JSON, text.replace(r#""url":"/v1""#, &format!(r#""url":"{base}""#)))
+    document(JSON, fill(settings, &host.document(Document::OpenApi)))
 }
 
 /// The page that shows it, with the URL of this deployment in its examples. It needs nothing from elsewhere, and may load
 /// nothing: the policy that it names is sent as a header too.
 pub fn docs(settings: &Settings, host: &impl Host) -> Response {
-    let page = host.document(Document::Docs);
-    let policy = page.split_once("Policy\" content=\"").and_then(|(_, rest)| rest.split_once('"'));
-    let policy = policy.map_or("default-src 'none'", |(policy, _)| policy).to_owned();
-    let page = page
-        .replace("https://auth.example.com", settings.origin())
-        .replace("/v1/", &format!("{}/", settings.base_path));
-    let base = if settings.base_path.is_empty() { "/" } else { &settings.base_path };
-    let mut response = document(HTML, page.replace(">/v1<", &format!(">{base}<")));
+    let text = host.document(Document::Docs);
+    let (policy, page) = text.split_once('\n').unwrap_or(("default-src 'none'", &text));
+    let mut response = document(HTML, fill(settings, page));
     response.headers.push(("Content-Security-Policy", format!("{policy}; frame-ancestors 'none'")));
     response
+}
+
+/// Fills in what `tools/openapi.mjs` left open.
+fn fill(settings: &Settings, text: &str) -> String {
+    let base = settings.base_path.as_str();
+    let root = if base.is_empty() { "/" } else { base };
+    text.replace('\u{1}', settings.origin()).replace('\u{2}', base).replace('\u{3}', root)
 }
 
 fn cacheable(body: &impl Serialize) -> Response {

@@ -1,6 +1,5 @@
 //! `GET /healthz`: ready, if KV and a Durable Object answer. That the settings parse is known by then.
 
-use futures_util::future::try_join;
 use serde::Serialize;
 
 use crate::client::ask::Ask;
@@ -17,7 +16,7 @@ struct Health {
 }
 
 pub async fn health(host: &impl Host) -> Result<Response, Error> {
-    let replica = async { host.replica(NOBODY).await.map_err(Error::from) };
-    try_join(replica, host.ask_object(NOBODY, None, &Ask::Probe)).await?;
+    host.replica(NOBODY).await?;
+    host.ask_object(NOBODY, None, &Ask::Probe).await?;
     Ok(Response::json(200, &Health { status: "ready" }))
 }

@@ -4,10 +4,9 @@
 //! 2. What came after `since`, or all where that can't be told
 //! 3. The text, signed with the key of short-term tokens → 200, or 304 if the caller has it
 
-use base64ct::{Base64UrlUnpadded, Encoding};
-use sha2::{Digest, Sha256};
-
 use crate::audit::Audit;
+use crate::client::change::if_match;
+use crate::client::replica::digest;
 use crate::error::Error;
 use crate::feed::Ask;
 use crate::feed::copy::Text;
@@ -74,7 +73,7 @@ async fn text(settings: &Settings, host: &impl Host, since: Option<u64>) -> Resu
     let since = part.since.map_or_else(String::new, |since| format!(r#""since":{since},"#));
     let payload = format!(r#"{{"iss":"{issuer}","iat":{now},"exp":{exp},"seq":{seq},{since}"ended":{ended}}}"#);
     let token = token::sign_text(settings, host, TYP, &payload).await?;
-    let etag = format!("\"{}\"", Base64UrlUnpadded::encode_string(&Sha256::digest(&token)[..16]));
+    let etag = format!("\"{}\"", digest(&token));
     let text = Text { part, token: token.into(), etag, issued_at: now };
     kept.keep(text.clone());
     Ok(text)
@@ -82,8 +81,5 @@ async fn text(settings: &Settings, host: &impl Host, since: Option<u64>) -> Resu
 
 /// Whether `If-None-Match` names this validator; a weak one does as well (RFC 9110, section 13.1.2).
 fn names(header: &str, etag: &str) -> bool {
-    header
-        .split(',')
-        .map(|value| value.trim_matches([' ', '\t']))
-        .any(|value| value == "*" || value.strip_prefix("W/").unwrap_or(value) == etag)
+    header.split(',').map(str::trim_start).any(|value| if_match(value.strip_prefix("W/").unwrap_or(value), etag))
 }

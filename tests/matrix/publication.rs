@@ -302,7 +302,8 @@ fn a_slow_kv_holds_up_nothing_else() {
     ];
     let needs_it = revocation(&three, &three.id);
     let mut requests = vec![(0, &slow)];
-    requests.extend(others.iter().map(|request| (500, request)));
+    // One after the other: the code is of the seed that a later one replaces.
+    requests.extend((490..).zip(&others));
     requests.push((500, &needs_it));
     let mut answers = service.send_in_time(&requests);
     let (answer, took) = answers.pop().unwrap();
