@@ -1,19 +1,23 @@
-// The Worker, with a Durable Object that reports each call and each alarm to the KV service before it goes on.
-import Worker, { Client as Inner } from "./entry.js";
+// The Worker, with Durable Objects that report each call and each alarm to the KV service before they go on.
+import Worker, { Client as InnerClient, Feed as InnerFeed } from "./entry.js";
 
 export default Worker;
 
-export class Client {
-  constructor(state, env) {
-    this.inner = new Inner(state, env);
-    this.counter = env.COUNTER;
-  }
-  async fetch(request) {
-    await this.counter.fetch("http://kv/.bench/object", { method: "POST" });
-    return this.inner.fetch(request);
-  }
-  async alarm(info) {
-    await this.counter.fetch("http://kv/.bench/alarm", { method: "POST" });
-    return this.inner.alarm(info);
-  }
-}
+const counting = (Inner) =>
+  class {
+    constructor(state, env) {
+      this.inner = new Inner(state, env);
+      this.counter = env.COUNTER;
+    }
+    async fetch(request) {
+      await this.counter.fetch("http://kv/.bench/object", { method: "POST" });
+      return this.inner.fetch(request);
+    }
+    async alarm(info) {
+      await this.counter.fetch("http://kv/.bench/alarm", { method: "POST" });
+      return this.inner.alarm(info);
+    }
+  };
+
+export const Client = counting(InnerClient);
+export const Feed = counting(InnerFeed);

@@ -102,7 +102,8 @@ pub const SCENARIOS: [Scenario; 13] = [
         kind: Kind::Revoke,
         status: 204,
         contenders: &[Ours, Peer],
-        ours: Counts { objects: 1, writes: 1, ..NOTHING },
+        // The client's object, and the feed's, which it tells.
+        ours: Counts { objects: 2, writes: 1, ..NOTHING },
     },
     Scenario {
         name: "introspect",

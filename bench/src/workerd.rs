@@ -133,12 +133,15 @@ fn configuration(spec: &Spec<'_>, folder: &Path, address: SocketAddr, kv: Socket
             let wrapped = format!("(moduleName = \"bench:ratelimit\", innerBindings = [{counter}])");
             write!(bindings, "(name = {name:?}, wrapped = {wrapped}), ")?;
         }
-        write!(bindings, r#"(name = "CLIENTS", durableObjectNamespace = "Client"), {counter}"#)?;
+        write!(
+            bindings,
+            r#"(name = "CLIENTS", durableObjectNamespace = "Client"), (name = "FEED", durableObjectNamespace = "Feed"), {counter}"#
+        )?;
         let path = folder.join("objects");
         disk = format!("(name = \"disk\", disk = (path = {path:?}, writable = true)),");
         // Kept in memory, so that what one scenario leaves idle is not put away while the next is measured.
-        objects = r#"durableObjectNamespaces = [(className = "Client", uniqueKey = "client", enableSql = true,
-    preventEviction = true)],
+        objects = r#"durableObjectNamespaces = [(className = "Client", uniqueKey = "client", enableSql = true, preventEviction = true),
+    (className = "Feed", uniqueKey = "feed", enableSql = true, preventEviction = true)],
   durableObjectStorage = (localDisk = "disk"),"#;
         let stand_in = include_str!("../contenders/ratelimit.js");
         write!(extensions, "(modules = [(name = \"bench:ratelimit\", esModule = {stand_in:?}, internal = true)])")?;

@@ -44,6 +44,7 @@ export class Client {
     throw new Error("the object is down");
   }
 }
+export class Feed extends Client {}
 export default {};"#;
 
 /// The rate limit binding, which workerd alone has not. Every call is within the limit.
@@ -251,12 +252,14 @@ fn configuration(folder: &Path, ports: [u16; 3], kv: [SocketAddr; 2], operator_s
   ],
   compatibilityDate = {date:?},
   bindings = [{vars} {limits} (name = "REVOCATIONS", kvNamespace = {kv:?}),
-    (name = "CLIENTS", durableObjectNamespace = (className = "Client", serviceName = {objects:?}))],
+    (name = "CLIENTS", durableObjectNamespace = (className = "Client", serviceName = {objects:?})),
+    (name = "FEED", durableObjectNamespace = (className = "Feed", serviceName = {objects:?}))],
   {own}
 )"#
         )
     };
-    let own = r#"durableObjectNamespaces = [(className = "Client", uniqueKey = "client", enableSql = true)],
+    let own = r#"durableObjectNamespaces = [(className = "Client", uniqueKey = "client", enableSql = true),
+    (className = "Feed", uniqueKey = "feed", enableSql = true)],
   durableObjectStorage = (localDisk = "disk"),"#;
     let [home, away, cut_off] = [("home-kv", "home", own), ("away-kv", "home", ""), ("home-kv", "absent", "")]
         .map(|(kv, objects, own)| location(kv, objects, own));
@@ -273,7 +276,7 @@ const config :Workerd.Config = (
     (name = "absent", worker = (
       modules = [(name = "absent.js", esModule = embed "absent.js")],
       compatibilityDate = {date:?},
-      durableObjectNamespaces = [(className = "Client", uniqueKey = "absent")],
+      durableObjectNamespaces = [(className = "Client", uniqueKey = "absent"), (className = "Feed", uniqueKey = "no-feed")],
       durableObjectStorage = (inMemory = void),
     )),
     (name = "home-kv", external = (address = "{home_kv}", http = ())),
