@@ -65,11 +65,11 @@ bench: setup worker ## how fast, beside a floor and a peer
 
 setup: $(WORKER_BUILD) $(WASM_BINDGEN) $(NPM)
 
-# The Worker, built anew only when something that it is made of has changed. wrangler calls this too.
+# The Worker, built anew only when something that it is made of has changed. wrangler calls this too. No path of this machine is in it.
 worker: build/index_bg.wasm
 build/index_bg.wasm: Cargo.toml Cargo.lock tools/shrink.mjs $(shell find src assets -type f) | setup
 	@echo "== Building the Worker"
-	@WASM_BINDGEN_BIN=$(CURDIR)/.tools/bin/wasm-bindgen worker-build --release
+	@RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=" WASM_BINDGEN_BIN=$(CURDIR)/.tools/bin/wasm-bindgen worker-build --release
 	@node tools/shrink.mjs $@ && cp src/edge/entry.js build/
 
 $(WORKER_BUILD): | .tools/wasm-target

@@ -14,7 +14,7 @@ const FLAGS = [
   '-Os',
   // By default all that is called once is inlined. A fresh isolate compiles a function when it is first called, and whole, so that
   // what a request does not need is compiled with what it needs. With small ones only: 11 KB less gzipped for 3 % of an exchange.
-  '--one-caller-inline-max-function-size=30',
+  '--one-caller-inline-max-function-size=20',
   // What rustc emits, and the exceptions that wasm-bindgen catches. Nothing newer, which workerd may not know yet.
   ...['mutable-globals', 'sign-ext', 'nontrapping-float-to-int', 'bulk-memory', 'multivalue', 'reference-types', 'exception-handling'].map(
     (feature) => `--enable-${feature}`,

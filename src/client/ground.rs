@@ -2,7 +2,7 @@
 
 use super::jwk::PublicJwk;
 use crate::error::Unavailable;
-use crate::feed::Report;
+use crate::feed::End;
 use crate::rows::Rows;
 
 /// What the object stands on.
@@ -13,8 +13,8 @@ pub trait Ground: Rows {
     /// Writes a value to KV, and gives up after 3 seconds. `expires_at`: until when it must be kept (Unix seconds), if not for ever.
     async fn put(&self, key: &str, value: &str, status: &str, expires_at: Option<u64>) -> Result<(), Unavailable>;
 
-    /// Hands a report to the feed, and gives up after 3 seconds.
-    async fn report(&self, report: &Report) -> Result<(), Unavailable>;
+    /// Reports ends to the feed, and gives up after 3 seconds.
+    async fn report(&self, ends: &[End]) -> Result<(), Unavailable>;
 
     async fn sleep(&self, millis: u64);
 

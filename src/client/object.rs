@@ -8,7 +8,6 @@
 
 use std::cell::Cell;
 
-use futures_util::future::try_join;
 use futures_util::lock::Mutex;
 
 use super::Status;
@@ -73,13 +72,12 @@ impl<G: Ground> Object<G> {
         let settled = step.judge(ask, genuine);
         step.commit()?;
         let Settled { answer, shown, told, begun, confirms } = settled?;
-        let published = async {
-            match shown {
-                Some(change) => self.publish(settings, client_id, change).await,
-                None => Ok(()),
-            }
-        };
-        try_join(published, self.report(settings, client_id, told)).await?;
+        // The feed first: it answers in milliseconds, and exchanges lag behind KV by far more than it takes to fail.
+        let reported = self.report(settings, client_id, told).await;
+        if let Some(change) = shown {
+            self.publish(settings, client_id, change).await?;
+        }
+        reported?;
         if let Some(before) = confirms {
             let mut step = self.step(settings, client_id)?;
             step.state.unconfirmed.retain(|other| *other != before);

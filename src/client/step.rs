@@ -9,7 +9,7 @@ use super::replica::{MOST_ENDS, Replica};
 use super::{Client, Status};
 use crate::assertion::Genuine;
 use crate::error::{Error, TokenFault, Unavailable};
-use crate::feed::{self, End, Report};
+use crate::feed::{self, End};
 use crate::rows::{Commit, FOR_EVER, Row};
 use crate::settings::{FeedMode, Settings};
 use crate::token::Presented;
@@ -21,7 +21,7 @@ const AFTER_THE_END: u64 = 300;
 
 // The rows: the record of the client; what its one-time codes have seen; when the tokens of the secret `OPERATOR` were last ended;
 // what is to be published. Besides `jti:DIGEST` for each assertion that was taken, and `end:TOKEN_ID` for each early end;
-// `owed:…` for each end that the feed is to have, and `told:HASH` for those of short-term tokens that it has.
+// `owed:…` for each end that the feed is to have, and `told:…` for those of short-term tokens that it has.
 pub(super) const CLIENT: &str = "client";
 pub(super) const CODES: &str = "codes";
 pub(super) const OPERATOR: &str = "operator";
@@ -240,29 +240,28 @@ impl<'a, G: Ground> Step<'a, G> {
             return 0;
         }
         let number = self.state.owe(awaited);
-        let end = End { kind, hash: feed::hash(kind, id), at, keep, number };
-        self.save(&format!("{OWED}{}:{}", kind.name(), end.hash), to_json(&end), FOR_EVER);
+        let end = End { key: feed::key(kind, id), at, keep, number };
+        self.save(&format!("{OWED}{}", end.key), to_json(&end), FOR_EVER);
         number
     }
 
     /// What the feed is to be told.
-    pub(super) fn owed_report(&self) -> Result<Report, Unavailable> {
+    pub(super) fn owed_report(&self) -> Result<Vec<End>, Unavailable> {
         let rows = self.ground.list(OWED, self.now, usize::MAX)?;
-        let ends = rows.iter().map(|(key, row)| parse(&row.value, key)).collect::<Result<_, _>>()?;
-        Ok(Report { ends })
+        rows.iter().map(|(key, row)| parse(&row.value, key)).collect()
     }
 
     /// The feed has a report, with everything up to a number.
-    pub(super) fn told(&mut self, report: &Report, number: u64) {
-        for end in &report.ends {
-            let key = format!("{OWED}{}:{}", end.kind.name(), end.hash);
+    pub(super) fn told(&mut self, ends: &[End], number: u64) {
+        for end in ends {
+            let key = format!("{OWED}{}", end.key);
             // What was owed since then, under the same key, still is.
             let is_same = self.load(&key).is_ok_and(|row| row.is_some_and(|value| value == to_json(end)));
             if is_same {
                 self.remove(&key);
             }
-            if end.kind == feed::Kind::Token {
-                self.save(&format!("{TOLD}{}", end.hash), String::new(), self.now + feed::HOUR);
+            if end.key.starts_with(feed::Kind::Token.name()) {
+                self.save(&format!("{TOLD}{}", end.key), String::new(), self.now + feed::HOUR);
             }
         }
         self.state.told = self.state.told.max(number);
@@ -271,7 +270,7 @@ impl<'a, G: Ground> Step<'a, G> {
     /// Whether the feed has room for one more end of a short-term token of this client.
     pub(super) fn has_room(&self) -> Result<bool, Unavailable> {
         let told = self.ground.list(TOLD, self.now, feed::MOST_TOKENS)?.len();
-        let owed = self.ground.list(OWED, self.now, feed::MOST_TOKENS)?.len();
+        let owed = self.ground.list(&format!("{OWED}{}", feed::Kind::Token.name()), self.now, feed::MOST_TOKENS)?.len();
         Ok(self.settings.feed == FeedMode::Off || told + owed < feed::MOST_TOKENS)
     }
 

@@ -36,6 +36,7 @@ extern "C" {
         status: &str,
         expiration: Option<f64>,
     ) -> Result<(), JsValue>;
+    pub async fn pause(milliseconds: f64);
     #[wasm_bindgen(catch)]
     async fn list(namespace: &JsValue, limit: u32, cursor: Option<&str>) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]

@@ -45,8 +45,9 @@ export const binding = (env, name) => (typeof env[name] === "object" ? env[name]
 // 30 seconds is the least that KV allows.
 const SHORTEST = { cacheTtl: 30 };
 
-// What does not answer in time has failed. Milliseconds: a read of KV, and an object, which may wait for two writes to KV.
+// What does not answer in time has failed. Milliseconds: a read of KV, a write, and an object, which may wait for two writes.
 const KV_PATIENCE = 2_000;
+const WRITE_PATIENCE = 3_000;
 const OBJECT_PATIENCE = 15_000;
 
 // One promise for both ends: a race of two, in an async function, cost a cold exchange a tenth more.
@@ -62,8 +63,12 @@ const timely = (promise, patience) =>
 
 export const read = (namespace, key) => timely(namespace.get(key, SHORTEST), KV_PATIENCE);
 
-export const store = (namespace, key, value, status, expiration) =>
-  namespace.put(key, value, { metadata: { status }, ...(expiration === undefined ? {} : { expiration }) });
+export function store(namespace, key, value, status, expiration) {
+  const options = { metadata: { status }, ...(expiration === undefined ? {} : { expiration }) };
+  return timely(namespace.put(key, value, options), WRITE_PATIENCE);
+}
+
+export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 // A page of keys, each with the status in its metadata, and the cursor of the next.
 export async function list(namespace, limit, cursor) {

@@ -1,13 +1,10 @@
 //! The Durable Object: what a client's object stands on. Its rules are in `client::object`.
 
-use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use futures_channel::oneshot;
-use futures_util::future::{Either, select};
 use wasm_bindgen::prelude::*;
-use worker::{Delay, DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
+use worker::{DurableObject, Env, Request, Response, Result, State, console_error, durable_object};
 
 use super::bindings::{self, Isolate, unavailable};
 use super::webcrypto;
@@ -16,12 +13,9 @@ use crate::client::ground::Ground;
 use crate::client::jwk::PublicJwk;
 use crate::client::object::Object;
 use crate::error::{Error, Unavailable};
-use crate::feed::{self, Report};
+use crate::feed::{self, End};
 use crate::rows::{Commit, Row, Rows};
 use crate::value::{self, Read};
-
-/// For how long a write to KV may take.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 #[wasm_bindgen(module = "/src/edge/table.js")]
 extern "C" {
@@ -163,20 +157,18 @@ impl Ground for Storage {
     ) -> std::result::Result<(), Unavailable> {
         let namespace =
             bindings::bound(&self.env, "REVOCATIONS").map_err(|_| Unavailable::new("REVOCATIONS", "is not bound"))?;
-        let stored = bindings::store(&namespace, key, value, status, expires_at.map(|at| at as f64));
-        match select(pin!(stored), pin!(Delay::from(PATIENCE))).await {
-            Either::Left((stored, _)) => stored.map_err(unavailable("REVOCATIONS")),
-            Either::Right(_) => Err(Unavailable::new("REVOCATIONS", "did not take a value in time")),
-        }
+        bindings::store(&namespace, key, value, status, expires_at.map(|at| at as f64))
+            .await
+            .map_err(unavailable("REVOCATIONS"))
     }
 
-    async fn report(&self, report: &Report) -> std::result::Result<(), Unavailable> {
+    async fn report(&self, ends: &[End]) -> std::result::Result<(), Unavailable> {
         let namespace = bindings::bound(&self.env, "FEED").map_err(|_| Unavailable::new("FEED", "is not bound"))?;
-        bindings::ask_feed(&namespace, &feed::Ask::Report(report.clone())).await.map(|_| ())
+        bindings::ask_feed(&namespace, &feed::Ask::Report(ends.to_vec())).await.map(|_| ())
     }
 
     async fn sleep(&self, millis: u64) {
-        Delay::from(Duration::from_millis(millis)).await;
+        bindings::pause(millis as f64).await;
     }
 
     async fn verify(

@@ -23,7 +23,7 @@ struct Copy {
     /// `None` until the feed has been asked.
     seq: Option<u64>,
     dropped: u64,
-    /// By their hashes.
+    /// By their keys.
     entries: HashMap<String, Entry>,
     /// When the feed was last asked, Unix milliseconds.
     asked: u64,
@@ -65,7 +65,7 @@ impl Kept {
         if ends.since.is_none() {
             copy.entries.clear();
         }
-        copy.entries.extend(ends.entries.into_iter().map(|entry| (entry.hash.clone(), entry)));
+        copy.entries.extend(ends.entries.into_iter().map(|entry| (entry.key.clone(), entry)));
         copy.seq = Some(ends.seq);
         copy.dropped = copy.dropped.max(ends.dropped);
         copy.asked = copy.asked.max(millis);
@@ -89,16 +89,21 @@ impl Kept {
     /// The member `ended` of a part. All three kinds are there, if empty.
     pub fn ended(&self, part: Part) -> String {
         let copy = self.copy.borrow();
-        let newer = copy.entries.values().filter(|entry| part.since.is_none_or(|since| entry.seq > since));
-        let mut members = [String::new(), String::new(), String::new()];
-        for Entry { kind, hash, at, .. } in newer {
-            let member = &mut members[*kind as usize];
-            let comma = if member.is_empty() { "" } else { "," };
-            *member += &format!("{comma}\"{hash}\":{at}");
+        let mut ended = String::from("{");
+        for kind in Kind::ALL {
+            let name = kind.name();
+            ended += if ended.len() > 1 { "},\"" } else { "\"" };
+            ended = ended + name + "\":{";
+            let mut comma = "";
+            for Entry { key, at, seq, .. } in copy.entries.values() {
+                let hash = key.strip_prefix(name).filter(|_| part.since.is_none_or(|since| *seq > since));
+                if let Some(hash) = hash {
+                    ended = ended + comma + "\"" + &hash[1..] + "\":" + &at.to_string();
+                    comma = ",";
+                }
+            }
         }
-        let [token, parent, client] =
-            Kind::ALL.map(|kind| format!("\"{}\":{{{}}}", kind.name(), members[kind as usize]));
-        format!("{{{token},{parent},{client}}}")
+        ended + "}}"
     }
 
     /// A text of this part that was signed after `earliest`, Unix seconds.
@@ -121,7 +126,7 @@ mod tests {
     use super::*;
 
     fn entry(hash: &str, seq: u64, until: u64) -> Entry {
-        Entry { kind: Kind::Parent, hash: hash.to_owned(), at: 1, seq, number: 1, until }
+        Entry { key: format!("parent:{hash}"), at: 1, seq, number: 1, until }
     }
 
     fn ends(seq: u64, since: Option<u64>, entries: Vec<Entry>) -> Ends {

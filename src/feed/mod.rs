@@ -20,7 +20,7 @@ pub const MOST_TOKENS: usize = 1_000;
 pub const NAME: &str = "feed";
 
 /// What an end is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A short-term token.
     Token,
@@ -33,8 +33,8 @@ pub enum Kind {
 /// An end, as a client's object reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct End {
-    pub kind: Kind,
-    pub hash: String,
+    /// Kind and hash, as `key` makes them.
+    pub key: String,
     /// Unix seconds.
     pub at: u64,
     /// For how long the entry stays after its time or this report, seconds.
@@ -43,15 +43,10 @@ pub struct End {
     pub number: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
-    pub ends: Vec<End>,
-}
-
 /// What is asked of the feed's object.
 #[derive(Debug, Serialize)]
 pub enum Ask {
-    Report(Report),
+    Report(Vec<End>),
     /// What came after `since`, or all.
     Ends {
         since: Option<u64>,
@@ -73,8 +68,7 @@ pub struct Ends {
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    pub kind: Kind,
-    pub hash: String,
+    pub key: String,
     /// Unix seconds.
     pub at: u64,
     pub seq: u64,
@@ -83,12 +77,10 @@ pub struct Entry {
     pub until: u64,
 }
 
-readable!(enum Kind { "Token" => Token, "Parent" => Parent, "Client" => Client });
-readable!(struct End { kind, hash, at, keep, number });
-readable!(struct Report { ends });
-readable!(enum Ask { "Report" => Report(report), "Ends" => Ends { since } });
+readable!(struct End { key, at, keep, number });
+readable!(enum Ask { "Report" => Report(ends), "Ends" => Ends { since } });
 readable!(struct Ends { seq, dropped, since, entries });
-readable!(struct Entry { kind, hash, at, seq, number, until });
+readable!(struct Entry { key, at, seq, number, until });
 
 impl Kind {
     pub const ALL: [Self; 3] = [Self::Token, Self::Parent, Self::Client];
@@ -102,7 +94,8 @@ impl Kind {
     }
 }
 
-/// What stands for an id in the feed. It tells nothing about tokens to those who do not have them.
-pub fn hash(kind: Kind, id: &str) -> String {
-    digest(&format!("{}:{id}", kind.name()))
+/// What stands for an id in the feed: `KIND:HASH`. It tells nothing about tokens to those who do not have them.
+pub fn key(kind: Kind, id: &str) -> String {
+    let kind = kind.name();
+    format!("{kind}:{}", digest(&format!("{kind}:{id}")))
 }

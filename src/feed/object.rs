@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::{Ask, End, Ends, Entry, Kind, Report};
+use super::{Ask, End, Ends, Entry, Kind};
 use crate::error::Unavailable;
 use crate::rows::{Commit, FOR_EVER, Row, Rows};
 use crate::value::{self, readable};
@@ -22,7 +22,7 @@ readable!(struct State { seq, dropped });
 const STATE: &str = "state";
 const ENTRY: &str = "e:";
 
-/// All entries, each under the key of its row.
+/// All entries, by their keys.
 type Entries = HashMap<String, Entry>;
 
 #[derive(Debug)]
@@ -54,8 +54,8 @@ impl<G: Rows> Feed<G> {
             empty => empty.insert(self.read()?),
         };
         match ask {
-            Ask::Report(report) => {
-                self.take(state, entries, report, now)?;
+            Ask::Report(ends) => {
+                self.take(state, entries, ends, now)?;
                 Ok(Ends { seq: state.seq, ..Ends::default() })
             }
             Ask::Ends { since } => {
@@ -77,23 +77,27 @@ impl<G: Rows> Feed<G> {
         let mut entries = Entries::new();
         // Expired ones too: what was dropped must be known.
         for (key, row) in self.rows.list(ENTRY, 0, usize::MAX)? {
-            let entry = value::read(&row.value).ok_or_else(|| unreadable(&key))?;
-            entries.insert(key, entry);
+            let entry: Entry = value::read(&row.value).ok_or_else(|| unreadable(&key))?;
+            entries.insert(entry.key.clone(), entry);
         }
         Ok((state, entries))
     }
 
-    /// Takes in a report. Its entries are stored before this returns.
-    fn take(&self, state: &mut State, entries: &mut Entries, report: &Report, now: u64) -> Result<(), Unavailable> {
+    /// Takes in reported ends. They are stored before this returns.
+    fn take(&self, state: &mut State, entries: &mut Entries, ends: &[End], now: u64) -> Result<(), Unavailable> {
         let mut rows = Vec::new();
-        for End { kind, hash, at, keep, number } in &report.ends {
-            let key = format!("{ENTRY}{}:{hash}", kind.name());
-            let known = entries.get(&key);
-            let at = match (kind, known) {
-                (Kind::Client, Some(known)) if known.number > *number => continue,
-                (Kind::Client, _) | (_, None) => *at,
+        for End { key, at, keep, number } in ends {
+            let known = entries.get(key);
+            let at = match known {
+                Some(known) if key.starts_with(Kind::Client.name()) => {
+                    if known.number > *number {
+                        continue;
+                    }
+                    *at
+                }
                 // The earliest end counts.
-                (_, Some(known)) => known.at.min(*at),
+                Some(known) => known.at.min(*at),
+                None => *at,
             };
             let begun = if at == FOR_EVER { now } else { at.max(now) };
             let until = begun.saturating_add(*keep).min(FOR_EVER);
@@ -102,9 +106,9 @@ impl<G: Rows> Feed<G> {
                 continue;
             }
             state.seq += 1;
-            let entry = Entry { kind: *kind, hash: hash.clone(), at, seq: state.seq, number: *number, until };
-            rows.push((key.clone(), Some(row(&entry))));
-            entries.insert(key, entry);
+            let entry = Entry { key: key.clone(), at, seq: state.seq, number: *number, until };
+            rows.push((format!("{ENTRY}{key}"), Some(row(&entry))));
+            entries.insert(key.clone(), entry);
         }
         self.commit(*state, rows)
     }
@@ -116,7 +120,7 @@ impl<G: Rows> Feed<G> {
             let stays = now < entry.until;
             if !stays {
                 state.dropped = state.dropped.max(entry.seq);
-                rows.push((key.clone(), None));
+                rows.push((format!("{ENTRY}{key}"), None));
             }
             stays
         });

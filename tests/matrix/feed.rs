@@ -2,7 +2,7 @@
 
 use auth_edge::app::{self, Route};
 use auth_edge::client::Status;
-use auth_edge::feed::{Kind, hash};
+use auth_edge::feed::{Kind, key};
 use auth_edge::request::{Body, Call};
 use auth_edge::scope::Scopes;
 use serde_json::{Value, json};
@@ -67,14 +67,17 @@ fn entry(payload: &Value, kind: Kind, id: &str) -> Option<u64> {
         Kind::Parent => "parent",
         Kind::Client => "client",
     };
-    payload["ended"][member][hash(kind, id)].as_u64()
+    let key = key(kind, id);
+    let (name, hash) = key.split_once(':').unwrap();
+    assert_eq!(name, member);
+    payload["ended"][member][hash].as_u64()
 }
 
 #[test]
 fn the_hash_is_pinned() {
     // The first 16 bytes of SHA-256 over `token:tok_st_1`, as any other implementation makes them.
-    assert_eq!(hash(Kind::Token, "tok_st_1"), "pOGwEcUNmHCksTFbLxXQyw");
-    assert_ne!(hash(Kind::Token, "x"), hash(Kind::Parent, "x"));
+    assert_eq!(key(Kind::Token, "tok_st_1"), "token:pOGwEcUNmHCksTFbLxXQyw");
+    assert_ne!(key(Kind::Token, "x")["token:".len()..], key(Kind::Parent, "x")["parent:".len()..]);
 }
 
 #[test]

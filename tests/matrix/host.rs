@@ -402,8 +402,8 @@ impl Ground for Table {
         if fault.is_some() { Err(down(Part::Store)) } else { Ok(()) }
     }
 
-    async fn report(&self, report: &feed::Report) -> Result<(), Unavailable> {
-        ask_feed(&self.shared, &feed::Ask::Report(report.clone())).await.map(|_| ())
+    async fn report(&self, ends: &[feed::End]) -> Result<(), Unavailable> {
+        ask_feed(&self.shared, &feed::Ask::Report(ends.to_vec())).await.map(|_| ())
     }
 
     /// The pause between two writes takes no time here, so that a test's clock is its own; the wait for the next second does.
