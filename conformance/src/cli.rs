@@ -66,7 +66,8 @@ pub struct Choice {
     /// No cases whose id matches (glob; repeatable)
     #[arg(long, value_name = "GLOB")]
     pub skip: Vec<String>,
-    /// contract (all cases), seed (only what the public API page itself promises), or a profile file
+    /// seed (what the public API page itself promises), contract (also what closes its gaps), service (all cases: also
+    /// what stands around the tokens), or a profile file
     #[arg(long, value_name = "NAME|FILE", default_value = "contract")]
     pub profile: String,
 }
@@ -117,6 +118,7 @@ pub struct RunArgs {
 pub enum Allow {
     Mint,
     Revoke,
+    Provision,
     Burst,
 }
 
@@ -125,6 +127,7 @@ impl Allow {
         match self {
             Self::Mint => "mint",
             Self::Revoke => "revoke",
+            Self::Provision => "provision",
             Self::Burst => "burst",
         }
     }

@@ -55,7 +55,7 @@ fn run_cases(args: RunArgs, paint: Paint) -> Result<u8, String> {
     let loopback = http::is_loopback(&base_url);
     let mut allowed: BTreeSet<_> = args.allow.iter().map(|a| a.name()).collect();
     if loopback {
-        allowed.extend(["mint", "revoke", "burst"]);
+        allowed.extend(["mint", "revoke", "provision", "burst"]);
     }
     let settings = Settings {
         base_url,

@@ -22,7 +22,8 @@ pub struct Report {
     pub verdict: Verdict,
     pub exit_code: u8,
     pub counts: Counts,
-    /// The twelve cells in the contract's order, then one row `outside` for what no cell holds.
+    /// The twelve cells in the contract's order, then one row `outside` for what no cell holds, and one row `service` where
+    /// cases of it ran.
     pub matrix: Vec<Cell>,
     pub cases: Vec<CaseResult>,
     /// Revocation's measured delays; absent where no case awaited one.
@@ -101,9 +102,9 @@ pub struct Counts {
 /// One cell of the status matrix: an operation and a status that it promises.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cell {
-    /// `issueLongTermToken`, `issueShortTermToken`, `revokeToken`, or `outside`.
+    /// `issueLongTermToken`, `issueShortTermToken`, `revokeToken`, `outside`, or `service`.
     pub operation: String,
-    /// Absent for `outside`.
+    /// Absent for `outside` and `service`.
     pub status: Option<u16>,
     pub counts: Counts,
 }

@@ -235,7 +235,16 @@ fn reason(report: &Report) -> String {
     }
 }
 
-/// The path of an operation, as people know it; nothing for the row `outside`.
+/// What the row of a group is called that is no operation, and what it is about.
+fn group_title(operation: &str) -> Option<(&'static str, &'static str)> {
+    match operation {
+        "outside" => Some(("Outside the matrix", "paths, methods, headers")),
+        "service" => Some(("Around the tokens", "the feed of ends")),
+        _ => None,
+    }
+}
+
+/// The path of an operation, as people know it; nothing for the rows of a group.
 fn operation_path(operation: &str) -> Option<&'static str> {
     match operation {
         "issueLongTermToken" => Some("POST /auth/tokens/long"),
