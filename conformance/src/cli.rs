@@ -17,7 +17,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 conformant, 1 not conformant, 2 usage or configuration, 3 incomplete (something was \
-                          blocked, nothing ran, a token could not be revoked, or a signal came), 4 unreachable, 70 internal error.";
+                          blocked, nothing ran, a token could not be revoked or a client deleted, or a signal came), 4 unreachable, 70 internal error.";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {

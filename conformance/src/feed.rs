@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 
 pub const PATH: &str = "/.well-known/revocations";
 pub const KEYS: &str = "/.well-known/jwks.json";
+pub const TYP: &str = "revocations+jwt";
 const METADATA: &str = "/.well-known/oauth-authorization-server";
 /// The last second of the year 9999: the time of a client that is suspended or deleted.
 pub const FOR_GOOD: u64 = 253_402_300_799;
@@ -87,6 +88,12 @@ impl Feed {
         let from = self.entry("client", id("client_id")?);
         Ok(ended || from.is_some_and(|from| whole(&claims["auth_time"]).is_none_or(|at| at < from)))
     }
+}
+
+/// A feed's header and claims as text. It is no token: whoever reads a report may see what it lists.
+pub fn readable(answer: &Answer) -> Option<String> {
+    let jwt = Jwt::read(&answer.text()).filter(|jwt| jwt.header["typ"] == TYP)?;
+    Some(format!("{}.{}", jwt.header, jwt.claims))
 }
 
 /// The claims of a short-term token.
@@ -319,6 +326,16 @@ mod tests {
     #[test]
     fn an_id_is_listed_under_half_of_its_hash() {
         assert_eq!(hash("token", "tok_st_1"), "pOGwEcUNmHCksTFbLxXQyw");
+    }
+
+    #[test]
+    fn a_report_shows_the_feed_and_no_token() {
+        let signed = |typ: &str| {
+            let input = jose::signing_input(&json!({"typ": typ}), &json!({"seq": 7}));
+            Answer { status: 200, headers: Vec::new(), body: jose::hs256(b"key", &input).into_bytes() }
+        };
+        assert_eq!(readable(&signed(TYP)).as_deref(), Some(r#"{"typ":"revocations+jwt"}.{"seq":7}"#));
+        assert_eq!(readable(&signed("at+jwt")), None);
     }
 
     #[test]

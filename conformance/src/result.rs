@@ -164,6 +164,15 @@ pub struct Consistency {
 pub struct Cleanup {
     pub minted: u32,
     pub revoked: u32,
-    /// Token ids that could not be revoked, with why; token ids are not secret.
+    /// The ids of tokens that could not be revoked, and, behind `client `, of clients that could not be deleted, with why.
+    /// Neither is secret.
     pub left: Vec<(String, String)>,
+}
+
+impl Cleanup {
+    /// How many tokens and how many clients are left.
+    pub fn counts_left(&self) -> (usize, usize) {
+        let clients = self.left.iter().filter(|(id, _)| id.starts_with("client ")).count();
+        (self.left.len() - clients, clients)
+    }
 }

@@ -304,14 +304,17 @@ impl Run {
     fn record(&self, request: &Request, outcome: &Result<Answer, Broken>, took: Duration) -> result::Exchange {
         let mask = |text: &str| self.vault.mask(text);
         let response = outcome.as_ref().ok().or(outcome.as_ref().err().and_then(Broken::partial)).map(|answer| {
-            let foreign = self.masker(answer);
+            let masker = self.masker(answer);
+            let well_known = request.path.starts_with(WELL_KNOWN);
+            let foreign = |text: &str| if well_known { self.vault.mask_foreign(text) } else { masker(text) };
+            let text = feed::readable(answer).unwrap_or_else(|| answer.text());
             let header = |(name, value): &(String, String)| {
                 (foreign(name), if crate::mask::is_secret(name) { "$SECRET".to_owned() } else { foreign(value) })
             };
             result::Answer {
                 status: answer.status,
                 headers: answer.headers.iter().map(header).collect(),
-                body: first(&foreign(&answer.text()), 4096),
+                body: first(&foreign(&text), 4096),
             }
         });
         let body = String::from_utf8_lossy(&request.body);
@@ -964,11 +967,16 @@ fn advice(cases: &[CaseResult], cleanup: &Cleanup) -> Vec<String> {
         .into_iter()
         .map(|(why, n)| format!("{n} {} not judged: {why}.", if n == 1 { "case" } else { "cases" }))
         .collect();
-    if !cleanup.left.is_empty() {
+    let (tokens, clients) = cleanup.counts_left();
+    if clients > 0 {
         lines.push(format!(
-            "{} of the tokens could not be revoked, so the run is incomplete; they end by themselves: long-term ones within the hour unless a case asked \
-             for a longer life, short-term ones within 15 minutes.",
-            cleanup.left.len()
+            "{clients} of the clients that cases made could not be deleted, so the run is incomplete: delete them as an operator."
+        ));
+    }
+    if tokens > 0 {
+        lines.push(format!(
+            "{tokens} of the tokens could not be revoked, so the run is incomplete; they end by themselves: long-term ones within the hour unless a case asked \
+             for a longer life, short-term ones within 15 minutes."
         ));
     }
     lines

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock;
-use crate::feed::{CLOCKS, FOR_GOOD, Feed, KEYS, Mode, PATH, get, hash};
+use crate::feed::{CLOCKS, FOR_GOOD, Feed, KEYS, Mode, PATH, TYP, get, hash};
 use crate::identities::Role::{Immediate, Operator, Reader, Valid};
 use crate::jose::{Jwt, unb64};
 use ring::signature::{ED25519, UnparsedPublicKey};
@@ -286,7 +286,7 @@ async fn key(t: &Trial<'_>, feed: &Feed) -> Result<Value, Stop> {
 
 async fn header(t: &Trial<'_>) -> Result<(), Stop> {
     let feed = t.feed("").await?;
-    for (name, wanted) in [("typ", "revocations+jwt"), ("alg", "EdDSA")] {
+    for (name, wanted) in [("typ", TYP), ("alg", "EdDSA")] {
         let got = &feed.jwt.header[name];
         if got != wanted {
             return Err(Stop::fail(format!("{name} {wanted}"), format!("{name} {got}")));

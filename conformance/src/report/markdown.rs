@@ -4,8 +4,8 @@
 
 use super::text::{clip, one_line, visible};
 use super::{
-    attention, cell, duration, group_title, operation_path, operations, outcome_name, plural, spelled, statuses,
-    summary, total, verdict_name, worst,
+    attention, cell, duration, group_title, left_behind, operation_path, operations, outcome_name, plural, spelled,
+    statuses, summary, total, verdict_name, worst,
 };
 use crate::result::{CaseResult, Cell, Outcome, Report, Verdict};
 
@@ -199,11 +199,7 @@ fn tail(report: &Report) -> String {
             .take(5)
             .map(|(id, why)| format!("- {}: {}\n", code(&clip(id, 100)), code(&clip(why, 100))))
             .collect();
-        out.push_str(&format!(
-            "\n**Left behind:** {} could not be revoked.\n\n{}",
-            plural(cleanup.left.len(), "token"),
-            shown.concat()
-        ));
+        out.push_str(&format!("\n**Left behind:** {}.\n\n{}", left_behind(cleanup), shown.concat()));
     }
     out
 }

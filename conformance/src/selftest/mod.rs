@@ -35,7 +35,8 @@ const START: u64 = 1_800_000_000 + 15;
 const FEED_MILLISECONDS: u64 = 60;
 
 /// Faults that no case is about: they are for trying the command itself.
-const BY_HAND: &[&str] = &["echoes", "hang-on-revoke-garbage", "hang-on-revoke", "hang-on-long", "503-on-revoke"];
+const BY_HAND: &[&str] =
+    &["echoes", "hang-on-revoke-garbage", "hang-on-revoke", "hang-on-long", "503-on-revoke", "503-on-delete"];
 
 /// Nobody listens to the run of a mutant.
 struct Silence;

@@ -77,6 +77,9 @@ impl Reference {
         let Some(at) = at else { return Err(self.refuse(asked, 404, "not_found", "No such client.")) };
         let id = self.clients[at].id.clone();
         match (asked.method.as_str(), &rest[1..]) {
+            ("DELETE", []) if self.on("503-on-delete") => {
+                return Err(self.refuse(asked, 503, "unavailable", "Please retry."));
+            }
             ("GET", []) => {}
             ("PATCH", []) => {
                 let body = self.body(asked)?;
