@@ -11,6 +11,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 PORT ?= 8787
+PROFILE ?= service
 WASM := wasm32-unknown-unknown
 locked = $(shell grep -A1 '^name = "$(1)"$$' Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p')
 WORKER_BUILD := .tools/worker-build-$(call locked,worker)
@@ -40,13 +41,14 @@ test: setup worker $(VENV) ## every test
 	@$(MAKE) --no-print-directory conformance
 	@LIMIT=1000000 tools/with-dev.sh $(PYTHON) tests/api/run.py
 
-# Against BASE_URL with IDENTITIES, or else against a wrangler dev that it starts and stops. ARGS are flags of `run`.
+# Against BASE_URL with IDENTITIES, or else against a wrangler dev that it starts and stops, which must pass all cases
+# (PROFILE=contract for fewer). ARGS are flags of `run`.
 conformance: $(if $(BASE_URL),,setup worker)
 ifdef BASE_URL
 	@cargo run --quiet -p conformance -- run --base-url $(BASE_URL) $(if $(IDENTITIES),--identities $(IDENTITIES)) $(ARGS)
 else
 	@echo "== Conformance of the Worker under wrangler dev" && cargo build --quiet -p conformance
-	@tools/with-dev.sh bash -c 'target/debug/conformance run --base-url "$$BASE_URL" --identities "$$IDENTITIES" $(ARGS)'
+	@tools/with-dev.sh bash -c 'target/debug/conformance run --base-url "$$BASE_URL" --identities "$$IDENTITIES" --profile $(PROFILE) $(ARGS)'
 endif
 
 check: setup $(CARGO_DENY)

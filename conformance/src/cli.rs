@@ -17,7 +17,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 conformant, 1 not conformant, 2 usage or configuration, 3 incomplete (something was \
-                          blocked, nothing ran, a token could not be revoked, or a signal came), 4 unreachable, 70 internal error.";
+                          blocked, nothing ran, a token could not be revoked or a client deleted, or a signal came), 4 unreachable, 70 internal error.";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
@@ -66,7 +66,8 @@ pub struct Choice {
     /// No cases whose id matches (glob; repeatable)
     #[arg(long, value_name = "GLOB")]
     pub skip: Vec<String>,
-    /// contract (all cases), seed (only what the public API page itself promises), or a profile file
+    /// seed (what the public API page itself promises), contract (also what closes its gaps), service (all cases: also
+    /// what stands around the tokens), or a profile file
     #[arg(long, value_name = "NAME|FILE", default_value = "contract")]
     pub profile: String,
 }
@@ -117,6 +118,7 @@ pub struct RunArgs {
 pub enum Allow {
     Mint,
     Revoke,
+    Provision,
     Burst,
 }
 
@@ -125,6 +127,7 @@ impl Allow {
         match self {
             Self::Mint => "mint",
             Self::Revoke => "revoke",
+            Self::Provision => "provision",
             Self::Burst => "burst",
         }
     }

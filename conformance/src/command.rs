@@ -55,7 +55,7 @@ fn run_cases(args: RunArgs, paint: Paint) -> Result<u8, String> {
     let loopback = http::is_loopback(&base_url);
     let mut allowed: BTreeSet<_> = args.allow.iter().map(|a| a.name()).collect();
     if loopback {
-        allowed.extend(["mint", "revoke", "burst"]);
+        allowed.extend(["mint", "revoke", "provision", "burst"]);
     }
     let settings = Settings {
         base_url,
@@ -155,6 +155,10 @@ fn plan(args: &PlanArgs) -> Result<u8, String> {
         out += &format!("  {count:5} requests to {operation}\n");
     }
     out += &format!("and would mint {} tokens, all revoked at the end.\n", finished.report.cleanup.minted);
+    let provision = chosen.iter().filter(|c| c.effect == cases::Effect::Provision).count();
+    if provision > 0 {
+        out += &format!("Each of {provision} cases makes a client of its own, deleted at the end.\n");
+    }
     if burst > 0 {
         out += &format!(
             "Each of {burst} burst cases sends up to {} requests, {} at once, and stops at the first 429.\n",

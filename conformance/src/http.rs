@@ -7,6 +7,11 @@ use std::time::Duration;
 
 /// More than this of a body is never read: no answer of the contract comes near it.
 const BODY_CAP: usize = 64 * 1024;
+/// The feed of ends grows with the deployment: 16 MiB hold about 300,000 entries.
+const FEED_CAP: usize = 16 * 1024 * 1024;
+
+/// Paths below this are rooted at the origin, whatever the base path (RFC 8615 section 3).
+pub const WELL_KNOWN: &str = "/.well-known/";
 
 /// How the report of a connection that ended too early begins.
 pub const BROKE: &str = "the connection broke";
@@ -14,7 +19,7 @@ pub const BROKE: &str = "the connection broke";
 #[derive(Debug, Clone)]
 pub struct Request {
     pub method: String,
-    /// What follows the base URL.
+    /// What follows the base URL, or the origin if it begins with [`WELL_KNOWN`].
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -93,6 +98,7 @@ impl std::fmt::Display for Broken {
 pub struct Client {
     inner: reqwest::Client,
     base: String,
+    origin: String,
     timeout: Duration,
 }
 
@@ -110,11 +116,13 @@ impl Client {
             builder = builder.no_proxy();
         }
         let inner = builder.build().map_err(|e| format!("the HTTP client can't start: {e}"))?;
-        Ok(Self { inner, base: base.to_owned(), timeout })
+        let origin =
+            reqwest::Url::parse(base).map_or_else(|_| base.to_owned(), |url| url.origin().ascii_serialization());
+        Ok(Self { inner, base: base.to_owned(), origin, timeout })
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+        format!("{}{path}", if path.starts_with(WELL_KNOWN) { &self.origin } else { &self.base })
     }
 
     /// At most `limit` is waited, and at most what the client itself allows.
@@ -159,16 +167,17 @@ impl Client {
             .map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
             .collect();
         let answer = came.insert(Answer { status, headers, body: Vec::new() });
+        let cap = if request.path.starts_with(WELL_KNOWN) { FEED_CAP } else { BODY_CAP };
         let mut pieces = response.bytes_stream();
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|e| {
                 Broken::Unfinished(format!("status {status}, then the body broke off: {}", root_cause(&e)))
             })?;
             answer.body.extend_from_slice(&piece);
-            if answer.body.len() > BODY_CAP {
+            if answer.body.len() > cap {
                 return Err(Broken::Unfinished(format!(
                     "status {status} with a body of more than {} KiB, longer than any answer of the contract",
-                    BODY_CAP / 1024
+                    cap / 1024
                 )));
             }
         }
@@ -245,6 +254,13 @@ pub fn is_loopback(base: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn well_known_paths_are_rooted_at_the_origin() {
+        let client = Client::new("https://auth.example.com:8443/v1", Duration::from_secs(1)).unwrap();
+        assert_eq!(client.url("/auth/tokens/long"), "https://auth.example.com:8443/v1/auth/tokens/long");
+        assert_eq!(client.url("/.well-known/jwks.json"), "https://auth.example.com:8443/.well-known/jwks.json");
+    }
 
     #[test]
     fn https_off_loopback() {

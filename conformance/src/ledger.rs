@@ -25,18 +25,24 @@ pub struct Minted {
     pub token: String,
     /// The long-term token that a short-term one was made from.
     pub parent: Option<String>,
+    /// Whose it is, where the request said so.
+    pub client: Option<String>,
     /// Seconds since the epoch; none where the server did not say.
     pub ends: Option<u64>,
     pub ended: bool,
 }
 
 #[derive(Default)]
-pub struct Ledger(RefCell<Vec<Minted>>);
+pub struct Ledger {
+    tokens: RefCell<Vec<Minted>>,
+    /// The ids of the clients that the run may have made, and has not deleted.
+    clients: RefCell<Vec<String>>,
+}
 
 impl Ledger {
     /// A token that is there already is not counted again.
-    pub fn add(&self, found: Found, bearer: Option<&str>) {
-        let mut all = self.0.borrow_mut();
+    pub fn add(&self, found: Found, bearer: Option<&str>, client: Option<&str>) {
+        let mut all = self.tokens.borrow_mut();
         if !found.token.is_empty()
             && let Some(known) = all.iter_mut().find(|m| m.token == found.token)
         {
@@ -49,36 +55,56 @@ impl Ledger {
             Kind::Short => all.iter().find(|m| Some(m.token.as_str()) == bearer).and_then(|m| m.id.clone()),
         };
         let Found { kind, id, token, ends } = found;
-        all.push(Minted { kind, id, token, parent, ends, ended: false });
+        all.push(Minted { kind, id, token, parent, client: client.map(str::to_owned), ends, ended: false });
+    }
+
+    /// Before it is asked for: an answer may be lost, and a client that never was is soon deleted.
+    pub fn add_client(&self, id: &str) {
+        self.clients.borrow_mut().push(id.to_owned());
+    }
+
+    pub fn clients(&self) -> Vec<String> {
+        self.clients.borrow().clone()
+    }
+
+    /// The end of a client is the end of its tokens.
+    pub fn client_ended(&self, id: &str) {
+        self.clients.borrow_mut().retain(|client| client != id);
+        let own = |m: &&Minted| m.client.as_deref() == Some(id);
+        let own: Vec<_> = self.tokens.borrow().iter().filter(own).filter_map(|m| m.id.clone()).collect();
+        for token in own {
+            self.ended(&token);
+            self.children_ended(&token);
+        }
     }
 
     pub fn ended(&self, id: &str) {
-        self.0.borrow_mut().iter_mut().filter(|m| m.id.as_deref() == Some(id)).for_each(|m| m.ended = true);
+        self.tokens.borrow_mut().iter_mut().filter(|m| m.id.as_deref() == Some(id)).for_each(|m| m.ended = true);
     }
 
     /// `segment` is the id as a path has it.
     pub fn ended_by_path(&self, segment: &str) {
         let is = |m: &&mut Minted| m.id.as_deref().is_some_and(|id| mask::url_encoded(id) == segment);
-        self.0.borrow_mut().iter_mut().filter(is).for_each(|m| m.ended = true);
+        self.tokens.borrow_mut().iter_mut().filter(is).for_each(|m| m.ended = true);
     }
 
     /// The end of a long-term token is the end of all that was made from it.
     pub fn children_ended(&self, id: &str) {
-        self.0.borrow_mut().iter_mut().filter(|m| m.parent.as_deref() == Some(id)).for_each(|m| m.ended = true);
+        self.tokens.borrow_mut().iter_mut().filter(|m| m.parent.as_deref() == Some(id)).for_each(|m| m.ended = true);
     }
 
     /// Whether this came from a long-term token that has ended.
     pub fn parent_ended(&self, minted: &Minted) -> bool {
-        minted.parent.is_some() && self.0.borrow().iter().any(|m| m.ended && m.id == minted.parent)
+        minted.parent.is_some() && self.tokens.borrow().iter().any(|m| m.ended && m.id == minted.parent)
     }
 
     pub fn open(&self, kind: Kind) -> Vec<Minted> {
-        self.0.borrow().iter().filter(|m| m.kind == kind && !m.ended).cloned().collect()
+        self.tokens.borrow().iter().filter(|m| m.kind == kind && !m.ended).cloned().collect()
     }
 
     /// How many were minted, and how many of them ended.
     pub fn count(&self) -> (u32, u32) {
-        let all = self.0.borrow();
+        let all = self.tokens.borrow();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         (count(all.len()), count(all.iter().filter(|m| m.ended).count()))
     }
@@ -153,9 +179,11 @@ pub fn look(path: &str, answer: &Answer, vault: &Vault, now: u64) -> Haul {
         }
     });
     let mut haul = Haul { tokens: found.collect(), secrets: Vec::new() };
+    // A client as it is shown holds many words that are no secret: there only a name tells.
+    let named = |name: &str| !path.starts_with("/clients") || mask::is_secret(name);
     if granted && let Some(body) = &body {
         strings(body, "", &mut |name, text| {
-            if !is_harmless(name, text) && haul.secrets.len() < MOST {
+            if !is_harmless(name, text) && named(name) && haul.secrets.len() < MOST {
                 haul.secrets.push(text.to_owned());
             }
         });
@@ -278,6 +306,25 @@ mod tests {
         let haul = look("/auth/tokens/long", &answer(201, &[("x-token-id", "t1")], "{"), &Vault::default(), 1000);
         assert_eq!((haul.tokens[0].id.as_deref(), haul.tokens[0].token.as_str()), (Some("t1"), ""));
         assert!(look("/auth/tokens/x/revoke", &answer(201, &[], "{"), &Vault::default(), 1000).tokens.is_empty());
+    }
+
+    #[test]
+    fn a_client_shows_its_secret_and_words_that_are_none() {
+        let body = json!({"client_id": "conformance-1", "client_secret": "canary-secret", "mechanisms": ["assertion"]});
+        let haul = look("/clients", &answer(201, &[], &body.to_string()), &Vault::default(), 1000);
+        assert_eq!((haul.secrets, haul.tokens), (vec!["canary-secret".to_owned()], Vec::new()));
+    }
+
+    #[test]
+    fn a_deleted_client_has_no_open_token() {
+        let ledger = Ledger::default();
+        let found = |kind, id: &str| Found { kind, id: Some(id.to_owned()), token: jwt(id), ends: None };
+        ledger.add_client("a");
+        ledger.add(found(Kind::Long, "tok_lt_1"), None, Some("a"));
+        ledger.add(found(Kind::Short, "tok_st_1"), Some(&jwt("tok_lt_1")), None);
+        ledger.add(found(Kind::Long, "tok_lt_2"), None, Some("b"));
+        ledger.client_ended("a");
+        assert_eq!((ledger.count(), ledger.clients()), ((3, 2), Vec::new()));
     }
 
     #[test]

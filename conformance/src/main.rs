@@ -12,6 +12,7 @@ mod clock;
 mod command;
 mod curl;
 mod draft;
+mod feed;
 mod glob;
 mod http;
 mod identities;

@@ -7,7 +7,7 @@ use std::path::Path;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Profile {
-    /// `contract` judges all rows, `seed` only what the public API page itself promises.
+    /// `seed` judges what the public API page itself promises, `contract` also what closes its gaps, `service` all rows.
     pub level: Level,
     /// Globs of case ids that this deployment does not have; they are reported as not applicable, with the reason.
     pub absent: Vec<Absent>,
@@ -33,6 +33,8 @@ pub struct Limits {
     pub long_default_seconds: u64,
     /// The longest life of a short-term token, in seconds.
     pub short_seconds: u64,
+    /// How old the feed of ends may be that a location serves, in milliseconds: 2 s, and one more for the way.
+    pub feed_milliseconds: u64,
 }
 
 impl Default for Profile {
@@ -43,19 +45,29 @@ impl Default for Profile {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { burst_requests: 1300, burst_concurrency: 64, long_default_seconds: 2_592_000, short_seconds: 900 }
+        Self {
+            burst_requests: 1300,
+            burst_concurrency: 64,
+            long_default_seconds: 2_592_000,
+            short_seconds: 900,
+            feed_milliseconds: 3000,
+        }
     }
 }
 
 impl Profile {
-    /// `contract`, `seed`, or the path of a TOML file.
+    /// `contract`, `seed`, `service`, or the path of a TOML file.
     pub fn load(name: &str) -> Result<Self, String> {
         match name {
             "contract" => Ok(Self::default()),
             "seed" => Ok(Self { level: Level::Seed, ..Self::default() }),
+            "service" => Ok(Self { level: Level::Service, ..Self::default() }),
             path => {
                 let text = std::fs::read_to_string(Path::new(path)).map_err(|e| {
-                    format!("--profile {path} is neither \"contract\" nor \"seed\" nor a readable file ({})", e.kind())
+                    format!(
+                        "--profile {path} is none of \"seed\", \"contract\", \"service\", and no readable file ({})",
+                        e.kind()
+                    )
                 })?;
                 let profile: Self = toml::from_str(&text).map_err(|e| format!("--profile {path}: {}", e.message()))?;
                 if profile.limits.burst_requests == 0 || profile.limits.burst_concurrency == 0 {
@@ -77,7 +89,7 @@ impl Profile {
     }
 
     pub fn judges(&self, case: &Case) -> bool {
-        self.level == Level::Contract || case.level == Level::Seed
+        case.level <= self.level
     }
 
     pub fn absent(&self, id: &str) -> Option<&str> {
@@ -85,9 +97,6 @@ impl Profile {
     }
 
     pub fn name(&self) -> &'static str {
-        match self.level {
-            Level::Contract => "contract",
-            Level::Seed => "seed",
-        }
+        self.level.name()
     }
 }

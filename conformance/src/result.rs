@@ -22,7 +22,8 @@ pub struct Report {
     pub verdict: Verdict,
     pub exit_code: u8,
     pub counts: Counts,
-    /// The twelve cells in the contract's order, then one row `outside` for what no cell holds.
+    /// The twelve cells in the contract's order, then one row `outside` for what no cell holds, and one row `service` where
+    /// cases of it ran.
     pub matrix: Vec<Cell>,
     pub cases: Vec<CaseResult>,
     /// Revocation's measured delays; absent where no case awaited one.
@@ -101,9 +102,9 @@ pub struct Counts {
 /// One cell of the status matrix: an operation and a status that it promises.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cell {
-    /// `issueLongTermToken`, `issueShortTermToken`, `revokeToken`, or `outside`.
+    /// `issueLongTermToken`, `issueShortTermToken`, `revokeToken`, `outside`, or `service`.
     pub operation: String,
-    /// Absent for `outside`.
+    /// Absent for `outside` and `service`.
     pub status: Option<u16>,
     pub counts: Counts,
 }
@@ -163,6 +164,15 @@ pub struct Consistency {
 pub struct Cleanup {
     pub minted: u32,
     pub revoked: u32,
-    /// Token ids that could not be revoked, with why; token ids are not secret.
+    /// The ids of tokens that could not be revoked, and, behind `client `, of clients that could not be deleted, with why.
+    /// Neither is secret.
     pub left: Vec<(String, String)>,
+}
+
+impl Cleanup {
+    /// How many tokens and how many clients are left.
+    pub fn counts_left(&self) -> (usize, usize) {
+        let clients = self.left.iter().filter(|(id, _)| id.starts_with("client ")).count();
+        (self.left.len() - clients, clients)
+    }
 }

@@ -4,7 +4,8 @@
 use crate::cases::{self, Act, Case, Effect, Op, Seen, Standing};
 use crate::clock::{self, Clock};
 use crate::curl;
-use crate::http::{self, Answer, Broken, Client, Request};
+use crate::feed;
+use crate::http::{self, Answer, Broken, Client, Request, WELL_KNOWN};
 use crate::identities::{Identities, Role};
 use crate::interrupt::Interrupt;
 use crate::ledger::{self, Kind, Ledger, Minted};
@@ -94,6 +95,7 @@ pub struct Run {
     pub window: Duration,
     pub poll: Duration,
     pub scene: Mutex<Option<Rc<Scene>>>,
+    pub feed: feed::Known,
     chosen: BTreeSet<&'static str>,
     /// The globs of --case and --skip.
     only: Vec<String>,
@@ -136,6 +138,7 @@ impl Run {
             window: settings.window,
             poll: settings.poll,
             scene: Mutex::default(),
+            feed: feed::Known::default(),
             chosen: chosen.iter().map(|case| case.id).collect(),
             only: settings.cases,
             skip: settings.skip,
@@ -224,6 +227,10 @@ impl Run {
         let op = trial::operation(request);
         *self.sent.borrow_mut().entry(op.name()).or_default() += 1;
         let mints = matches!(op, Op::Long | Op::Short);
+        if let ("POST", "/clients") = (request.method.as_str(), request.path.as_str()) {
+            let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            body["client_id"].as_str().iter().for_each(|id| self.ledger.add_client(id));
+        }
         self.minting.set(self.minting.get() + u32::from(mints));
         let outcome = self.client.send(request, limit).await;
         // Not reached when an interruption drops this: then the token is unknown for ever.
@@ -238,12 +245,19 @@ impl Run {
                 let id = request.path.split('/').nth(3).unwrap_or_default();
                 self.ledger.ended_by_path(id);
             }
+            if request.method == "DELETE" && answer.status == 204 {
+                request.path.strip_prefix("/clients/").iter().for_each(|id| self.ledger.client_ended(id));
+            }
         }
         outcome
     }
 
     /// Whatever an answer holds is masked from now on, and what is a token is revoked at the end.
     fn keep(&self, request: &Request, answer: &Answer) {
+        // What is served there is for everyone, and the feed of ends is a JWT that is no token.
+        if request.path.starts_with(WELL_KNOWN) && answer.status < 400 {
+            return;
+        }
         let haul = ledger::look(&request.path, answer, &self.vault, self.clock.now());
         let bearer = request.header("authorization").and_then(|v| v.strip_prefix("Bearer "));
         let body: Option<serde_json::Value> = serde_json::from_slice(&request.body).ok();
@@ -253,7 +267,7 @@ impl Run {
             let (minted, _) = self.ledger.count();
             self.vault.learn(&format!("{kind}_TOKEN_{minted}"), &found.token);
             found.id.iter().for_each(|id| self.vault.open(id));
-            self.ledger.add(found, bearer);
+            self.ledger.add(found, bearer, request.header("x-client-id"));
         }
         haul.secrets.iter().for_each(|secret| self.vault.learn("SECRET", secret));
     }
@@ -290,14 +304,17 @@ impl Run {
     fn record(&self, request: &Request, outcome: &Result<Answer, Broken>, took: Duration) -> result::Exchange {
         let mask = |text: &str| self.vault.mask(text);
         let response = outcome.as_ref().ok().or(outcome.as_ref().err().and_then(Broken::partial)).map(|answer| {
-            let foreign = self.masker(answer);
+            let masker = self.masker(answer);
+            let well_known = request.path.starts_with(WELL_KNOWN);
+            let foreign = |text: &str| if well_known { self.vault.mask_foreign(text) } else { masker(text) };
+            let text = feed::readable(answer).unwrap_or_else(|| answer.text());
             let header = |(name, value): &(String, String)| {
                 (foreign(name), if crate::mask::is_secret(name) { "$SECRET".to_owned() } else { foreign(value) })
             };
             result::Answer {
                 status: answer.status,
                 headers: answer.headers.iter().map(header).collect(),
-                body: first(&foreign(&answer.text()), 4096),
+                body: first(&foreign(&text), 4096),
             }
         });
         let body = String::from_utf8_lossy(&request.body);
@@ -527,6 +544,13 @@ impl<'a> Book<'a> {
             return Some(Stop::Blocked(format!("it {effect}s on a host that is not loopback: give --allow {effect}")));
         }
         let control = case.control?;
+        // What this deployment does not have of the service has no details either.
+        if let Some(absent) = self.results.get(control).filter(|r| r.outcome == Outcome::NotApplicable)
+            && absent.level == case.level.name()
+            && case.level == cases::Level::Service
+        {
+            return Some(Stop::Absent(absent.reason.clone().unwrap_or_default()));
+        }
         if !self.results.contains_key(control) {
             return Some(Stop::Blocked(format!("its positive control {control} is not part of this run")));
         }
@@ -681,8 +705,13 @@ async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
         }
     };
     let problems = RefCell::new(HashMap::new());
+    let silent = Flag::new(0);
     tokio::select! {
-        () = revoke_all(run, cascades, &problems) => {}
+        () = async {
+            // Whoever is deleted can't revoke tokens any more, and need not.
+            delete_clients(run, &problems, &silent).await;
+            revoke_all(run, cascades, &problems, &silent).await;
+        } => {}
         () = enough => {}
     }
     let problems = problems.into_inner();
@@ -696,13 +725,42 @@ async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
             (clip(&run.vault.mask_foreign(&id), REASON), clip(&run.vault.mask_foreign(&why), REASON))
         })
         .collect();
+    left.extend(run.ledger.clients().into_iter().map(|id| {
+        let why = problems.get(&id).cloned();
+        let why = why.unwrap_or_else(|| "the clean-up ended before it was its turn".to_owned());
+        (clip(&run.vault.mask_foreign(&format!("client {id}")), REASON), clip(&run.vault.mask_foreign(&why), REASON))
+    }));
     let unknown = "the run was interrupted while it was asked for, so it may have been made".to_owned();
     left.extend((0..run.minting.get()).map(|_| ("an unknown token".to_owned(), unknown.clone())));
     let (minted, revoked) = run.ledger.count();
     Cleanup { minted, revoked, left }
 }
 
-async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String, String>>) {
+/// Deletes the clients that cases made, as the operator that made them.
+async fn delete_clients(run: &Run, problems: &RefCell<HashMap<String, String>>, silent: &Flag<u32>) {
+    let made = run.ledger.clients();
+    if made.is_empty() {
+        return;
+    }
+    let Some(Ok(operator)) = run.shared_slot(Role::Operator, "short").lock().await.clone() else { return };
+    for id in made {
+        let request = Request {
+            method: "DELETE".to_owned(),
+            path: format!("/clients/{}", crate::mask::url_encoded(&id)),
+            headers: vec![("authorization".to_owned(), format!("Bearer {}", operator.token))],
+            body: Vec::new(),
+            chunked: false,
+        };
+        match insist(run, &request, silent, |answer| matches!(answer.status, 204 | 404)).await {
+            None => run.ledger.client_ended(&id),
+            Some(problem) => {
+                problems.borrow_mut().insert(id, problem);
+            }
+        }
+    }
+}
+
+async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String, String>>, silent: &Flag<u32>) {
     let mut short = run.ledger.open(Kind::Short);
     if cascades {
         short.retain(|m| m.parent.is_none());
@@ -710,11 +768,10 @@ async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String
     let long = run.ledger.open(Kind::Long);
     let total = short.len() + long.len();
     let done = Flag::new(0);
-    let silent = Flag::new(0);
     // Short-term ones first: their parents' end would take away what they revoke themselves with.
     for wave in [short, long] {
         let all = futures_util::stream::iter(wave).map(|minted| {
-            let (done, silent) = (&done, &silent);
+            let done = &done;
             async move {
                 let problem = revoke(run, &minted, silent).await;
                 done.set(done.get() + 1);
@@ -742,7 +799,7 @@ async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String
     }
 }
 
-/// What kept the token from being revoked. What passes by itself gets a second try.
+/// What kept the token from being revoked.
 async fn revoke(run: &Run, minted: &Minted, silent: &Flag<u32>) -> Option<String> {
     let id = match &minted.id {
         _ if minted.token.is_empty() => return Some("it was made, but the answer did not show it whole".to_owned()),
@@ -756,6 +813,14 @@ async fn revoke(run: &Run, minted: &Minted, silent: &Flag<u32>) -> Option<String
         body: Vec::new(),
         chunked: false,
     };
+    let over = || minted.ends.is_some_and(|ends| ends <= run.clock.now()) || run.ledger.parent_ended(minted);
+    // With 401 it is refused as a caller, since it has ended by itself or with the token that it came from.
+    insist(run, &request, silent, |answer| answer.status == 204 || (answer.status == 401 && over())).await
+}
+
+/// What kept a request of the clean-up from being done. What passes by itself gets a second try.
+async fn insist(run: &Run, request: &Request, silent: &Flag<u32>, is_done: impl Fn(&Answer) -> bool) -> Option<String> {
+    let what = if request.method == "DELETE" { "deletion" } else { "revocation" };
     let mut problem = None;
     for _ in 0..2 {
         if silent.get() >= GONE_AFTER {
@@ -767,19 +832,16 @@ async fn revoke(run: &Run, minted: &Minted, silent: &Flag<u32>) -> Option<String
             tokio::time::sleep(CLEAN_UP_IN_HASTE / 3).await;
         };
         let outcome = tokio::select! {
-            outcome = run.send_quietly(&request, limit) => outcome,
+            outcome = run.send_quietly(request, limit) => outcome,
             () = hurried => Err(Broken::Unfinished("no answer came in time".to_owned())),
         };
         silent.set(if outcome.is_ok() { 0 } else { silent.get() + 1 });
-        let over = minted.ends.is_some_and(|ends| ends <= run.clock.now());
         match outcome {
-            Ok(answer) if answer.status == 204 => return None,
-            // It is refused as a caller, since it has ended by itself or with the token that it came from.
-            Ok(answer) if answer.status == 401 && (over || run.ledger.parent_ended(minted)) => return None,
+            Ok(answer) if is_done(&answer) => return None,
             Ok(answer) if [429, 503].contains(&answer.status) => {
-                problem = Some(format!("the revocation was answered {}", run.summary(&answer)));
+                problem = Some(format!("the {what} was answered {}", run.summary(&answer)));
             }
-            Ok(answer) => return Some(format!("the revocation was answered {}", run.summary(&answer))),
+            Ok(answer) => return Some(format!("the {what} was answered {}", run.summary(&answer))),
             Err(broken) => problem = Some(broken.to_string()),
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
@@ -793,12 +855,13 @@ fn report(run: &Run, cases: Vec<CaseResult>, cleanup: Cleanup, started_at: Strin
         .iter()
         .map(|(op, status)| (op.name(), Some(*status)))
         .chain([(Op::Outside.name(), None)])
+        .chain(cases.iter().any(|case| case.operation == Op::Service.name()).then_some((Op::Service.name(), None)))
         .map(|(op, status)| Cell { operation: op.to_owned(), status, counts: Counts::default() })
         .collect();
     for case in &cases {
         add(&mut counts, case.outcome);
-        let cell = matrix.iter().position(|c| c.operation == case.operation && c.status == case.status);
-        let cell = cell.unwrap_or(matrix.len() - 1);
+        let found = |status| matrix.iter().position(|c| c.operation == case.operation && c.status == status);
+        let cell = found(case.status).or(found(None)).unwrap_or(cases::MATRIX.len());
         add(&mut matrix[cell].counts, case.outcome);
     }
     let unreachable = cases.iter().any(|c| c.id == "sanity.first" && c.outcome == Outcome::Error);
@@ -904,11 +967,16 @@ fn advice(cases: &[CaseResult], cleanup: &Cleanup) -> Vec<String> {
         .into_iter()
         .map(|(why, n)| format!("{n} {} not judged: {why}.", if n == 1 { "case" } else { "cases" }))
         .collect();
-    if !cleanup.left.is_empty() {
+    let (tokens, clients) = cleanup.counts_left();
+    if clients > 0 {
         lines.push(format!(
-            "{} of the tokens could not be revoked, so the run is incomplete; they end by themselves: long-term ones within the hour unless a case asked \
-             for a longer life, short-term ones within 15 minutes.",
-            cleanup.left.len()
+            "{clients} of the clients that cases made could not be deleted, so the run is incomplete: delete them as an operator."
+        ));
+    }
+    if tokens > 0 {
+        lines.push(format!(
+            "{tokens} of the tokens could not be revoked, so the run is incomplete; they end by themselves: long-term ones within the hour unless a case asked \
+             for a longer life, short-term ones within 15 minutes."
         ));
     }
     lines

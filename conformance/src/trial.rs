@@ -211,9 +211,13 @@ impl<'a> Trial<'a> {
     /// A long-term token of its own for this case, by client secret.
     pub async fn mint_long(&self, role: Role, scopes: &[&str]) -> Result<Token, Stop> {
         let client_id = self.setting(role, Credential::ClientId)?;
+        let secret = self.setting(role, Credential::ClientSecret)?;
+        self.mint_long_as(&client_id, &secret, scopes).await
+    }
+
+    pub async fn mint_long_as(&self, client_id: &str, secret: &str, scopes: &[&str]) -> Result<Token, Stop> {
         let body = json!({
-            "grant_type": "client_credentials", "client_id": client_id,
-            "client_secret": self.setting(role, Credential::ClientSecret)?,
+            "grant_type": "client_credentials", "client_id": client_id, "client_secret": secret,
             "scopes": scopes, "ttl_seconds": 3600,
         });
         let mut request = self.request(draft::LONG, None, Some(body));
@@ -250,7 +254,9 @@ impl<'a> Trial<'a> {
             return known.clone();
         }
         let all: &[&str] = match role {
-            Role::Valid => &["jobs:*", "templates:*", "tokens:*"],
+            Role::Valid | Role::Immediate => &["jobs:*", "templates:*", "tokens:*"],
+            Role::Operator => &["clients:*", "tokens:*"],
+            Role::Reader => &["tokens:introspect"],
             Role::Narrow => &["jobs:submit", "tokens:revoke"],
             Role::Other => &["tokens:*"],
             _ => &["jobs:submit"],
@@ -466,7 +472,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Every poll would drown the others in the report: the first ones and the last stay.
-    fn thin_out(&self) {
+    pub fn thin_out(&self) {
         let mut exchanges = self.exchanges.borrow_mut();
         if exchanges.len() > 12 {
             exchanges.remove(10);
@@ -496,6 +502,7 @@ pub fn operation(request: &Request) -> Op {
         ["", "auth", "tokens", "long"] if post => Op::Long,
         ["", "auth", "tokens", "short"] if post => Op::Short,
         ["", "auth", "tokens", id, "revoke"] if post && !id.is_empty() => Op::Revoke,
+        ["", ".well-known" | "clients", ..] => Op::Service,
         _ => Op::Outside,
     }
 }

@@ -287,6 +287,22 @@ fn tokens_that_stay_make_a_run_incomplete() {
 }
 
 #[test]
+fn a_client_that_stays_makes_a_run_incomplete() {
+    for (fault, code, left) in [(None, 0, 0), (Some("503-on-delete"), 3, 1)] {
+        let dir = scratch("guest");
+        let reference = Reference::start(&dir, fault);
+        let case = ["--profile", "service", "--case", "feed.200.end-tokens", "--report", "json=r.json"];
+        let output = reference.run(&dir, &case);
+        let (out, report) = (text(&output.stdout), report(&dir.join("r.json")));
+        assert_eq!(output.status.code(), Some(code), "{out}");
+        let all = report["cleanup"]["left"].as_array().unwrap();
+        let clients = all.iter().filter(|pair| pair[0].as_str().unwrap().starts_with("client conformance-"));
+        assert_eq!(clients.count(), left, "{out}");
+        assert_eq!(out.contains("delete them as an operator"), left > 0, "{out}");
+    }
+}
+
+#[test]
 fn a_report_on_standard_output_is_alone_there() {
     let dir = scratch("alone");
     let reference = Reference::start(&dir, None);

@@ -159,7 +159,9 @@ fn serve(mut stream: TcpStream, kind: &Kind, world: &Mutex<World>) -> Option<()>
         sent.extend_from_slice(&piece[..n]);
         let text = String::from_utf8_lossy(&sent).into_owned();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.to_lowercase().split("content-length: ").nth(1)?.lines().next()?.parse().unwrap_or(0);
+        let head = head.to_lowercase();
+        let length =
+            head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok()).unwrap_or(0);
         if body.len() >= length {
             break;
         }
@@ -215,6 +217,9 @@ fn start(kind: Kind) -> (String, Arc<Mutex<World>>) {
     (format!("http://127.0.0.1:{port}/v1"), world)
 }
 
+const PROFILE: &str =
+    "level = \"service\"\n[limits]\nburst_requests = 12\nburst_concurrency = 4\nfeed_milliseconds = 50\n";
+
 /// Everything that a run writes, by the name of the place.
 fn outputs(dir: &Path, base_url: &str) -> (Option<i32>, Vec<(&'static str, String)>) {
     let seed = format!("{}A", CANARY.repeat(7));
@@ -223,9 +228,10 @@ fn outputs(dir: &Path, base_url: &str) -> (Option<i32>, Vec<(&'static str, Strin
         "client_id = \"someone\"\nclient_secret = \"{CANARY}-sec/ret\\\"'&+{CANARY}\"\ntotp_secret = \"{}\"\nassertion_jwk = '{jwk}'\n",
         CANARY.to_uppercase().repeat(4)
     );
-    let roles = ["valid", "narrow", "other", "burst", "suspended"].map(|role| format!("[{role}]\n{valid}"));
+    let roles = ["valid", "narrow", "other", "burst", "suspended", "operator", "reader", "immediate"]
+        .map(|role| format!("[{role}]\n{valid}"));
     std::fs::write(dir.join("ids.toml"), roles.concat()).unwrap();
-    std::fs::write(dir.join("profile.toml"), "[limits]\nburst_requests = 12\nburst_concurrency = 4\n").unwrap();
+    std::fs::write(dir.join("profile.toml"), PROFILE).unwrap();
     let kinds = [("json", "r.json"), ("junit", "r.xml"), ("markdown", "r.md"), ("html", "r.html")];
     let mut command = conformance(dir);
     command.args(["run", "--base-url", base_url, "--identities", "ids.toml", "--profile", "profile.toml", "--trace"]);

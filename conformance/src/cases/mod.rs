@@ -4,6 +4,7 @@
 //! never changes afterwards. Where one request can't show it, the row names a step function instead.
 
 mod burst;
+mod feed;
 mod long;
 mod outside;
 mod revoke;
@@ -25,6 +26,8 @@ pub enum Op {
     Revoke,
     /// What no cell of the matrix holds.
     Outside,
+    /// What stands around the tokens: operators, keys, metadata, the feed of ends.
+    Service,
 }
 
 impl Op {
@@ -34,6 +37,7 @@ impl Op {
             Self::Short => "issueShortTermToken",
             Self::Revoke => "revokeToken",
             Self::Outside => "outside",
+            Self::Service => "service",
         }
     }
 }
@@ -54,13 +58,16 @@ pub const MATRIX: [(Op, u16); 12] = [
     (Op::Revoke, 404),
 ];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// Each judges what those before it do, and more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// The public API page itself promises it.
     Seed,
     /// The contract closes what that page leaves open.
     Contract,
+    /// The contract promises it of what stands around the three operations.
+    Service,
 }
 
 impl Level {
@@ -68,6 +75,7 @@ impl Level {
         match self {
             Self::Seed => "seed",
             Self::Contract => "contract",
+            Self::Service => "service",
         }
     }
 }
@@ -78,6 +86,8 @@ pub enum Effect {
     Read,
     Mint,
     Revoke,
+    /// Makes clients of its own, and deletes them at the end. Their ids can't be used again.
+    Provision,
     Burst,
 }
 
@@ -87,6 +97,7 @@ impl Effect {
             Self::Read => "read",
             Self::Mint => "mint",
             Self::Revoke => "revoke",
+            Self::Provision => "provision",
             Self::Burst => "burst",
         }
     }
@@ -340,6 +351,11 @@ impl Case {
         self
     }
 
+    const fn needing(mut self, needs: &'static [(Role, Credential)]) -> Self {
+        self.needs = needs;
+        self
+    }
+
     const fn effect(mut self, effect: Effect) -> Self {
         self.effect = effect;
         self
@@ -378,9 +394,18 @@ impl Case {
 
 /// Every row, in the order in which the matrix is told.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [outside::FIRST, long::CASES, short::CASES, revoke::CASES, outside::CASES, standing::CASES, outside::LAST]
-        .into_iter()
-        .flatten()
+    [
+        outside::FIRST,
+        long::CASES,
+        short::CASES,
+        revoke::CASES,
+        outside::CASES,
+        feed::CASES,
+        standing::CASES,
+        outside::LAST,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 pub fn find(id: &str) -> Option<&'static Case> {
@@ -411,10 +436,11 @@ mod tests {
     }
 
     #[test]
-    fn a_case_sits_in_a_cell_or_outside() {
+    fn a_case_sits_in_a_cell_or_outside_or_is_of_the_service() {
         for case in all() {
             let cell = case.status.is_some_and(|status| MATRIX.contains(&(case.op, status)));
-            assert!(cell || case.op == Op::Outside, "{} is in no cell", case.id);
+            assert!(cell || matches!(case.op, Op::Outside | Op::Service), "{} is in no cell", case.id);
+            assert_eq!(case.op == Op::Service, case.level == Level::Service, "{}", case.id);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::clock;
+use crate::http::WELL_KNOWN;
 use serde_json::Value;
 
 pub const CASES: &[Case] = &[
@@ -250,7 +251,11 @@ fn retry_after(seen: &Seen, op: Op) -> Standing {
     broken("429 with Retry-After, in seconds or as a date", format!("Retry-After: {value}"))
 }
 
+/// What is served for everyone may be kept for a while; how long is said where it is promised.
 fn no_store(seen: &Seen) -> Standing {
+    if seen.request.path.starts_with(WELL_KNOWN) {
+        return Standing::NotConcerned;
+    }
     let value = header(seen, "cache-control");
     if value.split(',').any(|d| d.trim().eq_ignore_ascii_case("no-store")) {
         return Standing::Holds;
@@ -267,7 +272,9 @@ fn nosniff(seen: &Seen) -> Standing {
 }
 
 fn json_body(seen: &Seen) -> Standing {
-    if seen.answer.status == 204 || seen.request.method == "HEAD" {
+    // The feed of ends is a JWT, and 304 has no body.
+    let well_known = seen.request.path.starts_with(WELL_KNOWN) && seen.answer.status < 400;
+    if seen.answer.status == 204 || seen.request.method == "HEAD" || well_known {
         return Standing::NotConcerned;
     }
     let kind = header(seen, "content-type");

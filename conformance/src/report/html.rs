@@ -5,8 +5,8 @@
 
 use super::text::{escape, one_line};
 use super::{
-    WORST_FIRST, attention, cell, count, duration, holds, operation_path, operations, outcome_name, plural, spelled,
-    statuses, summary, total, verdict_name, worst,
+    WORST_FIRST, attention, cell, count, duration, group_title, holds, operation_path, operations, outcome_name,
+    plural, spelled, statuses, summary, total, verdict_name, worst,
 };
 use crate::result::{Answer, CaseResult, Cell, Cleanup, Consistency, Counts, Exchange, Outcome, Report, Verdict};
 
@@ -513,16 +513,17 @@ are spelled out, such as ‹U+202E›.</p>
 fn operation_title(operation: &str) -> String {
     match (operation, operation_path(operation)) {
         (_, Some(path)) => format!("{}<code>{path}</code>", inline(operation)),
-        ("outside", None) => "Outside the matrix<code>paths, methods, headers</code>".to_owned(),
-        (_, None) => inline(operation),
+        (_, None) => match group_title(operation) {
+            Some((title, about)) => format!("{title}<code>{about}</code>"),
+            None => inline(operation),
+        },
     }
 }
 
 fn cell_title(cell: &Cell) -> String {
     match cell.status {
         Some(status) => format!("{} <b>{status}</b>", inline(&cell.operation)),
-        None if cell.operation == "outside" => "Outside the matrix".to_owned(),
-        None => inline(&cell.operation),
+        None => group_title(&cell.operation).map_or_else(|| inline(&cell.operation), |(title, _)| title.to_owned()),
     }
 }
 

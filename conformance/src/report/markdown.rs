@@ -4,8 +4,8 @@
 
 use super::text::{clip, one_line, visible};
 use super::{
-    attention, cell, duration, operation_path, operations, outcome_name, plural, spelled, statuses, summary, total,
-    verdict_name, worst,
+    attention, cell, duration, group_title, left_behind, operation_path, operations, outcome_name, plural, spelled,
+    statuses, summary, total, verdict_name, worst,
 };
 use crate::result::{CaseResult, Cell, Outcome, Report, Verdict};
 
@@ -69,7 +69,8 @@ fn matrix(report: &Report) -> String {
     let mut outside = Vec::new();
     for operation in operations(report) {
         if let Some(cell) = cell(report, operation, None) {
-            outside.push(format!("\nOutside the matrix: {}{}\n", mark(cell), prose(&spelled(&cell.counts))));
+            let title = group_title(operation).map_or_else(|| prose(operation), |(title, _)| title.to_owned());
+            outside.push(format!("\n{title}: {}{}\n", mark(cell), prose(&spelled(&cell.counts))));
         }
         let promised: Vec<_> = statuses.iter().map(|&status| cell(report, operation, Some(status))).collect();
         if promised.iter().all(Option::is_none) {
@@ -198,11 +199,7 @@ fn tail(report: &Report) -> String {
             .take(5)
             .map(|(id, why)| format!("- {}: {}\n", code(&clip(id, 100)), code(&clip(why, 100))))
             .collect();
-        out.push_str(&format!(
-            "\n**Left behind:** {} could not be revoked.\n\n{}",
-            plural(cleanup.left.len(), "token"),
-            shown.concat()
-        ));
+        out.push_str(&format!("\n**Left behind:** {}.\n\n{}", left_behind(cleanup), shown.concat()));
     }
     out
 }

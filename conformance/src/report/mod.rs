@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::result::{CaseResult, Cell, Counts, Outcome, Report, Verdict};
+use crate::result::{CaseResult, Cell, Cleanup, Counts, Outcome, Report, Verdict};
 
 pub use diff::diff;
 pub use json::read;
@@ -219,8 +219,7 @@ fn reason(report: &Report) -> String {
         Verdict::InternalError => "The harness itself failed, which says nothing about the server.".to_owned(),
         _ if total(counts) == 0 => "No case ran, so nothing is proven.".to_owned(),
         Verdict::Incomplete if bad.is_empty() && !report.cleanup.left.is_empty() => {
-            let left = plural(report.cleanup.left.len(), "token");
-            format!("Of {cases}, none failed, but {left} could not be revoked.")
+            format!("Of {cases}, none failed, but {}.", left_behind(&report.cleanup))
         }
         Verdict::Incomplete if bad.is_empty() => format!("Of {cases}, none failed, but the run is incomplete."),
         _ if counts.pass == total(counts) => format!("All {cases} passed."),
@@ -235,7 +234,24 @@ fn reason(report: &Report) -> String {
     }
 }
 
-/// The path of an operation, as people know it; nothing for the row `outside`.
+/// What the clean-up could not do.
+fn left_behind(cleanup: &Cleanup) -> String {
+    let (tokens, clients) = cleanup.counts_left();
+    let tokens = (tokens > 0).then(|| format!("{} could not be revoked", plural(tokens, "token")));
+    let clients = (clients > 0).then(|| format!("{} could not be deleted", plural(clients, "client")));
+    tokens.into_iter().chain(clients).collect::<Vec<_>>().join(", and ")
+}
+
+/// What the row of a group is called that is no operation, and what it is about.
+fn group_title(operation: &str) -> Option<(&'static str, &'static str)> {
+    match operation {
+        "outside" => Some(("Outside the matrix", "paths, methods, headers")),
+        "service" => Some(("Around the tokens", "the feed of ends")),
+        _ => None,
+    }
+}
+
+/// The path of an operation, as people know it; nothing for the rows of a group.
 fn operation_path(operation: &str) -> Option<&'static str> {
     match operation {
         "issueLongTermToken" => Some("POST /auth/tokens/long"),
@@ -367,6 +383,11 @@ mod tests {
         assert_eq!(summary(&report), "Of 84 cases, none failed, but the run is incomplete.");
         report.cleanup.left = vec![("tok_lt_x".to_owned(), "no answer".to_owned())];
         assert_eq!(summary(&report), "Of 84 cases, none failed, but 1 token could not be revoked.");
+        report.cleanup.left.push(("client conformance-1".to_owned(), "no answer".to_owned()));
+        assert_eq!(
+            summary(&report),
+            "Of 84 cases, none failed, but 1 token could not be revoked, and 1 client could not be deleted."
+        );
     }
 
     #[test]

@@ -1,14 +1,23 @@
 //! The faults: each a copy of the reference with one thing wrong, and the case that must name it.
 
+use super::service::FeedMode;
+
 pub struct Mutant {
     pub name: &'static str,
     /// The case that must fail on it.
     pub killer: &'static str,
     pub says: &'static str,
+    /// How the reference serves its feed of ends meanwhile.
+    pub feed: FeedMode,
 }
 
 const fn m(name: &'static str, killer: &'static str, says: &'static str) -> Mutant {
-    Mutant { name, killer, says }
+    Mutant { name, killer, says, feed: FeedMode::Public }
+}
+
+/// A fault of a private feed.
+const fn p(name: &'static str, killer: &'static str, says: &'static str) -> Mutant {
+    Mutant { name, killer, says, feed: FeedMode::Private }
 }
 
 pub const MUTANTS: &[Mutant] = &[
@@ -252,4 +261,66 @@ pub const MUTANTS: &[Mutant] = &[
     m("foreign-404-but-revoked", "revoke.404.foreign-survives", "says 404 and revokes another client's token"),
     m("foreign-told", "revoke.404.alike", "tells that an id is another client's"),
     m("unknown-needs-scope", "revoke.404.without-scope", "answers 401 for an id that does not exist"),
+    // ---- the feed of ends
+    m("feed-missing", "feed.200.served", "names a feed and serves none"),
+    m("feed-below-base", "feed.200.served", "serves the feed below its base path"),
+    m("feed-as-text", "feed.200.served", "calls the feed text/plain"),
+    m("feed-unnamed", "feed.200.metadata", "does not name the feed in its metadata"),
+    m("feed-named-below-base", "feed.200.metadata", "names the feed below its base path"),
+    m("feed-no-store", "feed.200.cache", "forbids to keep the feed"),
+    m("feed-max-age-300", "feed.200.cache", "lets the feed be kept for five minutes"),
+    p("private-feed-public-cache", "feed.200.cache", "lets anybody's cache keep a private feed"),
+    m("feed-typ-jwt", "feed.200.header", "has typ JWT"),
+    m("feed-alg-hs256", "feed.200.header", "says HS256"),
+    m("feed-kid-unknown", "feed.200.header", "names a key that it does not publish"),
+    m("feed-unsigned", "feed.200.signature", "serves the feed unsigned"),
+    m("feed-other-key", "feed.200.signature", "publishes another key than it signs with"),
+    m("feed-other-issuer", "feed.200.issuer", "has another iss than its metadata"),
+    m("feed-lives-an-hour", "feed.200.times", "lets a text count for an hour"),
+    m("feed-stale", "feed.200.times", "serves a text that is about to end"),
+    m("feed-seq-string", "feed.200.claims", "has seq as a string"),
+    m("feed-since-always", "feed.200.claims", "has since in the whole"),
+    m("feed-empty-left-out", "feed.200.claims", "leaves out what is empty"),
+    m("feed-hash-32", "feed.200.entries", "lists whole hashes"),
+    m("feed-hash-hex", "feed.200.entries", "lists hashes in hexadecimal"),
+    m("feed-times-text", "feed.200.entries", "has times as text"),
+    m("feed-hash-bare", "feed.200.token", "hashes the bare id"),
+    m("feed-lacks-token", "feed.200.token", "does not list short-term tokens"),
+    m("feed-late", "feed.200.token", "lists an end long after it was answered"),
+    m("feed-lacks-parent", "feed.200.parent", "does not list long-term tokens"),
+    m("feed-parent-as-token", "feed.200.parent", "lists a long-term token under token too"),
+    m("feed-lacks-immediate", "feed.200.parent-immediate", "does not list the tokens of an immediate client"),
+    m("feed-parent-ahead", "feed.200.cascade", "lists a long-term token with a time far ahead"),
+    m("feed-blames-caller", "feed.200.spares-others", "lists whoever revoked a token"),
+    m("feed-blames-client", "feed.200.spares-others", "lists the client of a revoked token"),
+    m("feed-puts-off", "feed.200.repeated", "puts off an end that is revoked again"),
+    m("feed-retires-now", "feed.200.rotation", "lists what is in its grace"),
+    m("feed-lacks-suspension", "feed.200.suspended", "does not list a suspension"),
+    m("feed-suspends-until-now", "feed.200.suspended", "lists a suspension with the time of now"),
+    m("feed-lacks-restoration", "feed.200.restored", "leaves a restored client as it was"),
+    m("feed-drops-restored", "feed.200.restored", "takes a restored client off"),
+    m("feed-lacks-end-tokens", "feed.200.end-tokens", "does not list end-tokens"),
+    m("feed-ends-for-good", "feed.200.end-tokens", "refuses what is issued after end-tokens"),
+    m("feed-lacks-deletion", "feed.200.deleted", "does not list a deletion"),
+    m("feed-since-ignored", "feed.200.since", "answers the whole always"),
+    m("feed-since-unfiltered", "feed.200.since", "answers the whole and calls it a part"),
+    m("feed-since-wrong", "feed.200.since", "says another since than was asked for"),
+    m("feed-since-empty", "feed.200.since", "answers a part with nothing in it"),
+    m("feed-nonsense-400", "feed.200.since-nonsense", "answers 400 to a since that is no number"),
+    m("feed-nonsense-as-zero", "feed.200.since-nonsense", "takes nonsense for since=0"),
+    m("feed-ahead-believed", "feed.200.since-ahead", "answers a since that is ahead with nothing"),
+    m("feed-seq-constant", "feed.200.seq", "has the same seq always"),
+    m("feed-seq-falls", "feed.200.seq", "goes back once a new seq was read"),
+    m("feed-no-etag", "feed.304.etag", "sends no ETag"),
+    m("feed-never-304", "feed.304.etag", "ignores If-None-Match"),
+    m("feed-etag-random", "feed.304.etag", "has another ETag with each read"),
+    m("feed-always-304", "feed.200.etag-other", "answers 304 to any If-None-Match"),
+    m("feed-etag-constant", "feed.200.etag-changes", "has the same ETag always"),
+    m("feed-head-405", "feed.200.head", "refuses HEAD"),
+    m("feed-any-method", "feed.405.methods", "takes any method for GET"),
+    m("feed-405-allow-get", "feed.405.methods", "does not allow HEAD in Allow"),
+    p("private-feed-other-code", "feed.401.no-token", "says insufficient_scope where no token is"),
+    p("private-feed-any-bearer", "feed.401.garbage", "serves a private feed to any bearer"),
+    p("private-feed-any-scope", "feed.401.lacks-scope", "serves a private feed without tokens:introspect"),
+    p("private-feed-revoked", "feed.401.revoked", "serves a private feed for a revoked token"),
 ];

@@ -24,7 +24,9 @@ pub fn make() -> Option<(Vec<ClientRecord>, String)> {
         let jwk =
             json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": "EdDSA", "d": b64(seed), "x": b64(&public)});
         let scopes: &[&str] = match role {
-            Role::Valid => &["jobs:*", "templates:*", "tokens:*"],
+            Role::Valid | Role::Immediate => &["jobs:*", "templates:*", "tokens:*"],
+            Role::Operator => &["clients:*", "tokens:*"],
+            Role::Reader => &["tokens:introspect", "clients:read"],
             Role::Narrow => &["jobs:submit", "tokens:revoke"],
             Role::Other => &["tokens:*"],
             _ => &["jobs:submit"],
@@ -48,6 +50,7 @@ pub fn make() -> Option<(Vec<ClientRecord>, String)> {
             scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
             max_ttl,
             suspended: role == Role::Suspended,
+            valid_from: 0,
         });
     }
     Some((records, file))

@@ -3,7 +3,8 @@
 //! It keeps everything in memory and takes its time from the run's clock. `on("…")` asks whether this copy is the
 //! mutant of that name: each mutant is this service with one fault.
 
-use super::wire::{Asked, Reply};
+use super::service::{Ended, FeedMode};
+use super::wire::{Asked, Form, Reply};
 use crate::clock::{self, Clock};
 use crate::jose::{self, Jwt, b64, unb64};
 use crate::totp;
@@ -12,7 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{self, Ed25519KeyPair, KeyPair};
 use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Calls in a minute. Half of what a deployment allows: a whole run must keep far below, so that two in a row pass.
 const LONG_LIMIT: u32 = 300;
@@ -35,6 +36,8 @@ pub struct ClientRecord {
     pub scopes: Vec<String>,
     pub max_ttl: Option<u64>,
     pub suspended: bool,
+    /// Tokens of an earlier `auth_time` count as revoked.
+    pub valid_from: u64,
 }
 
 #[derive(Default)]
@@ -50,7 +53,8 @@ pub struct Reference {
     pub issuer: String,
     pub clock: Clock,
     pub fault: Option<&'static str>,
-    key: Ed25519KeyPair,
+    pub feed: FeedMode,
+    pub(super) key: Ed25519KeyPair,
     secret: hmac::Key,
     revoked: HashSet<String>,
     retired: HashMap<String, u64>,
@@ -61,23 +65,33 @@ pub struct Reference {
     alone: HashMap<String, Vec<String>>,
     flips: HashMap<String, u64>,
     pub requests: u64,
+    /// What the feed lists, by member and hash.
+    pub(super) ended: BTreeMap<(&'static str, String), Ended>,
+    pub(super) seq: u64,
 }
 
 /// A verified bearer.
-struct Bearer {
+pub(super) struct Bearer {
     kind: &'static str,
-    client: String,
-    id: String,
-    scopes: Vec<String>,
+    pub(super) client: String,
+    pub(super) id: String,
+    pub(super) scopes: Vec<String>,
     exp: u64,
     parent: Option<String>,
+    auth_time: u64,
 }
 
 /// An answer that ends the request early.
-type Refused = Box<Reply>;
+pub(super) type Refused = Box<Reply>;
 
 impl Reference {
-    pub fn new(clients: Vec<ClientRecord>, issuer: String, clock: Clock, fault: Option<&'static str>) -> Option<Self> {
+    pub fn new(
+        clients: Vec<ClientRecord>,
+        issuer: String,
+        clock: Clock,
+        fault: Option<&'static str>,
+        feed: FeedMode,
+    ) -> Option<Self> {
         let mut seed = [0; 32];
         SystemRandom::new().fill(&mut seed).ok()?;
         Some(Self {
@@ -85,6 +99,7 @@ impl Reference {
             issuer,
             clock,
             fault,
+            feed,
             key: Ed25519KeyPair::from_seed_unchecked(&seed).ok()?,
             secret: hmac::Key::new(hmac::HMAC_SHA256, &seed),
             revoked: HashSet::new(),
@@ -95,6 +110,8 @@ impl Reference {
             alone: HashMap::new(),
             flips: HashMap::new(),
             requests: 0,
+            ended: BTreeMap::new(),
+            seq: 0,
         })
     }
 
@@ -122,6 +139,9 @@ impl Reference {
 
     fn route(&mut self, asked: &Asked) -> Result<Reply, Refused> {
         let path = asked.path.split('?').next().unwrap_or_default();
+        if let Some(reply) = self.well_known(asked, path)? {
+            return Ok(reply);
+        }
         let mut path = path.strip_prefix("/v1").unwrap_or_default().to_owned();
         if self.on("path-folded") && !path.contains("tok_") {
             path = path.to_lowercase();
@@ -135,6 +155,7 @@ impl Reference {
             ["", "auth", "tokens", "long"] => "long",
             ["", "auth", "tokens", "short"] => "short",
             ["", "auth", "tokens", id, "revoke"] if !id.is_empty() => "revoke",
+            ["", "clients", ref rest @ ..] => return self.operate(asked, rest),
             _ if self.on("unknown-path-400") => {
                 return Err(self.refuse(asked, 400, "invalid_request", "No such path."));
             }
@@ -315,7 +336,7 @@ impl Reference {
             None => client.scopes.clone(),
         };
         let scopes = self.grantable(asked, asked_for, &client.scopes, 403)?;
-        Ok(self.mint_long(&client, scopes, ttl))
+        Ok(self.mint_long(&client, scopes, ttl, self.clock.now().max(client.valid_from)))
     }
 
     fn rotate(
@@ -330,7 +351,7 @@ impl Reference {
             Ok(bearer) => bearer,
             Err(_) if self.on("rotation-any-bearer") => {
                 let client = self.clients[0].clone();
-                return Ok(self.mint_long(&client, client.scopes.clone(), ttl));
+                return Ok(self.mint_long(&client, client.scopes.clone(), ttl, self.clock.now()));
             }
             Err(refused) => return Err(refused),
         };
@@ -360,8 +381,11 @@ impl Reference {
             let until = if self.on("no-grace") { 0 } else { self.clock.now() + GRACE };
             let held = self.retired.entry(parent.clone()).or_insert(until);
             *held = until.min(*held);
+            if self.on("feed-retires-now") {
+                self.report("parent", parent, self.clock.now());
+            }
         }
-        let reply = self.mint_long(&client, scopes, ttl);
+        let reply = self.mint_long(&client, scopes, ttl, bearer.auth_time);
         if self.on("rotated-token-dead") {
             let id = reply.body["token_id"].as_str().unwrap_or_default().to_owned();
             self.revoked.insert(id);
@@ -379,7 +403,16 @@ impl Reference {
             let bearer = self.bearer(asked, header.as_deref(), "long");
             if bearer.is_err() {
                 let client = self.clients[0].clone();
-                return Ok(self.mint_short(&client, "tok_lt_x", client.scopes.clone(), u64::MAX));
+                let nobody = Bearer {
+                    kind: "long",
+                    client: client.id.clone(),
+                    id: "tok_lt_x".to_owned(),
+                    scopes: Vec::new(),
+                    exp: u64::MAX,
+                    parent: None,
+                    auth_time: self.clock.now(),
+                };
+                return Ok(self.mint_short(&client, &nobody, client.scopes.clone()));
             }
         }
         // With a header, the bearer goes before the body; without one the body is where it may be.
@@ -431,7 +464,7 @@ impl Reference {
             Some(scopes) => self.grantable(asked, scopes, &held, if self.on("short-403") { 403 } else { 400 })?,
         };
         let client = self.client(&bearer.client);
-        Ok(self.mint_short(&client, &bearer.id, scopes, bearer.exp))
+        Ok(self.mint_short(&client, &bearer, scopes))
     }
 
     fn revoke(&mut self, asked: &Asked, id: &str) -> Result<Reply, Refused> {
@@ -507,6 +540,7 @@ impl Reference {
         }
         if !self.on("revoke-no-op") {
             self.revoked.insert(id.to_owned());
+            self.report_token(id, &bearer);
         }
         if self.on("revokes-bystanders") {
             self.revoked.extend(self.alone.remove(&bearer.client).unwrap_or_default());
@@ -539,7 +573,7 @@ impl Reference {
         Ok(all.first().map(|value| (*value).to_owned()))
     }
 
-    fn body(&self, asked: &Asked) -> Result<Map<String, Value>, Refused> {
+    pub(super) fn body(&self, asked: &Asked) -> Result<Map<String, Value>, Refused> {
         let bad = |told: &str| self.refuse(asked, 400, "invalid_request", told);
         let kind = asked.header("content-type").unwrap_or_default();
         let media = kind.split(';').next().unwrap_or_default().trim();
@@ -621,7 +655,7 @@ impl Reference {
         }
     }
 
-    fn text(&self, asked: &Asked, body: &Map<String, Value>, name: &str) -> Result<Option<String>, Refused> {
+    pub(super) fn text(&self, asked: &Asked, body: &Map<String, Value>, name: &str) -> Result<Option<String>, Refused> {
         match body.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -649,7 +683,7 @@ impl Reference {
         }
     }
 
-    fn scopes(&self, asked: &Asked, body: &Map<String, Value>) -> Result<Option<Vec<String>>, Refused> {
+    pub(super) fn scopes(&self, asked: &Asked, body: &Map<String, Value>) -> Result<Option<Vec<String>>, Refused> {
         let list = match body.get("scopes") {
             None => return Ok(None),
             Some(Value::Array(list)) => list.clone(),
@@ -835,7 +869,12 @@ impl Reference {
 
     // ---- bearers
 
-    fn bearer(&mut self, asked: &Asked, header: Option<&str>, kind: &'static str) -> Result<Bearer, Refused> {
+    pub(super) fn bearer(
+        &mut self,
+        asked: &Asked,
+        header: Option<&str>,
+        kind: &'static str,
+    ) -> Result<Bearer, Refused> {
         let bearer = self.verified(asked, header, kind)?;
         let over = self.is_over(&bearer);
         let forgiven = kind == "short" && self.on("short-revocation-unchecked");
@@ -846,7 +885,12 @@ impl Reference {
     }
 
     /// Signature, kind and end; not whether it was revoked.
-    fn verified(&mut self, asked: &Asked, header: Option<&str>, kind: &'static str) -> Result<Bearer, Refused> {
+    pub(super) fn verified(
+        &mut self,
+        asked: &Asked,
+        header: Option<&str>,
+        kind: &'static str,
+    ) -> Result<Bearer, Refused> {
         let refused = self.refuse(asked, 401, "invalid_token", "The token is missing or not valid.");
         let from_query = asked.path.split_once("access_token=").map(|(_, token)| format!("Bearer {token}"));
         let header = match (header, from_query) {
@@ -898,6 +942,7 @@ impl Reference {
             scopes,
             exp,
             parent: jwt.claims["parent"].as_str().map(str::to_owned),
+            auth_time: jwt.claims["auth_time"].as_u64().unwrap_or(0),
         })
     }
 
@@ -909,6 +954,9 @@ impl Reference {
         {
             over |= self.revoked.contains(parent) || retired(parent);
         }
+        // A deleted client has no record.
+        let client = self.clients.iter().find(|c| c.id == bearer.client);
+        over |= client.is_none_or(|c| c.suspended || bearer.auth_time < c.valid_from);
         if over && self.on("flapping") && bearer.kind == "long" {
             let flips = self.flips.entry(bearer.id.clone()).or_default();
             *flips += 1;
@@ -931,7 +979,7 @@ impl Reference {
         same && (action == asked_action || action == "*")
     }
 
-    fn any_covers(&self, held: &[String], asked: &str) -> bool {
+    pub(super) fn any_covers(&self, held: &[String], asked: &str) -> bool {
         held.iter().any(|h| self.covers(h, asked))
     }
 
@@ -981,7 +1029,7 @@ impl Reference {
         }
         if busy && self.on("grants-under-load") && what.starts_with("long") {
             let client = self.client(client);
-            return Err(Box::new(self.mint_long(&client, client.scopes.clone(), Some(3600))));
+            return Err(Box::new(self.mint_long(&client, client.scopes.clone(), Some(3600), self.clock.now())));
         }
         if calls <= most || self.on("never-429") {
             return Ok(());
@@ -1030,7 +1078,7 @@ impl Reference {
         format!("{input}.{}", b64(hmac::sign(&self.secret, input.as_bytes())))
     }
 
-    fn mint_long(&mut self, client: &ClientRecord, scopes: Vec<String>, ttl: Option<u64>) -> Reply {
+    fn mint_long(&mut self, client: &ClientRecord, scopes: Vec<String>, ttl: Option<u64>, auth_time: u64) -> Reply {
         let default = if self.on("ttl-default-hour") { 3600 } else { 2_592_000 };
         let unclamped = self.on("no-clamp") || (ttl.is_none() && self.on("default-not-clamped"));
         let ttl = ttl.unwrap_or(default);
@@ -1047,6 +1095,7 @@ impl Reference {
         let header = json!({"alg": "HS256", "typ": "lt+jwt", "kid": "l1"});
         let claims = json!({
             "iss": self.issuer, "client_id": client.id, "scope": scopes.join(" "), "iat": now, "exp": now + ttl, "jti": id,
+            "auth_time": auth_time,
         });
         let token = self.long_mac(&jose::signing_input(&header, &claims));
         let mut reply = self.granted("long", &id, &token, &scopes, ttl);
@@ -1057,12 +1106,12 @@ impl Reference {
         reply
     }
 
-    fn mint_short(&mut self, client: &ClientRecord, parent: &str, scopes: Vec<String>, parent_end: u64) -> Reply {
+    fn mint_short(&mut self, client: &ClientRecord, parent: &Bearer, scopes: Vec<String>) -> Reply {
         let now = self.clock.now();
         let lives = if self.on("short-lives-60") { 60 } else { 900 };
-        let mut ttl = lives.min(parent_end.saturating_sub(now));
+        let mut ttl = lives.min(parent.exp.saturating_sub(now));
         if self.on("short-outlives-long") {
-            ttl = parent_end.saturating_sub(now) + 900;
+            ttl = parent.exp.saturating_sub(now) + 900;
         }
         let id = self.new_id("st", &client.id, now + ttl);
         let exp = if self.on("exp-an-hour") { now + 3600 } else { now + ttl };
@@ -1070,7 +1119,7 @@ impl Reference {
         let mut header = json!({"alg": "EdDSA", "typ": typ, "kid": "s1"});
         let mut claims = json!({
             "iss": self.issuer, "sub": client.id, "client_id": client.id, "aud": self.issuer, "iat": now, "exp": exp,
-            "jti": id, "scope": scopes.join(" "), "parent": parent,
+            "jti": id, "scope": scopes.join(" "), "parent": parent.id, "auth_time": parent.auth_time,
         });
         for (fault, claim) in [("short-lacks-aud", "aud"), ("no-parent", "parent")] {
             if self.on(fault)
@@ -1111,12 +1160,12 @@ impl Reference {
         self.dressed(201, body)
     }
 
-    fn ended(&self) -> Reply {
+    pub(super) fn ended(&self) -> Reply {
         let body = if self.on("204-with-body") { json!({"ok": true}) } else { Value::Null };
         self.dressed(if self.on("204-with-body") { 200 } else { 204 }, body)
     }
 
-    fn dressed(&self, status: u16, body: Value) -> Reply {
+    pub(super) fn dressed(&self, status: u16, body: Value) -> Reply {
         let mut headers = Vec::new();
         if !(self.on("no-no-store") || (self.on("no-no-store-on-404") && status == 404)) {
             headers.push(("Cache-Control".to_owned(), "no-store".to_owned()));
@@ -1124,14 +1173,15 @@ impl Reference {
         if !self.on("no-nosniff") {
             headers.push(("X-Content-Type-Options".to_owned(), "nosniff".to_owned()));
         }
-        Reply { status, headers, body, html: self.on("html-errors") && status >= 400 }
+        let form = if self.on("html-errors") && status >= 400 { Form::Html } else { Form::Json };
+        Reply { status, headers, body, form }
     }
 
-    fn refuse(&self, asked: &Asked, status: u16, code: &str, message: &str) -> Refused {
+    pub(super) fn refuse(&self, asked: &Asked, status: u16, code: &str, message: &str) -> Refused {
         Box::new(self.error(asked, status, code, message, None))
     }
 
-    fn error(&self, asked: &Asked, status: u16, code: &str, message: &str, details: Option<Value>) -> Reply {
+    pub(super) fn error(&self, asked: &Asked, status: u16, code: &str, message: &str, details: Option<Value>) -> Reply {
         let status = match status {
             400 if self.on("422-for-400") && asked.path.ends_with("/long") => 422,
             status => status,

@@ -31,7 +31,15 @@ pub struct Reply {
     pub headers: Vec<(String, String)>,
     /// Null for none.
     pub body: Value,
-    pub html: bool,
+    pub form: Form,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Json,
+    Html,
+    /// The body is a string: what it holds is sent under this media type.
+    Text(&'static str),
 }
 
 pub async fn serve(listener: TcpListener, reference: Arc<Mutex<Reference>>) {
@@ -116,7 +124,11 @@ async fn write(stream: &mut TcpStream, asked: &Asked, reply: &Reply, fault: &str
     let short = asked.path.ends_with("/short");
     let mut body = if reply.body.is_null() { String::new() } else { reply.body.to_string() };
     let mut kind = "application/json";
-    if reply.html {
+    if let Form::Text(media) = reply.form {
+        body = reply.body.as_str().unwrap_or_default().to_owned();
+        kind = media;
+    }
+    if reply.form == Form::Html {
         body = format!("<html><body>{}</body></html>", reply.status);
         kind = "text/html";
     }
