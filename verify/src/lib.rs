@@ -53,19 +53,33 @@
 //! under a good signature, and memory between requests is the key set and the bounded answers of [`Introspection`].
 
 mod error;
+mod feed;
+#[cfg(feature = "follow")]
+mod follow;
 mod introspection;
 mod json;
 mod jws;
 mod key_set;
+#[cfg(feature = "tower")]
+mod layer;
 mod request;
+mod schedule;
 mod scope;
 mod token;
 mod verifier;
 
 pub use error::Error;
+pub use feed::{FeedError, FeedRequest, MAX_FEED_LENGTH, WhenStale};
+#[cfg(feature = "follow")]
+pub use follow::{Follow, Follower, Problem, Report};
 pub use introspection::Introspection;
 pub use jws::MAX_TOKEN_LENGTH;
 pub use key_set::{KeySet, KeySetError, MAX_KEY_SET_LENGTH};
+#[cfg(feature = "tower")]
+pub use layer::{RequireScope, RequireScopeService};
 pub use request::{bearer, max_age};
 pub use token::AccessToken;
-pub use verifier::Verifier;
+pub use verifier::{Due, Verifier};
+
+#[cfg(all(feature = "follow", target_arch = "wasm32"))]
+compile_error!("the features `follow`, `tower` and `axum` are for native targets: in a Worker, ask `Verifier::due`");
