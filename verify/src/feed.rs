@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use sha2::{Digest, Sha256};
 
 use crate::schedule::{Ask, Schedule};
@@ -386,3 +386,127 @@ impl fmt::Display for FeedError {
 }
 
 impl core::error::Error for FeedError {}
+
+/// What needs many tokens, without their signatures: a debug build would take minutes to check those.
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    const LIMITS: Limits = Limits { poll_interval: 5, max_age: 300, iat_leeway: 60, when_stale: WhenStale::Refuse };
+
+    fn text(seq: u64, since: Option<u64>) -> Value {
+        let ended = json!({"token": {}, "parent": {}, "client": {}});
+        let mut text = json!({"iss": "i", "iat": NOW, "exp": NOW + 300, "seq": seq, "ended": ended});
+        if let Some(since) = since {
+            text["since"] = json!(since);
+        }
+        text
+    }
+
+    fn end(text: &mut Value, member: &str, id: &str, time: u64) {
+        let hash = Base64UrlUnpadded::encode_string(&Sha256::digest(format!("{member}:{id}"))[..16]);
+        text["ended"][member][hash] = json!(time);
+    }
+
+    fn take(feed: &mut Feed, text: &Value) -> Result<(), FeedError> {
+        feed.take(Claims::parse(text.to_string().as_bytes())?, None, &LIMITS, NOW)
+    }
+
+    /// Four tokens per long-term token, twenty-five long-term tokens per client.
+    fn token(n: usize) -> AccessToken {
+        let client = format!("client-{}", n / 100);
+        let claims = json!({
+            "iss": "i", "sub": client, "client_id": client, "aud": "a", "iat": NOW, "exp": NOW + 900, "scope": "",
+            "jti": format!("tok_st_{n}"), "parent": format!("tok_lt_{}", n / 4), "auth_time": NOW - 1,
+        });
+        AccessToken::parse(claims.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn of_ten_thousand_tokens_exactly_those_that_ended_are_refused() {
+        let mut feed = Feed::default();
+        take(&mut feed, &text(0, None)).unwrap();
+        // Knuth's generator: the same numbers each time.
+        let mut state = 1_u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from((state >> 33) % below).unwrap()
+        };
+        let mut gone = BTreeSet::new();
+        for seq in (0..1000).step_by(10) {
+            let mut delta = text(seq + 10, Some(seq));
+            for nth in seq..seq + 10 {
+                // Of a hundred ends, one is a client's and ten are long-term tokens'.
+                let (member, one, ended) = match nth % 100 {
+                    0 => (("client", "client-"), random(100), 100),
+                    1..=10 => (("parent", "tok_lt_"), random(2500), 4),
+                    _ => (("token", "tok_st_"), random(10_000), 1),
+                };
+                end(&mut delta, member.0, &format!("{}{one}", member.1), NOW);
+                gone.extend(one * ended..(one + 1) * ended);
+            }
+            take(&mut feed, &delta).unwrap();
+        }
+        assert!((1500..3000).contains(&gone.len()), "{}", gone.len());
+        for n in 0..10_000 {
+            match feed.check(&token(n), &LIMITS, NOW) {
+                Ok(()) => assert!(!gone.contains(&n), "{n} was not refused"),
+                Err(Error::Ended { .. }) => assert!(gone.contains(&n), "{n} was refused"),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+
+    proptest! {
+        /// Any texts in any order, beside a follower that is written down as the contract says it.
+        #[test]
+        fn texts_in_any_order(
+            texts in prop::collection::vec(
+                (0..12_u64, prop::option::of(0..12_u64), prop::collection::btree_map(0..3_usize, NOW - 1..=NOW + 1, 0..3)),
+                0..12,
+            )
+        ) {
+            let mut feed = Feed::default();
+            let mut held: Option<(u64, BTreeMap<usize, u64>)> = None;
+            for (seq, since, entries) in texts {
+                let mut text = text(seq, since);
+                for (n, time) in &entries {
+                    end(&mut text, "token", &format!("tok_st_{n}"), *time);
+                }
+                let expected = match (&mut held, since) {
+                    (Some((last, _)), _) if seq < *last => false,
+                    (_, Some(since)) if since > seq => false,
+                    (Some((last, known)), Some(since)) if since <= *last => {
+                        *last = seq;
+                        known.extend(entries);
+                        true
+                    }
+                    (_, Some(_)) => false,
+                    (held, None) => {
+                        *held = Some((seq, entries));
+                        true
+                    }
+                };
+                prop_assert_eq!(take(&mut feed, &text).is_ok(), expected);
+                for n in 0..3 {
+                    let refusal = feed.check(&token(n), &LIMITS, NOW).err();
+                    match &held {
+                        None => prop_assert_eq!(refusal, Some(Error::StaleFeed { iat: None })),
+                        Some((_, known)) => {
+                            let ended = known.get(&n).is_some_and(|time| *time <= NOW);
+                            prop_assert_eq!(matches!(refusal, Some(Error::Ended { .. })), ended);
+                            prop_assert_eq!(refusal.is_none(), !ended);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

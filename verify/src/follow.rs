@@ -226,7 +226,8 @@ impl Shared {
     }
 
     async fn refresh_feed(&self) {
-        let fetched = if self.verifier.has_keys(now()) { self.fetch_feed().await } else { Err(FeedError::NoKeys.into()) };
+        let fetched =
+            if self.verifier.has_keys(now()) { self.fetch_feed().await } else { Err(FeedError::NoKeys.into()) };
         let Err(problem) = fetched else { return };
         // `take_feed` knows of its own errors.
         if !matches!(problem, Problem::Feed(_)) || problem == FeedError::NoKeys.into() {
