@@ -1,6 +1,6 @@
 //! The feed of ends: which texts are taken, what they mean for a token, and when the next is due.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
@@ -86,7 +86,7 @@ fn a_token_ends_by_itself_by_its_parent_or_by_its_client() {
 fn an_end_ahead_comes_by_the_later_of_both_clocks() {
     for (member, id) in [("token", "tok_st_1"), ("parent", "tok_lt_1")] {
         let retired = ending(feed(NOW, 1), member, id, NOW + 100);
-        let verifier = following(&[retired.clone()]);
+        let verifier = following(core::slice::from_ref(&retired));
         assert_eq!((verify(&verifier, NOW + 99), verify(&verifier, NOW + 100)), (Ok(()), ended(member)));
         // A clock that is half a minute behind the issuer's, whose text says that the time has come.
         let later = with(with(retired, "iat", Some(json!(NOW + 100))), "exp", Some(json!(NOW + 400)));

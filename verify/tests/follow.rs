@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, serve};
 use ed25519_dalek::SigningKey;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -28,11 +29,13 @@ struct Issuer {
     world: Mutex<World>,
 }
 
+type Answer = fn(&Issuer) -> Response;
+
 struct World {
     keys: Vec<Value>,
     /// Answers instead of the keys, or of the feed.
     keys_fail: bool,
-    feed_answers: Option<fn(&Issuer) -> Response>,
+    feed_answers: Option<Answer>,
     seq: u64,
     /// The `seq` at which it came, member, id.
     ended: Vec<(u64, &'static str, String)>,
@@ -288,45 +291,43 @@ async fn a_feed_under_a_rotated_key_is_followed() {
 
 #[tokio::test]
 async fn what_is_unsound_is_not_taken_and_reported() {
-    let answers: [(fn(&Issuer) -> Response, &str); 8] = [
+    let rows: [(Answer, &str); 7] = [
         (|_| StatusCode::SERVICE_UNAVAILABLE.into_response(), "the issuer answered 503"),
-        (|_| StatusCode::NOT_MODIFIED.into_response(), "the issuer answered 304"),
         (|_| (StatusCode::FOUND, [(header::LOCATION, "/elsewhere")]).into_response(), "the issuer answered 302"),
         (|_| "<html>".into_response(), "this is not a feed of ends"),
         (|_| vec![b'x'; 9_000_000].into_response(), "the answer is longer than 8388608 bytes"),
-        (
-            |issuer| sign_feed(&with(issuer.claims_of_feed(None), "seq", Some(json!(9)))).into_response(),
-            "from seq 10 to seq 9",
-        ),
-        (
-            |issuer| sign_feed(&with(issuer.claims_of_feed(None), "iss", Some(json!("x")))).into_response(),
-            "another issuer",
-        ),
-        (
-            |issuer| format!("{}A", sign_feed(&issuer.claims_of_feed(None))).into_response(),
-            "this is not a feed of ends",
-        ),
+        (|issuer| answer_with(issuer, "seq", json!(9)), "the feed goes back from seq 10 to seq 9"),
+        (|issuer| answer_with(issuer, "iss", json!("x")), "the feed is from another issuer"),
+        (|issuer| answer_with(issuer, "exp", json!(now() - 1)), "the feed has expired"),
     ];
-    for (answer, sentence) in answers {
-        let issuer = Issuer::start().await;
-        let (follow, lines) = listening(issuer.verifier().max_feed_age(2).follow());
-        let follower = ready(follow).await;
-        let mut known = issuer.token("tok_st_1");
-        issuer.with(|world| world.feed_answers = Some(answer));
-        // The text of a 304 is held: only without `If-None-Match` is it no answer. So it must have moved on.
-        if sentence.ends_with("304") {
-            issuer.with(|world| world.feed_answers = None);
-            issuer.end("token", "tok_st_2");
-            known = issuer.token("tok_st_2");
-            until("an end", async || follower.verify(&known).await.is_err()).await;
-            continue;
-        }
-        until("a report", async || lines.lock().unwrap().iter().any(|line| line.contains(sentence))).await;
-        until("503", async || matches!(follower.verify(&known).await, Err(Error::StaleFeed { .. }))).await;
-        assert!(lines.lock().unwrap().iter().all(|line| line.starts_with("The feed of ends was not taken: ")));
-        issuer.with(|world| world.feed_answers = None);
-        until("recovery", async || follower.verify(&known).await.is_ok()).await;
-    }
+    join_all(rows.map(|(answer, sentence)| is_not_taken(answer, sentence))).await;
+}
+
+fn answer_with(issuer: &Issuer, claim: &str, value: Value) -> Response {
+    sign_feed(&with(issuer.claims_of_feed(None), claim, Some(value))).into_response()
+}
+
+async fn is_not_taken(answer: Answer, sentence: &str) {
+    let issuer = Issuer::start().await;
+    let (follow, lines) = listening(issuer.verifier().max_feed_age(2).follow());
+    let follower = ready(follow).await;
+    let good = issuer.token("tok_st_1");
+    issuer.with(|world| world.feed_answers = Some(answer));
+    let line = format!("The feed of ends was not taken: {sentence}");
+    until(sentence, async || lines.lock().unwrap().iter().any(|heard| heard.starts_with(&line))).await;
+    until("503", async || matches!(follower.verify(&good).await, Err(Error::StaleFeed { .. }))).await;
+    issuer.with(|world| world.feed_answers = None);
+    until("recovery", async || follower.verify(&good).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_304_confirms_nothing_that_was_not_named() {
+    let issuer = Issuer::start().await;
+    issuer.with(|world| world.feed_answers = Some(|_| StatusCode::NOT_MODIFIED.into_response()));
+    let (follow, lines) = listening(issuer.verifier().follow());
+    let _follower = follow.start().unwrap();
+    let line = "The feed of ends was not taken: the issuer answered 304.";
+    until("a report", async || lines.lock().unwrap().iter().any(|heard| heard == line)).await;
 }
 
 #[tokio::test]
@@ -463,4 +464,18 @@ async fn before_anything_is_known_a_request_is_503() {
 fn debug_shows_no_secret() {
     let follow = Verifier::new(ISSUER, AUDIENCE).follow().bearer(|| "secret".to_owned());
     assert!(!format!("{follow:?}").contains("secret"));
+}
+
+/// The README has the example that runs as a doctest.
+#[test]
+fn the_readme_shows_the_example_that_runs() {
+    let (readme, lib) = (include_str!("../README.md"), include_str!("../src/lib.rs"));
+    let (_, shown) = readme.split_once("```rust\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let ends = |line: &&str| !line.starts_with("//! ```");
+    let example = lib.lines().skip_while(|line| !line.contains("doc = \"```\"")).filter(|line| line.starts_with("//!"));
+    let example = example.take_while(ends).map(|line| line.strip_prefix("//!").unwrap().trim_start_matches(' '));
+    let example: Vec<_> = example.filter(|line| !line.starts_with("# ")).collect();
+    assert_eq!(shown.lines().collect::<Vec<_>>(), example);
+    assert!(example.len() <= 10);
 }
