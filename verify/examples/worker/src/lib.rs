@@ -11,7 +11,7 @@ use auth_edge_verify::{AccessToken, Due, Error as Refusal, FeedRequest, KeySet, 
 use futures_util::future::{Either, select};
 use worker::{
     AbortController, Context, Date, Delay, Env, Error, Fetch, Headers, Method, Request, RequestInit, RequestRedirect,
-    Response, Result, console_error, event,
+    Response, Result, console_error, console_log, event,
 };
 
 #[event(fetch)]
@@ -29,7 +29,7 @@ async fn allow(request: &Request, env: &Env, scope: &str) -> Result<Response> {
     match caller(verifier, env, authorization.as_ref(), scope).await {
         Ok(caller) => Response::ok(format!("{} may {scope}\n", caller.client_id)),
         Err(refusal) => {
-            console_error!("A request was refused with {}: {refusal}.", refusal.status());
+            console_log!("A request was refused with {}: {refusal}.", refusal.status());
             let (name, value) = refusal.header();
             let response = Response::empty()?.with_status(refusal.status());
             response.headers().set(name, &value)?;
