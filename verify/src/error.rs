@@ -5,9 +5,10 @@ use core::fmt;
 /// Seconds after which a client may try again when the issuer could not be asked.
 const RETRY_AFTER: u64 = 5;
 
-/// Why a request is refused. No variant holds the token or a part of it.
+/// Why a request is refused. No variant holds the token; [`Error::Ended`] holds its id, which is fit for a log.
 ///
-/// `Display` is a sentence for the client; `Debug` is for the log.
+/// `Display` is for the operator, who sees what is wrong. The client sees the [`status`](Error::status) and the
+/// [`header`](Error::header), which say no more than RFC 6750 does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -41,12 +42,18 @@ pub enum Error {
     Expired,
     /// `iat` or `nbf` lies in the future, or `exp` is not after `iat`.
     Untimely,
-    /// The issuer says that the token is no longer active.
+    /// The issuer, asked by introspection, says that the token is not active.
     Inactive,
+    /// The feed says that the token ended: it was revoked itself (`by` is `token`), with its long-term token (`parent`), or
+    /// with all tokens of its client (`client`).
+    Ended { jti: String, by: &'static str },
     /// The token is good, but does not hold this scope.
     InsufficientScope(String),
-    /// There are no keys, or they are too old to be trusted: see [`Verifier::refresh`](crate::Verifier::refresh).
+    /// There are no keys, or they are too old to be trusted: see [`Verifier::take_keys`](crate::Verifier::take_keys).
     NoKeys,
+    /// There is no feed, or it is older than [`max_feed_age`](crate::Verifier::max_feed_age): the last was issued at
+    /// `iat`, Unix seconds.
+    StaleFeed { iat: Option<u64> },
     /// The issuer did not say whether the token is active. So it does not count as active.
     NoAnswer { problem: String },
 }
@@ -58,7 +65,7 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Self::InsufficientScope(_) => 403,
-            Self::NoKeys | Self::NoAnswer { .. } => 503,
+            Self::NoKeys | Self::StaleFeed { .. } | Self::NoAnswer { .. } => 503,
             _ => 401,
         }
     }
@@ -66,7 +73,7 @@ impl Error {
     /// The error code of RFC 6750, section 3.1. It is left out when no token was sent.
     pub fn code(&self) -> Option<&'static str> {
         match self {
-            Self::NoToken | Self::NoKeys | Self::NoAnswer { .. } => None,
+            Self::NoToken | Self::NoKeys | Self::StaleFeed { .. } | Self::NoAnswer { .. } => None,
             Self::InsufficientScope(_) => Some("insufficient_scope"),
             _ => Some("invalid_token"),
         }
@@ -79,38 +86,55 @@ impl Error {
         }
         let mut challenge = r#"Bearer realm="api""#.to_owned();
         if let Some(code) = self.code() {
-            challenge += &format!(r#", error="{code}", error_description="{self}""#);
+            challenge += &format!(r#", error="{code}", error_description="{}""#, self.description());
         }
         if let Self::InsufficientScope(scope) = self {
             challenge += &format!(r#", scope="{scope}""#);
         }
         ("WWW-Authenticate", challenge)
     }
+
+    /// In the words of RFC 6750, sections 3 and 3.1.
+    fn description(&self) -> &'static str {
+        match self {
+            Self::InsufficientScope(_) => "The request requires higher privileges than provided by the access token",
+            Self::Expired => "The access token expired",
+            _ => "The access token is revoked, malformed, or invalid for other reasons",
+        }
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // These go into a quoted string of a header: no quotation mark, no backslash, ASCII only.
         formatter.write_str(match self {
-            Self::NoToken => "No bearer token was sent; send one as 'Authorization: Bearer <token>'.",
-            Self::TooLong => "The token is too long.",
-            Self::Malformed => "The token is not a signed JWT.",
-            Self::Header => "The header of the token is malformed.",
-            Self::Critical => "The token demands an extension that is not known here.",
-            Self::Kind => "The token is not a short-term token.",
-            Self::Algorithm => "The token is not signed with EdDSA.",
-            Self::UnknownKey => "The token is signed with a key that is not known here.",
-            Self::Signature => "The signature of the token is wrong.",
-            Self::Claims => "The claims of the token are malformed.",
-            Self::Claim(name) => return write!(formatter, "The claim {name} is missing or of the wrong type."),
-            Self::Issuer => "The token is from another issuer.",
-            Self::Audience => "The token is for another audience.",
-            Self::Expired => "The token has expired; get a new one.",
-            Self::Untimely => "The times in the token contradict each other or the clock.",
-            Self::Inactive => "The token is no longer active; get a new one.",
-            Self::InsufficientScope(_) => "The token does not hold the scope that is needed.",
-            Self::NoKeys => "The keys of the issuer are not available.",
-            Self::NoAnswer { .. } => "The issuer did not say whether the token is active.",
+            Self::NoToken => "no bearer token was sent",
+            Self::TooLong => "the token is too long",
+            Self::Malformed => "the token is not a signed JWT",
+            Self::Header => "the header of the token is malformed",
+            Self::Critical => "the token demands an extension that is not known here",
+            Self::Kind => "the token is not a short-term token",
+            Self::Algorithm => "the token is not signed with EdDSA",
+            Self::UnknownKey => "the token is signed with a key that is not known here",
+            Self::Signature => "the signature of the token is wrong",
+            Self::Claims => "the claims of the token are malformed",
+            Self::Claim(name) => return write!(formatter, "the claim {name} is missing or of the wrong type"),
+            Self::Issuer => "the token is from another issuer",
+            Self::Audience => "the token is for another audience",
+            Self::Expired => "the token has expired",
+            Self::Untimely => "the times in the token contradict each other or the clock",
+            Self::Inactive => "the issuer says that the token is not active",
+            Self::Ended { jti, by: "token" } => return write!(formatter, "the token {jti} was revoked"),
+            Self::Ended { jti, by: "parent" } => {
+                return write!(formatter, "the token {jti} ended with its long-term token");
+            }
+            Self::Ended { jti, .. } => return write!(formatter, "the token {jti} ended with all those of its client"),
+            Self::InsufficientScope(scope) => return write!(formatter, "the token does not hold the scope {scope}"),
+            Self::NoKeys => "the keys of the issuer are not available",
+            Self::StaleFeed { iat: None } => "the feed of ends is not available",
+            Self::StaleFeed { iat: Some(iat) } => {
+                return write!(formatter, "the feed of ends is too old: the last was issued at {iat}");
+            }
+            Self::NoAnswer { problem } => return write!(formatter, "introspection had no answer: {problem}"),
         })
     }
 }

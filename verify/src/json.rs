@@ -2,9 +2,11 @@
 //! reject the rest, and two readers must never see two tokens in one text.
 
 use core::fmt;
+use core::marker::PhantomData;
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// Reads an object. Nothing is said of what is wrong: serde's messages quote values.
@@ -17,6 +19,25 @@ pub fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
 /// For an optional member: when it is there, it must be of its type, and `null` is not.
 pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// For a struct inside of another: serde would take an array for it as well.
+pub fn nested<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Nested<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Nested<T> {
+        type Value = T;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Nested(PhantomData))
 }
 
 /// An object, looked through for repeated names and dropped.

@@ -32,12 +32,13 @@ struct Header {
 }
 
 impl<'t> Jws<'t> {
-    pub fn parse(token: &'t [u8]) -> Result<Self, Error> {
-        if token.len() > MAX_TOKEN_LENGTH {
+    /// `typ` is the kind that it must be, without `application/`.
+    pub fn parse(text: &'t [u8], typ: &str, max_length: usize) -> Result<Self, Error> {
+        if text.len() > max_length {
             return Err(Error::TooLong);
         }
-        let token = core::str::from_utf8(token).map_err(|_| Error::Malformed)?;
-        let (signed, signature) = token.rsplit_once('.').ok_or(Error::Malformed)?;
+        let text = core::str::from_utf8(text).map_err(|_| Error::Malformed)?;
+        let (signed, signature) = text.rsplit_once('.').ok_or(Error::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(Error::Malformed)?;
         if payload.contains('.') {
             return Err(Error::Malformed);
@@ -46,7 +47,7 @@ impl<'t> Jws<'t> {
         if header.crit.is_some() {
             return Err(Error::Critical);
         }
-        if !header.typ.as_deref().is_some_and(is_access_token) {
+        if !header.typ.is_some_and(|found| is_kind(&found, typ)) {
             return Err(Error::Kind);
         }
         if header.alg != "EdDSA" {
@@ -64,8 +65,9 @@ impl<'t> Jws<'t> {
 }
 
 /// RFC 9068, section 4; a media type has no case, and `application/` may be left out (RFC 7515, section 4.1.9).
-fn is_access_token(typ: &str) -> bool {
-    ["at+jwt", "application/at+jwt"].iter().any(|name| typ.eq_ignore_ascii_case(name))
+fn is_kind(found: &str, typ: &str) -> bool {
+    let (prefix, rest) = found.split_at_checked("application/".len()).unwrap_or(("", found));
+    found.eq_ignore_ascii_case(typ) || prefix.eq_ignore_ascii_case("application/") && rest.eq_ignore_ascii_case(typ)
 }
 
 /// Refuses padding, other alphabets, and bits after the last byte: one token, one text.

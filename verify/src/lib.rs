@@ -1,9 +1,46 @@
-//! For APIs that receive auth-edge's short-term tokens: are they genuine, for this API, in time, and do they hold the
-//! scope? All of that offline, with the issuer's public keys (RFC 9068, section 4). And, for those who must know within
-//! seconds that a token was revoked, [`Introspection`] (RFC 7662).
+//! For APIs that receive auth-edge's short-term tokens: are they genuine, for this API, in time, not revoked, and do they
+//! hold the scope? A token is checked offline (RFC 9068, section 4), with the issuer's public keys and its feed of ends,
+//! by which a revocation is known within seconds.
+//!
+//! With the feature `axum`:
+//!
+#![cfg_attr(feature = "axum", doc = "```")]
+#![cfg_attr(not(feature = "axum"), doc = "```ignore")]
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let jobs = format!("http://{}/jobs", listener.local_addr()?);
+//! # let serve = async {
+//! use auth_edge_verify::{AccessToken, Verifier};
+//! use axum::{Router, routing::post};
+//!
+//! let verifier = Verifier::new("https://auth.example", "https://api.example").follow().start()?;
+//! let submit_job = post(async |caller: AccessToken| format!("A job for {}.", caller.client_id));
+//! let api = Router::new().route("/jobs", submit_job.layer(verifier.require_scope("jobs:submit")));
+//! axum::serve(listener, api).await?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # };
+//! # let call = async {
+//! #     let answer = reqwest::Client::new().post(jobs).send().await?;
+//! #     assert_eq!(answer.status(), 401);
+//! #     assert_eq!(answer.headers()["www-authenticate"], "Bearer realm=\"api\"");
+//! #     Ok(())
+//! # };
+//! # tokio::select! { biased; served = serve => served, called = call => called }
+//! # }
+//! ```
+//!
+//! `Verifier::follow` starts a task that keeps keys and feed up to date. `RequireScope` lets a request
+//! in, or answers with 401, 403 or 503 and the right header. The features build on each other: `follow` is the
+//! task (Tokio, reqwest), `tower` adds the layer, `axum` the extractor.
+//!
+//! # Without a runtime
+//!
+//! None of the features is on by default. Then there is no runtime in here: time is an argument (Unix seconds), and
+//! requests are yours to send. That is for Workers, and for servers with a runtime of another kind.
 //!
 //! ```
-//! use auth_edge_verify::{KeySet, Verifier, bearer, max_age};
+//! use auth_edge_verify::{Due, KeySet, Verifier, bearer, max_age};
 //!
 //! # let jwks = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","kid":"2026-11",
 //! #     "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
@@ -13,15 +50,25 @@
 //! #     czovL2FwaS5leGFtcGxlIiwiaWF0IjoxODAwMDAwMDAwLCJleHAiOjE4MDAwMDA5MDAsImp0aSI6InRva19zdF8xIiwic2NvcGUi\
 //! #     OiJqb2JzOioiLCJwYXJlbnQiOiJ0b2tfbHRfMSJ9.\
 //! #     -EaOYvIL5OjRC7U5joAOcMs5i8XFYutklL73hls73Ig_ydQ6tqcBS17XHxaCPimFWEtIn2VuivhPn6864P30CQ";
-//! # let (cache_control, authorization, now) = (Some("max-age=300"), format!("Bearer {token}"), 1_800_000_000);
+//! # let feed = "\
+//! #     eyJhbGciOiJFZERTQSIsInR5cCI6InJldm9jYXRpb25zK2p3dCIsImtpZCI6IjIwMjYtMTEifQ.\
+//! #     eyJpc3MiOiJodHRwczovL2F1dGguZXhhbXBsZSIsImlhdCI6MTgwMDAwMDAwMCwiZXhwIjoxODAwMDAwMzAwLCJzZXEiOjEsImVuZGVk\
+//! #     Ijp7InRva2VuIjp7fSwicGFyZW50Ijp7fSwiY2xpZW50Ijp7fX19.\
+//! #     qX0QLW8Usfkvr7WdDtLqUS7DOpHFW0hxYiESHdJGgIdEDqx7JO5o_E-VRUGxZD2Dmzm9b8tlQd0eQQmHaatTDQ";
+//! # let (cache_control, etag) = (Some("max-age=300"), Some("\"1\""));
+//! # let (authorization, now) = (format!("Bearer {token}"), 1_800_000_000);
 //! // Once, at the start. The issuer and the audience are written as the tokens write them.
 //! let verifier = Verifier::new("https://auth.example", "https://api.example");
 //!
-//! // For each request: its token, and fresh keys if it is time. `jwks` and `cache_control` are what a GET of
-//! // `verifier.jwks_uri()` answered.
+//! // For each request: what is due, and then its token. `jwks`, `cache_control`, `feed` and `etag` are what the requests
+//! // were answered with.
 //! let token = bearer(Some(&authorization))?;
-//! if verifier.needs_refresh(token, now) {
-//!     verifier.refresh(KeySet::parse(jwks)?, max_age(cache_control), now);
+//! loop {
+//!     match verifier.due(token, now) {
+//!         Due::Keys => verifier.take_keys(KeySet::parse(jwks)?, max_age(cache_control), now),
+//!         Due::Feed(request) => verifier.take_feed(feed, etag, now)?,
+//!         _ => break,
+//!     }
 //! }
 //! let caller = verifier.verify(token, now)?;
 //! caller.require_scope("jobs:submit")?;
@@ -34,38 +81,59 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! There is no runtime in here: time is an argument (Unix seconds), and requests are yours to send. So it works in a
-//! native server and in another Worker alike; `examples/` has one of each.
+//! `examples/` has a server and a Worker. For an issuer whose feed is off, [`Introspection`] asks it about each token
+//! (RFC 7662).
 //!
-//! The way of a token:
+//! # The way of a token
 //!
 //! ```text
-//! request         the header field that it comes in
-//!   verifier      keys that are fresh, and then each check in turn
+//! layer           a request comes in (axum, tower)
+//!   follow        the task that fetches
+//!   request       the header field that the token comes in
+//!   verifier      keys and feed that are due (schedule), and then each check in turn
 //!     jws         form, kind, algorithm, key id (json: no name twice)
 //!     key_set     the key, and the signature
 //!     token       the claims; scope, once somebody asks
+//!     feed        whether it ended
 //! introspection   the issuer's word, remembered
 //! error           the way out: status, code, header
 //! ```
 //!
-//! What it costs at most, whatever arrives: nothing is read of a token over [`MAX_TOKEN_LENGTH`], claims are parsed only
-//! under a good signature, and memory between requests is the key set and the bounded answers of [`Introspection`].
+//! # What it costs at most
+//!
+//! Whatever arrives: nothing is read of a token over [`MAX_TOKEN_LENGTH`], of a key set over [`MAX_KEY_SET_LENGTH`] or of a
+//! feed over [`MAX_FEED_LENGTH`], and claims are parsed only under a good signature. Memory between requests is the key
+//! set, at most 250,000 entries of the feed (16 MB), and the bounded answers of [`Introspection`]. No request causes more
+//! fetches than the intervals of [`Verifier`] allow.
 
 mod error;
+mod feed;
+#[cfg(feature = "follow")]
+mod follow;
 mod introspection;
 mod json;
 mod jws;
 mod key_set;
+#[cfg(feature = "tower")]
+mod layer;
 mod request;
+mod schedule;
 mod scope;
 mod token;
 mod verifier;
 
 pub use error::Error;
+pub use feed::{FeedError, FeedRequest, MAX_FEED_LENGTH, WhenStale};
+#[cfg(feature = "follow")]
+pub use follow::{Follow, Follower, Problem, Report};
 pub use introspection::Introspection;
 pub use jws::MAX_TOKEN_LENGTH;
 pub use key_set::{KeySet, KeySetError, MAX_KEY_SET_LENGTH};
+#[cfg(feature = "tower")]
+pub use layer::{RequireScope, RequireScopeService};
 pub use request::{bearer, max_age};
 pub use token::AccessToken;
-pub use verifier::Verifier;
+pub use verifier::{Due, Verifier};
+
+#[cfg(all(feature = "follow", target_arch = "wasm32"))]
+compile_error!("the features `follow`, `tower` and `axum` are for native targets: in a Worker, ask `Verifier::due`");

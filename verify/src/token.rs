@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::{Error, json, scope};
 
-/// A short-term token whose signature, kind, issuer, audience and times have been checked: its claims (RFC 9068,
+/// A short-term token that [`Verifier::verify`](crate::Verifier::verify) found good: its claims (RFC 9068,
 /// section 2.2) under their own names. The token itself is not in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -23,10 +23,15 @@ pub struct AccessToken {
     pub scope: String,
     /// The id of the long-term token that this one was made from.
     pub parent: Option<String>,
+    /// When the client last showed a credential of its own, Unix seconds (RFC 9068, section 2.2.1).
+    pub auth_time: Option<u64>,
     pub(crate) nbf: Option<u64>,
 }
 
 impl AccessToken {
+    /// RFC 9068, section 2.1.
+    pub(crate) const TYP: &str = "at+jwt";
+
     /// Refuses with 403 unless the token holds the scope, itself or by a wildcard: `jobs:*` covers `jobs:submit`.
     pub fn require_scope(&self, needed: &str) -> Result<(), Error> {
         if scope::covers(&self.scope, needed) {
@@ -50,6 +55,7 @@ impl AccessToken {
             jti: claims.text("jti")?,
             scope: claims.text("scope")?,
             parent: claims.optional("parent", Claims::text)?,
+            auth_time: claims.optional("auth_time", Claims::seconds)?,
             nbf: claims.optional("nbf", Claims::seconds)?,
         })
     }

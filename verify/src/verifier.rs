@@ -1,11 +1,13 @@
-//! The offline check, and the keys that it needs.
+//! The offline check, and the keys and the feed that it needs.
 
 use core::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
-use crate::jws::Jws;
+use crate::feed::{self, Claims, Feed, FeedDue, Limits};
+use crate::jws::{Jws, MAX_TOKEN_LENGTH};
 use crate::key_set::{Key, KeySet};
-use crate::{AccessToken, Error};
+use crate::schedule::{Ask, Schedule};
+use crate::{AccessToken, Error, FeedError, FeedRequest, MAX_FEED_LENGTH, WhenStale};
 
 /// No set is taken as fresh for longer than this, seconds, whatever its `max-age`.
 const LONGEST_MAX_AGE: u64 = 86_400;
@@ -15,10 +17,11 @@ pub struct Verifier {
     issuer: String,
     audience: String,
     exp_leeway: u64,
-    iat_leeway: u64,
     refresh_interval: u64,
     stale_if_error: u64,
+    limits: Limits,
     keys: Mutex<Keys>,
+    feed: Option<RwLock<Feed>>,
 }
 
 #[derive(Default)]
@@ -28,8 +31,25 @@ struct Keys {
     fresh_until: u64,
     /// From then on it may no longer be used.
     usable_until: u64,
-    /// When somebody was last told to fetch it.
-    last_asked: Option<u64>,
+    /// The feed is signed with a key that is not in the set.
+    wanted: bool,
+    schedule: Schedule,
+}
+
+/// What the caller of [`Verifier::due`] should do before it verifies a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Due {
+    /// Verify.
+    Nothing,
+    /// GET [`jwks_uri`](Verifier::jwks_uri), and call [`take_keys`](Verifier::take_keys) or
+    /// [`keys_failed`](Verifier::keys_failed).
+    Keys,
+    /// Send this request, and call [`take_feed`](Verifier::take_feed), [`feed_unchanged`](Verifier::feed_unchanged) or
+    /// [`feed_failed`](Verifier::feed_failed).
+    Feed(FeedRequest),
+    /// Another caller is fetching what this one needs. Ask again in some 20 ms; it takes 5 s at most.
+    Wait,
 }
 
 impl Verifier {
@@ -39,11 +59,34 @@ impl Verifier {
             issuer: issuer.into(),
             audience: audience.into(),
             exp_leeway: 0,
-            iat_leeway: 60,
             refresh_interval: 10,
             stale_if_error: 86_400,
+            limits: Limits { poll_interval: 5, max_age: 300, iat_leeway: 60, when_stale: WhenStale::Refuse },
             keys: Mutex::default(),
+            feed: Some(RwLock::default()),
         }
+    }
+
+    /// Checks tokens without the feed of ends: one that was revoked is then good until its `exp`, 15 minutes at most,
+    /// unless [`Introspection`](crate::Introspection) is asked.
+    pub fn without_feed(self) -> Self {
+        Self { feed: None, ..self }
+    }
+
+    /// How often, seconds, the feed is fetched; at least 1. Default 5. A token is refused within this time and 5 s of the
+    /// answer to its revocation.
+    pub fn poll_interval(self, seconds: u64) -> Self {
+        Self { limits: Limits { poll_interval: seconds.max(1), ..self.limits }, ..self }
+    }
+
+    /// How old, seconds since its `iat`, the feed may be before it is stale. Default 300.
+    pub fn max_feed_age(self, seconds: u64) -> Self {
+        Self { limits: Limits { max_age: seconds, ..self.limits }, ..self }
+    }
+
+    /// What becomes of tokens while the feed is stale. Default: they are refused.
+    pub fn when_stale(self, when_stale: WhenStale) -> Self {
+        Self { limits: Limits { when_stale, ..self.limits }, ..self }
     }
 
     /// For how long, seconds, a token counts after its `exp`. Default 0: a client sees `expires_in` and renews in time,
@@ -55,10 +98,11 @@ impl Verifier {
     /// How far, seconds, `iat` and `nbf` may lie in the future. Default 60: a new token must not be refused because
     /// this clock is a little behind the issuer's.
     pub fn iat_leeway(self, seconds: u64) -> Self {
-        Self { iat_leeway: seconds, ..self }
+        Self { limits: Limits { iat_leeway: seconds, ..self.limits }, ..self }
     }
 
-    /// How many seconds pass at least between two fetches of the keys. Default 10.
+    /// How many seconds pass at least between two fetches of the keys. Default 10; 1 at most while there are none, since
+    /// every request is refused then.
     pub fn refresh_interval(self, seconds: u64) -> Self {
         Self { refresh_interval: seconds, ..self }
     }
@@ -70,55 +114,146 @@ impl Verifier {
 
     /// Where the issuer publishes its keys.
     pub fn jwks_uri(&self) -> String {
-        let authority = self.issuer.find("://").map_or(0, |scheme| scheme + 3);
-        let path = self.issuer[authority..].find('/').map_or(self.issuer.len(), |slash| authority + slash);
-        format!("{}/.well-known/jwks.json", &self.issuer[..path])
+        self.well_known("jwks.json")
     }
 
-    /// Whether the caller should fetch [`jwks_uri`](Self::jwks_uri) now and call [`refresh`](Self::refresh), before it
-    /// verifies `token`: because there are no keys, because they are past their `max-age`, or because the token names
-    /// a key that is not among them.
+    /// Where the issuer publishes the feed of ends.
+    pub fn revocations_uri(&self) -> String {
+        self.well_known("revocations")
+    }
+
+    fn well_known(&self, name: &str) -> String {
+        let authority = self.issuer.find("://").map_or(0, |scheme| scheme + 3);
+        let path = self.issuer[authority..].find('/').map_or(self.issuer.len(), |slash| authority + slash);
+        format!("{}/.well-known/{name}", &self.issuer[..path])
+    }
+
+    /// What to fetch before `token` is verified. Called again after each answer, until it says [`Due::Nothing`].
     ///
-    /// While there are keys, it says so once per [`refresh_interval`](Self::refresh_interval), to one caller; made-up
-    /// key ids can't turn this API against its issuer. While there are none, it says so to every caller with a token
-    /// of the right form: without keys, each would be refused.
-    pub fn needs_refresh(&self, token: impl AsRef<[u8]>, now: u64) -> bool {
-        let Ok(jws) = Jws::parse(token.as_ref()) else { return false };
+    /// Keys are due when there are none, when they are past their `max-age`, or when the token or the feed names a key
+    /// that is not among them; the feed, once per [`poll_interval`](Self::poll_interval). One caller is told so at a
+    /// time. Neither is due more often than its interval, whatever key ids are made up, and after failures more seldom,
+    /// down to once a minute.
+    pub fn due(&self, token: impl AsRef<[u8]>, now: u64) -> Due {
+        let Ok(jws) = Jws::parse(token.as_ref(), AccessToken::TYP, MAX_TOKEN_LENGTH) else { return Due::Nothing };
+        match self.ask_for_keys(Some(&jws.kid), now) {
+            Ask::Fetch => return Due::Keys,
+            Ask::Pending => return Due::Wait,
+            Ask::NotYet => {}
+        }
+        if !self.has_keys(now) {
+            return Due::Nothing;
+        }
+        let Some(mut feed) = self.feed() else { return Due::Nothing };
+        match feed.due(&self.revocations_uri(), &self.limits, now) {
+            FeedDue::Fetch(request) => Due::Feed(request),
+            FeedDue::Pending => Due::Wait,
+            FeedDue::Nothing => Due::Nothing,
+        }
+    }
+
+    #[cfg(feature = "follow")]
+    pub(crate) fn ask_for_keys_of(&self, token: &[u8], now: u64) -> Ask {
+        let jws = Jws::parse(token, AccessToken::TYP, MAX_TOKEN_LENGTH);
+        jws.map_or(Ask::NotYet, |jws| self.ask_for_keys(Some(&jws.kid), now))
+    }
+
+    /// For a token signed with the key `kid`, or for no token.
+    pub(crate) fn ask_for_keys(&self, kid: Option<&str>, now: u64) -> Ask {
         let mut keys = self.keys();
-        let Some(set) = keys.usable(now) else {
-            keys.last_asked = Some(now);
-            return true;
-        };
-        if now < keys.fresh_until && set.find(&jws.kid).is_some() {
-            return false;
+        let set = keys.usable(now);
+        let interval = if set.is_some() { self.refresh_interval } else { self.refresh_interval.min(1) };
+        let known = set.is_some_and(|set| kid.is_none_or(|kid| set.find(kid).is_some()));
+        if known && !keys.wanted && now < keys.fresh_until {
+            return Ask::NotYet;
         }
-        // The difference either way: a clock that was set back must not stop the fetching.
-        if keys.last_asked.is_some_and(|last| now.abs_diff(last) < self.refresh_interval) {
-            return false;
+        match keys.schedule.ask(interval, now) {
+            // The keys that are there will do for this token.
+            Ask::Pending if known => Ask::NotYet,
+            ask => ask,
         }
-        keys.last_asked = Some(now);
-        true
     }
 
     /// Takes a new key set in the place of the old one. `max_age` is that of its `Cache-Control`, seconds: see
     /// [`max_age`](crate::max_age); more than a day counts as a day.
-    pub fn refresh(&self, set: KeySet, max_age: u64, now: u64) {
+    pub fn take_keys(&self, set: KeySet, max_age: u64, now: u64) {
         let fresh_until = now.saturating_add(max_age.min(LONGEST_MAX_AGE));
         let mut keys = self.keys();
         keys.set = Some(set);
         keys.fresh_until = fresh_until;
         keys.usable_until = fresh_until.saturating_add(self.stale_if_error);
-        keys.last_asked = Some(now);
+        keys.schedule.succeeded(now);
+        let feed_waits = core::mem::take(&mut keys.wanted);
+        drop(keys);
+        if feed_waits && let Some(mut feed) = self.feed() {
+            feed.schedule().reset();
+        }
     }
 
-    /// Checks a token at `now`, Unix seconds: form, kind, algorithm, signature, claims, issuer, audience, times. Whether
-    /// it was revoked is another question: see [`Introspection`](crate::Introspection).
-    pub fn verify(&self, token: impl AsRef<[u8]>, now: u64) -> Result<AccessToken, Error> {
-        let jws = Jws::parse(token.as_ref())?;
-        if !self.key(&jws.kid, now)?.verifies(jws.signed.as_bytes(), &jws.signature) {
-            return Err(Error::Signature);
+    /// The keys were not fetched, or could not be read.
+    pub fn keys_failed(&self) {
+        self.keys().schedule.failed();
+    }
+
+    /// Takes the text that a [`FeedRequest`] was answered with: `etag` is its header field `ETag`. It counts if its
+    /// signature, `typ`, `iss`, `iat` and `exp` are good and its `seq` does not go back. A whole replaces what is held, a
+    /// delta is merged into it.
+    pub fn take_feed(&self, text: impl AsRef<[u8]>, etag: Option<&str>, now: u64) -> Result<(), FeedError> {
+        let claims = self.feed_claims(text.as_ref(), now);
+        if matches!(claims, Err(FeedError::NoKeys | FeedError::UnknownKey)) {
+            self.keys().wanted = true;
         }
-        let token = AccessToken::parse(&jws.payload()?)?;
+        let mut feed = self.feed().ok_or(FeedError::NotFollowed)?;
+        let taken = claims.and_then(|claims| feed.take(claims, etag, &self.limits, now));
+        if taken.is_err() {
+            feed.schedule().failed();
+        }
+        taken
+    }
+
+    /// For the task that follows the feed: the next request, if there is a feed to follow.
+    #[cfg(feature = "follow")]
+    pub(crate) fn begin_feed(&self, now: u64) -> Option<FeedRequest> {
+        self.feed().map(|mut feed| feed.begin(&self.revocations_uri(), now))
+    }
+
+    /// For the same task: seconds until then.
+    #[cfg(feature = "follow")]
+    pub(crate) fn feed_wait(&self, now: u64) -> u64 {
+        self.feed().map_or(self.limits.poll_interval, |feed| feed.wait(&self.limits, now))
+    }
+
+    /// Whether requests are answered otherwise than with 503.
+    #[cfg(feature = "follow")]
+    pub(crate) fn is_ready(&self, now: u64) -> bool {
+        self.has_keys(now) && self.feed().is_none_or(|feed| !feed.is_stale(&self.limits, now))
+    }
+
+    fn feed_claims(&self, text: &[u8], now: u64) -> Result<Claims, FeedError> {
+        let jws = Jws::parse(text, feed::TYP, MAX_FEED_LENGTH)?;
+        let claims = Claims::parse(&self.payload(&jws, now)?)?;
+        if claims.iss == self.issuer { Ok(claims) } else { Err(FeedError::Issuer) }
+    }
+
+    /// A [`FeedRequest`] was answered with 304: what is held is up to date.
+    pub fn feed_unchanged(&self, now: u64) {
+        if let Some(mut feed) = self.feed() {
+            feed.unchanged(now);
+        }
+    }
+
+    /// A [`FeedRequest`] got another answer, or none.
+    pub fn feed_failed(&self) {
+        if let Some(mut feed) = self.feed() {
+            feed.schedule().failed();
+        }
+    }
+
+    /// Checks a token at `now`, Unix seconds: form, kind, algorithm, signature, claims, issuer, audience, times, and
+    /// whether the feed says that it ended.
+    pub fn verify(&self, token: impl AsRef<[u8]>, now: u64) -> Result<AccessToken, Error> {
+        let jws = Jws::parse(token.as_ref(), AccessToken::TYP, MAX_TOKEN_LENGTH)?;
+        let token = AccessToken::parse(&self.payload(&jws, now)?)?;
         if token.iss != self.issuer {
             return Err(Error::Issuer);
         }
@@ -129,20 +264,37 @@ impl Verifier {
         if now >= token.exp.saturating_add(self.exp_leeway) {
             return Err(Error::Expired);
         }
-        let latest = now.saturating_add(self.iat_leeway);
+        let latest = now.saturating_add(self.limits.iat_leeway);
         if token.iat > latest || token.nbf.is_some_and(|nbf| nbf > latest) || token.exp <= token.iat {
             return Err(Error::Untimely);
         }
+        if let Some(feed) = &self.feed {
+            feed.read().unwrap_or_else(PoisonError::into_inner).check(&token, &self.limits, now)?;
+        }
         Ok(token)
+    }
+
+    /// The payload, once the signature has been checked.
+    fn payload(&self, jws: &Jws<'_>, now: u64) -> Result<Vec<u8>, Error> {
+        let key = self.key(&jws.kid, now)?;
+        if key.verifies(jws.signed.as_bytes(), &jws.signature) { jws.payload() } else { Err(Error::Signature) }
     }
 
     fn key(&self, kid: &str, now: u64) -> Result<Key, Error> {
         self.keys().usable(now).ok_or(Error::NoKeys)?.find(kid).cloned().ok_or(Error::UnknownKey)
     }
 
-    /// Each change under the lock leaves the keys whole, so there is nothing to fear from one that panicked.
+    pub(crate) fn has_keys(&self, now: u64) -> bool {
+        self.keys().usable(now).is_some()
+    }
+
+    /// Each change under a lock leaves what it guards whole, so there is nothing to fear from one that panicked.
     fn keys(&self) -> MutexGuard<'_, Keys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn feed(&self) -> Option<RwLockWriteGuard<'_, Feed>> {
+        self.feed.as_ref().map(|feed| feed.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -4,7 +4,9 @@
 
 mod common;
 
-use auth_edge_verify::{AccessToken, Error, KeySet, MAX_TOKEN_LENGTH, Verifier};
+use std::collections::BTreeSet;
+
+use auth_edge_verify::{AccessToken, Due, Error, KeySet, MAX_TOKEN_LENGTH, Verifier};
 use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, Mac};
 use proptest::prelude::*;
@@ -39,6 +41,7 @@ fn a_good_token_says_who_and_what() {
     assert_eq!((token.iss.as_str(), token.sub.as_str(), token.client_id.as_str()), (ISSUER, "alice", "alice"));
     assert_eq!((token.iat, token.exp, token.jti.as_str()), (NOW, NOW + 900, "tok_st_1"));
     assert_eq!((token.aud, token.parent.as_deref()), (vec![AUDIENCE.to_owned()], Some("tok_lt_1")));
+    assert_eq!(token.auth_time, Some(NOW - 100));
     assert_eq!(token.scope, "jobs:* templates:read");
 }
 
@@ -106,7 +109,7 @@ fn keys_that_the_token_brings_or_names() {
     assert_eq!(refused(forged), Error::Signature);
     // Known, but another key's.
     let verifier = verifier();
-    verifier.refresh(key_set(&[jwk("k1", &other), jwk("k2", &key())]), 300, NOW);
+    verifier.take_keys(key_set(&[jwk("k1", &other), jwk("k2", &key())]), 300, NOW);
     assert_eq!(verifier.verify(token(&self::header(), &claims()), NOW), Err(Error::Signature));
 }
 
@@ -160,6 +163,8 @@ fn claims_that_are_missing_or_of_another_type() {
     }
     assert_eq!(by_claim("parent", json!(1)), Error::Claim("parent"));
     assert_eq!(claims_with("parent", None).unwrap().parent, None);
+    assert_eq!(by_claim("auth_time", json!("now")), Error::Claim("auth_time"));
+    assert_eq!(claims_with("auth_time", None).unwrap().auth_time, None);
 }
 
 #[test]
@@ -230,8 +235,8 @@ fn the_longest_token_that_is_issued_is_taken() {
         longest = with(longest, name, Some(value.into()));
     }
     longest = with(longest, "auth_time", Some(NOW.into()));
-    let verifier = Verifier::new(named(512), named(512));
-    verifier.refresh(key_set(&[jwk("k1", &key())]), 300, NOW);
+    let verifier = Verifier::new(named(512), named(512)).without_feed();
+    verifier.take_keys(key_set(&[jwk("k1", &key())]), 300, NOW);
     let header = with(header(), "kid", Some("k1".into()));
     assert_eq!(verifier.verify(token(&header, &longest), NOW).unwrap().scope, scopes.join(" "));
 }
@@ -240,9 +245,8 @@ fn the_longest_token_that_is_issued_is_taken() {
 fn answers_over_http() {
     let answer = |error: &Error| (error.status(), error.header());
     assert_eq!(answer(&Error::NoToken), (401, ("WWW-Authenticate", r#"Bearer realm="api""#.to_owned())));
-    let (status, (name, challenge)) = answer(&Error::Expired);
-    assert_eq!((status, name), (401, "WWW-Authenticate"));
-    assert!(challenge.starts_with(r#"Bearer realm="api", error="invalid_token", error_description=""#), "{challenge}");
+    let expired = r#"Bearer realm="api", error="invalid_token", error_description="The access token expired""#;
+    assert_eq!(answer(&Error::Expired), (401, ("WWW-Authenticate", expired.to_owned())));
     let token = verify(token(&header(), &claims())).unwrap();
     let (status, (_, challenge)) = answer(&token.require_scope("tokens:write").unwrap_err());
     assert_eq!(status, 403);
@@ -250,12 +254,15 @@ fn answers_over_http() {
     // Nothing that is asked for gets out of the quoted string.
     let (_, (_, challenge)) = answer(&token.require_scope("a:b\", x=\"\r\nY: é\\").unwrap_err());
     assert!(challenge.ends_with(r#", scope="a:b,x=Y:""#), "{challenge}");
-    for error in [Error::NoKeys, Error::NoAnswer { problem: "secret".to_owned() }] {
+    for error in [Error::NoKeys, Error::StaleFeed { iat: None }, Error::NoAnswer { problem: String::new() }] {
         assert_eq!(answer(&error), (503, ("Retry-After", "5".to_owned())));
-        assert!(!error.to_string().contains("secret"));
     }
+}
+
+/// RFC 6750, section 3.1: `invalid_token` is all that a client learns of these. The operator learns which it was.
+#[test]
+fn a_client_learns_less_than_an_operator() {
     let all = [
-        Error::NoToken,
         Error::TooLong,
         Error::Malformed,
         Error::Header,
@@ -268,59 +275,89 @@ fn answers_over_http() {
         Error::Claim("iss"),
         Error::Issuer,
         Error::Audience,
-        Error::Expired,
         Error::Untimely,
         Error::Inactive,
+        Error::Ended { jti: "tok_st_1".to_owned(), by: "token" },
+        Error::Ended { jti: "tok_st_1".to_owned(), by: "parent" },
+        Error::Ended { jti: "tok_st_1".to_owned(), by: "client" },
     ];
-    for error in all {
-        assert_eq!(error.status(), 401, "{error:?}");
-        // RFC 6750, section 3: what an error_description may hold.
-        assert!(error.to_string().bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'));
+    for error in &all {
+        let description = "The access token is revoked, malformed, or invalid for other reasons";
+        let challenge = format!(r#"Bearer realm="api", error="invalid_token", error_description="{description}""#);
+        assert_eq!((error.status(), error.header()), (401, ("WWW-Authenticate", challenge)), "{error:?}");
     }
+    let sentences: BTreeSet<_> = all.iter().map(Error::to_string).collect();
+    assert_eq!(sentences.len(), all.len());
 }
 
 #[test]
 fn keys_are_fetched_when_they_must_be() {
     let good = token(&header(), &claims());
     let unknown = |n: u64| token(&with(header(), "kid", Some(json!(format!("x{n}")))), &claims());
-    let verifier = Verifier::new(ISSUER, AUDIENCE).refresh_interval(10).stale_if_error(1000);
+    let take = |verifier: &Verifier, now| verifier.take_keys(key_set(&[jwk("k1", &key())]), 300, now);
+    let verifier = Verifier::new(ISSUER, AUDIENCE).without_feed().refresh_interval(10).stale_if_error(1000);
     assert_eq!(verifier.jwks_uri(), "https://auth.example/.well-known/jwks.json");
 
-    // No keys: every well-formed token asks for them.
+    // No keys: the first well-formed token asks for them, and the others wait.
     assert_eq!(verifier.verify(&good, NOW), Err(Error::NoKeys));
-    assert!(verifier.needs_refresh(&good, NOW) && verifier.needs_refresh(&good, NOW));
-    assert!(!verifier.needs_refresh("garbage", NOW));
-    verifier.refresh(key_set(&[jwk("k1", &key())]), 300, NOW);
+    assert_eq!(verifier.due("garbage", NOW), Due::Nothing);
+    assert_eq!((verifier.due(&good, NOW), verifier.due(&good, NOW)), (Due::Keys, Due::Wait));
+    verifier.keys_failed();
+    assert_eq!((verifier.due(&good, NOW), verifier.due(&good, NOW + 1)), (Due::Nothing, Due::Keys));
+    take(&verifier, NOW);
 
-    // Fresh: only an unknown key asks, once per interval however many there are.
-    assert!(!verifier.needs_refresh(&good, NOW + 299));
-    assert!(!verifier.needs_refresh(unknown(0), NOW + 9));
-    assert_eq!((10..100).filter(|n| verifier.needs_refresh(unknown(*n), NOW + n)).count(), 9);
+    // Fresh: only an unknown key asks, once per interval.
+    assert_eq!(verifier.due(&good, NOW + 299), Due::Nothing);
+    assert_eq!(verifier.due(unknown(0), NOW + 9), Due::Nothing);
+    assert_eq!(verifier.due(unknown(0), NOW + 11), Due::Keys);
+    // While they are fetched, tokens with known keys go on.
+    assert_eq!((verifier.due(unknown(1), NOW + 11), verifier.due(&good, NOW + 11)), (Due::Wait, Due::Nothing));
+    take(&verifier, NOW + 11);
+    assert_eq!(verifier.due(unknown(0), NOW + 11), Due::Nothing);
 
-    // Stale: one caller per interval asks; the others go on with the keys that are there.
-    assert!(verifier.needs_refresh(&good, NOW + 300));
-    assert!(!verifier.needs_refresh(&good, NOW + 301));
-    assert!(verifier.verify(&good, NOW + 301).is_ok());
-    assert!(verifier.needs_refresh(&good, NOW + 310));
+    // Stale: one caller fetches, the others go on with the keys that are there.
+    assert_eq!((verifier.due(&good, NOW + 311), verifier.due(&good, NOW + 311)), (Due::Keys, Due::Nothing));
+    assert!(verifier.verify(&good, NOW + 311).is_ok());
+    verifier.keys_failed();
+    assert_eq!((verifier.due(&good, NOW + 320), verifier.due(&good, NOW + 321)), (Due::Nothing, Due::Keys));
+    verifier.keys_failed();
     // A clock that was set back does not stop it.
-    assert!(verifier.needs_refresh(unknown(1), NOW - 1000));
+    assert_eq!(verifier.due(unknown(1), NOW - 1000), Due::Keys);
 
     // Too old: as if there were none.
     let late = token(&header(), &with(claims(), "exp", Some(json!(NOW + 9000))));
-    assert!(verifier.verify(&late, NOW + 1299).is_ok());
-    assert_eq!(verifier.verify(&late, NOW + 1300), Err(Error::NoKeys));
-    assert!(verifier.needs_refresh(&late, NOW + 1300) && verifier.needs_refresh(&late, NOW + 1300));
+    assert!(verifier.verify(&late, NOW + 1310).is_ok());
+    assert_eq!(verifier.verify(&late, NOW + 1311), Err(Error::NoKeys));
 
     // A day at most, whatever the max-age.
-    verifier.refresh(key_set(&[jwk("k1", &key())]), u64::MAX, NOW);
-    assert!(!verifier.needs_refresh(&good, NOW + 86_399) && verifier.needs_refresh(&good, NOW + 86_400));
+    verifier.take_keys(key_set(&[jwk("k1", &key())]), u64::MAX, NOW);
+    assert_eq!((verifier.due(&good, NOW + 86_399), verifier.due(&good, NOW + 86_400)), (Due::Nothing, Due::Keys));
+}
+
+#[test]
+fn made_up_key_ids_cause_no_more_fetches_than_the_interval_allows() {
+    let verifier = verifier();
+    let unknown = |n: u64| token(&with(header(), "kid", Some(json!(format!("x{n}")))), &claims());
+    let mut fetches = 0;
+    for n in 0..1000 {
+        // Ten tokens a second; every other fetch fails.
+        if verifier.due(unknown(n), NOW + n / 10) == Due::Keys {
+            fetches += 1;
+            if fetches % 2 == 0 {
+                verifier.keys_failed();
+            } else {
+                verifier.take_keys(key_set(&[jwk("k1", &key())]), 300, NOW + n / 10);
+            }
+        }
+    }
+    assert_eq!(fetches, 9);
 }
 
 #[test]
 fn a_key_that_left_the_set_no_longer_counts() {
     let (verifier, good) = (verifier(), token(&header(), &claims()));
     assert!(verifier.verify(&good, NOW).is_ok());
-    verifier.refresh(key_set(&[jwk("k2", &SigningKey::from_bytes(&[8; 32]))]), 300, NOW);
+    verifier.take_keys(key_set(&[jwk("k2", &SigningKey::from_bytes(&[8; 32]))]), 300, NOW);
     assert_eq!(verifier.verify(&good, NOW), Err(Error::UnknownKey));
 }
 
@@ -332,7 +369,9 @@ fn the_key_set_is_beside_the_issuer_s_origin() {
         ("a.example", "a.example/.well-known/jwks.json"),
         ("", "/.well-known/jwks.json"),
     ] {
-        assert_eq!(Verifier::new(issuer, "").jwks_uri(), uri);
+        let verifier = Verifier::new(issuer, "");
+        assert_eq!(verifier.jwks_uri(), uri);
+        assert_eq!(verifier.revocations_uri(), uri.replace("jwks.json", "revocations"));
     }
 }
 
@@ -346,7 +385,7 @@ proptest! {
     fn no_input_panics(text in "\\PC*", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(verify(&text).is_err());
         prop_assert!(verify(&bytes).is_err());
-        let _ = (KeySet::parse(&text), KeySet::parse(&bytes), verifier().needs_refresh(&bytes, NOW));
+        let _ = (KeySet::parse(&text), KeySet::parse(&bytes), verifier().due(&bytes, NOW));
     }
 
     /// Past the signature too: whatever the issuer may sign.

@@ -1,16 +1,23 @@
-//! An issuer: makes tokens, good ones and bad ones.
+//! An issuer: makes tokens and feeds, good ones and bad ones.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::sync::LazyLock;
 
 use auth_edge_verify::{KeySet, Verifier};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 pub const ISSUER: &str = "https://auth.example";
 pub const AUDIENCE: &str = "https://api.example";
 pub const NOW: u64 = 1_800_000_000;
 
 pub fn key() -> SigningKey {
-    SigningKey::from_bytes(&[7; 32])
+    // Kept: to work out its public half takes as long as to sign.
+    static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::from_bytes(&[7; 32]));
+    KEY.clone()
 }
 
 pub fn jwk(kid: &str, key: &SigningKey) -> Value {
@@ -22,10 +29,13 @@ pub fn key_set(jwks: &[Value]) -> KeySet {
     KeySet::parse(json!({ "keys": jwks }).to_string()).unwrap()
 }
 
-/// A verifier that got its keys at `NOW`, fresh for 300 s.
+/// A verifier without the feed, that got its keys at `NOW`, fresh for 300 s.
 pub fn verifier() -> Verifier {
-    let verifier = Verifier::new(ISSUER, AUDIENCE);
-    verifier.refresh(key_set(&[jwk("k1", &key())]), 300, NOW);
+    with_keys(Verifier::new(ISSUER, AUDIENCE).without_feed())
+}
+
+pub fn with_keys(verifier: Verifier) -> Verifier {
+    verifier.take_keys(key_set(&[jwk("k1", &key())]), 300, NOW);
     verifier
 }
 
@@ -33,7 +43,7 @@ pub fn header() -> Value {
     json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "k1"})
 }
 
-/// What the issuer writes (RFC 9068, section 2.2, and `parent`).
+/// What the issuer writes (RFC 9068, sections 2.2 and 2.2.1, and `parent`).
 pub fn claims() -> Value {
     json!({
         "iss": ISSUER,
@@ -45,6 +55,7 @@ pub fn claims() -> Value {
         "jti": "tok_st_1",
         "scope": "jobs:* templates:read",
         "parent": "tok_lt_1",
+        "auth_time": NOW - 100,
     })
 }
 
@@ -60,6 +71,26 @@ pub fn token(header: &Value, claims: &Value) -> String {
 
 pub fn encode(bytes: &[u8]) -> String {
     Base64UrlUnpadded::encode_string(bytes)
+}
+
+/// The claims of a feed that was issued at `iat` and holds nothing.
+pub fn feed(iat: u64, seq: u64) -> Value {
+    let ended = json!({"token": {}, "parent": {}, "client": {}});
+    json!({"iss": ISSUER, "iat": iat, "exp": iat + 300, "seq": seq, "ended": ended})
+}
+
+/// `feed` with an entry.
+pub fn ending(mut feed: Value, member: &str, id: &str, time: u64) -> Value {
+    feed["ended"][member][hash(member, id)] = json!(time);
+    feed
+}
+
+pub fn hash(member: &str, id: &str) -> String {
+    encode(&Sha256::digest(format!("{member}:{id}"))[..16])
+}
+
+pub fn sign_feed(feed: &Value) -> String {
+    token(&json!({"alg": "EdDSA", "typ": "revocations+jwt", "kid": "k1"}), feed)
 }
 
 /// `object` with one member replaced, or removed when `value` is `None`.

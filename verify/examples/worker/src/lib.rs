@@ -1,13 +1,17 @@
-//! A Worker with two routes, each behind a scope of its own. It keeps the issuer's keys for as long as its isolate
-//! lives, and fetches them anew when they are no longer fresh.
+//! A Worker with two routes, each behind a scope of its own. It keeps the issuer's keys and the feed of ends for as long
+//! as its isolate lives, and fetches them when they are due.
 
 #![cfg(target_arch = "wasm32")]
 
+use std::pin::pin;
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use auth_edge_verify::{AccessToken, Error as Refusal, Introspection, KeySet, Verifier, bearer, max_age};
+use auth_edge_verify::{AccessToken, Due, Error as Refusal, FeedRequest, KeySet, Verifier, bearer, max_age};
+use futures_util::future::{Either, select};
 use worker::{
-    Context, Date, Env, Error, Fetch, Headers, Method, Request, RequestInit, Response, Result, console_error, event,
+    AbortController, Context, Date, Delay, Env, Error, Fetch, Headers, Method, Request, RequestInit, RequestRedirect,
+    Response, Result, console_error, console_log, event,
 };
 
 #[event(fetch)]
@@ -20,85 +24,131 @@ async fn fetch(request: Request, env: Env, _: Context) -> Result<Response> {
 }
 
 async fn allow(request: &Request, env: &Env, scope: &str) -> Result<Response> {
-    let api = Api::get(env)?;
-    let checked = api.caller(request, env).await?;
-    match checked.and_then(|caller| caller.require_scope(scope).map(|()| caller)) {
+    let authorization = request.headers().get("Authorization")?;
+    let verifier = verifier(env)?;
+    match caller(verifier, env, authorization.as_ref(), scope).await {
         Ok(caller) => Response::ok(format!("{} may {scope}\n", caller.client_id)),
-        Err(refusal) => refuse(&refusal),
+        Err(refusal) => {
+            console_log!("A request was refused with {}: {refusal}.", refusal.status());
+            let (name, value) = refusal.header();
+            let response = Response::empty()?.with_status(refusal.status());
+            response.headers().set(name, &value)?;
+            Ok(response)
+        }
     }
 }
 
-fn refuse(refusal: &Refusal) -> Result<Response> {
-    let (name, value) = refusal.header();
-    let mut response = Response::error(refusal.to_string(), refusal.status())?;
-    response.headers_mut().set(name, &value)?;
-    Ok(response)
-}
-
-struct Api {
-    verifier: Verifier,
-    answers: Introspection,
-    introspection_uri: String,
-}
-
-impl Api {
-    /// The same for all requests of one isolate: keys and answers outlive the request that fetched them.
-    fn get(env: &Env) -> Result<&'static Self> {
-        static API: OnceLock<Api> = OnceLock::new();
-        if let Some(api) = API.get() {
-            return Ok(api);
-        }
-        let issuer = env.var("ISSUER")?.to_string();
-        let introspection_uri = format!("{issuer}/v1/auth/tokens/introspect");
-        let verifier = Verifier::new(issuer, env.var("AUDIENCE")?.to_string());
-        let api = Self { verifier, answers: Introspection::new(30, 10_000), introspection_uri };
-        Ok(API.get_or_init(|| api))
+/// The same for all requests of one isolate: keys and feed outlive the request that fetched them.
+fn verifier(env: &Env) -> Result<&'static Verifier> {
+    static VERIFIER: OnceLock<Verifier> = OnceLock::new();
+    if let Some(verifier) = VERIFIER.get() {
+        return Ok(verifier);
     }
+    let poll_interval = env.var("POLL_INTERVAL")?.to_string().parse().map_err(|_| other("POLL_INTERVAL: seconds"))?;
+    let verifier = Verifier::new(env.var("ISSUER")?.to_string(), env.var("AUDIENCE")?.to_string());
+    Ok(VERIFIER.get_or_init(|| verifier.poll_interval(poll_interval)))
+}
 
-    async fn caller(&self, request: &Request, env: &Env) -> Result<std::result::Result<AccessToken, Refusal>> {
-        let authorization = request.headers().get("Authorization")?;
-        let token = match bearer(authorization.as_ref()) {
-            Ok(token) => token,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let now = Date::now().as_millis() / 1000;
-        if self.verifier.needs_refresh(token, now)
-            && let Err(problem) = self.fetch_keys(now).await
-        {
-            console_error!("The keys were not fetched: {problem}");
-        }
-        Ok(match env.secret("INTROSPECTION_TOKEN") {
-            Err(_) => self.verifier.verify(token, now),
-            Ok(own) => {
-                let ask = |form| self.introspect(own.to_string(), form);
-                self.answers.verify(&self.verifier, token, now, ask).await
+async fn caller(
+    verifier: &Verifier,
+    env: &Env,
+    authorization: Option<&String>,
+    scope: &str,
+) -> std::result::Result<AccessToken, Refusal> {
+    let token = bearer(authorization)?;
+    refresh(verifier, env, token).await;
+    let caller = verifier.verify(token, now())?;
+    caller.require_scope(scope)?;
+    Ok(caller)
+}
+
+/// Fetches what is due. A request of a Worker can't wait for what another one fetches, so it looks again.
+async fn refresh(verifier: &Verifier, env: &Env, token: &[u8]) {
+    loop {
+        match verifier.due(token, now()) {
+            Due::Keys => {
+                if let Err(problem) = fetch_keys(verifier).await {
+                    verifier.keys_failed();
+                    console_error!("The keys were not taken: {problem}.");
+                }
             }
-        })
-    }
-
-    async fn fetch_keys(&self, now: u64) -> Result<()> {
-        let mut response = Fetch::Url(self.verifier.jwks_uri().parse()?).send().await?;
-        let keys = success(&mut response).await?;
-        let keys = KeySet::parse(keys).map_err(|problem| Error::RustError(problem.to_string()))?;
-        let max_age = max_age(response.headers().get("Cache-Control")?.as_deref());
-        self.verifier.refresh(keys, max_age, now);
-        Ok(())
-    }
-
-    async fn introspect(&self, own: String, form: String) -> Result<String> {
-        let headers = Headers::new();
-        headers.set("Authorization", &format!("Bearer {own}"))?;
-        headers.set("Content-Type", "application/x-www-form-urlencoded")?;
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_headers(headers).with_body(Some(form.into()));
-        let request = Request::new_with_init(&self.introspection_uri, &init)?;
-        success(&mut Fetch::Request(request).send().await?).await
+            Due::Feed(request) => {
+                if let Err(problem) = fetch_feed(verifier, env, request).await {
+                    console_error!("The feed of ends was not taken: {problem}.");
+                }
+            }
+            Due::Wait => Delay::from(Duration::from_millis(20)).await,
+            _ => return,
+        }
     }
 }
 
-async fn success(response: &mut Response) -> Result<String> {
-    match response.status_code() {
-        200 => response.text().await,
-        status => Err(Error::RustError(format!("the issuer answered {status}"))),
+async fn fetch_keys(verifier: &Verifier) -> Result<()> {
+    let mut response = get(&verifier.jwks_uri(), Headers::new()).await?;
+    if response.status_code() != 200 {
+        return Err(status(&response));
     }
+    let keys = KeySet::parse(response.bytes().await?).map_err(other)?;
+    verifier.take_keys(keys, max_age(response.headers().get("Cache-Control")?.as_deref()), now());
+    Ok(())
+}
+
+async fn fetch_feed(verifier: &Verifier, env: &Env, request: FeedRequest) -> Result<()> {
+    match feed(env, request).await {
+        Ok(Some((text, etag))) => verifier.take_feed(text, etag.as_deref(), now()).map_err(other),
+        Ok(None) => {
+            verifier.feed_unchanged(now());
+            Ok(())
+        }
+        Err(problem) => {
+            verifier.feed_failed();
+            Err(problem)
+        }
+    }
+}
+
+/// The text and its `ETag`, or nothing if it is the one that is held.
+async fn feed(env: &Env, request: FeedRequest) -> Result<Option<(Vec<u8>, Option<String>)>> {
+    let headers = Headers::new();
+    headers.set("Accept", "application/jwt")?;
+    if let Some(etag) = &request.if_none_match {
+        headers.set("If-None-Match", etag)?;
+    }
+    // For a feed that is private.
+    if let Ok(token) = env.secret("INTROSPECTION_TOKEN") {
+        headers.set("Authorization", &format!("Bearer {token}"))?;
+    }
+    let mut response = get(&request.uri, headers).await?;
+    match response.status_code() {
+        200 => Ok(Some((response.bytes().await?, response.headers().get("ETag")?))),
+        304 if request.if_none_match.is_some() => Ok(None),
+        _ => Err(status(&response)),
+    }
+}
+
+/// No redirect is followed, and no answer is waited for longer than `Verifier::due` makes others wait.
+async fn get(uri: &str, headers: Headers) -> Result<Response> {
+    let mut init = RequestInit::new();
+    init.with_headers(headers).with_redirect(RequestRedirect::Manual);
+    let abort = AbortController::default();
+    let (signal, fetch) = (abort.signal(), Fetch::Request(Request::new_with_init(uri, &init)?));
+    match select(pin!(fetch.send_with_signal(&signal)), Delay::from(Duration::from_secs(4))).await {
+        Either::Left((response, _)) => response,
+        Either::Right(_) => {
+            abort.abort();
+            Err(other("the issuer did not answer within 4 s"))
+        }
+    }
+}
+
+fn status(response: &Response) -> Error {
+    other(format!("the issuer answered {}", response.status_code()))
+}
+
+fn other(problem: impl ToString) -> Error {
+    Error::RustError(problem.to_string())
+}
+
+fn now() -> u64 {
+    Date::now().as_millis() / 1000
 }

@@ -1,0 +1,107 @@
+//! When to fetch something: once per interval, more seldom while it fails, and by one caller at a time.
+
+/// Seconds after which a fetch that nobody reported on counts as failed. In a Worker, a request can vanish half-way.
+const PENDING: u64 = 5;
+
+/// The longest wait after failures, seconds, unless the interval itself is longer.
+const LONGEST_WAIT: u64 = 60;
+
+#[derive(Debug, Default)]
+pub struct Schedule {
+    asked: Option<u64>,
+    pending: bool,
+    failures: u32,
+    /// When the last fetch that succeeded was asked for.
+    good: Option<u64>,
+}
+
+/// What a caller should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    Fetch,
+    /// Another caller is fetching.
+    Pending,
+    /// It was fetched, or tried, too short a time ago.
+    NotYet,
+}
+
+impl Schedule {
+    pub fn ask(&mut self, interval: u64, now: u64) -> Ask {
+        if let Some(asked) = self.asked {
+            // The difference either way: a clock that was set back must not stop the fetching.
+            let ago = now.abs_diff(asked);
+            if self.pending && ago < PENDING {
+                return Ask::Pending;
+            }
+            if self.pending {
+                self.failed();
+            }
+            if ago < self.wait(interval) {
+                return Ask::NotYet;
+            }
+        }
+        self.begin(now);
+        Ask::Fetch
+    }
+
+    /// Someone fetches, whatever the interval says.
+    pub fn begin(&mut self, now: u64) {
+        self.asked = Some(now);
+        self.pending = true;
+    }
+
+    /// `now` is when it was fetched, if nobody was told to fetch it.
+    pub fn succeeded(&mut self, now: u64) {
+        self.good = Some(*self.asked.get_or_insert(now));
+        self.pending = false;
+        self.failures = 0;
+    }
+
+    pub fn failed(&mut self) {
+        self.pending = false;
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Forgets failures: what caused them is gone.
+    pub fn reset(&mut self) {
+        (self.asked, self.pending, self.failures) = (None, false, 0);
+    }
+
+    /// Seconds from one fetch to the next.
+    pub fn wait(&self, interval: u64) -> u64 {
+        let doublings = self.failures.saturating_sub(1).min(16);
+        interval.saturating_mul(1 << doublings).min(interval.max(LONGEST_WAIT))
+    }
+
+    /// Whether the last success was asked for at most `seconds` ago.
+    pub fn succeeded_within(&self, seconds: u64, now: u64) -> bool {
+        self.good.is_some_and(|good| now.abs_diff(good) <= seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_caller_fetches_and_failures_slow_it_down() {
+        let mut schedule = Schedule::default();
+        assert_eq!(schedule.ask(10, 1000), Ask::Fetch);
+        assert_eq!(schedule.ask(10, 1004), Ask::Pending);
+        // Nobody told how it went: after 5 s it counts as failed.
+        assert_eq!(schedule.ask(10, 1005), Ask::NotYet);
+        assert_eq!(schedule.ask(10, 1010), Ask::Fetch);
+        schedule.failed();
+        assert_eq!((schedule.ask(10, 1029), schedule.ask(10, 1030)), (Ask::NotYet, Ask::Fetch));
+        schedule.failed();
+        assert_eq!((schedule.ask(10, 1069), schedule.ask(10, 1070)), (Ask::NotYet, Ask::Fetch));
+        for _ in 0..100 {
+            schedule.failed();
+        }
+        assert_eq!((schedule.wait(10), schedule.wait(300)), (60, 300));
+        schedule.succeeded(1071);
+        assert_eq!(schedule.wait(10), 10);
+        assert!(schedule.succeeded_within(5, 1075) && !schedule.succeeded_within(5, 1076));
+        assert_eq!(schedule.ask(10, 500), Ask::Fetch, "a clock that was set back");
+    }
+}
