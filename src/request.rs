@@ -29,6 +29,7 @@ pub struct Call {
     pub content_type: Option<String>,
     pub if_match: Option<String>,
     pub if_none_match: Option<String>,
+    pub accept_encoding: Option<String>,
     /// Empty until it is read.
     pub body: Body,
     /// The address that the call came from, for the rate limit alone.
@@ -52,6 +53,7 @@ pub struct Head<'a> {
     pub content_length: Option<&'a str>,
     if_match: Option<&'a str>,
     if_none_match: Option<&'a str>,
+    accept_encoding: Option<&'a str>,
     ip: Option<&'a str>,
     pub ray: Option<&'a str>,
 }
@@ -76,10 +78,11 @@ impl<'a> Head<'a> {
             client_id: header(),
             content_type: header(),
             content_length: header(),
-            if_match: header(),
-            if_none_match: header(),
             ip: header(),
             ray: header(),
+            if_match: header(),
+            if_none_match: header(),
+            accept_encoding: header(),
         }
     }
 
@@ -94,6 +97,7 @@ impl<'a> Head<'a> {
             content_type: owned(self.content_type),
             if_match: owned(self.if_match),
             if_none_match: owned(self.if_none_match),
+            accept_encoding: owned(self.accept_encoding),
             body: Body::Read(Vec::new()),
             ip: self.ip.unwrap_or_default().to_owned(),
             now: self.millis / 1000,
@@ -356,6 +360,7 @@ mod tests {
             query: String::new(),
             if_match: None,
             if_none_match: None,
+            accept_encoding: None,
             body: Body::Read(body.into()),
             ip: String::new(),
             now: 0,
@@ -568,7 +573,7 @@ mod tests {
 
     #[test]
     fn a_head_is_taken_apart() {
-        let text = "POST\nhttps://auth.example.com:8443/v1/x?in=5&a#b\n1800000000123\n+Bearer a\n\n+\n+7\n+\"e\"\n\n+192.0.2.1\n";
+        let text = "POST\nhttps://auth.example.com:8443/v1/x?in=5&a#b\n1800000000123\n+Bearer a\n\n+\n+7\n+192.0.2.1\n\n+\"e\"\n\n+gzip";
         let head = Head::parse(text);
         assert_eq!((head.method, head.origin, head.path), ("POST", "https://auth.example.com:8443", "/v1/x"));
         assert_eq!((head.millis, head.content_length, head.ray), (1_800_000_000_123, Some("7"), None));
@@ -576,6 +581,7 @@ mod tests {
         assert_eq!((call.now, call.query.as_str(), call.ip.as_str()), (1_800_000_000, "in=5&a", "192.0.2.1"));
         assert_eq!((call.authorization.as_deref(), call.client_id_header.as_deref()), (Some("Bearer a"), None));
         assert_eq!((call.content_type.as_deref(), call.if_match.as_deref()), (Some(""), Some("\"e\"")));
+        assert_eq!((call.if_none_match.as_deref(), call.accept_encoding.as_deref()), (None, Some("gzip")));
         assert_eq!(call.number("in", 0..=9), Ok(Some(5)));
         assert!(call.number("in", 0..=4).is_err());
         for broken in ["", "GET", "GET\nx", "\n\n\n\n\n\n\n\n\n\n\n"] {

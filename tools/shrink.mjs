@@ -11,7 +11,7 @@ const UNUSED = /intounderlying|containerstartupoptions|minifyconfig|r2range/
 const EXPORTS = 7
 const FLAGS = [
   '-Os',
-  '-Os',
+  '--converge',
   // By default all that is called once is inlined. A fresh isolate compiles a function when it is first called, and whole, so that
   // what a request does not need is compiled with what it needs. With small ones only: 11 KB less gzipped for 3 % of an exchange.
   '--one-caller-inline-max-function-size=20',

@@ -27,6 +27,8 @@ struct Copy {
     entries: HashMap<String, Entry>,
     /// When the feed was last asked, Unix milliseconds.
     asked: u64,
+    /// When old entries were last dropped, Unix seconds.
+    tidied: u64,
 }
 
 /// A signed text.
@@ -74,14 +76,17 @@ impl Kept {
     /// What a caller who has all up to `since` is to get.
     pub fn part(&self, since: Option<u64>, now: u64) -> Part {
         let mut copy = self.copy.borrow_mut();
-        let Copy { entries, dropped, .. } = &mut *copy;
-        entries.retain(|_, entry| {
-            let stays = now < entry.until;
-            if !stays {
-                *dropped = entry.seq.max(*dropped);
-            }
-            stays
-        });
+        let Copy { entries, dropped, tidied, .. } = &mut *copy;
+        if *tidied != now {
+            *tidied = now;
+            entries.retain(|_, entry| {
+                let stays = now < entry.until;
+                if !stays {
+                    *dropped = entry.seq.max(*dropped);
+                }
+                stays
+            });
+        }
         let seq = copy.seq.unwrap_or(0);
         Part { seq, since: since.filter(|since| (copy.dropped..=seq).contains(since)) }
     }

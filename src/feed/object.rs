@@ -1,6 +1,6 @@
 //! The feed's object: it numbers the ends that are reported to it, stores them, and drops them when their time is over.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use serde::Serialize;
@@ -30,11 +30,13 @@ pub struct Feed<G> {
     rows: G,
     /// What is stored, read once for each instance.
     stored: RefCell<Option<(State, Entries)>>,
+    /// When old entries were last dropped, Unix seconds.
+    tidied: Cell<u64>,
 }
 
 impl<G: Rows> Feed<G> {
     pub const fn new(rows: G) -> Self {
-        Self { rows, stored: RefCell::new(None) }
+        Self { rows, stored: RefCell::new(None), tidied: Cell::new(0) }
     }
 
     pub fn answer(&self, ask: &Ask) -> Result<Ends, Unavailable> {
@@ -59,11 +61,17 @@ impl<G: Rows> Feed<G> {
                 Ok(Ends { seq: state.seq, ..Ends::default() })
             }
             Ask::Ends { since } => {
-                self.drop_old(state, entries, now)?;
+                if self.tidied.replace(now) != now {
+                    self.drop_old(state, entries, now)?;
+                }
                 let State { seq, dropped } = *state;
                 let since = since.filter(|since| (dropped..=seq).contains(since));
-                let newer = entries.values().filter(|entry| since.is_none_or(|since| entry.seq > since));
-                Ok(Ends { seq, dropped, since, entries: newer.cloned().collect() })
+                let mut newer = Vec::new();
+                // Most find nothing new, whatever there is.
+                if since != Some(seq) {
+                    newer.extend(entries.values().filter(|entry| since.is_none_or(|since| entry.seq > since)).cloned());
+                }
+                Ok(Ends { seq, dropped, since, entries: newer })
             }
         }
     }

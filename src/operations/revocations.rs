@@ -42,15 +42,19 @@ pub async fn revocations(
         }
     };
     // 2. What makes no sense is no question for a part.
-    let since = call.parameter("since").ok().flatten();
-    let since = since.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit())).and_then(|text| text.parse().ok());
+    let since = call.parameter("since").ok().flatten().and_then(|text| text.parse().ok());
     // 3
     let Text { token, etag, .. } = text(settings, host, since).await?;
     let is_known = call.if_none_match.as_deref().is_some_and(|header| names(header, &etag));
     let mut response = Response::empty(if is_known { 304 } else { 200 });
     response.cache_control(if is_public { "public, max-age=2" } else { "private, max-age=2" });
     response.headers.push(("ETag", etag));
+    response.headers.push(("Vary", "Accept-Encoding".to_owned()));
     if !is_known {
+        if call.accept_encoding.as_deref().is_some_and(takes_gzip) {
+            // The runtime compresses what says that it is compressed.
+            response.headers.push(("Content-Encoding", "gzip".to_owned()));
+        }
         response.headers.push(("Content-Type", "application/jwt".to_owned()));
         response.body = Some(token.to_string().into());
     }
@@ -82,4 +86,35 @@ async fn text(settings: &Settings, host: &impl Host, since: Option<u64>) -> Resu
 /// Whether `If-None-Match` names this validator; a weak one does as well (RFC 9110, section 13.1.2).
 fn names(header: &str, etag: &str) -> bool {
     header.split(',').map(str::trim_start).any(|value| if_match(value.strip_prefix("W/").unwrap_or(value), etag))
+}
+
+/// Whether `Accept-Encoding` names gzip (RFC 9110, section 12.5.3). With a weight or in capitals it counts as not named: the text
+/// itself is always acceptable.
+fn takes_gzip(header: &str) -> bool {
+    header.split(',').any(|coding| coding.trim_start() == "gzip")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_for_those_who_take_it() {
+        for header in ["gzip", "gzip, br", "deflate,gzip"] {
+            assert!(takes_gzip(header), "{header}");
+        }
+        for header in ["", "br", "gzip;q=0", "br, gzip; q=0.000", "x-gzip", "identity"] {
+            assert!(!takes_gzip(header), "{header}");
+        }
+    }
+
+    #[test]
+    fn validators_are_compared_weakly() {
+        for header in ["\"a\"", "W/\"a\"", "\"b\", W/\"a\"", "*"] {
+            assert!(names(header, "\"a\""), "{header}");
+        }
+        for header in ["", "a", "\"b\"", "W/\"b\""] {
+            assert!(!names(header, "\"a\""), "{header}");
+        }
+    }
 }

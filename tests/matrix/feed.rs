@@ -45,6 +45,7 @@ fn fetch(service: &Service, query: &str, authorization: Option<&str>, if_none_ma
         content_type: None,
         if_match: None,
         if_none_match: if_none_match.map(str::to_owned),
+        accept_encoding: Some("gzip".to_owned()),
         body: Body::Read(Vec::new()),
         ip: "192.0.2.1".to_owned(),
         now: service.now.get(),
@@ -330,6 +331,10 @@ fn no_client_fills_the_feed() {
     for nth in 0..1_000 {
         host::run(service.respond(&revocation(&caller, id(nth).as_str()))).is(204, "");
     }
+    service.pass(2);
+    let fetched = fetch(&service, "", None, None);
+    assert_eq!((fetched.header("Content-Encoding"), fetched.header("Vary")), ("gzip", "Accept-Encoding"));
+    assert_eq!(fetched.payload()["ended"]["token"].as_object().unwrap().len(), 1_000);
     service.send(&revocation(&caller, id(1_000).as_str())).is(503, "temporarily_unavailable");
     service.send(&revocation(&caller, id(7).as_str())).is(204, "");
     let long = service.long_token("jobs:submit");

@@ -237,6 +237,7 @@ impl Service {
             authorization: request.authorization.clone(),
             if_match: request.if_match.clone(),
             if_none_match: None,
+            accept_encoding: None,
             client_id_header: request.client_id.clone(),
             content_type: request.content_type.clone(),
             body: Body::Read(Vec::new()),
