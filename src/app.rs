@@ -127,7 +127,7 @@ impl Route {
             Self::OpenApi => ("getOpenApi", "served"),
             Self::Docs => ("getDocs", "served"),
             Self::Health => ("getHealth", "ready"),
-            Self::Revocations => ("getRevocations", "served"),
+            Self::Revocations => ("getRevocations", "polled"),
         }
     }
 }

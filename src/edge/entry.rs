@@ -55,6 +55,9 @@ async fn respond_to(request: web_sys::Request, env: Env) -> Result<JsValue, JsVa
         Ok(answered) => answered,
         Err(error) => Audit::of_refusal(&error),
     };
+    if audit.is_routine() {
+        return write(&response).map(JsValue::from);
+    }
     audit.ray = head.ray.map(str::to_owned);
     let line = serde_json::to_string(&audit).unwrap_or_default();
     if audit.status >= 500 {
@@ -79,7 +82,9 @@ async fn answered(request: &web_sys::Request, head: &Head<'_>, env: &Env) -> Res
     if unread && head.content_length.is_none() {
         body::read(request, None).await;
     }
-    isolate.count(&audit, head.millis);
+    if !audit.is_routine() {
+        isolate.count(&audit, head.millis);
+    }
     Ok((response, audit))
 }
 

@@ -60,7 +60,7 @@ class Walk:
         content = documented.get("content") or {"": {"schema": {}}}
         assert media_type in content, f"undocumented content type {media_type!r}: {shown}"
         body = response.json() if media_type == "application/json" else response.text
-        jsonschema_rs.validate(content[media_type]["schema"], body, validate_formats=True)
+        jsonschema_rs.validate(content[media_type].get("schema", {}), body, validate_formats=True)
         for name, header in documented.get("headers", {}).items():
             assert name in response.headers or not header.get("required"), f"without {name}: {shown}"
         assert response.headers["X-Content-Type-Options"] == "nosniff", shown
@@ -80,6 +80,7 @@ DOCUMENTS = {
     "getJwks": "/.well-known/jwks.json",
     "getMetadata": "/.well-known/oauth-authorization-server",
     "getHealth": "/healthz",
+    "getRevocations": "/.well-known/revocations",
     "getOpenApi": "/openapi.json",
     "getDocs": "/docs",
 }
@@ -264,14 +265,35 @@ def limits(walk):
     until(201, server.long)
 
 
+def feed(walk):
+    """Whom the feed is for, and a text that the caller has."""
+    def read(**headers):
+        return walk.saw("getRevocations", server.session.get(url, headers=headers))
+
+    url = server.ORIGIN + "/.well-known/revocations"
+    read(**{"If-None-Match": read().headers["ETag"]})
+    with changed("wrangler.toml", 'REVOCATION_FEED = "public"', 'REVOCATION_FEED = "private"'):
+        until(401, read)
+        read(**server.bearer("x"))
+        read(**server.bearer(server.issued(server.short(walk.tokens["long"], scopes=["jobs:submit"]))["access_token"]))
+        assert read(**server.bearer(walk.tokens["reader"])).headers["Cache-Control"] == "private, max-age=2"
+    with changed("wrangler.toml", 'REVOCATION_FEED = "public"', 'REVOCATION_FEED = "off"'):
+        until(404, read)
+    until(200, read)
+
+
 def breakdowns(walk):
     """503: the clients' objects are elsewhere. 500: a setting is missing, another one malformed."""
-    with changed("wrangler.toml", 'class_name = "Client" }]', 'class_name = "Client", script_name = "absent" }]'):
+    with changed("wrangler.toml", 'class_name = "Client" }', 'class_name = "Client", script_name = "absent" }'):
         until(503, lambda: get("/healthz"))
         everything(walk)
         walk.saw("getHealth", get("/healthz"))
         # An eventual client's exchange goes on by KV.
         server.issued(server.short(walk.tokens["long"]))
+
+    with changed("wrangler.toml", 'class_name = "Feed" }', 'class_name = "Feed", script_name = "absent" }'):
+        until(503, lambda: walk.saw("getRevocations", get("/.well-known/revocations")))
+    until(200, lambda: get("/.well-known/revocations"))
 
     for setting, broken in {"AUTH_KEYS=": "NO_KEYS=", "OPERATOR=": "OPERATOR=x"}.items():
         until(200, lambda: get("/healthz"))
@@ -312,6 +334,7 @@ def main():
     tokens(walk)
     operators(walk)
     limits(walk)
+    feed(walk)
     breakdowns(walk)
     missing = walk.missing()
     assert not missing, f"documented, but not reached: {missing}"
