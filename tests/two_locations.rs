@@ -7,11 +7,15 @@
 mod caller;
 mod locations;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use auth_edge::feed::{self, Kind};
+use base64ct::{Base64UrlUnpadded, Encoding};
 use caller::{Answer, Caller, bearer, by_secret, text, token};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
+use futures_util::stream::{self, StreamExt};
 use locations::kv::Mood;
 use locations::{Locations, Made};
 use reqwest::Method;
@@ -79,6 +83,24 @@ impl Locations {
         self.home.operate(&self.operator, Method::DELETE, &format!("/{}{what}", client.id), None).await
     }
 }
+
+/// The payload of the feed, as a location serves it.
+async fn fed(location: &Caller) -> Value {
+    let answer = location.send(Method::GET, "/.well-known/revocations", &[], None).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let payload = Base64UrlUnpadded::decode_vec(answer.body.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice(&payload).unwrap()
+}
+
+/// Whether the feed names a token.
+fn names(fed: &Value, kind: Kind, issued: &Value) -> bool {
+    let key = feed::key(kind, text(issued, "token_id"));
+    let (member, hash) = key.split_once(':').unwrap();
+    fed["ended"][member][hash].is_u64()
+}
+
+/// As old as what a location serves may be.
+const FED: Duration = Duration::from_secs(2);
 
 /// Whether a client's value in KV shows that this token has ended.
 fn shows_end(value: &Value, issued: &Value) -> bool {
@@ -597,4 +619,100 @@ async fn ids_that_are_no_clients_leave_nothing() {
     }
     all.away.long("late-comer", &by_secret("late-comer", text(&made, "client_secret"))).await.is(201);
     assert_eq!(objects(), operators_own + 1);
+}
+
+// The feed
+
+#[tokio::test]
+async fn what_has_ended_is_in_the_feed_that_the_other_location_serves_and_nothing_else() {
+    let all = Locations::start("feed").await;
+    let clients = join_all((0..10).map(|_| all.client("immediate"))).await;
+    let longs = join_all(clients.iter().map(|client| client.long(&all.home))).await;
+    let exchanges = longs.iter().cycle().take(times()).map(|long| exchange(&all.away, long));
+    let shorts: Vec<_> = join_all(exchanges).await.into_iter().map(|answer| answer.is(201).json()).collect();
+    fed(&all.away).await;
+    let (ended, living) = shorts.split_at(shorts.len() / 2);
+    for answer in join_all(ended.iter().map(|short| revoke(&all.home, short))).await {
+        answer.is(204);
+    }
+    revoke(&all.home, &longs[0]).await.is(204);
+    all.suspend(&clients[1]).await.is(200);
+    sleep(FED).await;
+    let fed = fed(&all.away).await;
+    assert!(ended.iter().all(|short| names(&fed, Kind::Token, short)));
+    assert!(!living.iter().any(|short| names(&fed, Kind::Token, short)));
+    assert!(longs.iter().enumerate().all(|(nth, long)| names(&fed, Kind::Parent, long) == (nth == 0)));
+    assert_eq!(fed["ended"]["client"].as_object().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_feed_that_is_down_is_told_without_anybody_asking() {
+    let all = Locations::start("feed-down").await;
+    let client = all.client("eventual").await;
+    let long = client.long(&all.home).await;
+    let short = exchange(&all.home, &long).await.is(201).json();
+    all.feed("down").await;
+    revoke(&all.home, &short).await.is(503).code("temporarily_unavailable");
+    revoke(&all.home, &long).await.is(503).code("temporarily_unavailable");
+    assert!(!is_active(&all.away, token(&client.long(&all.away).await), &short).await, "it stands");
+    all.feed("up").await;
+    let began = Instant::now();
+    loop {
+        let fed = fed(&all.away).await;
+        if names(&fed, Kind::Token, &short) && names(&fed, Kind::Parent, &long) {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{fed}");
+        sleep(Duration::from_millis(500)).await;
+    }
+    all.feed("down").await;
+    revoke(&all.home, &long).await.is(204);
+}
+
+#[tokio::test]
+async fn a_crash_half_way_loses_no_end_that_was_stored() {
+    let mut all = Locations::start("feed-crash").await;
+    let clients = join_all((0..20).map(|_| all.client("immediate"))).await;
+    let longs = join_all(clients.iter().map(|client| client.long(&all.home))).await;
+    let exchanges = longs.iter().cycle().take(times()).map(|long| exchange(&all.home, long));
+    let shorts: Vec<_> = join_all(exchanges).await.into_iter().map(|answer| answer.is(201).json()).collect();
+    let home = all.home.clone();
+    let done = Cell::new(0);
+    let revocations = shorts.iter().map(async |short| {
+        // Answers that the crash cuts off are not answers.
+        let url = format!("{}/v1/auth/tokens/{}/revoke", home.url, text(short, "token_id"));
+        let answered =
+            home.http.post(url).bearer_auth(token(short)).send().await.is_ok_and(|answer| answer.status() == 204);
+        done.set(done.get() + usize::from(answered));
+        answered
+    });
+    // Some at a time, as the calls that wait at the same time share a report.
+    let revocations = stream::iter(revocations).buffered(8).collect::<Vec<_>>();
+    let crash = async {
+        while done.get() < shorts.len() / 4 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        all.kill();
+    };
+    let (answers, ()) = join(revocations, crash).await;
+    assert!(answers.contains(&true) && answers.contains(&false), "it came half-way");
+    all.restart().await;
+    let caller = clients[0].long(&all.away).await;
+    let began = Instant::now();
+    loop {
+        let fed = fed(&all.away).await;
+        let mut missing = 0;
+        for (short, answered) in shorts.iter().zip(&answers) {
+            let is_named = names(&fed, Kind::Token, short);
+            assert!(is_named || !answered || began.elapsed() < FED, "a confirmed end is lost");
+            if !is_named && !is_active(&all.away, token(&caller), short).await {
+                missing += 1;
+            }
+        }
+        if missing == 0 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(40), "{missing} ends are not told");
+        sleep(Duration::from_millis(500)).await;
+    }
 }

@@ -19,20 +19,31 @@ use serde_json::{Value, json};
 use crate::caller::{Caller, ROOT, by_secret, text, token};
 use kv::Kv;
 
-/// The Worker behind a clock that can be set.
+/// The Worker behind a clock that can be set, with a feed that can be down.
 const MAIN: &str = r#"
-import entry, { Client } from "./entry.js";
+import entry, { Client, Feed as Inner } from "./entry.js";
 
 const real = Date.now;
 let ahead = 0;
+let isDown = false;
 Date.now = () => real() + ahead;
 
 export { Client };
+export class Feed {
+  constructor(state, env) {
+    this.inner = new Inner(state, env);
+  }
+  fetch(request) {
+    if (isDown) throw new Error("the feed is down");
+    return this.inner.fetch(request);
+  }
+}
 export default {
   fetch(request, env, ctx) {
     const { pathname, search } = new URL(request.url);
-    if (pathname !== "/clock") return entry.fetch(request, env, ctx);
-    ahead = 1000 * Number(search.slice(1));
+    if (pathname === "/clock") ahead = 1000 * Number(search.slice(1));
+    else if (pathname === "/feed") isDown = search === "?down";
+    else return entry.fetch(request, env, ctx);
     return new Response();
   },
 };"#;
@@ -129,6 +140,11 @@ impl Locations {
         }
     }
 
+    /// Lets the feed's object fail, or work again.
+    pub async fn feed(&self, state: &str) {
+        assert_eq!(self.home.send(Method::GET, &format!("/feed?{state}"), &[], None).await.status, 200);
+    }
+
     /// Gives the operator a new token.
     pub async fn log_in(&mut self) {
         let long = self.home.long(OPERATOR, &by_secret(OPERATOR, &self.operator_secret)).await.is(201).json();
@@ -160,7 +176,8 @@ impl Locations {
     pub fn stored(&self) -> Vec<(String, Vec<u8>)> {
         let files = fs::read_dir(self.folder.join("objects/client")).unwrap();
         let files = files.map(|file| file.unwrap().path());
-        files.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap())).collect()
+        // SQLite may remove one meanwhile.
+        files.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), fs::read(&path).ok()?))).collect()
     }
 }
 
