@@ -1,5 +1,6 @@
 # make run    the service on this machine, with a curl line that gets a token
 # make test   every test, the end-to-end ones included
+# make demo   two APIs behind the service, and how soon each refuses a revoked token and a suspended client
 # make check  formatting, lints natively and for WASM, the API's description, and the dependencies: licences, sources, duplicates
 # make conformance BASE_URL=… IDENTITIES=…   the harness against any deployment; with neither, against this Worker
 # make bench  the Worker measured beside a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
@@ -13,6 +14,7 @@ SHELL := bash
 PORT ?= 8787
 PROFILE ?= service
 WASM := wasm32-unknown-unknown
+WORKER_API := verify/examples/worker
 locked = $(shell grep -A1 '^name = "$(1)"$$' Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p')
 WORKER_BUILD := .tools/worker-build-$(call locked,worker)
 WASM_BINDGEN := .tools/wasm-bindgen-$(call locked,wasm-bindgen)
@@ -26,7 +28,7 @@ export WRANGLER_SEND_METRICS := false
 export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
-.PHONY: help run test check conformance bench worker setup
+.PHONY: help run test demo check conformance bench worker setup
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -40,6 +42,12 @@ test: setup worker $(VENV) ## every test
 	@echo "== The harness proves itself" && cargo run --quiet -p conformance -- selftest
 	@$(MAKE) --no-print-directory conformance
 	@LIMIT=1000000 tools/with-dev.sh $(PYTHON) tests/api/run.py
+	@$(MAKE) --no-print-directory demo
+
+# Fails unless each API refuses in time, and nobody else is refused. ARGS are flags of the demo, such as --svg FILE.
+demo: setup worker $(WORKER_API)/build/index_bg.wasm
+	@echo "== Two APIs behind the service, a revocation and a suspension" && cargo build --quiet -p demo
+	@tools/with-dev.sh target/debug/demo $(ARGS)
 
 # Against BASE_URL with IDENTITIES, or else against a wrangler dev that it starts and stops, which must pass all cases
 # (PROFILE=contract for fewer). ARGS are flags of `run`.
@@ -67,12 +75,20 @@ bench: setup worker ## how fast, beside a floor and a peer
 
 setup: $(WORKER_BUILD) $(WASM_BINDGEN) $(NPM)
 
+BUILD_RELEASE := RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=" \
+	WASM_BINDGEN_BIN=$(CURDIR)/.tools/bin/wasm-bindgen worker-build --release
+
 # The Worker, built anew only when something that it is made of has changed. wrangler calls this too. No path of this machine is in it.
 worker: build/index_bg.wasm
 build/index_bg.wasm: Cargo.toml Cargo.lock tools/shrink.mjs $(shell find src assets -type f) | setup
 	@echo "== Building the Worker"
-	@RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=" WASM_BINDGEN_BIN=$(CURDIR)/.tools/bin/wasm-bindgen worker-build --release
+	@$(BUILD_RELEASE)
 	@node tools/shrink.mjs $@ && cp src/edge/entry.js build/
+
+# The API of `make demo` that is a Worker. Its size does not matter there.
+$(WORKER_API)/build/index_bg.wasm: Cargo.lock verify/Cargo.toml $(shell find verify/src $(WORKER_API)/src $(WORKER_API)/Cargo.toml -type f) | setup
+	@echo "== Building the Worker API"
+	@cd $(WORKER_API) && $(BUILD_RELEASE) --no-opt
 
 $(WORKER_BUILD): | .tools/wasm-target
 	@echo "== Installing $(@F) into .tools/ (once, some minutes)"

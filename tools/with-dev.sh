@@ -6,7 +6,8 @@
 #   IDENTITIES   the file that names each client with its credentials
 #   DEV_FOLDER   where the server's wrangler.toml and .dev.vars are; wrangler takes up a change in them
 # LIMIT in the environment of this script replaces every rate limit there, calls per minute.
-# Whatever becomes of the command, the server ends with it. Its log stays where the command failed.
+# Whatever becomes of the command, the server ends with it, and so does what the command leaves behind. The server's log
+# stays where the command failed.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 export PATH="$root/node_modules/.bin:$PATH" WRANGLER_SEND_METRICS=false NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
@@ -54,5 +55,4 @@ cd "$root"
 "$@" <&0 &
 command=$!
 wait "$command" && status=0 || status=$?
-command=''
 exit "$status"
