@@ -18,7 +18,7 @@ const DOCUMENTS: [&str; 9] = [
     "conformance/README.md",
     "verify/README.md",
 ];
-const GROUPS: [&str; 4] = ["long.", "short.", "revoke.", "outside."];
+const GROUPS: [&str; 5] = ["long.", "short.", "revoke.", "outside.", "feed."];
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
