@@ -6,6 +6,7 @@
 //!     operations   one file each, with all of its numbered steps, top to bottom
 //!       request, json, value, scope, token, token_id, keys   what is asked, made and checked
 //!       client         a client: its record, its object (the truth), its replica in KV (for exchanges)
+//!       feed           what has ended, for APIs that verify offline: its object, an isolate's copy
 //!       host           what all this asks of the world
 //!   audit     the line that each call leaves
 //!   error, response   the way out: one place for status, code and headers

@@ -1,16 +1,14 @@
 //! What an operator may say of a client: the bodies of `createClient` and `updateClient`, and how a client is shown.
 
-use base32ct::{Base32UpperUnpadded, Encoding as _};
-use base64ct::{Base64UrlUnpadded, Encoding};
+use base32ct::{Base32UpperUnpadded, Encoding};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::jwk::{JwkSet, PublicJwk};
 use super::{Client, Consistency, MAX_TTL, MIN_TTL, Mechanism, Status, is_client_id};
 use crate::error::Error;
 use crate::response::rfc_3339;
 use crate::scope::Scopes;
-use crate::value::{Members, Value};
+use crate::value::{Members, Value, digest};
 
 /// The longest `client_name`, Unicode code points.
 const MAX_NAME_LENGTH: usize = 128;
@@ -290,8 +288,7 @@ impl Client {
 
 /// A strong validator (RFC 9110, section 8.8.3) over all that is shown, and what can't be seen of a change.
 pub fn etag(shown: &str, revision: u64) -> String {
-    let digest = Sha256::new().chain_update(revision.to_be_bytes()).chain_update(shown).finalize();
-    format!("\"{}\"", Base64UrlUnpadded::encode_string(&digest[..16]))
+    format!("\"{}\"", digest(&format!("{revision} {shown}")))
 }
 
 /// Whether `If-Match` (RFC 9110, section 13.1.1) names this validator. A weak one never matches.

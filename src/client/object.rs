@@ -15,13 +15,13 @@ use super::ask::{Answer, Ask, Issue};
 use super::ground::Ground;
 use super::jwk::PublicJwk;
 use super::publication::PACE;
-use super::replica::digest;
 use super::step::{CODES, OPERATOR, Settled, Step};
 use crate::assertion::{self, Genuine};
 use crate::error::{Error, Unavailable};
 use crate::request::Credential;
 use crate::rows::Commit;
 use crate::settings::Settings;
+use crate::value::digest;
 
 /// How long KV keeps the replica of a deleted client, seconds: longer than any token of its lives.
 const DELETED: u64 = 91 * 86_400;

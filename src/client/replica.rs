@@ -5,9 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::ask::{Answer, Ask, Standing};
 use super::{Client, Consistency, Status};
@@ -123,11 +121,6 @@ impl Replica {
     fn parse(json: &str) -> Option<Self> {
         value::read(json).filter(|replica: &Self| replica.version == VERSION)
     }
-}
-
-/// What tells two values apart: the first 16 bytes of their SHA-256, base64url.
-pub fn digest(value: &str) -> String {
-    Base64UrlUnpadded::encode_string(&Sha256::digest(value)[..16])
 }
 
 /// What an isolate read a moment ago.

@@ -6,8 +6,7 @@ pub mod object;
 
 use serde::Serialize;
 
-use crate::client::replica::digest;
-use crate::value::readable;
+use crate::value::{digest, readable};
 
 /// How long an end stays after its time or its last report, seconds: 15 minutes of a token's life, the rest for what an exchange
 /// made that had not heard of it.

@@ -6,7 +6,6 @@
 
 use crate::audit::Audit;
 use crate::client::change::if_match;
-use crate::client::replica::digest;
 use crate::error::Error;
 use crate::feed::Ask;
 use crate::feed::copy::Text;
@@ -16,6 +15,7 @@ use crate::response::Response;
 use crate::settings::{FeedMode, Settings};
 use crate::token;
 use crate::token_id::Kind;
+use crate::value::digest;
 
 const INTROSPECT: &str = "tokens:introspect";
 const TYP: &str = "revocations+jwt";
