@@ -4,6 +4,7 @@
 pub mod ask;
 pub mod change;
 mod codes;
+mod ends;
 pub mod ground;
 pub mod jwk;
 pub mod object;
