@@ -53,6 +53,8 @@ pub enum Error {
     /// The client asks too often.
     #[serde(skip)]
     RateLimited { retry_after: u64 },
+    /// The client has as many ends of short-term tokens in the feed as it may.
+    FeedFull { retry_after: u64 },
     /// A dependency did not answer. What it said is for the log.
     Unavailable(Unavailable),
     /// A setting is missing or malformed. Which one is for the log.
@@ -137,6 +139,7 @@ readable!(enum Error {
     "SecretNotFound" => SecretNotFound,
     "Conflict" => Conflict(message),
     "PreconditionFailed" => PreconditionFailed,
+    "FeedFull" => FeedFull { retry_after },
     "Unavailable" => Unavailable(what),
     "Misconfigured" => Misconfigured { setting, problem },
 });
@@ -201,7 +204,7 @@ impl Error {
             Self::PreconditionFailed => (412, "precondition_failed"),
             Self::RateLimited { .. } => (429, "rate_limited"),
             Self::Misconfigured { .. } => (500, "server_error"),
-            Self::Unavailable(_) => (503, "temporarily_unavailable"),
+            Self::FeedFull { .. } | Self::Unavailable(_) => (503, "temporarily_unavailable"),
         }
     }
 
@@ -224,7 +227,9 @@ impl Error {
         }
         match self {
             Self::MethodNotAllowed { allow } => response.headers.push(("Allow", allow.to_string())),
-            Self::RateLimited { retry_after } => response.headers.push(("Retry-After", retry_after.to_string())),
+            Self::RateLimited { retry_after } | Self::FeedFull { retry_after } => {
+                response.headers.push(("Retry-After", retry_after.to_string()))
+            }
             Self::Unavailable(_) => response.headers.push(("Retry-After", RETRY_UNAVAILABLE.to_string())),
             _ => {}
         }
@@ -311,6 +316,9 @@ impl Error {
             Self::MethodNotAllowed { allow } => return format!("This path answers {allow} only."),
             Self::RateLimited { retry_after } => {
                 return format!("Too many requests. Please retry after {retry_after} seconds.");
+            }
+            Self::FeedFull { .. } => {
+                "Not revoked: 1,000 short-term tokens of this client were, within the hour. Revoke their long-term token instead."
             }
             Self::Unavailable(_) => {
                 "A part of the service is not answering. The request may or may not have taken effect. Please retry."

@@ -86,7 +86,9 @@ impl<G: Ground> Step<'_, G> {
         let kind = if token.kind == Kind::Long { feed::Kind::Parent } else { feed::Kind::Token };
         // Further ahead, no exchange makes a short-term token that outlives it. Whoever revokes it then has it told after all.
         let is_near = ends_at < self.now + feed::HOUR;
-        let told = if is_near { self.owe(kind, token.as_str(), ends_at, feed::HOUR, awaited) } else { 0 };
+        // This clock may have run ahead of all others. What has come by it is to have come for them.
+        let told_at = if at == 0 && self.state.clock > self.ground.millis() { 0 } else { ends_at };
+        let told = if is_near { self.owe(kind, token.as_str(), told_at, feed::HOUR, awaited) } else { 0 };
         let change = match settled {
             Some(settled) if told == 0 => return Ok(settled),
             Some(settled) => settled.change,
@@ -123,10 +125,10 @@ impl<G: Ground> Step<'_, G> {
         Ok(())
     }
 
-    /// Owes the feed an end, which stays there for `keep` seconds after its time or this report, whichever is later.
-    /// Gives its number.
+    /// Owes the feed an end, which stays there for `keep` seconds after its time or this report, whichever is later. Gives its number.
+    /// While there is no feed, what is owed of the client itself waits for one.
     pub(super) fn owe(&mut self, kind: feed::Kind, id: &str, at: u64, keep: u64, awaited: bool) -> u64 {
-        if self.settings.feed == FeedMode::Off {
+        if !self.has_feed() && kind != feed::Kind::Client {
             return 0;
         }
         let number = self.state.owe(awaited);
@@ -157,11 +159,18 @@ impl<G: Ground> Step<'_, G> {
         self.state.told = self.state.told.max(number);
     }
 
-    /// Whether the feed has room for one more end of a short-term token of this client.
-    pub(super) fn has_room(&self) -> Result<bool, Unavailable> {
-        let told = self.ground.list(TOLD, self.now, feed::MOST_TOKENS)?.len();
+    pub(super) fn has_feed(&self) -> bool {
+        self.settings.feed != FeedMode::Off
+    }
+
+    /// After how many seconds the feed has room for one more end of a short-term token of this client; 0 if it has.
+    pub(super) fn room_in(&self) -> Result<u64, Unavailable> {
+        let told = self.ground.list(TOLD, self.now, feed::MOST_TOKENS)?;
         let owed = self.ground.list(&format!("{OWED}{}", feed::Kind::Token.name()), self.now, feed::MOST_TOKENS)?.len();
-        Ok(self.settings.feed == FeedMode::Off || told + owed < feed::MOST_TOKENS)
+        if !self.has_feed() || told.len() + owed < feed::MOST_TOKENS {
+            return Ok(0);
+        }
+        Ok(told.iter().map(|(_, row)| row.expires_at - self.now).min().unwrap_or(feed::HOUR))
     }
 
     pub(super) fn replica(&self, client: &Client) -> Result<Replica, Unavailable> {

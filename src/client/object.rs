@@ -20,7 +20,7 @@ use crate::assertion::{self, Genuine};
 use crate::error::{Error, Unavailable};
 use crate::request::Credential;
 use crate::rows::Commit;
-use crate::settings::Settings;
+use crate::settings::{FeedMode, Settings};
 use crate::value::digest;
 
 /// How long KV keeps the replica of a deleted client, seconds: longer than any token of its lives.
@@ -116,7 +116,7 @@ impl<G: Ground> Object<G> {
         let (is_due, is_reporting_due) = (step.state.is_due(), step.state.is_reporting_due());
         let owed = step.state.owed;
         step.commit()?;
-        if is_reporting_due {
+        if is_reporting_due && settings.feed != FeedMode::Off {
             // What the feed did not take is due again.
             let _ = self.report(settings, "", owed).await;
         }
@@ -132,7 +132,11 @@ impl<G: Ground> Object<G> {
     /// Sets the alarm to what is due next.
     fn rest(&self, settings: &Settings) -> Result<(), Error> {
         let step = self.step(settings, "")?;
-        Ok(self.ground.commit(&Commit { alarm: step.state.alarm(), now: step.now, ..Commit::default() })?)
+        Ok(self.ground.commit(&Commit {
+            alarm: step.state.alarm(step.has_feed()),
+            now: step.now,
+            ..Commit::default()
+        })?)
     }
 
     fn step<'a>(&'a self, settings: &'a Settings, client_id: &'a str) -> Result<Step<'a, G>, Unavailable> {
@@ -142,7 +146,7 @@ impl<G: Ground> Object<G> {
     }
 
     /// Looks, once for each instance, for a write of an earlier one whose end nobody knows.
-    fn open(&self, settings: &Settings) -> Result<(), Unavailable> {
+    fn open(&self, settings: &Settings) -> Result<(), Error> {
         if self.opened.get() {
             return Ok(());
         }
@@ -150,9 +154,11 @@ impl<G: Ground> Object<G> {
         if step.state.may_be_writing() {
             step.state.uncertain();
         }
+        let is_telling = step.state.told < step.state.owed;
         step.commit()?;
         self.opened.set(true);
-        Ok(())
+        // There may have been no feed when it was owed.
+        if is_telling { self.rest(settings) } else { Ok(()) }
     }
 
     /// The object's clock, which never runs back. Unix milliseconds.
@@ -257,7 +263,7 @@ impl<G: Ground> Object<G> {
 
     /// Waits until the feed has every end up to a number. The calls that wait at the same time share a report.
     async fn report(&self, settings: &Settings, client_id: &str, upto: u64) -> Result<(), Error> {
-        if self.step(settings, client_id)?.state.told >= upto {
+        if settings.feed == FeedMode::Off || self.step(settings, client_id)?.state.told >= upto {
             return Ok(());
         }
         let _turn = self.reporting.lock().await;

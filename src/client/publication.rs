@@ -171,11 +171,11 @@ impl State {
     }
 
     /// When the object must be woken next, Unix milliseconds.
-    pub fn alarm(&self) -> Option<u64> {
+    pub fn alarm(&self, has_feed: bool) -> Option<u64> {
         let pending = self.is_pending().then_some(self.due);
         let wipe = (self.wipe > 0).then_some(self.wipe);
         let end = (self.next_end > 0).then_some(self.next_end * 1000);
-        let telling = (self.told < self.owed).then_some(self.telling);
+        let telling = (has_feed && self.told < self.owed).then_some(self.telling);
         [pending, telling, self.again.first().copied(), wipe, end].into_iter().flatten().min()
     }
 }
@@ -191,17 +191,17 @@ mod tests {
     #[test]
     fn a_change_is_due_at_once_unless_its_caller_waits() {
         let mut state = State { clock: 1_000, ..State::default() };
-        assert_eq!(state.alarm(), None);
+        assert_eq!(state.alarm(true), None);
         state.changed(true);
-        assert_eq!(state.alarm(), Some(11_000));
+        assert_eq!(state.alarm(true), Some(11_000));
         state.changed(false);
-        assert_eq!(state.alarm(), Some(1_000), "an earlier time stays");
+        assert_eq!(state.alarm(true), Some(1_000), "an earlier time stays");
         state.changed(true);
-        assert_eq!(state.alarm(), Some(1_000));
+        assert_eq!(state.alarm(true), Some(1_000));
         state.confirmed(2, 1_000, digest(), false);
         assert!(state.is_due());
         state.confirmed(3, 1_000, digest(), false);
-        assert_eq!(state.alarm(), None);
+        assert_eq!(state.alarm(true), None);
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..9 {
             state.failed();
-            let next = state.alarm().unwrap();
+            let next = state.alarm(true).unwrap();
             pauses.push(next - state.clock);
             state.clock = next;
         }
@@ -219,12 +219,12 @@ mod tests {
         let failed_at = state.clock - 60_000;
         state.confirmed(1, state.clock - 1, digest(), false);
         for later in REWRITES {
-            assert_eq!(state.alarm(), Some(failed_at + later));
+            assert_eq!(state.alarm(true), Some(failed_at + later));
             state.clock = failed_at + later;
             assert!(state.is_due());
             state.confirmed(1, state.clock, digest(), false);
         }
-        assert_eq!(state.alarm(), None);
+        assert_eq!(state.alarm(true), None);
     }
 
     #[test]
@@ -236,11 +236,11 @@ mod tests {
         state.confirmed(1, 2_000, digest(), false);
         state.clock = 60_000;
         state.failed();
-        assert_eq!(state.alarm(), Some(61_100));
+        assert_eq!(state.alarm(true), Some(61_100));
         state.clock = 61_100;
         assert!(state.is_due());
         state.confirmed(1, 61_100, digest(), false);
-        assert_eq!(state.alarm(), Some(120_000), "and followed from the failure on");
+        assert_eq!(state.alarm(true), Some(120_000), "and followed from the failure on");
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
         let mut state = State::default();
         state.changed(false);
         state.confirmed(1, 0, digest(), true);
-        assert_eq!(state.alarm(), Some(REVIEW));
+        assert_eq!(state.alarm(true), Some(REVIEW));
         state.confirmed(1, 1, digest(), true);
         assert_eq!(state.again, [REVIEW]);
     }

@@ -9,7 +9,7 @@ use super::{Client, Status};
 use crate::assertion::Genuine;
 use crate::error::{Error, TokenFault, Unavailable};
 use crate::rows::{Commit, FOR_EVER, Row};
-use crate::settings::Settings;
+use crate::settings::{FeedMode, Settings};
 use crate::token::Presented;
 use crate::token_id::Kind;
 use crate::value::{self, Read};
@@ -211,7 +211,8 @@ impl<'a, G: Ground> Step<'a, G> {
             return Ok(());
         }
         rows.push((STATE.to_owned(), Some(Row { value: to_json(&self.state), expires_at: FOR_EVER })));
-        self.ground.commit(&Commit { rows, alarm: self.state.alarm(), now: self.now })
+        let alarm = self.state.alarm(self.settings.feed != FeedMode::Off);
+        self.ground.commit(&Commit { rows, alarm, now: self.now })
     }
 }
 

@@ -153,9 +153,11 @@ impl<G: Ground> Step<'_, G> {
         if target.expires_at <= self.now {
             return Ok(Answer::Done.into());
         }
-        if target.kind == Kind::Short && self.end_of(&client, target.as_str())?.is_none() && !self.has_room()? {
-            let problem = "more than 1,000 short-term tokens of this client were revoked within an hour";
-            return Err(Unavailable::new("FEED", problem).into());
+        if target.kind == Kind::Short && self.end_of(&client, target.as_str())?.is_none() {
+            let retry_after = self.room_in()?;
+            if retry_after > 0 {
+                return Err(Error::FeedFull { retry_after });
+            }
         }
         let end = self.end(&client, target, self.now, true)?;
         Ok(Settled { shown: Some(end.change), told: end.told, ..Answer::Done.into() })

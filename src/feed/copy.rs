@@ -53,7 +53,8 @@ impl Kept {
     /// all. `None` if it need not be asked.
     pub fn lacks(&self, since: Option<u64>, millis: u64) -> Option<Option<u64>> {
         let copy = self.copy.borrow();
-        let is_fresh = millis < copy.asked + KEPT && since <= copy.seq;
+        // A clock that was set back says nothing of its age.
+        let is_fresh = (copy.asked..copy.asked + KEPT).contains(&millis) && since <= copy.seq;
         (!is_fresh).then_some(copy.seq)
     }
 
@@ -70,7 +71,7 @@ impl Kept {
         copy.entries.extend(ends.entries.into_iter().map(|entry| (entry.key.clone(), entry)));
         copy.seq = Some(ends.seq);
         copy.dropped = copy.dropped.max(ends.dropped);
-        copy.asked = copy.asked.max(millis);
+        copy.asked = millis;
     }
 
     /// What a caller who has all up to `since` is to get.

@@ -34,7 +34,7 @@ pub enum Kind {
 pub struct End {
     /// Kind and hash, as `key` makes them.
     pub key: String,
-    /// Unix seconds.
+    /// Unix seconds; 0 if that has come, whatever any clock says.
     pub at: u64,
     /// For how long the entry stays after its time or this report, seconds.
     pub keep: u64,

@@ -77,15 +77,15 @@ impl<G: Rows> Feed<G> {
     }
 
     fn read(&self) -> Result<(State, Entries), Unavailable> {
-        let unreadable = |key: &str| Unavailable::new("FEED", format!("the row {key} can't be read"));
+        let unreadable = || Unavailable::new("FEED", "a row can't be read");
         let state = match self.rows.load(STATE)? {
-            Some(row) => value::read(&row.value).ok_or_else(|| unreadable(STATE))?,
+            Some(row) => value::read(&row.value).ok_or_else(unreadable)?,
             None => State::default(),
         };
         let mut entries = Entries::new();
         // Expired ones too: what was dropped must be known.
-        for (key, row) in self.rows.list(ENTRY, 0, usize::MAX)? {
-            let entry: Entry = value::read(&row.value).ok_or_else(|| unreadable(&key))?;
+        for (_, row) in self.rows.list(ENTRY, 0, usize::MAX)? {
+            let entry: Entry = value::read(&row.value).ok_or_else(unreadable)?;
             entries.insert(entry.key.clone(), entry);
         }
         Ok((state, entries))
@@ -96,6 +96,7 @@ impl<G: Rows> Feed<G> {
         let mut rows = Vec::new();
         for End { key, at, keep, number } in ends {
             let known = entries.get(key);
+            let at = if *at == 0 { &now } else { at };
             let at = match known {
                 Some(known) if key.starts_with(Kind::Client.name()) => {
                     if known.number > *number {

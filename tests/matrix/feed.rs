@@ -336,7 +336,10 @@ fn no_client_fills_the_feed() {
     let fetched = fetch(&service, "", None, None);
     assert_eq!((fetched.header("Content-Encoding"), fetched.header("Vary")), ("gzip", "Accept-Encoding"));
     assert_eq!(fetched.payload()["ended"]["token"].as_object().unwrap().len(), 1_000);
-    service.send(&revocation(&caller, id(1_000).as_str())).is(503, "temporarily_unavailable");
+    let refused = service.send(&revocation(&caller, id(1_000).as_str()));
+    refused.is(503, "temporarily_unavailable");
+    let retry_after: u64 = refused.header("Retry-After").unwrap().parse().unwrap();
+    assert!((3_590..=3_600).contains(&retry_after), "{retry_after}");
     service.send(&revocation(&caller, id(7).as_str())).is(204, "");
     let long = service.long_token("jobs:submit");
     service.send(&revocation(&long, &long.id)).is(204, "");
@@ -346,6 +349,41 @@ fn no_client_fills_the_feed() {
     let caller = service.long_token("tokens:revoke");
     let short = service.short_token(&caller);
     service.send(&revocation(&caller, &short.id)).is(204, "");
+}
+
+/// What changed while there was no feed is told when there is one: by whatever is asked of the client next, and by a repeat at once.
+#[test]
+fn a_feed_that_was_off_catches_up() {
+    let feed = |mode: &str| [("REVOCATION_FEED", mode.to_owned())];
+    let mut desk = Desk::new();
+    desk.patch(ALICE, &json!({"status": "suspended"}));
+    assert_eq!(entry(&now(&desk.service), Kind::Client, ALICE), Some(FOR_EVER));
+    desk.service = desk.service.deployed_with(&feed("off"));
+    desk.patch(ALICE, &json!({"status": "active"})).is(200, "");
+    desk.patch(BOB, &json!({"status": "suspended"})).is(200, "");
+    desk.service.pass(10);
+    desk.service.wake();
+    desk.service = desk.service.deployed_with(&feed("public"));
+    // The repeat of the suspension waits until the feed has it; Alice is only looked at.
+    desk.patch(BOB, &json!({"status": "suspended"})).is(200, "");
+    assert_eq!(entry(&now(&desk.service), Kind::Client, BOB), Some(FOR_EVER));
+    assert_eq!(desk.send("GET", "/c2m_abc123").status, 200);
+    desk.service.wake();
+    let valid_from = desk.service.stored(ALICE).tokens_valid_from;
+    assert_eq!(entry(&now(&desk.service), Kind::Client, ALICE), Some(valid_from));
+}
+
+/// An end that has come has come by the feed's clock too, however far a client's object ran ahead.
+#[test]
+fn an_end_that_has_come_is_not_ahead() {
+    let service = Service::new();
+    let [first, second] = [0; 2].map(|_| service.long_token("jobs:submit"));
+    service.send(&revocation(&first, &first.id)).is(204, "");
+    service.now.set(NOW - 100);
+    service.world.millis.set((NOW - 100) * 1000);
+    service.send(&revocation(&second, &second.id)).is(204, "");
+    let payload = now(&service);
+    assert!(entry(&payload, Kind::Parent, &second.id).unwrap() <= NOW - 98);
 }
 
 #[test]

@@ -166,7 +166,12 @@ impl World {
 
     /// Another isolate in the same world, at another location.
     pub fn elsewhere(&self, seed: &[u8]) -> Self {
-        let other = Self::isolate(Rc::clone(&self.shared), Rc::clone(&self.settings), seed);
+        self.with(Rc::clone(&self.settings), seed)
+    }
+
+    /// The same world, in which other settings hold from now on.
+    pub fn with(&self, settings: Rc<Settings>, seed: &[u8]) -> Self {
+        let other = Self::isolate(Rc::clone(&self.shared), settings, seed);
         // Ids are made of what was drawn, so they must differ from those made here.
         other.randoms.set(Some(u64::MAX / 2));
         other

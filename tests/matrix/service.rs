@@ -257,6 +257,14 @@ impl Service {
         }
     }
 
+    /// The same service, deployed with other settings: every object starts anew.
+    pub fn deployed_with(&self, changes: &[(&str, String)]) -> Self {
+        let settings = Rc::new(settings(changes));
+        self.world.crash();
+        let world = self.world.with(Rc::clone(&settings), &sign::SERVICE_SEED);
+        Self { settings, world, ..self.elsewhere() }
+    }
+
     /// A row of a client's object.
     pub fn row(&self, client_id: &str, key: &str) -> Option<String> {
         let state = self.world.state.borrow();
