@@ -412,8 +412,8 @@ async fn a_panic_is_survived() {
     let dev = Dev::start("panic").await;
     let long = dev.issue("valid").await;
     let probe = r#"
-        import entry, { Client } from "../../../build/entry.js";
-        export { Client };
+        import entry, { Client, Feed } from "../../../build/entry.js";
+        export { Client, Feed };
         export default {
           fetch(request, env, ctx) {
             if (request.url.endsWith("/break")) return entry.fetch({}, env, ctx);
