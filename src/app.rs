@@ -18,7 +18,7 @@ use crate::operations::revocations::revocations;
 use crate::operations::revoke::revoke;
 use crate::request::{Body, Call};
 use crate::response::Response;
-use crate::settings::{FeedMode, Settings};
+use crate::settings::Settings;
 
 /// Where a call goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Route {
             "/openapi.json" => Some(Self::OpenApi),
             "/docs" => Some(Self::Docs),
             "/healthz" => Some(Self::Health),
-            "/.well-known/revocations" if settings.feed != FeedMode::Off => Some(Self::Revocations),
+            "/.well-known/revocations" if settings.has_feed() => Some(Self::Revocations),
             path if settings.is_metadata_path(path) => Some(Self::Metadata),
             _ => None,
         };

@@ -46,8 +46,8 @@ impl Audit {
         self.by = Some(token.id.clone());
     }
 
-    /// Whether there is nothing to tell: a public feed was served. Verifiers fetch it every few seconds, and lines would cost four
-    /// times what the calls do.
+    /// Whether there is nothing to tell: a public feed was served. Verifiers fetch it every few seconds, and a line costs twice
+    /// what the call does.
     pub fn is_routine(&self) -> bool {
         self.outcome == "polled" && self.by.is_none()
     }

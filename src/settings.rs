@@ -52,6 +52,10 @@ pub enum FeedMode {
 }
 
 impl Settings {
+    pub fn has_feed(&self) -> bool {
+        self.feed != FeedMode::Off
+    }
+
     /// Reads the settings through `lookup`, which knows the environment.
     pub fn read(lookup: impl Fn(&'static str) -> Result<Option<String>, Error>) -> Result<Self, Error> {
         let required = |setting: &'static str| lookup(setting)?.ok_or_else(|| wrong(setting, "is missing"));

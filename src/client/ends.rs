@@ -7,7 +7,6 @@ use super::step::{Step, parse, to_json, unreadable};
 use crate::error::Unavailable;
 use crate::feed::{self, End};
 use crate::rows::FOR_EVER;
-use crate::settings::FeedMode;
 use crate::token_id::{Kind, TokenId};
 
 /// For how long an end is remembered after its token's own end, seconds: a location's clock may be behind.
@@ -128,7 +127,7 @@ impl<G: Ground> Step<'_, G> {
     /// Owes the feed an end, which stays there for `keep` seconds after its time or this report, whichever is later. Gives its number.
     /// While there is no feed, what is owed of the client itself waits for one.
     pub(super) fn owe(&mut self, kind: feed::Kind, id: &str, at: u64, keep: u64, awaited: bool) -> u64 {
-        if !self.has_feed() && kind != feed::Kind::Client {
+        if !self.settings.has_feed() && kind != feed::Kind::Client {
             return 0;
         }
         let number = self.state.owe(awaited);
@@ -159,15 +158,11 @@ impl<G: Ground> Step<'_, G> {
         self.state.told = self.state.told.max(number);
     }
 
-    pub(super) fn has_feed(&self) -> bool {
-        self.settings.feed != FeedMode::Off
-    }
-
     /// After how many seconds the feed has room for one more end of a short-term token of this client; 0 if it has.
     pub(super) fn room_in(&self) -> Result<u64, Unavailable> {
         let told = self.ground.list(TOLD, self.now, feed::MOST_TOKENS)?;
         let owed = self.ground.list(&format!("{OWED}{}", feed::Kind::Token.name()), self.now, feed::MOST_TOKENS)?.len();
-        if !self.has_feed() || told.len() + owed < feed::MOST_TOKENS {
+        if !self.settings.has_feed() || told.len() + owed < feed::MOST_TOKENS {
             return Ok(0);
         }
         Ok(told.iter().map(|(_, row)| row.expires_at - self.now).min().unwrap_or(feed::HOUR))

@@ -20,7 +20,7 @@ use crate::assertion::{self, Genuine};
 use crate::error::{Error, Unavailable};
 use crate::request::Credential;
 use crate::rows::Commit;
-use crate::settings::{FeedMode, Settings};
+use crate::settings::Settings;
 use crate::value::digest;
 
 /// How long KV keeps the replica of a deleted client, seconds: longer than any token of its lives.
@@ -116,7 +116,7 @@ impl<G: Ground> Object<G> {
         let (is_due, is_reporting_due) = (step.state.is_due(), step.state.is_reporting_due());
         let owed = step.state.owed;
         step.commit()?;
-        if is_reporting_due && settings.feed != FeedMode::Off {
+        if is_reporting_due {
             // What the feed did not take is due again.
             let _ = self.report(settings, "", owed).await;
         }
@@ -133,7 +133,7 @@ impl<G: Ground> Object<G> {
     fn rest(&self, settings: &Settings) -> Result<(), Error> {
         let step = self.step(settings, "")?;
         Ok(self.ground.commit(&Commit {
-            alarm: step.state.alarm(step.has_feed()),
+            alarm: step.state.alarm(settings.has_feed()),
             now: step.now,
             ..Commit::default()
         })?)
@@ -261,9 +261,9 @@ impl<G: Ground> Object<G> {
         Ok(written?)
     }
 
-    /// Waits until the feed has every end up to a number. The calls that wait at the same time share a report.
+    /// Waits until the feed, if there is one, has every end up to a number. The calls that wait at the same time share a report.
     async fn report(&self, settings: &Settings, client_id: &str, upto: u64) -> Result<(), Error> {
-        if settings.feed == FeedMode::Off || self.step(settings, client_id)?.state.told >= upto {
+        if !settings.has_feed() || self.step(settings, client_id)?.state.told >= upto {
             return Ok(());
         }
         let _turn = self.reporting.lock().await;

@@ -9,7 +9,7 @@ use super::{Client, Status};
 use crate::assertion::Genuine;
 use crate::error::{Error, TokenFault, Unavailable};
 use crate::rows::{Commit, FOR_EVER, Row};
-use crate::settings::{FeedMode, Settings};
+use crate::settings::Settings;
 use crate::token::Presented;
 use crate::token_id::Kind;
 use crate::value::{self, Read};
@@ -211,7 +211,7 @@ impl<'a, G: Ground> Step<'a, G> {
             return Ok(());
         }
         rows.push((STATE.to_owned(), Some(Row { value: to_json(&self.state), expires_at: FOR_EVER })));
-        let alarm = self.state.alarm(self.settings.feed != FeedMode::Off);
+        let alarm = self.state.alarm(self.settings.has_feed());
         self.ground.commit(&Commit { rows, alarm, now: self.now })
     }
 }

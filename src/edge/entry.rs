@@ -55,15 +55,12 @@ async fn respond_to(request: web_sys::Request, env: Env) -> Result<JsValue, JsVa
         Ok(answered) => answered,
         Err(error) => Audit::of_refusal(&error),
     };
-    if audit.is_routine() {
-        return write(&response).map(JsValue::from);
-    }
     audit.ray = head.ray.map(str::to_owned);
-    let line = serde_json::to_string(&audit).unwrap_or_default();
+    let line = || serde_json::to_string(&audit).unwrap_or_default();
     if audit.status >= 500 {
-        console_error!("{line}")
-    } else {
-        console_log!("{line}")
+        console_error!("{}", line())
+    } else if !audit.is_routine() {
+        console_log!("{}", line())
     }
     write(&response).map(JsValue::from)
 }

@@ -1,4 +1,4 @@
-//! The Durable Object: what a client's object stands on. Its rules are in `client::object`.
+//! The Durable Objects, and what they stand on. Their rules are in `client::object` and `feed::object`.
 
 use std::rc::Rc;
 

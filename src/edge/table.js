@@ -1,4 +1,4 @@
-// The rows of a client's object, in its SQLite database, and its alarm.
+// The rows of an object, in its SQLite database, and its alarm.
 const TABLE = `
   CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS rows_by_end ON rows (expires_at)`;

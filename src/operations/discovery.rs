@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::client::jwk::{JwkSet, PublicJwk};
 use crate::host::{Document, Host};
 use crate::response::Response;
-use crate::settings::{FeedMode, Settings};
+use crate::settings::Settings;
 
 /// How long these may be kept, seconds. A key must be announced for longer than this before it signs.
 const MAX_AGE: u64 = 300;
@@ -61,7 +61,7 @@ pub fn metadata(settings: &Settings) -> Response {
         scopes_supported: ["tokens:write", "tokens:revoke", "tokens:introspect"],
         introspection_endpoint: format!("{origin}{}/auth/tokens/introspect", settings.base_path),
         introspection_endpoint_auth_methods_supported: ["Bearer"],
-        revocations_uri: (settings.feed != FeedMode::Off).then(|| format!("{origin}/.well-known/revocations")),
+        revocations_uri: settings.has_feed().then(|| format!("{origin}/.well-known/revocations")),
         service_documentation: format!("{origin}/docs"),
     })
 }
