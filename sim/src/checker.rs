@@ -479,7 +479,11 @@ impl Checker<'_> {
                         let is_spent = others.clone().any(|(_, sent, other, _)| {
                             *sent < at && matches!(other, Proof::Code(other) if other >= step)
                         });
-                        let wrong = others.filter(|(_, _, other, _)| *other == Proof::WrongCode).count();
+                        // One that was doubled counts twice, and one that was not answered may.
+                        let wrong = others.filter(|(_, _, other, _)| *other == Proof::WrongCode).map(|(_, _, _, answer)| {
+                            answer.as_ref().map_or(2, |(_, answer)| if answer.status == 401 && !answer.disturbed { 1 } else { 2 })
+                        });
+                        let wrong: usize = wrong.sum();
                         is_spent || wrong >= 4 || at - from > 20_000 || from > (step + 1) * 30_000 + 20_000
                     }
                     Proof::Assertion(jti) => others
@@ -688,9 +692,12 @@ impl Checker<'_> {
     /// A verifier that knows the feed as of then takes a token for good.
     fn accepted_offline(&self, token: &Token, seen: u64, until: u64, clock: u64, retired: bool) -> Verdict {
         let Some(promise) = self.must_refuse(token, seen, until, clock, retired) else { return Ok(()) };
-        let parent = token.parent.as_ref().and_then(|parent| self.revoked.get(&parent.id));
-        let ended = parent.into_iter().flatten().filter(|end| end.state == State::Done).map(|end| end.until).min();
-        if ended.is_some_and(|ended| token.made.0 > ended + OUTSIDE) {
+        let of_parent = |tries: &HashMap<String, Vec<Try>>, later: u64| {
+            let tries = token.parent.as_ref().and_then(|parent| tries.get(&parent.id)).into_iter().flatten();
+            tries.filter(|end| end.state == State::Done).map(|end| end.until + later).min()
+        };
+        let ends = [of_parent(&self.revoked, 0), of_parent(&self.rotated, self.plan.grace * 1000)];
+        if ends.into_iter().flatten().min().is_some_and(|ended| token.made.0 > ended + OUTSIDE) {
             return Ok(());
         }
         broken("The feed misses nothing", format!("{} is accepted, although: {promise}", token.name))

@@ -22,6 +22,7 @@ pub mod checker;
 pub mod history;
 mod isolate;
 mod kv;
+pub mod mutants;
 mod objects;
 pub mod plan;
 pub mod shrink;

@@ -3,14 +3,15 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use sim::history::tell;
+use sim::history::{Violation, tell};
+use sim::mutants;
 use sim::plan::{Plan, START};
 use sim::shrink::shrink;
 use sim::sim::Sim;
@@ -36,13 +37,34 @@ struct Arguments {
     /// Stop after so many seconds.
     #[arg(long)]
     seconds: Option<u64>,
+    /// Name a broken promise and its seed, without the history.
+    #[arg(long)]
+    brief: bool,
+    /// Put faults into the code, those whose names hold this text, and see that each is found.
+    #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with = "seed")]
+    mutants: Option<String>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(only) = &arguments.mutants {
+        return prove(only, arguments.seconds.unwrap_or(600));
+    }
     match arguments.seed {
         Some(seed) => replay(seed, arguments.steps),
         None => search(&arguments),
+    }
+}
+
+fn prove(only: &str, seconds: u64) -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    match mutants::prove(&root, only, seconds) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::from(2)
+        }
     }
 }
 
@@ -82,7 +104,7 @@ struct Progress {
     steps: AtomicU64,
     done: AtomicU64,
     is_over: AtomicBool,
-    broken: Mutex<Option<u64>>,
+    broken: Mutex<Option<(u64, Violation)>>,
 }
 
 fn search(arguments: &Arguments) -> ExitCode {
@@ -115,15 +137,19 @@ fn search(arguments: &Arguments) -> ExitCode {
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K");
     }
-    let broken = *progress.broken.lock().unwrap_or_else(PoisonError::into_inner);
-    let (steps, done) = (progress.steps.load(Ordering::Relaxed), progress.done.load(Ordering::Relaxed));
+    let broken = progress.broken.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (steps, done) = (progress.steps.into_inner(), progress.done.into_inner());
     println!("{done} seeds, {steps} events, {:.1} s", began.elapsed().as_secs_f64());
     match broken {
         None => {
             println!("Every promise held.");
             ExitCode::SUCCESS
         }
-        Some(seed) => {
+        Some((seed, violation)) if arguments.brief => {
+            println!("BROKEN by seed {seed}: {} ({})", violation.promise, violation.instead);
+            ExitCode::FAILURE
+        }
+        Some((seed, _)) => {
             println!("Seed {seed} breaks a promise; the least that does it is looked for …");
             replay(seed, arguments.steps)
         }
@@ -146,11 +172,15 @@ fn work(progress: &Progress, until: u64, steps: u64) {
         if seed >= until {
             return;
         }
-        let outcome = Sim::run(&Plan::of(seed, steps));
-        progress.steps.fetch_add(outcome.steps, Ordering::Relaxed);
+        let outcome = std::panic::catch_unwind(|| Sim::run(&Plan::of(seed, steps)));
+        let (steps, violation) = match outcome {
+            Ok(outcome) => (outcome.steps, outcome.violation),
+            Err(_) => (0, Some(Violation { promise: "The code does not panic", instead: "it did".to_owned(), at: START })),
+        };
+        progress.steps.fetch_add(steps, Ordering::Relaxed);
         progress.done.fetch_add(1, Ordering::Relaxed);
-        if outcome.violation.is_some() {
-            progress.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(seed);
+        if let Some(violation) = violation {
+            progress.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((seed, violation));
             progress.is_over.store(true, Ordering::Relaxed);
         }
     }
