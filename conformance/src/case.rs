@@ -33,7 +33,7 @@ pub struct Case {
     /// The right request of which this is a one-field twin: unless it passed in this run, this case proves nothing.
     pub control: Option<&'static str>,
     pub request: Act,
-    /// The answer that is due to it, or to the last of its steps.
+    /// The answer that is due, in the row's cell. Steps have it as `t.due`.
     pub expect: Want,
     pub also: &'static [Also],
     /// Servers with one fault each that this case, at least, must find: `selftest` runs it against them.

@@ -428,6 +428,7 @@ pub const CASES: &[Case] = &[
         effect: Effect::Read,
         control: Some("long.201.secret"),
         request: Ask(Secret(Valid), &[Unset("client_secret")]),
+        // "No mechanism" and "bearer missing" are both in the contract.
         expect: Want { or: &[(401, "invalid_token"), (401, "invalid_client")], ..INVALID_REQUEST },
         mutants: &[mutant("no-mechanism-403", "answers 403 to a body without mechanism")],
         ..ROW

@@ -1,10 +1,8 @@
 //! POST /auth/tokens/{tokenId}/revoke: who may revoke.
 
+use super::ids::UNKNOWN;
 use crate::case::*;
 use crate::endpoint;
-
-/// A well-formed id that nobody was ever given.
-const UNKNOWN: &str = "/auth/tokens/tok_lt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/revoke";
 
 pub const CASES: &[Case] = &[
     Case {

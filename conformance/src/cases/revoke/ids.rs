@@ -4,7 +4,7 @@ use crate::case::*;
 use crate::endpoint;
 
 /// A well-formed id that nobody was ever given.
-const UNKNOWN: &str = "/auth/tokens/tok_lt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/revoke";
+pub const UNKNOWN: &str = "/auth/tokens/tok_lt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/revoke";
 
 pub const CASES: &[Case] = &[
     Case {
