@@ -476,7 +476,7 @@ impl Actors {
     }
 
     fn by_kv_alone(&self, token: &Rc<Token>) {
-        let begun = self.sim.kv.newest(&token.client).map(|version| version.begun);
+        let begun = self.sim.shown_by_kv(&token.client).map(|version| version.begun);
         if let Some(response) = answer_by_kv_alone(&self.sim, exchange(token, None)) {
             self.sim.note(0, What::ByKvAlone { token: Rc::clone(token), status: response.status, begun });
         }
@@ -494,6 +494,13 @@ impl Actors {
 
     /// Looks at everything there is, when nothing fails any more.
     pub fn look_around(self: &Rc<Self>) {
+        // First what was to come about by itself: a call would wake the objects.
+        for client in crate::sim::clients().filter(|client| *client != ROOT) {
+            let longs = self.tokens.borrow().iter().rev().filter(|token| token.is_long && token.client == client).cloned().collect::<Vec<_>>();
+            longs.iter().take(MOST_LOOKS).for_each(|long| self.by_kv_alone(long));
+        }
+        self.look_at_feed();
+        self.sim.note(0, What::Listed(self.sim.listed_by_kv()));
         let actors = Rc::clone(self);
         self.sim.world.spawn(NO_MACHINE, async move {
             for client in crate::sim::clients() {
@@ -502,9 +509,6 @@ impl Actors {
                 let own: Vec<_> = actors.tokens.borrow().iter().rev().filter(|token| token.client == client).cloned().collect();
                 let (longs, shorts): (Vec<_>, Vec<_>) = own.into_iter().partition(|token| token.is_long);
                 for long in longs.into_iter().take(MOST_LOOKS) {
-                    if client != ROOT {
-                        actors.by_kv_alone(&long);
-                    }
                     let short = actors.exchange(0, 0, &long, None).await.token;
                     if let Some(short) = short {
                         actors.verify(0, 1, short).await;

@@ -20,18 +20,20 @@ const UNKNOWN: u64 = 60_000;
 const KEPT: u64 = 2 * 250 + 50;
 /// How old what a location serves of the feed may be.
 const FEED_AGE: u64 = 2_000;
-/// How soon, where nothing fails, the feed tells that a client was restored.
-const RESTORED: u64 = 5_000;
+/// How soon, where nothing fails, the feed tells what no answer waits for.
+const TOLD: u64 = 5_000;
 /// What an exchange makes later than this after the end of its parent is outside the promise.
 const OUTSIDE: u64 = 45 * 60_000;
+/// When everything that was owed to KV is there, after everything is mended: the longest pause between two tries is a minute.
+const PUBLISHED: u64 = 110_000;
 /// When the last rewrite of a value is over, after everything is mended.
 const MENDED: u64 = 61 * 60_000;
 /// A verifier refuses everything when its copy is older, with what its clock may be off.
 const STALE: u64 = 310_000;
 /// A failure explains a 503 for so long after.
 const AFTERMATH: u64 = 20_000;
-/// An object that owes nothing sleeps: its alarms of an hour.
-const MOST_ALARMS: u64 = 6;
+/// An object that owes nothing sleeps: its alarms of an hour. One whose clock is behind is woken a few times too early.
+const MOST_ALARMS: u64 = 30;
 const SUSPENDED: u64 = 253_402_300_799;
 /// The longest that a call may take, and the longest where nothing fails.
 const LONGEST: u64 = 35_000;
@@ -671,7 +673,9 @@ impl Checker<'_> {
                 if at > followed + STALE + self.skew {
                     return broken("A verifier whose copy is too old fails closed", "it accepted a token");
                 }
-                self.accepted_offline(token, followed.saturating_sub(FEED_AGE), followed, at, false)
+                // An end has come when it has by the verifier's clock.
+                let seen = followed.saturating_sub(FEED_AGE).min(at.saturating_sub(self.skew));
+                self.accepted_offline(token, seen, followed, at, false)
             }
             401 if self.may_refuse(token, self.told_by(followed.unwrap_or(0).saturating_sub(FEED_AGE)), at, at) => Ok(()),
             401 => broken("The feed blames nobody", format!("{}: {}", token.name, answer.code)),
@@ -679,12 +683,12 @@ impl Checker<'_> {
         }
     }
 
-    /// As of when the feed tells what ended no more: a restoration waits for no report, so it comes by the alarm, or when failures
-    /// are over.
+    /// As of when the feed tells what waits for no report, a restoration or a retirement: it comes by the alarm, or when failures are
+    /// over.
     fn told_by(&self, time: u64) -> u64 {
         match self.healed {
             Some(healed) if healed + 60_000 <= time => time,
-            _ if self.last_fault.is_none_or(|fault| fault + 120_000 < time) => time.saturating_sub(RESTORED),
+            _ if self.last_fault.is_none_or(|fault| fault + 120_000 < time) => time.saturating_sub(TOLD),
             _ => 0,
         }
     }
@@ -704,9 +708,9 @@ impl Checker<'_> {
     }
 
     fn by_kv_alone(&mut self, token: &Token, status: u16, begun: Option<u64>, at: u64) -> Verdict {
-        let is_mended = self.healed.is_some_and(|healed| healed + MENDED <= at);
+        let is_published = self.healed.is_some_and(|healed| healed + PUBLISHED <= at);
         match status {
-            201 => match self.must_refuse(token, at, at, at, is_mended) {
+            201 => match self.must_refuse(token, at, at, at, is_published) {
                 Some(promise) => broken(
                     "What ends or narrows is answered when KV has the value that shows it, and is never undone",
                     format!("KV alone lets {} be exchanged, although: {promise}", token.name),
@@ -715,7 +719,7 @@ impl Checker<'_> {
             },
             401 if self.may_refuse(token, begun.unwrap_or(at).min(at), at, at) => Ok(()),
             401 => broken("KV refuses nothing that counts", format!("{} is refused", token.name)),
-            503 if is_mended => {
+            503 if is_published => {
                 let Some(client) = self.clients.get(&token.client) else { return Ok(()) };
                 let may_be_immediate = token.is_immediate
                     || CLIENTS.iter().position(|client| *client == token.client) == Some(1)
@@ -736,13 +740,23 @@ impl Checker<'_> {
             return broken("seq never goes back", format!("{} → {seq}", self.seq));
         }
         self.seq = seq;
-        let is_mended = self.healed.is_some_and(|healed| healed + 60_000 <= at);
+        for (id, client) in &self.clients {
+            // Another one that is on its way may have set a later second.
+            let has_just_ended = client.tokens_ended.iter().any(|end| end.until == at)
+                && client.tokens_ended.iter().all(|end| end.is_done_by(at));
+            let begins = entry(&payload["ended"], "client", id).filter(|begins| *begins != SUSPENDED);
+            if has_just_ended && begins.is_some_and(|begins| begins * 1000 > at + 2 * self.plan.skew) {
+                return broken("end-tokens is answered when its second has begun", format!("for {id} it had not"));
+            }
+        }
         for token in &self.shorts {
             if token.expires_at * 1000 <= at {
                 continue;
             }
             if !refuses(&payload["ended"], token, (at + self.skew) / 1000) {
-                self.accepted_offline(token, at, at, at, is_mended)?;
+                self.accepted_offline(token, at, at, at, false)?;
+                let told_by = self.told_by(at);
+                self.accepted_offline(token, told_by, at, at, true)?;
             } else if refuses(&payload["ended"], token, at.saturating_sub(self.skew) / 1000) && !self.may_refuse(token, self.told_by(at), at, at) {
                 return broken("The feed blames nobody", format!("{} is in it", token.name));
             }
@@ -898,12 +912,14 @@ fn ids(token: &Token) -> impl Iterator<Item = &str> {
 
 /// Whether the feed refuses a token, by the contract's words.
 fn refuses(ended: &Value, token: &Token, now: u64) -> bool {
-    let at = |kind: &str, id: &str| {
-        let digest = Sha256::digest(format!("{kind}:{id}"));
-        ended[kind][Base64UrlUnpadded::encode_string(&digest[..16])].as_u64()
-    };
     let has_come = |end: Option<u64>| end.is_some_and(|end| end <= now);
-    has_come(at("token", &token.id))
-        || token.parent.as_ref().is_some_and(|parent| has_come(at("parent", &parent.id)))
-        || at("client", &token.client).is_some_and(|end| token.auth_time < end || end == SUSPENDED)
+    has_come(entry(ended, "token", &token.id))
+        || token.parent.as_ref().is_some_and(|parent| has_come(entry(ended, "parent", &parent.id)))
+        || entry(ended, "client", &token.client).is_some_and(|end| token.auth_time < end)
+}
+
+/// The time that the feed has for an id, Unix seconds.
+fn entry(ended: &Value, kind: &str, id: &str) -> Option<u64> {
+    let digest = Sha256::digest(format!("{kind}:{id}"));
+    ended[kind][Base64UrlUnpadded::encode_string(&digest[..16])].as_u64()
 }

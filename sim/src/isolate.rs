@@ -59,7 +59,7 @@ pub struct Visit {
     pub chance: Chance,
     /// An ask to an object was doubled.
     pub doubled: Cell<bool>,
-    /// Nothing but the newest value of KV answers, whatever its lag.
+    /// Nothing but KV answers, by what it shows without lag.
     pub by_kv_alone: bool,
 }
 
@@ -121,7 +121,7 @@ impl Clients for Visit {
     async fn replica(&self, client_id: &str) -> Result<Option<String>, Unavailable> {
         let (sim, isolate) = (&self.sim, &self.isolate);
         if self.by_kv_alone {
-            return Ok(sim.kv.newest(client_id).map(|version| version.value));
+            return Ok(sim.shown_by_kv(client_id).map(|version| version.value));
         }
         self.takes(1, 25).await;
         if sim.strikes(Trouble::KvReads, &self.chance) {
@@ -162,7 +162,7 @@ impl Host for Visit {
 
     async fn list(&self, _: u64, _: Option<&str>) -> Result<Page, Unavailable> {
         self.takes(5, 50).await;
-        let clients = self.sim.kv.list().into_iter();
+        let clients = self.sim.listed_by_kv().into_iter();
         let clients = clients.map(|(client_id, status)| Listed { client_id, status }).collect();
         Ok(Page { clients, cursor: None })
     }
@@ -210,8 +210,7 @@ pub async fn send(sim: &Rc<Sim>, location: usize, request: Request, call: usize)
     wait.await
 }
 
-/// Answers a request by the newest value of KV, or the feed's object, alone: at once, with nothing that could fail, and with
-/// nothing that is remembered.
+/// Answers a request by KV, or the feed's object, alone: at once, with nothing that could fail, and with nothing remembered.
 pub fn answer_by_kv_alone(sim: &Rc<Sim>, request: Request) -> Option<Response> {
     let isolate = Rc::new(Isolate::default());
     let chance = Chance::of(sim.seed, "probe");

@@ -96,9 +96,9 @@ impl Kv {
         self.keys.borrow().get(key)?.versions.last().cloned()
     }
 
-    /// Each key's status, in the order of the keys.
-    pub fn list(&self) -> Vec<(String, String)> {
+    /// The keys that have a value.
+    pub fn keys(&self) -> Vec<String> {
         let keys = self.keys.borrow();
-        keys.iter().filter_map(|(key, of)| Some((key.clone(), of.versions.last()?.status.clone()))).collect()
+        keys.iter().filter(|(_, of)| !of.versions.is_empty()).map(|(key, _)| key.clone()).collect()
     }
 }

@@ -17,7 +17,7 @@ use crate::chance::Chance;
 use crate::checker;
 use crate::history::{Entry, Violation, What};
 use crate::isolate::Isolate;
-use crate::kv::{Kv, LOCATIONS, Lag};
+use crate::kv::{Kv, LOCATIONS, Lag, Version};
 use crate::objects::{FEED, Home};
 use crate::plan::{Act, CLIENTS, Clock, LATER, Plan, ROOT, START, Trouble, Weather};
 use crate::world::World;
@@ -43,6 +43,8 @@ pub struct Sim {
     pub world: World,
     pub kv: Kv,
     pub lag: Cell<Lag>,
+    /// No write is on its way any more.
+    is_mended: Cell<bool>,
     pub chance: Chance,
     pub history: RefCell<Vec<Entry>>,
     homes: RefCell<BTreeMap<String, Rc<Home>>>,
@@ -88,6 +90,7 @@ impl Sim {
         sim.world.run_until(sim.world.now() + SOON);
         actors.look_around();
         sim.world.run_until(sim.world.now() + MENDING);
+        sim.is_mended.set(true);
         actors.look_around();
         let alarms = sim.alarms();
         sim.world.run_until(sim.world.now() + REST);
@@ -96,8 +99,6 @@ impl Sim {
             let at_rest = What::AtRest { client, rows: home.rows(), alarms: home.alarms() - before };
             sim.note(0, at_rest);
         }
-        let listed = sim.kv.list();
-        sim.note(0, What::Listed(listed));
         actors.end();
         sim.end()
     }
@@ -112,6 +113,7 @@ impl Sim {
             world: World::beginning(START - 3_600_000),
             kv: Kv::default(),
             lag: Cell::new(Lag::None),
+            is_mended: Cell::new(false),
             chance: Chance::of(plan.seed, "world"),
             history: RefCell::default(),
             homes: RefCell::default(),
@@ -174,6 +176,18 @@ impl Sim {
         self.homes.borrow().values().for_each(|home| home.spare());
         self.lag.set(Lag::None);
         self.note(0, What::Healed);
+    }
+
+    /// What KV shows without lag: of the values that landed the one that was written last, as long as one may land late; then the
+    /// one that landed last.
+    pub fn shown_by_kv(&self, key: &str) -> Option<Version> {
+        if self.is_mended.get() { self.kv.current(key) } else { self.kv.newest(key) }
+    }
+
+    /// What KV lists: each client, and its status.
+    pub fn listed_by_kv(&self) -> Vec<(String, String)> {
+        let status = |key: String| self.shown_by_kv(&key).map(|version| (key, version.status));
+        self.kv.keys().into_iter().filter_map(status).collect()
     }
 
     /// Whether this trouble is met here and now.
