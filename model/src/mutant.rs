@@ -34,6 +34,8 @@ pub enum Mutant {
     RewritesAreSkipped,
     /// A write whose end a crash left unknown is not followed.
     CrashesAreNotFollowed,
+    /// The same of a rewrite alone.
+    CrashesInRewritesAreNotFollowed,
     /// A new instance takes a rewrite that is due for one that was begun, and puts it off. This was in the code until the model found it.
     DueCountsAsBegun,
     /// What KV is thought to hold outlives a write that failed.
@@ -80,7 +82,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::PublishesBeforeItStores,
         Self::AnswersBeforeItStores,
         Self::SpendsWhenItAnswers,
@@ -94,6 +96,7 @@ impl Mutant {
         Self::OneRewrite,
         Self::RewritesAreSkipped,
         Self::CrashesAreNotFollowed,
+        Self::CrashesInRewritesAreNotFollowed,
         Self::DueCountsAsBegun,
         Self::DigestOutlivesFailure,
         Self::ConfirmsWhatIsNewer,
@@ -132,6 +135,7 @@ impl Mutant {
             Self::OneRewrite => (sentence::SHOWN, scope::RETIREMENT),
             Self::RewritesAreSkipped => (sentence::SHOWN, scope::SWITCH),
             Self::CrashesAreNotFollowed => (sentence::SHOWN, scope::RETIREMENT),
+            Self::CrashesInRewritesAreNotFollowed => (sentence::SHOWN, scope::REWRITES),
             Self::DueCountsAsBegun => (sentence::DONE, scope::RETIREMENT),
             Self::DigestOutlivesFailure => (sentence::CONFIRMED, scope::SUSPENSION),
             Self::ConfirmsWhatIsNewer => (sentence::CONFIRMED, scope::RETIREMENT),

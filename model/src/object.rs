@@ -290,7 +290,7 @@ impl Rows {
         }
         if self.is_pending() || (protocol.is(Mutant::DueCountsAsBegun) && self.must_rewrite(now)) {
             self.uncertain(now, protocol);
-        } else if self.rewriting {
+        } else if self.rewriting && !protocol.is(Mutant::CrashesInRewritesAreNotFollowed) {
             self.uncertain(now, protocol);
             self.again.insert(0, now);
         }
@@ -416,7 +416,7 @@ impl World {
         };
         let told = if protocol.is(Mutant::AnswersBeforeReport) { 0 } else { told };
         let shown = if protocol.is(Mutant::AnswersBeforePublication) { 0 } else { shown };
-        let task = Task { at: At::Report, shown, told, reported: true, failures: 0, patient: true };
+        let task = Task { at: At::Report, shown, told, reported: true, failures: 0, patient: true, undone: false };
         self.calls[who].state = CallState::Running(task);
         self.run(who, protocol);
     }
@@ -432,7 +432,8 @@ impl World {
         }
         let told = if self.rows.told < self.rows.owed { self.rows.owed } else { 0 };
         let shown = if self.rows.is_due(self.now) { self.rows.change } else { 0 };
-        self.alarm = Some(Task { at: At::Report, shown, told, reported: true, failures: 0, patient: true });
+        self.alarm =
+            Some(Task { at: At::Report, shown, told, reported: true, failures: 0, patient: true, undone: false });
         self.run(ALARM, protocol);
     }
 
@@ -617,9 +618,10 @@ impl World {
             Ask::Eventual => Ask::Immediate,
             _ => return,
         };
-        for (answered, ask) in self.ghost.answered.iter_mut().zip(protocol.scope.asks) {
-            if *ask == undone {
-                *answered = None;
+        for (who, _) in protocol.scope.asks.iter().enumerate().filter(|(_, ask)| **ask == undone) {
+            self.ghost.answered[who] = None;
+            if let Some(task) = self.task_mut(who) {
+                task.undone = true;
             }
         }
     }

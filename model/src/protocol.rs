@@ -17,41 +17,49 @@ pub struct Protocol {
     pub mutant: Option<Mutant>,
 }
 
-/// A step. Calls, tasks, writes, locations and isolates go by their index.
+/// A step. Calls, writes, reports, locations, isolates and questions go by their index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A call reaches the object.
+    /// A call reaches the object: `Object::answer`, to its first await.
     Send(usize),
-    /// A call or the alarm gets a lock that it waited for.
+    /// A call or the alarm gets a lock that it waited for, in `Object::report`, `Object::publish` or `Object::write`.
     GoOn(usize),
-    /// The caller has its answer.
+    /// The caller has its answer: the end of `Object::answer`.
     Answer(usize),
-    /// The alarm comes.
+    /// The alarm comes: `Object::postpone_alarm`, and `Object::wake` to its first await.
     Ring,
-    /// A write reaches KV, and KV's answer reaches the object.
+    /// A write reaches KV.
     PutLands(usize),
+    /// KV's answer reaches the object: `Object::write_in_turn`, after its await, and what follows.
     PutConfirmed(usize),
+    /// The same of no answer, or a bad one.
     PutFails(usize, Failure),
     /// A write that was given up lands after all.
     LatePutLands(usize),
-    /// A report reaches the feed, and the feed's answer reaches the object.
+    /// A report reaches the feed: `Feed::take`.
     ReportLands(usize),
+    /// The feed's answer reaches the object: `Object::report`, after its await, and what follows.
     ReportConfirmed(usize),
+    /// The same of no answer.
     ReportFails(usize, Failure),
+    /// A report that was given up lands after all.
     LateReportLands(usize),
     /// The object dies. What it awaited has landed, or is lost, or lands late.
     Crash {
         late_put: bool,
         late_report: bool,
     },
-    /// A location reads KV anew, and an isolate there reads that.
+    /// A location's cache reads KV anew.
     Read(usize),
+    /// An isolate reads the location's cache anew: `Kept::keep`.
     Keep(usize),
-    /// An isolate asks the feed; the feed answers; the answer arrives.
+    /// An isolate asks the feed: `Kept::lacks`.
     AskFeed(usize),
+    /// The feed's object answers: `Feed::judge`.
     FeedAnswers(usize, usize),
+    /// The answer reaches the isolate: `Kept::take`.
     TakeAnswer(usize, usize),
-    /// The follower asks an isolate.
+    /// The follower asks an isolate whose copy is fresh: `Kept::part`, `Kept::ended`.
     Poll(usize),
     /// A tick passes. `evicted`: the runtime has dropped the idle instance meanwhile.
     Tick {
@@ -200,16 +208,9 @@ impl World {
     }
 
     fn answer(&mut self, who: usize, ask: Ask) {
-        self.calls[who].state = CallState::Answered;
-        self.calls[who].tries = 0;
-        let is_undone = match ask {
-            Ask::Suspend => !self.rows.suspended,
-            Ask::Immediate => !self.rows.immediate,
-            _ => false,
-        };
-        if !is_undone {
-            self.ghost.answered[who] = Some(self.now);
-        }
+        let is_undone = self.task(who).is_some_and(|task| task.undone);
+        self.calls[who] = Call { tries: 0, state: CallState::Answered };
+        self.ghost.answered[who] = (!is_undone).then_some(self.now);
         self.rows.spent |= ask == Ask::Spend;
         self.ghost.uses += u8::from(ask == Ask::Spend);
     }

@@ -58,6 +58,15 @@ const LEAST: Scope = Scope {
 };
 
 pub const REVOCATIONS: Scope = Scope { name: "two revocations", asks: &[Revoke(0), Revoke(1)], ..LEAST };
+/// Long enough for the last rewrite to go wrong, and for the rewrites that follow it.
+pub const REWRITES: Scope = Scope {
+    name: "rewrites",
+    left: Left { crashes: 1, puts: 1, late: 1, ..NOTHING },
+    calls_until: 4,
+    faults_until: 4,
+    end: 8,
+    ..REVOCATIONS
+};
 pub const RETIREMENT: Scope = Scope { name: "retirement", asks: &[Retire(0), Revoke(0)], ..LEAST };
 pub const SUSPENSION: Scope =
     Scope { name: "suspension", asks: &[Suspend, Restore], left: Left { overdue: 1, ..ONE_OF_EACH }, ..LEAST };
@@ -100,13 +109,24 @@ pub const ONE_USE: Scope = Scope {
 };
 
 /// Searched by every `cargo test`.
-pub const SMALL: [Scope; 10] =
-    [REVOCATIONS, RETIREMENT, SUSPENSION, END_TOKENS, SWITCH, SWITCH_BACK, LOCATIONS, FOLLOWER, OVERTAKING, ONE_USE];
+pub const SMALL: [Scope; 11] = [
+    REVOCATIONS,
+    REWRITES,
+    RETIREMENT,
+    SUSPENSION,
+    END_TOKENS,
+    SWITCH,
+    SWITCH_BACK,
+    LOCATIONS,
+    FOLLOWER,
+    OVERTAKING,
+    ONE_USE,
+];
 
 const TWO_OF_EACH: Left = Left { crashes: 2, puts: 2, reports: 2, late: 2, overdue: 1, feed_crashes: 0 };
 
 /// Searched by `make model`.
-pub const LARGE: [Scope; 9] = [
+pub const LARGE: [Scope; 10] = [
     Scope { name: "two revocations, twice", tries: 2, calls_until: 2, faults_until: 2, end: 6, ..REVOCATIONS },
     Scope { name: "two revocations, two of each", left: TWO_OF_EACH, ..REVOCATIONS },
     Scope {
@@ -118,15 +138,8 @@ pub const LARGE: [Scope; 9] = [
         ..LEAST
     },
     Scope { name: "retirement, later", tries: 2, calls_until: 3, faults_until: 3, end: 7, ..RETIREMENT },
-    Scope {
-        name: "suspension, twice",
-        tries: 2,
-        asks: &[Suspend, Restore, Suspend],
-        calls_until: 2,
-        faults_until: 2,
-        end: 6,
-        ..SUSPENSION
-    },
+    Scope { name: "suspension, repeated", tries: 2, ..SUSPENSION },
+    Scope { name: "suspension, twice", asks: &[Suspend, Restore, Suspend], left: ONE_OF_EACH, ..SUSPENSION },
     Scope { name: "end-tokens, later", left: ONE_OF_EACH, calls_until: 2, faults_until: 2, end: 6, ..END_TOKENS },
     Scope { name: "switch, later", left: ONE_OF_EACH, tries: 2, calls_until: 2, faults_until: 2, end: 6, ..SWITCH },
     Scope {

@@ -136,6 +136,8 @@ pub struct Task {
     /// The failures when `publish` began, and whether that is less than `PATIENCE` ago.
     pub failures: u8,
     pub patient: bool,
+    /// Another call undid what this one did, so its answer promises nothing. Only the checker knows.
+    pub undone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use model::mutant::Mutant;
 use model::protocol::Protocol;
@@ -39,4 +41,28 @@ fn every_promise_is_broken_by_a_mutant() {
     let promises = promises.filter(|property| property.expectation == Expectation::Always);
     let promised: BTreeSet<_> = promises.map(|property| property.name).collect();
     assert_eq!(broken.symmetric_difference(&promised).collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
+/// A step of the model names what it stands for. A function that was renamed or taken away is to be looked at in the model too.
+#[test]
+fn the_functions_that_it_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let read = |folder: &str| -> String {
+        let files = fs::read_dir(root.join(folder)).unwrap().map(|file| file.unwrap().path());
+        files
+            .filter(|file| file.extension().is_some_and(|end| end == "rs"))
+            .map(|file| fs::read_to_string(file).unwrap())
+            .collect()
+    };
+    let code: String = ["src/client", "src/feed", "src/operations", "verify/src"].map(read).concat();
+    let model = read("model/src");
+    let comments = model.lines().map(str::trim).filter(|line| line.starts_with("//"));
+    let names = comments.flat_map(|line| line.split('`').skip(1).step_by(2));
+    let functions: BTreeSet<_> =
+        names.filter_map(|name| name.rsplit_once("::")).map(|(_, function)| function).collect();
+    let functions: Vec<_> = functions.into_iter().filter(|name| name.starts_with(char::is_lowercase)).collect();
+    assert!(functions.len() > 30, "{functions:?}");
+    for function in functions {
+        assert!(code.contains(&format!("fn {function}(")) || code.contains(&format!("fn {function}<")), "{function}");
+    }
 }
