@@ -29,6 +29,9 @@ const PATIENCE: u64 = 3_000;
 /// outside the promise.
 const LATEST_LANDING: u64 = 55 * 60_000;
 
+/// The least time after which an instance with nothing to do is ended, milliseconds.
+const LEAST_IDLE: u64 = 10_000;
+
 /// Where an object is stored, and its instance if it has one.
 pub struct Home {
     sim: Weak<Sim>,
@@ -40,6 +43,8 @@ pub struct Home {
     instance: RefCell<Option<Instance>>,
     /// The clock of the machine that it is on, against the true time.
     offset: Cell<i64>,
+    /// How often it was called.
+    called: Cell<u64>,
     /// The instance dies after so many more commits.
     doom: Cell<Option<u64>>,
     /// Whether a write to KV is awaited.
@@ -75,6 +80,7 @@ impl Home {
             alarms: Cell::default(),
             instance: RefCell::default(),
             offset: Cell::new(0),
+            called: Cell::default(),
             doom: Cell::default(),
             writing: Cell::default(),
             chance: Chance::of(sim.seed, &format!("object {id}")),
@@ -125,6 +131,7 @@ impl Home {
     }
 
     fn instance(self: &Rc<Self>) -> Instance {
+        self.evict_when_idle();
         if let Some(instance) = &*self.instance.borrow() {
             return instance.clone();
         }
@@ -140,6 +147,21 @@ impl Home {
         let instance = Instance { machine, body };
         self.instance.replace(Some(instance.clone()));
         instance
+    }
+
+    /// The runtime ends an instance that nothing has called for some time, and that awaits nothing.
+    fn evict_when_idle(self: &Rc<Self>) {
+        let call = self.called.get() + 1;
+        self.called.set(call);
+        let home = Rc::downgrade(self);
+        let idle = self.chance.between(LEAST_IDLE, 8 * LEAST_IDLE);
+        self.sim().world.after(idle, self.chance.next(), move || {
+            let Some(home) = home.upgrade().filter(|home| home.called.get() == call) else { return };
+            let is_idle = |instance: &Instance| !home.sim().world.has_tasks(instance.machine);
+            if home.instance.borrow().as_ref().is_some_and(is_idle) {
+                home.instance.take();
+            }
+        });
     }
 
     /// A question arrives. The answer leaves after `back` milliseconds more.

@@ -129,6 +129,10 @@ impl World {
         drop(dead);
     }
 
+    pub fn has_tasks(&self, machine: Machine) -> bool {
+        self.tasks.borrow().values().any(|(of, _)| *of == machine)
+    }
+
     /// Lets events happen until a time, or until there are none.
     pub fn run_until(&self, until: u64) {
         loop {
