@@ -698,7 +698,8 @@ impl Checker<'_> {
         let Some(promise) = self.must_refuse(token, seen, until, clock, retired) else { return Ok(()) };
         let of_parent = |tries: &HashMap<String, Vec<Try>>, later: u64| {
             let tries = token.parent.as_ref().and_then(|parent| tries.get(&parent.id)).into_iter().flatten();
-            tries.filter(|end| end.state == State::Done).map(|end| end.until + later).min()
+            // One that was not answered stands, if it took effect.
+            tries.filter(|end| end.state != State::Void).map(|end| end.from + later).min()
         };
         let ends = [of_parent(&self.revoked, 0), of_parent(&self.rotated, self.plan.grace * 1000)];
         if ends.into_iter().flatten().min().is_some_and(|ended| token.made.0 > ended + OUTSIDE) {

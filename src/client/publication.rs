@@ -104,8 +104,10 @@ impl State {
         (self.is_pending() && self.due <= self.clock) || self.must_rewrite()
     }
 
-    /// Notes that a write begins. Of a change that is pending it is known anyway that one may have.
+    /// Notes that a write begins: until its end is stored, what KV holds is not certain. Of a change that is pending it is known anyway
+    /// that a write may have begun.
     pub fn begins(&mut self) {
+        self.digest = None;
         self.rewriting = (!self.is_pending()).then_some(self.clock);
     }
 
@@ -290,5 +292,8 @@ mod tests {
         assert!(state.holds("d"));
         state.clock = 60_000;
         assert!(!state.holds("d"), "the rewrite is due");
+        state.confirmed(1, 60_000, digest(), false);
+        state.begins();
+        assert!(!state.holds("d"), "the end of another write may never be stored");
     }
 }
