@@ -60,9 +60,8 @@ struct Credentials {
 impl Actors {
     pub fn new(sim: &Rc<Sim>) -> Rc<Self> {
         let chance = Chance::of(sim.seed, "actors");
-        let verifiers = POLL.map(|interval| {
-            (Verifier::new(ISSUER, AUDIENCE).poll_interval(interval), sim.offset(&chance))
-        });
+        let verifiers =
+            POLL.map(|interval| (Verifier::new(ISSUER, AUDIENCE).poll_interval(interval), sim.offset(&chance)));
         let numbers = sim.plan.items.iter().map(|item| (item.number, Slot::default()));
         Rc::new(Self {
             sim: Rc::clone(sim),
@@ -211,8 +210,11 @@ impl Actors {
             }
             Call::AddSecret { client } => {
                 let op = Op::AddSecret { client: (*client).to_owned() };
-                let answer = self.operate(number, location, op, "POST", &format!("/{client}/secrets"), Value::Null).await;
-                if let (Some(id), Some(secret)) = (answer.body["secret_id"].as_str(), answer.body["client_secret"].as_str()) {
+                let answer =
+                    self.operate(number, location, op, "POST", &format!("/{client}/secrets"), Value::Null).await;
+                if let (Some(id), Some(secret)) =
+                    (answer.body["secret_id"].as_str(), answer.body["client_secret"].as_str())
+                {
                     let mut clients = self.clients.borrow_mut();
                     let secrets = &mut clients.entry((*client).to_owned()).or_default().secrets;
                     secrets.push((id.to_owned(), secret.to_owned()));
@@ -275,8 +277,10 @@ impl Actors {
             By::Assertion => {
                 let (now, jti) = (self.sim.world.now() / 1000, format!("j{number}"));
                 let header = json!({"alg": "EdDSA", "kid": "k"}).to_string();
-                let claims = json!({"iss": client, "sub": client, "aud": ISSUER, "iat": now, "exp": now + 300, "jti": jti});
-                let [header, claims] = [header, claims.to_string()].map(|part| Base64UrlUnpadded::encode_string(part.as_bytes()));
+                let claims =
+                    json!({"iss": client, "sub": client, "aud": ISSUER, "iat": now, "exp": now + 300, "jti": jti});
+                let [header, claims] =
+                    [header, claims.to_string()].map(|part| Base64UrlUnpadded::encode_string(part.as_bytes()));
                 let message = format!("{header}.{claims}");
                 let signature = Base64UrlUnpadded::encode_string(&self.sim.sign(message.as_bytes()));
                 let body = json!({
@@ -332,7 +336,15 @@ impl Actors {
     }
 
     /// A call of the operators' API. A token that has ended is replaced once.
-    async fn operate(&self, number: usize, location: usize, op: Op, method: &'static str, path: &str, body: Value) -> Answer {
+    async fn operate(
+        &self,
+        number: usize,
+        location: usize,
+        op: Op,
+        method: &'static str,
+        path: &str,
+        body: Value,
+    ) -> Answer {
         let mut answer = Answer::default();
         for _ in 0..2 {
             let Some(caller) = self.operator(location).await else { return answer };
@@ -384,12 +396,18 @@ impl Actors {
                     let asked = self.sim.world.now();
                     let query = request.uri.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
                     let path = "/.well-known/revocations".to_owned();
-                    let request =
-                        Request { method: "GET", path, query, if_none_match: request.if_none_match, ..Request::default() };
+                    let request = Request {
+                        method: "GET",
+                        path,
+                        query,
+                        if_none_match: request.if_none_match,
+                        ..Request::default()
+                    };
                     let response = send(&self.sim, location, request, call).await.map(|(response, _)| response);
                     let taken = match response {
                         Some(Response { status: 200, body: Some(body), headers, .. }) => {
-                            let etag = headers.iter().find(|(name, _)| *name == "ETag").map(|(_, value)| value.as_str());
+                            let etag =
+                                headers.iter().find(|(name, _)| *name == "ETag").map(|(_, value)| value.as_str());
                             verifier.take_feed(body.as_bytes(), etag, now()).is_ok()
                         }
                         Some(Response { status: 304, .. }) => {
@@ -483,8 +501,7 @@ impl Actors {
     }
 
     fn look_at_feed(&self) {
-        let request =
-            Request { method: "GET", path: "/.well-known/revocations".to_owned(), ..Request::default() };
+        let request = Request { method: "GET", path: "/.well-known/revocations".to_owned(), ..Request::default() };
         let body = answer_by_kv_alone(&self.sim, request).and_then(|response| response.body);
         // Its object may be unable to store what it drops.
         if let Some(payload) = body.as_deref().and_then(payload) {
@@ -496,7 +513,14 @@ impl Actors {
     pub fn look_around(self: &Rc<Self>) {
         // First what was to come about by itself: a call would wake the objects.
         for client in crate::sim::clients().filter(|client| *client != ROOT) {
-            let longs = self.tokens.borrow().iter().rev().filter(|token| token.is_long && token.client == client).cloned().collect::<Vec<_>>();
+            let longs = self
+                .tokens
+                .borrow()
+                .iter()
+                .rev()
+                .filter(|token| token.is_long && token.client == client)
+                .cloned()
+                .collect::<Vec<_>>();
             longs.iter().take(MOST_LOOKS).for_each(|long| self.by_kv_alone(long));
         }
         self.look_at_feed();
@@ -506,7 +530,8 @@ impl Actors {
             for client in crate::sim::clients() {
                 let op = Op::Show { client: client.to_owned() };
                 actors.operate(0, 0, op, "GET", &format!("/{client}"), Value::Null).await;
-                let own: Vec<_> = actors.tokens.borrow().iter().rev().filter(|token| token.client == client).cloned().collect();
+                let own: Vec<_> =
+                    actors.tokens.borrow().iter().rev().filter(|token| token.client == client).cloned().collect();
                 let (longs, shorts): (Vec<_>, Vec<_>) = own.into_iter().partition(|token| token.is_long);
                 for long in longs.into_iter().take(MOST_LOOKS) {
                     let short = actors.exchange(0, 0, &long, None).await.token;

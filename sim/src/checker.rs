@@ -72,7 +72,7 @@ struct Client {
     scopes: Register<Vec<String>>,
     is_immediate: Register<bool>,
     /// Calls that showed a credential: the call, when it was sent, what it showed, and its answer.
-    shown: Vec<(usize, u64, Proof, Option<(u64, Answer)>)>,
+    shown: Vec<(usize, u64, Proof, Answered)>,
     /// Changes with `If-Match` that were answered 200.
     guarded: Vec<(String, bool, u64)>,
 }
@@ -97,6 +97,9 @@ struct Checker<'a> {
     healed: Option<u64>,
     seq: u64,
 }
+
+/// When a call was answered, and how, if it was.
+type Answered = Option<(u64, Answer)>;
 
 type Verdict = Result<(), (&'static str, String)>;
 
@@ -317,7 +320,10 @@ impl Checker<'_> {
         if status == 0 || (status == 503 && !matches!(op, Op::Verify { .. })) {
             return Ok(());
         }
-        if status == 201 && answer.token.is_none() && matches!(op, Op::Issue { .. } | Op::Rotate { .. } | Op::Exchange { .. }) {
+        if status == 201
+            && answer.token.is_none()
+            && matches!(op, Op::Issue { .. } | Op::Rotate { .. } | Op::Exchange { .. })
+        {
             return broken("A 201 carries a token", "it can't be read");
         }
         match op {
@@ -411,7 +417,8 @@ impl Checker<'_> {
             if *shown_at + LONGEST < from {
                 break;
             }
-            let is_seen = *for_call == call || (*shown_location == location && (from.saturating_sub(KEPT)..=at).contains(shown_at));
+            let is_seen = *for_call == call
+                || (*shown_location == location && (from.saturating_sub(KEPT)..=at).contains(shown_at));
             let Some(begun) = begun.filter(|_| is_seen && *shown_client == token.client) else { continue };
             let may_be_eventual = client.is_none_or(|client| {
                 client.is_immediate.is_empty() || possible(&client.is_immediate, begun, begun).any(|immediate| !immediate)
@@ -453,14 +460,23 @@ impl Checker<'_> {
                             _ => None,
                         });
                         if steps.any(|(other, answered)| other == *step || (other > *step && answered <= from)) {
-                            return broken("A code works once, and none before one that was accepted", format!("step {step} again"));
+                            return broken(
+                                "A code works once, and none before one that was accepted",
+                                format!("step {step} again"),
+                            );
                         }
                         if known.is_locked(from, at, skew) {
-                            return broken("Five wrong codes in 5 minutes lock the mechanism for 5 minutes", "a code was accepted");
+                            return broken(
+                                "Five wrong codes in 5 minutes lock the mechanism for 5 minutes",
+                                "a code was accepted",
+                            );
                         }
                     }
                     Proof::Assertion(jti) => {
-                        if granted.into_iter().any(|(_, other, _)| matches!(other, Proof::Assertion(other) if other == jti)) {
+                        if granted
+                            .into_iter()
+                            .any(|(_, other, _)| matches!(other, Proof::Assertion(other) if other == jti))
+                        {
                             return broken("An assertion works once", format!("{jti} again"));
                         }
                     }
@@ -481,16 +497,20 @@ impl Checker<'_> {
                         let is_spent = others.clone().any(|(_, sent, other, _)| {
                             *sent < at && matches!(other, Proof::Code(other) if other >= step)
                         });
-                        // One that was doubled counts twice, and one that was not answered may.
-                        let wrong = others.filter(|(_, _, other, _)| *other == Proof::WrongCode).map(|(_, _, _, answer)| {
-                            answer.as_ref().map_or(2, |(_, answer)| if answer.status == 401 && !answer.disturbed { 1 } else { 2 })
+                        // A code of long ago is a wrong one. One that was doubled counts twice, and one that was not answered may.
+                        let wrong =
+                            others.filter(|(_, _, other, _)| matches!(other, Proof::WrongCode | Proof::Code(_)));
+                        let wrong = wrong.map(|(_, _, _, answer)| match answer {
+                            Some((_, answer)) if answer.status == 201 => 0,
+                            Some((_, answer)) if answer.status == 401 && !answer.disturbed => 1,
+                            _ => 2,
                         });
                         let wrong: usize = wrong.sum();
                         is_spent || wrong >= 4 || at - from > 20_000 || from > (step + 1) * 30_000 + 20_000
                     }
-                    Proof::Assertion(jti) => others
-                        .clone()
-                        .any(|(_, sent, other, _)| *sent < at && matches!(other, Proof::Assertion(other) if other == jti)),
+                    Proof::Assertion(jti) => others.clone().any(|(_, sent, other, _)| {
+                        *sent < at && matches!(other, Proof::Assertion(other) if other == jti)
+                    }),
                 };
                 if is_made && !is_gone && !is_justified && !answer.disturbed {
                     return broken("A good credential is not refused", "it was");
@@ -523,7 +543,10 @@ impl Checker<'_> {
 
     fn hands_on(&self, from: &Token, made: &Token) -> Verdict {
         if made.auth_time != from.auth_time || made.client != from.client {
-            return broken("An exchange and a rotation hand auth_time on unchanged", format!("{} → {}", from.auth_time, made.auth_time));
+            return broken(
+                "An exchange and a rotation hand auth_time on unchanged",
+                format!("{} → {}", from.auth_time, made.auth_time),
+            );
         }
         Ok(())
     }
@@ -561,7 +584,10 @@ impl Checker<'_> {
                 }
                 let latest = (made.issued_at + 900).min(token.expires_at);
                 if made.expires_at > latest {
-                    return broken("A short-term token lives 900 s, never past its long-term token's end", made.name.clone());
+                    return broken(
+                        "A short-term token lives 900 s, never past its long-term token's end",
+                        made.name.clone(),
+                    );
                 }
                 let seen = counted.iter().map(|(seen, _)| *seen).min().unwrap_or(from);
                 let rotations = self.rotated.get(&token.id).into_iter().flatten();
@@ -617,7 +643,10 @@ impl Checker<'_> {
             }
             401 if answer.code == "insufficient_scope" => {
                 if is_own || (covers(&by.scopes, "tokens:revoke") && !self.client(&by.client).was_narrowed()) {
-                    return broken("A token may always revoke itself, and others with tokens:revoke", "insufficient_scope");
+                    return broken(
+                        "A token may always revoke itself, and others with tokens:revoke",
+                        "insufficient_scope",
+                    );
                 }
                 Ok(())
             }
@@ -627,7 +656,8 @@ impl Checker<'_> {
                 if self.may_refuse_but_for(by, from, at, at, but_for) {
                     return Ok(());
                 }
-                let promise = if is_repeat { "A token that revoked itself may repeat that call" } else { "A live token revokes" };
+                let promise =
+                    if is_repeat { "A token that revoked itself may repeat that call" } else { "A live token revokes" };
                 broken(promise, format!("401 {}", answer.code))
             }
             404 if by.client != target.client => Ok(()),
@@ -641,8 +671,13 @@ impl Checker<'_> {
                 if let Some(promise) = self.must_refuse(token, from, at, from, true) {
                     return broken(promise, format!("{} is active", token.name));
                 }
-                let scopes: Vec<String> =
-                    answer.body["scope"].as_str().unwrap_or_default().split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+                let scopes: Vec<String> = answer.body["scope"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .split(' ')
+                    .filter(|scope| !scope.is_empty())
+                    .map(str::to_owned)
+                    .collect();
                 if !all_covered(&scopes, &token.scopes) || !self.client(&token.client).may_hold(&scopes, from, at) {
                     return broken("Introspection shows scopes as bounded by those of now", scopes.join(" "));
                 }
@@ -677,7 +712,9 @@ impl Checker<'_> {
                 let seen = followed.saturating_sub(FEED_AGE).min(at.saturating_sub(self.skew));
                 self.accepted_offline(token, seen, followed, at, false)
             }
-            401 if self.may_refuse(token, self.told_by(followed.unwrap_or(0).saturating_sub(FEED_AGE)), at, at) => Ok(()),
+            401 if self.may_refuse(token, self.told_by(followed.unwrap_or(0).saturating_sub(FEED_AGE)), at, at) => {
+                Ok(())
+            }
             401 => broken("The feed blames nobody", format!("{}: {}", token.name, answer.code)),
             _ => Ok(()),
         }
@@ -729,7 +766,10 @@ impl Checker<'_> {
                 if may_be_immediate || self.plan.crowd > 0 {
                     return Ok(());
                 }
-                broken("What was to be published is published in the end", format!("KV knows nothing of {}", token.client))
+                broken(
+                    "What was to be published is published in the end",
+                    format!("KV knows nothing of {}", token.client),
+                )
             }
             _ => Ok(()),
         }
@@ -758,7 +798,9 @@ impl Checker<'_> {
                 self.accepted_offline(token, at, at, at, false)?;
                 let told_by = self.told_by(at);
                 self.accepted_offline(token, told_by, at, at, true)?;
-            } else if refuses(&payload["ended"], token, at.saturating_sub(self.skew) / 1000) && !self.may_refuse(token, self.told_by(at), at, at) {
+            } else if refuses(&payload["ended"], token, at.saturating_sub(self.skew) / 1000)
+                && !self.may_refuse(token, self.told_by(at), at, at)
+            {
                 return broken("The feed blames nobody", format!("{} is in it", token.name));
             }
         }
@@ -808,7 +850,9 @@ impl Checker<'_> {
                     && let Some(active) = patch.is_active
                 {
                     let mut guarded = known.guarded.iter();
-                    if guarded.any(|(other, other_active, done)| other == etag && *other_active != active && *done <= from) {
+                    if guarded
+                        .any(|(other, other_active, done)| other == etag && *other_active != active && *done <= from)
+                    {
                         return broken("If-Match that does not match is 412", "two changes by one ETag");
                     }
                     let others: Vec<_> = known.is_active.iter().filter(|(set, _)| set.from != from).cloned().collect();
@@ -832,11 +876,16 @@ impl Checker<'_> {
     }
 
     fn at_rest(&mut self, client: &str, rows: usize, alarms: u64) -> Verdict {
-        let was_made = client == ROOT || self.clients.get(client).is_some_and(|known| {
-            known.created.iter().any(|created| created.state != State::Void)
-        });
+        let was_made = client == ROOT
+            || self
+                .clients
+                .get(client)
+                .is_some_and(|known| known.created.iter().any(|created| created.state != State::Void));
         if !was_made && rows > 0 {
-            return broken("An unknown client leaves nothing that outlives ten minutes", format!("{client} left {rows} rows"));
+            return broken(
+                "An unknown client leaves nothing that outlives ten minutes",
+                format!("{client} left {rows} rows"),
+            );
         }
         if alarms > MOST_ALARMS {
             return broken("An object that owes nothing sleeps", format!("{alarms} alarms of {client} in an hour"));
@@ -883,7 +932,8 @@ impl Client {
     /// Whether wrong codes lock the mechanism for certain: five were refused within five minutes, none in the ten minutes before
     /// them, nothing was in doubt, and nothing was accepted or forgiven since.
     fn is_locked(&self, from: u64, at: u64, skew: u64) -> bool {
-        let wrong: Vec<_> = self.shown.iter().filter(|(_, sent, proof, _)| *proof == Proof::WrongCode && *sent < at).collect();
+        let wrong: Vec<_> =
+            self.shown.iter().filter(|(_, sent, proof, _)| *proof == Proof::WrongCode && *sent < at).collect();
         let Some(last) = wrong.len().checked_sub(5).map(|nth| &wrong[nth..]) else { return false };
         let answers: Option<Vec<u64>> = last
             .iter()
@@ -892,8 +942,11 @@ impl Client {
                 _ => None,
             })
             .collect();
-        let (Some(answers), Some((_, first, ..)), Some((_, fifth, ..))) = (answers, last.first(), last.last()) else { return false };
-        let (Some(latest), earliest_other) = (answers.iter().max(), wrong.len().checked_sub(6).map(|nth| wrong[nth].1)) else {
+        let (Some(answers), Some((_, first, ..)), Some((_, fifth, ..))) = (answers, last.first(), last.last()) else {
+            return false;
+        };
+        let (Some(latest), earliest_other) = (answers.iter().max(), wrong.len().checked_sub(6).map(|nth| wrong[nth].1))
+        else {
             return false;
         };
         let is_alone = earliest_other.is_none_or(|other| other + 700_000 < *first);

@@ -53,47 +53,108 @@ pub enum Proof {
 /// What is asked of the service.
 #[derive(Clone, Debug)]
 pub enum Op {
-    Issue { client: String, proof: Proof },
-    Rotate { bearer: Rc<Token> },
-    Exchange { token: Rc<Token>, asked: Option<Vec<String>> },
-    Revoke { by: Rc<Token>, target: Rc<Token> },
-    Introspect { token: Rc<Token> },
-    Create { client: String },
-    Show { client: String },
-    Change { client: String, patch: Patch, if_match: Option<String> },
-    AddSecret { client: String },
-    EndSecret { client: String, secret: usize },
-    EndTokens { client: String },
-    Delete { client: String },
+    Issue {
+        client: String,
+        proof: Proof,
+    },
+    Rotate {
+        bearer: Rc<Token>,
+    },
+    Exchange {
+        token: Rc<Token>,
+        asked: Option<Vec<String>>,
+    },
+    Revoke {
+        by: Rc<Token>,
+        target: Rc<Token>,
+    },
+    Introspect {
+        token: Rc<Token>,
+    },
+    Create {
+        client: String,
+    },
+    Show {
+        client: String,
+    },
+    Change {
+        client: String,
+        patch: Patch,
+        if_match: Option<String>,
+    },
+    AddSecret {
+        client: String,
+    },
+    EndSecret {
+        client: String,
+        secret: usize,
+    },
+    EndTokens {
+        client: String,
+    },
+    Delete {
+        client: String,
+    },
     /// An API asks its offline verifier.
-    Verify { verifier: usize, token: Rc<Token> },
+    Verify {
+        verifier: usize,
+        token: Rc<Token>,
+    },
 }
 
 #[derive(Clone, Debug)]
 pub enum What {
     /// A call was sent to a location.
-    Asked { op: Op, location: usize },
+    Asked {
+        op: Op,
+        location: usize,
+    },
     Answered(Answer),
     /// KV showed the isolate at a location a client's value: when its write began, if there was one.
-    Shown { location: usize, client: String, begun: Option<u64> },
+    Shown {
+        location: usize,
+        client: String,
+        begun: Option<u64>,
+    },
     /// A write to KV began.
-    Written { client: String, instance: u64, is_awaited: bool },
+    Written {
+        client: String,
+        instance: u64,
+        is_awaited: bool,
+    },
     /// An offline verifier was given the feed, which it had asked for then.
-    Followed { verifier: usize, asked: u64 },
+    Followed {
+        verifier: usize,
+        asked: u64,
+    },
     /// An exchange by the newest value that KV has, with no object to ask. Its status.
-    ByKvAlone { token: Rc<Token>, status: u16, begun: Option<u64> },
+    ByKvAlone {
+        token: Rc<Token>,
+        status: u16,
+        begun: Option<u64>,
+    },
     /// The feed, whole, from its object: the payload.
     Feed(Value),
     /// What a client's object still holds, an hour after the last call: its rows, and how often its alarm came in that hour.
-    AtRest { client: String, rows: usize, alarms: u64 },
+    AtRest {
+        client: String,
+        rows: usize,
+        alarms: u64,
+    },
     /// KV's list of clients: id and status.
     Listed(Vec<(String, String)>),
     /// The clock of a location or of an object was set.
-    ClockSet { of: String, offset: i64 },
+    ClockSet {
+        of: String,
+        offset: i64,
+    },
     /// Nothing fails from now on, and KV lags no more.
     Healed,
     /// Something went wrong with the world, or, if not `is_fault`, is worth telling.
-    Told { text: String, is_fault: bool },
+    Told {
+        text: String,
+        is_fault: bool,
+    },
 }
 
 #[derive(Clone, Debug, Default)]
@@ -140,7 +201,9 @@ impl Op {
             },
             Self::Rotate { bearer } => format!("/long, rotation by {}", bearer.name),
             Self::Exchange { token, asked: None } => format!("/short with {}", token.name),
-            Self::Exchange { token, asked: Some(asked) } => format!("/short with {} for {}", token.name, asked.join(" ")),
+            Self::Exchange { token, asked: Some(asked) } => {
+                format!("/short with {} for {}", token.name, asked.join(" "))
+            }
             Self::Revoke { by, target } => format!("/revoke of {} by {}", target.name, by.name),
             Self::Introspect { token } => format!("/introspect of {}", token.name),
             Self::Create { client } => format!("operator creates {client}"),

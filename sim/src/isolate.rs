@@ -201,7 +201,14 @@ pub async fn send(sim: &Rc<Sim>, location: usize, request: Request, call: usize)
     let isolate = sim.isolate(location);
     let (reply, wait) = crate::world::reply();
     let back = (chance.between(1, 15), chance.next());
-    let visit = Visit { sim: Rc::clone(sim), isolate: Rc::clone(&isolate), call, chance, doubled: Cell::new(false), by_kv_alone: false };
+    let visit = Visit {
+        sim: Rc::clone(sim),
+        isolate: Rc::clone(&isolate),
+        call,
+        chance,
+        doubled: Cell::new(false),
+        by_kv_alone: false,
+    };
     sim.world.spawn(isolate.machine, async move {
         let response = visit.answer(request).await;
         let doubled = visit.doubled.get();
@@ -221,4 +228,3 @@ pub fn answer_by_kv_alone(sim: &Rc<Sim>, request: Request) -> Option<Response> {
         std::task::Poll::Pending => None,
     }
 }
-

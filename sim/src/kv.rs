@@ -24,6 +24,15 @@ struct Key {
     last_begun: u64,
 }
 
+/// A write on its way.
+pub struct Write {
+    pub key: String,
+    pub value: String,
+    pub status: String,
+    /// True time, Unix milliseconds.
+    pub begun: u64,
+}
+
 /// A value that has landed. Times are true ones, Unix milliseconds.
 #[derive(Clone, Debug)]
 pub struct Version {
@@ -57,7 +66,7 @@ impl Kv {
         admitted
     }
 
-    pub fn land(&self, key: &str, value: &str, status: &str, begun: u64, now: u64, lag: Lag, chance: &Chance) {
+    pub fn land(&self, write: &Write, now: u64, lag: Lag, chance: &Chance) {
         let delay = || match (lag, chance.below(20)) {
             (Lag::None, _) => 0,
             (_, 0..=9) => chance.below(1_000),
@@ -66,8 +75,9 @@ impl Kv {
             _ => chance.below(90_000),
         };
         let visible = std::array::from_fn(|_| now + delay());
-        let version = Version { value: value.to_owned(), status: status.to_owned(), begun, visible };
-        self.keys.borrow_mut().entry(key.to_owned()).or_default().versions.push(version);
+        let Write { key, value, status, begun } = write;
+        let version = Version { value: value.clone(), status: status.clone(), begun: *begun, visible };
+        self.keys.borrow_mut().entry(key.clone()).or_default().versions.push(version);
     }
 
     /// What a location shows.
@@ -77,7 +87,8 @@ impl Kv {
         let seen = match key.cached[location] {
             Some((seen, until)) if now < until && lag != Lag::None => seen,
             _ => {
-                let seen = key.versions.iter().rposition(|version| lag == Lag::None || version.visible[location] <= now);
+                let seen =
+                    key.versions.iter().rposition(|version| lag == Lag::None || version.visible[location] <= now);
                 let kept = if lag == Lag::Wild && chance.percent(10) { 600_000 } else { 30_000 };
                 key.cached[location] = Some((seen, now + kept));
                 seen

@@ -1,5 +1,7 @@
 //! `simulate`: runs seeds on all cores, and shows the first that breaks a promise, shrunk, in words.
 
+#![allow(clippy::disallowed_methods, reason = "how long it takes is measured")]
+
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::IsTerminal;
@@ -175,7 +177,9 @@ fn work(progress: &Progress, until: u64, steps: u64) {
         let outcome = std::panic::catch_unwind(|| Sim::run(&Plan::of(seed, steps)));
         let (steps, violation) = match outcome {
             Ok(outcome) => (outcome.steps, outcome.violation),
-            Err(_) => (0, Some(Violation { promise: "The code does not panic", instead: "it did".to_owned(), at: START })),
+            Err(_) => {
+                (0, Some(Violation { promise: "The code does not panic", instead: "it did".to_owned(), at: START }))
+            }
         };
         progress.steps.fetch_add(steps, Ordering::Relaxed);
         progress.done.fetch_add(1, Ordering::Relaxed);

@@ -111,7 +111,10 @@ fn build(root: &Path) -> Result<PathBuf, String> {
     write("Cargo.toml", manifest.replace(members, "members = [\"sim\", \"verify\"]"))?;
     write("Cargo.lock", read("Cargo.lock")?)?;
     let verify = read("verify/Cargo.toml")?;
-    write("verify/Cargo.toml", verify.split("\n[[").next().unwrap_or_default().to_owned() + "\n[lints]\nworkspace = true\n")?;
+    write(
+        "verify/Cargo.toml",
+        verify.split("\n[[").next().unwrap_or_default().to_owned() + "\n[lints]\nworkspace = true\n",
+    )?;
     write("sim/Cargo.toml", read("sim/Cargo.toml")?.replace("name = \"simulate\"", "name = \"simulate-mutants\""))?;
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--profile", "sim", "-p", "auth-edge-sim", "--manifest-path"])
@@ -142,6 +145,7 @@ fn sources(root: &Path, folder: &str) -> std::io::Result<Vec<String>> {
 }
 
 /// Runs the simulation with each fault (those whose names hold `only`), for at most so many seconds each. How many were not found.
+#[allow(clippy::disallowed_methods, reason = "how long it takes is measured")]
 pub fn prove(root: &Path, only: &str, seconds: u64) -> Result<usize, String> {
     println!("Faults: the copy in which they can be switched on is built …");
     let simulate = build(root)?;
@@ -177,7 +181,11 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for (nth, mutant) in MUTANTS.iter().enumerate() {
             let source = fs::read_to_string(root.join(mutant.file)).expect(mutant.file);
-            assert!(with_switches(mutant.file, &source).is_ok_and(|switched| switched.contains(mutant.name)), "{}", mutant.name);
+            assert!(
+                with_switches(mutant.file, &source).is_ok_and(|switched| switched.contains(mutant.name)),
+                "{}",
+                mutant.name
+            );
             assert!(MUTANTS[..nth].iter().all(|other| other.name != mutant.name), "{} is there twice", mutant.name);
         }
     }

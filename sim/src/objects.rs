@@ -17,6 +17,7 @@ use auth_edge::value;
 
 use crate::chance::Chance;
 use crate::history::What;
+use crate::kv::Write;
 use crate::plan::Trouble;
 use crate::sim::{Sim, down};
 use crate::world::{Machine, Reply, Wait, reply};
@@ -251,7 +252,11 @@ impl Rows for Table {
     fn list(&self, prefix: &str, now: u64, limit: usize) -> Result<Vec<(String, Row)>, Unavailable> {
         let rows = self.home.rows.borrow();
         let from = rows.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
-        Ok(from.filter(|(_, row)| row.expires_at > now).take(limit).map(|(key, row)| (key.clone(), row.clone())).collect())
+        Ok(from
+            .filter(|(_, row)| row.expires_at > now)
+            .take(limit)
+            .map(|(key, row)| (key.clone(), row.clone()))
+            .collect())
     }
 
     fn commit(&self, commit: &Commit) -> Result<(), Unavailable> {
@@ -364,14 +369,6 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// A write on its way to KV.
-struct Write {
-    key: String,
-    value: String,
-    status: String,
-    begun: u64,
-}
-
 /// When a write lands. If the object dies while it awaits that, it may land late, or never.
 struct Landing {
     sim: Rc<Sim>,
@@ -390,12 +387,11 @@ impl Landing {
         let (weak, write, is_over) = (Rc::downgrade(sim), Rc::clone(write), Rc::clone(is_over));
         sim.world.after(millis, tie, move || {
             let Some(sim) = weak.upgrade().filter(|_| !is_over.replace(true)) else { return };
-            let Write { key, value, status, begun } = &*write;
-            let now = sim.world.now();
+            let (now, Write { key, begun, .. }) = (sim.world.now(), &*write);
             if now > begun + PATIENCE {
                 sim.tell(format!("a write of {key} lands that began {} ms ago", now - begun), true);
             }
-            sim.kv.land(key, value, status, *begun, now, sim.lag.get(), &sim.chance);
+            sim.kv.land(&write, now, sim.lag.get(), &sim.chance);
         });
     }
 }
@@ -403,7 +399,7 @@ impl Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         if self.fate % 3 == 1 && !self.is_over.replace(true) {
-            let is_over = Rc::new(Cell::new(self.fate % 2 == 0));
+            let is_over = Rc::new(Cell::new(self.fate.is_multiple_of(2)));
             Self::land_after(&self.sim, &self.write, &is_over, self.fate % LATEST_LANDING, self.fate);
         }
     }
@@ -481,4 +477,3 @@ pub fn feed_now(sim: &Rc<Sim>, ask: &feed::Ask) -> Result<Ends, Unavailable> {
         Body::Client(_) => Err(down("the feed")),
     }
 }
-

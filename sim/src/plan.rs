@@ -24,14 +24,30 @@ pub struct Item {
 
 #[derive(Clone, Debug)]
 pub enum Act {
-    Call { location: usize, tries: u64, call: Call },
-    Trouble { kind: Trouble, percent: u64, millis: u64 },
+    Call {
+        location: usize,
+        tries: u64,
+        call: Call,
+    },
+    Trouble {
+        kind: Trouble,
+        percent: u64,
+        millis: u64,
+    },
     /// An object's instance dies: now, or after so many more commits.
-    Crash { object: &'static str, commits: Option<u64> },
+    Crash {
+        object: &'static str,
+        commits: Option<u64>,
+    },
     /// An isolate dies.
-    Evict { location: usize },
+    Evict {
+        location: usize,
+    },
     /// A clock is set: that of a location, or of an object.
-    SetClock { of: Clock, offset: i64 },
+    SetClock {
+        of: Clock,
+        offset: i64,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,22 +59,59 @@ pub enum Clock {
 /// A call. Numbers are those of items.
 #[derive(Clone, Debug)]
 pub enum Call {
-    Issue { client: &'static str, by: By, narrow: bool },
+    Issue {
+        client: &'static str,
+        by: By,
+        narrow: bool,
+    },
     /// The very same credential again.
-    Replay { of: usize },
-    Exchange { of: usize, narrow: bool },
-    Rotate { of: usize },
-    Revoke { by: usize, of: usize },
-    Introspect { of: usize },
-    Verify { verifier: usize, of: usize },
-    Create { client: &'static str, is_immediate: bool },
-    Show { client: &'static str },
-    Change { client: &'static str, change: Change, guarded: Option<usize> },
-    AddSecret { client: &'static str },
+    Replay {
+        of: usize,
+    },
+    Exchange {
+        of: usize,
+        narrow: bool,
+    },
+    Rotate {
+        of: usize,
+    },
+    Revoke {
+        by: usize,
+        of: usize,
+    },
+    Introspect {
+        of: usize,
+    },
+    Verify {
+        verifier: usize,
+        of: usize,
+    },
+    Create {
+        client: &'static str,
+        is_immediate: bool,
+    },
+    Show {
+        client: &'static str,
+    },
+    Change {
+        client: &'static str,
+        change: Change,
+        guarded: Option<usize>,
+    },
+    AddSecret {
+        client: &'static str,
+    },
     /// The secret that an item gave, or the first.
-    EndSecret { client: &'static str, of: Option<usize> },
-    EndTokens { client: &'static str },
-    Delete { client: &'static str },
+    EndSecret {
+        client: &'static str,
+        of: Option<usize>,
+    },
+    EndTokens {
+        client: &'static str,
+    },
+    Delete {
+        client: &'static str,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,7 +410,10 @@ impl Planner {
             }
             94 => {
                 for _ in 0..self.chance.between(1, 6) {
-                    self.call_at(self.now + self.chance.below(4_000), Call::Issue { client, by: By::WrongCode, narrow: false });
+                    self.call_at(
+                        self.now + self.chance.below(4_000),
+                        Call::Issue { client, by: By::WrongCode, narrow: false },
+                    );
                 }
                 self.call_at(self.now + 5_000, Call::Issue { client, by: By::Code, narrow: false });
             }
@@ -370,11 +426,10 @@ impl Planner {
             _ => {
                 let of = self.recent_of(&self.secrets, client);
                 self.call(Call::EndSecret { client, of });
-                self.call_at(self.now + self.chance.below(2_000), Call::Issue {
-                    client,
-                    by: of.map_or(By::Secret, By::SecretOf),
-                    narrow: false,
-                });
+                self.call_at(
+                    self.now + self.chance.below(2_000),
+                    Call::Issue { client, by: of.map_or(By::Secret, By::SecretOf), narrow: false },
+                );
             }
         }
     }

@@ -193,7 +193,10 @@ impl Sim {
     /// Whether this trouble is met here and now.
     pub fn strikes(&self, kind: Trouble, chance: &Chance) -> bool {
         let now = self.world.now();
-        self.troubles.borrow().iter().any(|(other, percent, until)| *other == kind && now < *until && chance.percent(*percent))
+        self.troubles
+            .borrow()
+            .iter()
+            .any(|(other, percent, until)| *other == kind && now < *until && chance.percent(*percent))
     }
 
     pub fn note(&self, call: usize, what: What) {
