@@ -1,6 +1,8 @@
 # make run    the service on this machine, with a curl line that gets a token
 # make test   every test, the end-to-end ones included
 # make demo   two APIs behind the service, and how soon each refuses a revoked token and a suspended client
+# make simulate   the code under lag, crashes and lost calls, on fresh seeds; SEEDS=… STEPS=… for more, SEED=… for one again
+# make mutants    faults that the simulation must find; ONLY=TEXT for some
 # make model  every state of the protocol's model, within its large bounds; ARGS=small for those of make test
 # make check  formatting, lints natively and for WASM, the API's description, and the dependencies: licences, sources, duplicates
 # make conformance BASE_URL=… IDENTITIES=…   the harness against any deployment; with neither, against this Worker
@@ -29,7 +31,7 @@ export WRANGLER_SEND_METRICS := false
 export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
-.PHONY: help run test demo model check conformance bench worker setup
+.PHONY: help run test demo simulate mutants model check conformance bench worker setup
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -40,6 +42,7 @@ test: setup worker $(VENV) ## every test
 	@echo "== Native tests, and the Worker under wrangler dev" && cargo test --workspace
 	@echo "== WASM tests, in Node" && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
 		cargo test --target $(WASM) --no-default-features --test wasm
+	@echo "== Fresh seeds, simulated" && $(SIMULATE) --seeds 2000 --seconds 60
 	@echo "== The harness proves itself" && cargo run --quiet -p conformance -- selftest
 	@$(MAKE) --no-print-directory conformance
 	@LIMIT=1000000 tools/with-dev.sh $(PYTHON) tests/api/run.py
@@ -49,6 +52,13 @@ test: setup worker $(VENV) ## every test
 demo: setup worker $(WORKER_API)/build/index_bg.wasm
 	@echo "== Two APIs behind the service, a revocation and a suspension" && cargo build --quiet -p demo
 	@tools/with-dev.sh target/debug/demo $(ARGS)
+
+SIMULATE := cargo run --profile sim --quiet -p auth-edge-sim --
+simulate: ## the code in a world that seeds make
+	@$(SIMULATE) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),8000)) --steps $(or $(STEPS),2000) $(ARGS)
+
+mutants: ## faults that the simulation must find
+	@$(SIMULATE) --mutants $(ONLY) $(ARGS)
 
 model: ## every state of the protocol's model
 	@cargo run --release --quiet -p model -- $(ARGS)

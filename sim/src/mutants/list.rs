@@ -89,7 +89,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant { name: "a-later-change-counts-as-shown", file: PUBLICATION, after: "pub fn confirmed",
         from: "self.shown = self.shown.max(change);",
         to: "let _ = change; self.shown = self.change;" },
-    Mutant { name: "an-uncertain-value-counts-as-held", file: PUBLICATION, after: "pub fn uncertain(&mut self) {",
+    Mutant { name: "an-uncertain-value-counts-as-held", file: PUBLICATION, after: "fn uncertain(&mut self) {",
         from: "self.digest = None;",
         to: "{}" },
     Mutant { name: "a-rewrite-is-skipped", file: PUBLICATION, after: "",
