@@ -279,7 +279,10 @@ impl Rows {
     }
 
     /// `State::begins`.
-    fn begins(&mut self) {
+    fn begins(&mut self, protocol: &Protocol) {
+        if !protocol.is(Mutant::DigestOutlivesFailure) {
+            self.digest = None;
+        }
         self.rewriting = !self.is_pending();
     }
 
@@ -298,9 +301,6 @@ impl Rows {
 
     /// `State::uncertain`.
     fn uncertain(&mut self, now: u8, protocol: &Protocol) {
-        if !protocol.is(Mutant::DigestOutlivesFailure) {
-            self.digest = None;
-        }
         self.rewriting = false;
         if !protocol.is(Mutant::NoRewrites) {
             self.again = REWRITES.map(|later| now + later).to_vec();
@@ -539,7 +539,7 @@ impl World {
             return true;
         }
         let before = self.rows.clone();
-        self.rows.begins();
+        self.rows.begins(protocol);
         if self.rows != before {
             self.commit();
         }

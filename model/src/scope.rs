@@ -126,9 +126,15 @@ pub const SMALL: [Scope; 11] = [
 const TWO_OF_EACH: Left = Left { crashes: 2, puts: 2, reports: 2, late: 2, overdue: 1, feed_crashes: 0 };
 
 /// Searched by `make model`.
-pub const LARGE: [Scope; 10] = [
+pub const LARGE: [Scope; 13] = [
     Scope { name: "two revocations, twice", tries: 2, calls_until: 2, faults_until: 2, end: 6, ..REVOCATIONS },
     Scope { name: "two revocations, two of each", left: TWO_OF_EACH, ..REVOCATIONS },
+    Scope {
+        name: "four calls",
+        asks: &[Revoke(0), Revoke(1), Suspend, Restore],
+        left: Left { puts: 1, late: 1, ..NOTHING },
+        ..LEAST
+    },
     Scope {
         name: "revocation and suspension",
         asks: &[Revoke(0), Suspend, Restore],
@@ -152,11 +158,12 @@ pub const LARGE: [Scope; 10] = [
     },
     Scope {
         name: "follower, later",
-        asks: &[Revoke(0), Suspend, Restore],
         left: Left { reports: 1, late: 1, ..NOTHING },
         calls_until: 2,
         faults_until: 2,
         end: 6,
         ..FOLLOWER
     },
+    Scope { name: "follower, three ends", asks: &[Revoke(0), Suspend, Restore], left: NOTHING, ..FOLLOWER },
+    Scope { name: "overtaking, later", calls_until: 2, end: 6, left: Left { reports: 1, ..NOTHING }, ..OVERTAKING },
 ];

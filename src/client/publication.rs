@@ -163,7 +163,6 @@ impl State {
 
     /// A write was given up, or failed, or its end is unknown: it may still land.
     fn uncertain(&mut self) {
-        self.digest = None;
         self.rewriting = None;
         self.again = REWRITES.map(|later| self.clock + later).to_vec();
     }
@@ -261,6 +260,28 @@ mod tests {
     }
 
     #[test]
+    fn a_new_instance_makes_a_rewrite_that_is_due_and_follows_one_that_was_begun() {
+        let mut state = State::default();
+        state.changed(false);
+        state.failed();
+        state.clock = 2_000;
+        state.confirmed(1, 2_000, digest(), false);
+        state.clock = 60_000;
+        let due = state.clone();
+        state.recover();
+        assert!(state == due && state.is_due(), "nothing was begun");
+        state.begins();
+        state.clock = 90_000;
+        state.recover();
+        assert!(state.is_due());
+        state.confirmed(1, 90_000, digest(), false);
+        assert_eq!(state.again, REWRITES.map(|later| 90_000 + later));
+        let followed = state.clone();
+        state.recover();
+        assert_eq!(state, followed, "its end is known");
+    }
+
+    #[test]
     fn a_full_replica_is_looked_at_again() {
         let mut state = State::default();
         state.changed(false);
@@ -285,6 +306,8 @@ mod tests {
         assert!(!state.holds("d"));
         state.confirmed(1, 0, digest(), false);
         assert!(state.holds("d") && !state.holds("e"));
+        state.begins();
+        assert!(!state.holds("d"), "its end may never be stored");
         state.failed();
         assert!(!state.holds("d"));
         state.clock = 2_000;
@@ -292,8 +315,5 @@ mod tests {
         assert!(state.holds("d"));
         state.clock = 60_000;
         assert!(!state.holds("d"), "the rewrite is due");
-        state.confirmed(1, 60_000, digest(), false);
-        state.begins();
-        assert!(!state.holds("d"), "the end of another write may never be stored");
     }
 }
