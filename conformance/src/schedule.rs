@@ -66,7 +66,7 @@ pub async fn run(settings: Settings) -> Result<Finished, String> {
     let ordinary = early_first(by(|c| {
         ![FIRST, LAST].contains(&c.id) && !c.is_standing() && c.effect != Effect::Burst && c.phase != Phase::Last
     }));
-    let bursts = by(|c| c.effect == Effect::Burst && c.phase != Phase::Last);
+    let bursts = behind_their_controls(by(|c| c.effect == Effect::Burst && c.phase != Phase::Last));
     let at_the_end = by(|c| c.phase == Phase::Last);
     let standing = by(Case::is_standing);
     let last = by(|c| c.id == LAST);
@@ -113,6 +113,13 @@ fn early_first(rows: Vec<&'static Case>) -> Vec<&'static Case> {
     }
     let (first, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|case| early.contains(&case.id));
     first.into_iter().chain(rest).collect()
+}
+
+/// What looks at a limit follows the burst that reached it: a limit ends by itself.
+fn behind_their_controls(rows: Vec<&'static Case>) -> Vec<&'static Case> {
+    let leans_on = |case: &Case, on: &Case| case.control == Some(on.id);
+    let first = rows.iter().filter(|case| !rows.iter().any(|on| leans_on(case, on)));
+    first.flat_map(|on| std::iter::once(*on).chain(rows.iter().copied().filter(|case| leans_on(case, on)))).collect()
 }
 
 /// The results so far, and what decides whether a case may start.

@@ -40,13 +40,17 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-/// A wrong secret: the limit comes before credentials are looked at, and nothing is minted.
 async fn long(t: &Trial<'_>) -> Result<(), Stop> {
     let scopes: Vec<String> = t.one_scope(Burst).into_iter().collect();
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
     if let Ok(spare) = t.mint_long(Burst, &scopes).await {
         t.run.memory::<Kept>().spare.replace(Some(spare));
     }
+    rush_long(t).await
+}
+
+/// A wrong secret: the limit comes before credentials are looked at, and nothing is minted.
+pub async fn rush_long(t: &Trial<'_>) -> Result<(), Stop> {
     let request = draft::build(t, Secret(Burst), &[Set("client_secret", r#""wrong-${unique}""#)]).await?;
     rush(t, &request, INVALID_CLIENT).await
 }
@@ -86,7 +90,7 @@ pub fn limited_token(t: &Trial<'_>) -> Option<String> {
 
 /// Sends one request until the first 429, many at a time. Every answer is judged as any other: under load it is what was
 /// due without, or a 429 as it should be.
-async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Stop> {
+pub async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Stop> {
     t.expects_429.set(true);
     *t.judged.borrow_mut() = Some(request.clone());
     let limits = &t.run.profile.limits;
