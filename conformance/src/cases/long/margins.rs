@@ -251,13 +251,13 @@ pub const CASES: &[Case] = &[
         id: "long.400.ttl-53-bits",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A fraction is one even where a double has no room for it.",
+        requirement: "A ttl_seconds of 2^53 + 3600 is not 3600.",
         section: "openapi.yaml, LongTokenRequest; RFC 8259 section 6",
         effect: Effect::Mint,
         control: Some("long.201.ttl-min"),
-        request: Ask(Secret(Valid), &[with_ttl!("3600.0000000000000001")]),
+        request: Ask(Secret(Valid), &[with_ttl!("9007199254744592")]),
         expect: INVALID_REQUEST,
-        mutants: &[mutant("ttl-double", "reads ttl_seconds as a double and looks for a fraction then")],
+        mutants: &[mutant("ttl-53-bits", "reads the low 53 bits of ttl_seconds")],
         ..ROW
     },
 ];

@@ -135,9 +135,7 @@ impl Reference {
             Some(value) if self.on("ttl-32-bits") => value.as_u64().map(|ttl| ttl & u64::from(u32::MAX)),
             Some(value) if self.on("ttl-unsigned") => value.as_i64().map(|ttl| ttl as u64 & u64::from(u32::MAX)),
             Some(value) if self.on("ttl-64-bits") => value.as_f64().map(|ttl| ttl as u128 as u64),
-            Some(value) if self.on("ttl-double") => {
-                value.as_f64().filter(|ttl| ttl.fract() == 0.0).map(|ttl| ttl as u64)
-            }
+            Some(value) if self.on("ttl-53-bits") => value.as_u64().map(|ttl| ttl & ((1 << 53) - 1)),
             Some(value) => value.as_u64(),
         };
         let most = if self.on("ttl-max-exclusive") { 7_775_999 } else { 7_776_000 };
