@@ -52,6 +52,7 @@ pub enum Change {
     NoClaim(&'static str),
     /// A header parameter of the assertion, as JSON text.
     Jose(&'static str, &'static str),
+    NoJose(&'static str),
     /// Signed with another client's key, under this client's `kid`.
     SignedBy(Role),
     /// No signature, and `alg` says `none`.

@@ -30,6 +30,7 @@ pub struct Case {
     /// Besides what the request itself names.
     pub needs: &'static [(Role, Credential)],
     pub effect: Effect,
+    pub phase: Phase,
     /// The right request of which this is a one-field twin: unless it passed in this run, this case proves nothing.
     pub control: Option<&'static str>,
     pub request: Act,
@@ -49,12 +50,23 @@ pub const ROW: Case = Case {
     section: "",
     needs: &[],
     effect: Effect::Read,
+    phase: Phase::Usual,
     control: None,
     request: Ask(Secret(Valid), &[]),
     expect: plain(0),
     also: &[],
     mutants: &[],
 };
+
+/// When a row has its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Usual,
+    /// Begins early, and ends with `Trial::later`, which waits while all others are served.
+    Rests,
+    /// After all others: it waits for a time that they must not see.
+    Last,
+}
 
 pub enum Act {
     /// A right request with something changed.

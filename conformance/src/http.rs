@@ -121,6 +121,11 @@ impl Client {
         Ok(Self { inner, base: base.to_owned(), origin, timeout })
     }
 
+    /// Whether the server is on this machine, and so has its clock.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.base)
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", if path.starts_with(WELL_KNOWN) { &self.origin } else { &self.base })
     }

@@ -12,6 +12,11 @@ pub fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// The other alphabet, which certificates and data: URLs have.
+pub fn b64_padded(bytes: impl AsRef<[u8]>) -> String {
+    STANDARD.encode(bytes)
+}
+
 pub fn unb64(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
@@ -90,11 +95,48 @@ impl PrivateKey {
                 .sign(&random, message)
                 .map(|s| s.as_ref().to_vec())
                 .map_err(|_| "signing with ES256 failed".to_owned()),
-            Signer::Rsa(pair, padding) => {
-                let mut out = vec![0; pair.public().modulus_len()];
-                pair.sign(*padding, &random, message, &mut out).map_err(|_| "signing with RSA failed".to_owned())?;
-                Ok(out)
+            Signer::Rsa(pair, padding) => rsa_signature(pair, *padding, message),
+        }
+    }
+
+    /// A key that nobody was told of, with its public half. Nothing where the system gives no randomness.
+    pub fn made_up(kid: &str) -> Option<(Self, Value)> {
+        let mut seed = [0; 32];
+        ring::rand::SecureRandom::fill(&SystemRandom::new(), &mut seed).ok()?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).ok()?;
+        let x = b64(pair.public_key().as_ref());
+        let public = serde_json::json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": "EdDSA", "x": x});
+        let key = Self {
+            kid: kid.to_owned(),
+            alg: "EdDSA".to_owned(),
+            public: public.clone(),
+            signer: Signer::Ed25519(pair),
+        };
+        Some((key, public))
+    }
+
+    /// A certificate for the key, signed by itself (RFC 5280 section 4.1).
+    pub fn certificate(&self) -> Result<Vec<u8>, String> {
+        let [(_, _), (_, spki), ..] = &self.public_forms()[..] else { return Err("the key has no SPKI".to_owned()) };
+        let algorithm = der_tag(0x30, &[6, 3, 0x2b, 0x65, 0x70]);
+        let name = der_tag(0x30, &[6, 3, 0x55, 4, 3, 0x0c, 1, b'c']);
+        let name = der_tag(0x30, &der_tag(0x31, &name));
+        let validity = [der_tag(0x17, b"260101000000Z"), der_tag(0x17, b"491231235959Z")].concat();
+        let version_and_serial = [0xa0, 3, 2, 1, 2, 2, 1, 1];
+        let parts = [&version_and_serial[..], &algorithm, &name, &der_tag(0x30, &validity), &name, spki].concat();
+        let signed = der_tag(0x30, &parts);
+        let signature = der_tag(3, &[vec![0], self.sign(&signed)?].concat());
+        Ok(der_tag(0x30, &[signed, algorithm, signature].concat()))
+    }
+
+    /// The key under the other algorithm of its kind, if it is of a kind that has two.
+    pub fn sibling(&self) -> Option<Sibling<'_>> {
+        match (&self.signer, self.alg.as_str()) {
+            (Signer::Rsa(pair, _), "RS256") => {
+                Some(Sibling { alg: "PS256", pair, padding: &signature::RSA_PSS_SHA256 })
             }
+            (Signer::Rsa(pair, _), _) => Some(Sibling { alg: "RS256", pair, padding: &signature::RSA_PKCS1_SHA256 }),
+            _ => None,
         }
     }
 
@@ -137,6 +179,29 @@ impl PrivateKey {
     }
 }
 
+/// An RSA key used under the algorithm that it was not registered for.
+pub struct Sibling<'k> {
+    pub alg: &'static str,
+    pair: &'k RsaKeyPair,
+    padding: &'static dyn signature::RsaEncoding,
+}
+
+impl Sibling<'_> {
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        rsa_signature(self.pair, self.padding, message)
+    }
+}
+
+fn rsa_signature(
+    pair: &RsaKeyPair,
+    padding: &'static dyn signature::RsaEncoding,
+    message: &[u8],
+) -> Result<Vec<u8>, String> {
+    let mut out = vec![0; pair.public().modulus_len()];
+    pair.sign(padding, &SystemRandom::new(), message, &mut out).map_err(|_| "signing with RSA failed".to_owned())?;
+    Ok(out)
+}
+
 fn der_tag(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len();
     let mut out = vec![tag];
@@ -155,7 +220,12 @@ pub fn signing_input(header: &Value, claims: &Value) -> String {
 }
 
 pub fn hs256(key: &[u8], input: &str) -> String {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), input.as_bytes());
+    keyed(hmac::HMAC_SHA256, key, input)
+}
+
+/// The input with its HMAC: HS256, HS384 or HS512 by the hash (RFC 7518 section 3.2).
+pub fn keyed(algorithm: hmac::Algorithm, key: &[u8], input: &str) -> String {
+    let tag = hmac::sign(&hmac::Key::new(algorithm, key), input.as_bytes());
     format!("{input}.{}", b64(tag))
 }
 
@@ -176,6 +246,17 @@ impl Jwt {
         };
         Some(Self { header: object(header)?, claims: object(claims)? })
     }
+}
+
+/// The character at one byte of a base64url text exchanged for one that differs in its highest bit, which counts at
+/// every position: the last character's low bits may be none of the bytes'.
+pub fn flip_at(text: &str, at: usize) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let flipped = |c: char| {
+        let place = ALPHABET.iter().position(|known| char::from(*known) == c);
+        place.map_or('A', |place| char::from(ALPHABET[place ^ 32]))
+    };
+    text.char_indices().map(|(i, c)| if i == at { flipped(c) } else { c }).collect()
 }
 
 /// The same token with one character in the middle of its last part changed: all its bits count there.
@@ -217,6 +298,22 @@ mod tests {
     fn an_error_names_the_member_and_hides_its_value() {
         let error = PrivateKey::from_jwk(r#"{"kid":"k","alg":"EdDSA","d":"canary!"}"#).err().unwrap();
         assert!(error.contains("\"d\"") && !error.contains("canary"), "{error}");
+    }
+
+    #[test]
+    fn a_flip_changes_the_bytes_at_every_position() {
+        let text = b64([0xa5u8; 32]);
+        for at in 0..text.len() {
+            let bytes = |text: &str| {
+                // A decoder that does not mind what the last bits are.
+                let engine = base64::engine::GeneralPurpose::new(
+                    &base64::alphabet::URL_SAFE,
+                    base64::engine::general_purpose::NO_PAD.with_decode_allow_trailing_bits(true),
+                );
+                engine.decode(text).unwrap()
+            };
+            assert_ne!(bytes(&flip_at(&text, at)), bytes(&text), "{at}");
+        }
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Limits {
     pub long_default_seconds: u64,
     /// The longest life of a short-term token, in seconds.
     pub short_seconds: u64,
+    /// How long a run may wait to see that a limit ends when it says so, in seconds.
+    pub retry_seconds: u64,
     /// How old the feed of ends may be that a location serves, in milliseconds: 2 s, and one more for the way.
     pub feed_milliseconds: u64,
 }
@@ -54,6 +56,7 @@ impl Default for Limits {
             burst_concurrency: 64,
             long_default_seconds: 2_592_000,
             short_seconds: 900,
+            retry_seconds: 10,
             feed_milliseconds: 3000,
         }
     }

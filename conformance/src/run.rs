@@ -19,6 +19,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
 
 /// So many refused connections in a row mean that the server is gone.
 pub const GONE_AFTER: u32 = 3;
@@ -68,6 +69,16 @@ pub struct Run {
     prefix: String,
     sent: RefCell<BTreeMap<&'static str, u32>>,
     trace: bool,
+    rest: Rest,
+}
+
+/// Cases that wait for the end of the run take no place from those under way.
+struct Rest {
+    resting: Cell<usize>,
+    /// A case began to rest, so that another may start.
+    begun: Notify,
+    /// Whether all others are done.
+    over: watch::Sender<bool>,
 }
 
 impl Run {
@@ -98,6 +109,7 @@ impl Run {
             prefix: jose::b64(random),
             sent: RefCell::default(),
             trace: setup.trace,
+            rest: Rest { resting: Cell::new(0), begun: Notify::new(), over: watch::Sender::new(false) },
         })
     }
 
@@ -155,6 +167,32 @@ impl Run {
             self.clock.wait_until_ms(next).await;
         }
         Ok(())
+    }
+
+    /// Until all other cases are done, and until `seconds` have passed.
+    pub async fn rest(&self, seconds: u64) -> Result<(), Stop> {
+        let until = self.clock.now() + seconds;
+        let mut over = self.rest.over.subscribe();
+        if !*over.borrow() {
+            self.rest.resting.set(self.rest.resting.get() + 1);
+            self.rest.begun.notify_one();
+            // Fails only where the run itself is gone.
+            let _ = over.wait_for(|over| *over).await;
+        }
+        self.wait_until(until).await
+    }
+
+    pub fn resting(&self) -> usize {
+        self.rest.resting.get()
+    }
+
+    pub async fn rest_begun(&self) {
+        self.rest.begun.notified().await;
+    }
+
+    pub fn end_rest(&self) {
+        self.rest.resting.set(0);
+        self.rest.over.send_replace(true);
     }
 
     pub fn uninterrupted(&self) -> Result<(), Stop> {

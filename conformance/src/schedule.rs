@@ -1,7 +1,7 @@
-//! The order of a run: sanity, the cases with their controls before them, the bursts, what was seen throughout, sanity
-//! again, and then the clean-up.
+//! The order of a run: sanity, the cases with their controls before them, the bursts, the rest of those that look again
+//! later, what was seen throughout, sanity again, and then the clean-up.
 
-use crate::case::Case;
+use crate::case::{Case, Phase};
 use crate::choice::Choice;
 use crate::clean_up::clean_up;
 use crate::interrupt::Interrupt;
@@ -56,12 +56,18 @@ pub async fn run(settings: Settings) -> Result<Finished, String> {
         allowed: &allowed,
         known: &known_failures,
         results: BTreeMap::new(),
+        running: FuturesUnordered::new(),
+        under_way: Vec::new(),
+        left: Vec::new(),
         patience: None,
         faulty: false,
     };
     let by = |wanted: fn(&Case) -> bool| choice.rows.iter().copied().filter(move |c| wanted(c)).collect::<Vec<_>>();
-    let ordinary = by(|c| ![FIRST, LAST].contains(&c.id) && !c.is_standing() && c.effect != Effect::Burst);
-    let bursts = by(|c| c.effect == Effect::Burst);
+    let ordinary = early_first(by(|c| {
+        ![FIRST, LAST].contains(&c.id) && !c.is_standing() && c.effect != Effect::Burst && c.phase != Phase::Last
+    }));
+    let bursts = behind_their_controls(by(|c| c.effect == Effect::Burst && c.phase != Phase::Last));
+    let at_the_end = by(|c| c.phase == Phase::Last);
     let standing = by(Case::is_standing);
     let last = by(|c| c.id == LAST);
 
@@ -69,10 +75,18 @@ pub async fn run(settings: Settings) -> Result<Finished, String> {
     if book.passed(FIRST) {
         book.conduct(ordinary, jobs.max(1)).await;
         book.conduct(bursts, 1).await;
+        run.end_rest();
+        let left = std::mem::take(&mut book.left);
+        book.conduct(left, jobs.max(1)).await;
+        book.conduct(at_the_end, 1).await;
         book.judge_standing(standing);
         book.conduct(last, 1).await;
     } else {
-        ordinary.into_iter().chain(bursts).for_each(|case| book.put(case, Err(Stop::Blocked(NOT_SANE.to_owned()))));
+        ordinary
+            .into_iter()
+            .chain(bursts)
+            .chain(at_the_end)
+            .for_each(|case| book.put(case, Err(Stop::Blocked(NOT_SANE.to_owned()))));
         book.judge_standing(standing);
         last.into_iter().for_each(|case| book.put(case, Err(Stop::Blocked(NOT_SANE.to_owned()))));
     }
@@ -89,6 +103,25 @@ pub async fn run(settings: Settings) -> Result<Finished, String> {
     Ok(Finished { report: verdict::report(&run, &choice, findings), sent: run.sent() })
 }
 
+/// Those that rest come first, and before them what they lean on: the sooner they begin, the sooner the run ends.
+fn early_first(rows: Vec<&'static Case>) -> Vec<&'static Case> {
+    let mut early: Vec<&str> = rows.iter().filter(|case| case.phase == Phase::Rests).map(|case| case.id).collect();
+    let mut at = 0;
+    while let Some(case) = early.get(at).and_then(|id| cases::find(id)) {
+        early.extend(case.control);
+        at += 1;
+    }
+    let (first, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|case| early.contains(&case.id));
+    first.into_iter().chain(rest).collect()
+}
+
+/// What looks at a limit follows the burst that reached it: a limit ends by itself.
+fn behind_their_controls(rows: Vec<&'static Case>) -> Vec<&'static Case> {
+    let leans_on = |case: &Case, on: &Case| case.control == Some(on.id);
+    let first = rows.iter().filter(|case| !rows.iter().any(|on| leans_on(case, on)));
+    first.flat_map(|on| std::iter::once(*on).chain(rows.iter().copied().filter(|case| leans_on(case, on)))).collect()
+}
+
 /// The results so far, and what decides whether a case may start.
 struct Book<'a> {
     run: &'a Run,
@@ -96,6 +129,10 @@ struct Book<'a> {
     allowed: &'a BTreeSet<&'static str>,
     known: &'a BTreeMap<String, String>,
     results: BTreeMap<&'static str, CaseResult>,
+    running: FuturesUnordered<LocalBoxFuture<'a, Done<'a>>>,
+    under_way: Vec<&'static Case>,
+    /// They lean on a case that rests.
+    left: Vec<&'static Case>,
     /// When an interrupted run stops to wait for what is under way.
     patience: Option<tokio::time::Instant>,
     /// A case panicked.
@@ -115,13 +152,16 @@ impl<'a> Book<'a> {
         self.results.get(id).is_some_and(|r| matches!(r.outcome, Outcome::Pass | Outcome::UnexpectedPass))
     }
 
-    /// Runs rows, each after its control, at most `jobs` at once.
+    /// How many cases are under way and don't rest.
+    fn busy(&self) -> usize {
+        self.running.len().saturating_sub(self.run.resting())
+    }
+
+    /// Runs rows, each after its control, at most `jobs` at once. Those that rest are left running.
     async fn conduct(&mut self, mut waiting: Vec<&'static Case>, jobs: usize) {
-        let mut running: FuturesUnordered<LocalBoxFuture<'a, Done<'a>>> = FuturesUnordered::new();
-        let mut under_way: Vec<&'static Case> = Vec::new();
         loop {
             let mut at = 0;
-            while at < waiting.len() && running.len() < jobs {
+            while at < waiting.len() && self.busy() < jobs {
                 let case = waiting[at];
                 let pending = |id: &str| {
                     !self.results.contains_key(id)
@@ -136,14 +176,18 @@ impl<'a> Book<'a> {
                 match self.hindrance(case) {
                     Some(stop) => self.put(case, Err(stop)),
                     None => {
-                        running.push(conduct_one(self.run, case).boxed_local());
-                        under_way.push(case);
+                        self.running.push(conduct_one(self.run, case).boxed_local());
+                        self.under_way.push(case);
                     }
                 }
                 // A result may have freed a row that was passed over.
                 at = 0;
             }
-            if running.is_empty() {
+            if self.busy() == 0 && self.run.resting() > 0 {
+                self.left.extend(waiting);
+                return;
+            }
+            if self.running.is_empty() {
                 // What is left leans on a row that will never run.
                 for case in std::mem::take(&mut waiting) {
                     self.put(case, Err(Stop::Blocked("its control is not part of this run".to_owned())));
@@ -157,15 +201,17 @@ impl<'a> Book<'a> {
                     self.run.say("interrupted: revoking what was minted (again to leave that too)");
                 }
                 () = until(self.patience, interrupt), if self.patience.is_some() => {
-                    running.clear();
-                    for case in std::mem::take(&mut under_way) {
+                    self.running.clear();
+                    self.run.end_rest();
+                    for case in std::mem::take(&mut self.under_way) {
                         self.put(case, Err(Stop::Blocked(INTERRUPTED.to_owned())));
                     }
                 }
-                Some(done) = running.next() => {
-                    under_way.retain(|other| other.id != done.case.id);
+                Some(done) = self.running.next() => {
+                    self.under_way.retain(|other| other.id != done.case.id);
                     self.finish(done);
                 }
+                () = self.run.rest_begun() => {}
             }
         }
     }

@@ -17,4 +17,12 @@ impl Stop {
     pub fn fail(wanted: impl Into<String>, got: impl Into<String>) -> Self {
         Self::Fail { wanted: wanted.into(), got: got.into() }
     }
+
+    /// The same, with what was wanted told more exactly.
+    pub fn wanted(self, tell: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Fail { wanted, got } => Self::Fail { wanted: tell(wanted), got },
+            other => other,
+        }
+    }
 }

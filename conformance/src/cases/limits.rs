@@ -4,7 +4,7 @@ use crate::case::*;
 use crate::endpoint;
 use crate::trial::draft;
 use futures_util::StreamExt;
-use std::cell::Cell as Flag;
+use std::cell::{Cell as Flag, RefCell};
 
 pub const CASES: &[Case] = &[
     Case {
@@ -40,8 +40,17 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-/// A wrong secret: the limit comes before credentials are looked at, and nothing is minted.
 async fn long(t: &Trial<'_>) -> Result<(), Stop> {
+    let scopes: Vec<String> = t.one_scope(Burst).into_iter().collect();
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    if let Ok(spare) = t.mint_long(Burst, &scopes).await {
+        t.run.memory::<Kept>().spare.replace(Some(spare));
+    }
+    rush_long(t).await
+}
+
+/// A wrong secret: the limit comes before credentials are looked at, and nothing is minted.
+pub async fn rush_long(t: &Trial<'_>) -> Result<(), Stop> {
     let request = draft::build(t, Secret(Burst), &[Set("client_secret", r#""wrong-${unique}""#)]).await?;
     rush(t, &request, INVALID_CLIENT).await
 }
@@ -55,12 +64,33 @@ async fn short(t: &Trial<'_>) -> Result<(), Stop> {
         Err(Stop::Blocked(_)) => t.mint_long(Valid, &["jobs:submit"]).await?,
         other => other?,
     };
-    rush(t, &endpoint::exchange(&long.token), GRANTED).await
+    let outcome = rush(t, &endpoint::exchange(&long.token), GRANTED).await;
+    if outcome.is_ok() {
+        t.run.memory::<Kept>().limited.replace(Some(long.token));
+    }
+    outcome
+}
+
+/// What the bursts leave for the cases that look at a limit from within.
+#[derive(Default)]
+struct Kept {
+    /// A token of the client, from before it was limited.
+    spare: RefCell<Option<Token>>,
+    /// A long-term token that was exchanged too often.
+    limited: RefCell<Option<String>>,
+}
+
+pub fn spare_token(t: &Trial<'_>) -> Option<Token> {
+    t.run.memory::<Kept>().spare.borrow().clone()
+}
+
+pub fn limited_token(t: &Trial<'_>) -> Option<String> {
+    t.run.memory::<Kept>().limited.borrow().clone()
 }
 
 /// Sends one request until the first 429, many at a time. Every answer is judged as any other: under load it is what was
 /// due without, or a 429 as it should be.
-async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Stop> {
+pub async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Stop> {
     t.expects_429.set(true);
     *t.judged.borrow_mut() = Some(request.clone());
     let limits = &t.run.profile.limits;

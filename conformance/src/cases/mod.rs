@@ -4,6 +4,8 @@
 //! never changes afterwards. Where one request can't show it, the row names a step function instead.
 
 mod feed;
+mod later;
+mod limited;
 mod limits;
 mod long;
 mod outside;
@@ -22,20 +24,31 @@ const TABLES: &[&[Case]] = &[
     long::secret::CASES,
     long::assertion::CASES,
     long::claims::CASES,
+    long::margins::CASES,
     long::forged::CASES,
+    long::headers::CASES,
+    long::alike::CASES,
     long::rotation::CASES,
+    long::rules::CASES,
+    long::lock::CASES,
     long::otp::CASES,
     long::token::CASES,
     long::scopes::CASES,
     long::body::CASES,
     short::token::CASES,
+    short::inside::CASES,
     short::bearer::CASES,
+    short::forged::CASES,
     short::scopes::CASES,
     short::body::CASES,
     revoke::ends::CASES,
     revoke::bearer::CASES,
+    revoke::rights::CASES,
     revoke::ids::CASES,
+    revoke::forged::CASES,
+    later::CASES,
     limits::CASES,
+    limited::CASES,
     outside::CASES,
     standing::CASES,
     feed::served::CASES,

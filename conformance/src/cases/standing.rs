@@ -3,6 +3,7 @@
 use crate::case::*;
 use crate::clock;
 use crate::http::WELL_KNOWN;
+use crate::mask;
 use crate::matrix::Op;
 use crate::watch::{Seen, Standing};
 use serde_json::Value;
@@ -184,6 +185,21 @@ pub const CASES: &[Case] = &[
         mutants: &[
             mutant("error-extra-field", "adds a field to errors"),
             mutant("details-string", "has details as a string"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "outside.no-echo",
+        cell: Cell::Throughout,
+        level: Level::Contract,
+        requirement: "No answer repeats a credential that was sent, in its body or its headers.",
+        section: "openapi.yaml, AuthError; RFC 6750 section 5.3",
+        request: EveryAnswer(no_echo),
+        mutants: &[
+            mutant("echoes-secret", "repeats a wrong secret in its message"),
+            mutant("echoes-bearer", "repeats a refused bearer in its challenge"),
+            mutant("echoes-assertion", "repeats an assertion in details"),
+            mutant("echoes-code", "repeats a wrong code in its message"),
         ],
         ..ROW
     },
@@ -442,6 +458,50 @@ fn error_body(seen: &Seen) -> Standing {
         return broken("no field but code, message and details", format!("a field \"{extra}\" {on}"));
     }
     Standing::Holds
+}
+
+/// Shorter ones than this may stand in an answer by chance.
+const TELLING: usize = 8;
+
+fn no_echo(seen: &Seen) -> Standing {
+    if seen.request.path.starts_with(WELL_KNOWN) {
+        return Standing::NotConcerned;
+    }
+    let body: Value = serde_json::from_slice(&seen.request.body).unwrap_or_default();
+    let members = ["client_secret", "otp_code", "assertion", "long_token"]
+        .into_iter()
+        .filter_map(|name| Some((name, body[name].as_str()?.to_owned())));
+    let headers = seen.request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    let bearers = headers.filter_map(|(_, value)| Some(("the bearer", value.split_once(' ')?.1.to_owned())));
+    let sent: Vec<_> = members.chain(bearers).filter(|(_, value)| !value.is_empty()).collect();
+    if sent.is_empty() {
+        return Standing::NotConcerned;
+    }
+    let mut places = vec![("its body".to_owned(), mask::unescaped(&seen.answer.text()))];
+    places
+        .extend(seen.answer.headers.iter().map(|(name, value)| (format!("the header {name}"), mask::unescaped(value))));
+    for (what, value) in &sent {
+        let repeats = |text: &str| match *what {
+            // Six digits: alone, and where words are.
+            "otp_code" => seen.answer.status >= 400 && words(text).any(|word| word == value),
+            // A token's signature is told by no other part of it.
+            _ => {
+                let end = value.rsplit('.').next().unwrap_or_default();
+                (value.len() >= TELLING && text.contains(value.as_str())) || (end.len() > 20 && text.contains(end))
+            }
+        };
+        if let Some((place, _)) = places.iter().find(|(_, text)| repeats(text)) {
+            return broken(
+                format!("an answer that does not repeat {what}"),
+                format!("a {} that repeats it in {place}", seen.answer.status),
+            );
+        }
+    }
+    Standing::Holds
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
 }
 
 fn statuses(seen: &Seen, op: Op, lawful: &[u16]) -> Standing {

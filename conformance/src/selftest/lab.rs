@@ -58,8 +58,13 @@ pub async fn one(fault: Option<&'static str>, feed: FeedMode, mut choice: Choice
         .ok_or_else(|| failed("no signing key"))?;
     let server = tokio::spawn(wire::serve(listener, Arc::new(Mutex::new(reference))));
     let vault = Rc::new(Vault::default());
-    choice.profile.limits =
-        Limits { burst_requests: 200, burst_concurrency: 8, feed_milliseconds: FEED_MILLISECONDS, ..Limits::default() };
+    choice.profile.limits = Limits {
+        burst_requests: 200,
+        burst_concurrency: 8,
+        feed_milliseconds: FEED_MILLISECONDS,
+        retry_seconds: 120,
+        ..Limits::default()
+    };
     // Only the mutants that never answer wait this long.
     let never_answers = matches!(fault, Some("hang" | "hang-on-short" | "slow-trickle"));
     let settings = Settings {

@@ -108,6 +108,19 @@ async fn start(t: &Trial<'_>, base: Base) -> Result<Draft, Stop> {
     Ok(draft)
 }
 
+/// The header and the claims of an assertion as the role's client would sign them.
+pub fn assertion_parts(t: &Trial<'_>, role: Role) -> Result<(Value, Value), Stop> {
+    let assertion = fresh_assertion(t, role, &t.setting(role, Credential::ClientId)?)?;
+    Ok((Value::Object(assertion.header), Value::Object(assertion.claims)))
+}
+
+/// The right call but for its assertion, which is masked from now on.
+pub async fn with_assertion(t: &Trial<'_>, role: Role, assertion: String) -> Result<Request, Stop> {
+    let mut draft = start(t, Base::Assertion(role)).await?;
+    draft.members.get_or_insert_default().insert("assertion".into(), t.secret("ASSERTION", assertion).into());
+    finish(t, draft)
+}
+
 fn fresh_assertion(t: &Trial<'_>, role: Role, client_id: &str) -> Result<Assertion, Stop> {
     let key = t.key(role)?;
     let now = t.run.clock.now();
@@ -181,6 +194,11 @@ async fn apply(t: &Trial<'_>, draft: &mut Draft, change: &Change) -> Result<(), 
             let value = serde_json::from_str(&fill(t, text, Filled::Json).await?).map_err(|_| broken(name))?;
             if let Some(assertion) = &mut draft.assertion {
                 assertion.header.insert(name.to_owned(), value);
+            }
+        }
+        Change::NoJose(name) => {
+            if let Some(assertion) = &mut draft.assertion {
+                assertion.header.remove(name);
             }
         }
         Change::SignedBy(role) => {
@@ -289,6 +307,7 @@ async fn value_of(t: &Trial<'_>, name: &str) -> Result<String, Stop> {
         "client_id" => t.setting(role, Credential::ClientId)?,
         "client_id_recased" => forge::recased(&t.setting(role, Credential::ClientId)?)?,
         "client_secret" => t.setting(role, Credential::ClientSecret)?,
+        "kid" => t.key(role)?.kid.clone(),
         "client_secret_recased" => {
             t.secret("RECASED_SECRET", forge::recased(&t.setting(role, Credential::ClientSecret)?)?)
         }
@@ -343,8 +362,10 @@ pub fn needs(base: Base, changes: &[Change]) -> Vec<(Role, Credential)> {
             let Some((role, setting)) = name.split_once('.') else { continue };
             let Some(role) = Role::named(role) else { continue };
             all.push((role, Credential::ClientId));
-            if !setting.starts_with("client_id") {
-                all.push((role, Credential::ClientSecret));
+            match setting {
+                "kid" => all.push((role, Credential::AssertionJwk)),
+                _ if setting.starts_with("client_id") => {}
+                _ => all.push((role, Credential::ClientSecret)),
             }
         }
     }

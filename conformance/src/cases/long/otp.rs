@@ -3,17 +3,15 @@
 //! Codes are scarce (one per 30 seconds and client), so one accepted code serves four cases, and every wrong one is spent
 //! on the role that exists for it.
 
+use super::lock;
 use crate::case::*;
 use crate::trial::draft;
-use crate::{clock, result, totp};
+use crate::{clock, result};
 use std::rc::Rc;
 use tokio::sync::Mutex;
 
 /// How often the same code is tried at once. Few, because a server may lawfully count the refused ones as guesses.
-const TRIES: usize = 3;
-
-/// How long five wrong codes lock the mechanism, in seconds.
-const LOCK: u64 = 300;
+const TRIES: usize = 2;
 
 pub const CASES: &[Case] = &[
     Case {
@@ -154,9 +152,9 @@ pub const CASES: &[Case] = &[
 ];
 
 /// What came of one code that was sent several times at once.
-struct Scene {
-    step: u64,
-    answers: Vec<Answer>,
+pub struct Scene {
+    pub step: u64,
+    pub answers: Vec<Answer>,
     exchanges: Vec<result::Exchange>,
 }
 
@@ -170,7 +168,7 @@ impl Scene {
     }
 }
 
-async fn scene(t: &Trial<'_>) -> Result<Rc<Scene>, Stop> {
+pub async fn scene(t: &Trial<'_>) -> Result<Rc<Scene>, Stop> {
     let memory = t.run.memory::<OneScene>();
     let mut slot = memory.0.lock().await;
     if let Some(scene) = &*slot {
@@ -231,78 +229,29 @@ async fn older_step(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn not_allowed(t: &Trial<'_>) -> Result<(), Stop> {
+    lock::past_is_tried(t).await?;
     let step = t.unspent_step(NoOtp).await?;
     let request = t.otp_request(NoOtp, &t.code(NoOtp, step)?)?;
     let answer = t.send(&request).await?;
     t.expect(t.due, &answer)
 }
 
-/// A code that fits no step near now.
-fn wrong_code(t: &Trial<'_>, nth: u64) -> Result<String, Stop> {
-    let (_, key) = t.totp(Lockout)?;
-    let step = totp::step_at(t.run.clock.now());
-    let right: Vec<_> = (step - 3..=step + 3).map(|s| totp::code(key, s)).collect();
-    let guess = |i: u64| format!("{:06}", (step * 7919 + nth * 104_729 + i) % 1_000_000);
-    Ok((0..8).map(guess).find(|code| !right.contains(code)).unwrap_or_default())
-}
-
-async fn send_wrong(t: &Trial<'_>, nth: u64) -> Result<Answer, Stop> {
-    let (key, _) = t.totp(Lockout)?;
-    let now = t.run.clock.now();
-    t.run.state.update(&key, |s| s.wrong_at = now);
-    t.send(&t.otp_request(Lockout, &wrong_code(t, nth)?)?).await
-}
-
-/// One code after another: the right one is taken, five wrong ones are refused, and then the right one is too.
-///
-/// A lock outlives the run that made it. While one from an earlier run must still hold, the right code must be
-/// refused, and that run has shown that the client was alive before; nothing needs to be guessed again.
+/// A lock outlives the run that made it. While one from an earlier run must still hold, the right code must be refused,
+/// and that run has shown that the client was alive before; nothing needs to be guessed again.
 async fn locked(t: &Trial<'_>) -> Result<(), Stop> {
-    let (key, _) = t.totp(Lockout)?;
-    let before = t.run.state.get(&key);
-    let spent = before.unwrap_or_default();
-    let end = spent.locked_at + LOCK;
-    let now = t.run.clock.now();
-    // Ten seconds for clocks that differ and requests that take their time.
-    if spent.locked_at > 0 && now < end && now + 10 >= end {
-        t.run.say(&format!("lockout: waiting {} s for an earlier run's lock to end", end + 2 - now));
-        t.run.wait_until(end + 2).await?;
-    }
-    let now = t.run.clock.now();
-    if spent.locked_at > 0 && now < end {
-        let step = t.unspent_step(Lockout).await?;
-        let request = t.otp_request(Lockout, &t.code(Lockout, step)?)?;
-        let answer = t.send(&request).await?;
-        return t.expect(t.due, &answer).map_err(|stop| during_lock(stop, spent.locked_at));
-    }
-    let step = t.unspent_step(Lockout).await?;
-    let request = t.otp_request(Lockout, &t.code(Lockout, step)?)?;
-    let answer = t.send(&request).await?;
-    if answer.status != 201 {
-        let fresh = before.is_some() && (spent.wrong_at == 0 || now > spent.wrong_at + 2 * LOCK);
-        if fresh {
-            return Err(Stop::fail("201 for the first right code of role lockout", t.summary(&answer)));
+    let scene = match lock::scene(t).await {
+        Err(Stop::Absent(_)) => {
+            let (key, _) = t.totp(Lockout)?;
+            let since = t.run.state.get(&key).unwrap_or_default().locked_at;
+            let step = t.unspent_step(Lockout).await?;
+            let request = t.otp_request(Lockout, &t.code(Lockout, step)?)?;
+            let answer = t.send(&request).await?;
+            return t.expect(t.due, &answer).map_err(|stop| during_lock(stop, since));
         }
-        return Err(Stop::Blocked(format!(
-            "role lockout may still be locked by a run in the last five minutes (its right code was answered {}): run \
-             again in five minutes, or check its totp_secret",
-            answer.status
-        )));
-    }
-    for nth in 0..5 {
-        let answer = send_wrong(t, nth).await?;
-        t.expect(t.due, &answer)?;
-    }
-    let now = t.run.clock.now();
-    t.run.state.update(&key, |s| s.locked_at = now);
-    let step = t.unspent_step(Lockout).await?;
-    let request = t.otp_request(Lockout, &t.code(Lockout, step)?)?;
-    let answer = t.send(&request).await?;
-    t.expect(t.due, &answer).map_err(|stop| match stop {
-        Stop::Fail { wanted, got } => {
-            Stop::fail(format!("{wanted} for the right code too, after five wrong ones within five minutes"), got)
-        }
-        other => other,
+        other => other?,
+    };
+    t.expect(t.due, &scene.right_after_five).map_err(|stop| {
+        stop.wanted(|wanted| format!("{wanted} for the right code too, after five wrong ones within five minutes"))
     })
 }
 
@@ -316,10 +265,13 @@ fn during_lock(stop: Stop, since: u64) -> Stop {
     }
 }
 
-/// One wrong code, on the client that the lock case has already locked or will lock.
+/// One wrong code, on the client that an earlier run has locked or that this one will.
 async fn wrong(t: &Trial<'_>) -> Result<(), Stop> {
-    let answer = send_wrong(t, 9).await?;
-    t.expect(t.due, &answer)
+    match lock::scene(t).await {
+        Ok(scene) => scene.wrong.iter().try_for_each(|answer| t.expect(t.due, answer)),
+        Err(Stop::Absent(_)) => t.expect(t.due, &lock::send_wrong(t, 9).await?),
+        Err(other) => Err(other),
+    }
 }
 
 /// A locked code mechanism leaves the client's other mechanisms alone.

@@ -2,4 +2,6 @@
 
 pub mod bearer;
 pub mod ends;
+pub mod forged;
 pub mod ids;
+pub mod rights;

@@ -70,6 +70,9 @@ impl Reference {
             if (presented && !self.on("challenge-never-error")) || self.on("challenge-always-error") {
                 challenge += &format!(", error=\"{error}\"");
             }
+            if let Some(sent) = asked.header("authorization").filter(|_| self.on("echoes-bearer")) {
+                challenge += &format!(", error_description=\"{sent}\"");
+            }
             if self.on("challenge-basic") {
                 challenge = "Basic realm=\"auth\"".to_owned();
             }

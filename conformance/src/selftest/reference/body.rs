@@ -67,7 +67,14 @@ impl Reference {
                 return Ok(members);
             }
         }
-        if self.on("repeated-key-last-wins")
+        if self.on("surrogate-replaced") && lossy.contains("\\ud800") {
+            let replaced = lossy.replace("\\ud800", "\u{fffd}");
+            if let Ok(Value::Object(members)) = serde_json::from_str(&replaced) {
+                return Ok(members);
+            }
+        }
+        let by_text = self.on("repeated-key-escaped-ok") && lossy.contains("\\u");
+        if (self.on("repeated-key-last-wins") || by_text)
             && let Ok(Value::Object(members)) = serde_json::from_slice(bytes)
         {
             return Ok(members);
@@ -125,6 +132,10 @@ impl Reference {
             Some(value) if self.on("ttl-range-unchecked") && value.is_number() => {
                 return Ok(Some(value.as_u64().unwrap_or(3600).clamp(3600, 7_776_000)));
             }
+            Some(value) if self.on("ttl-32-bits") => value.as_u64().map(|ttl| ttl & u64::from(u32::MAX)),
+            Some(value) if self.on("ttl-unsigned") => value.as_i64().map(|ttl| ttl as u64 & u64::from(u32::MAX)),
+            Some(value) if self.on("ttl-64-bits") => value.as_f64().map(|ttl| ttl as u128 as u64),
+            Some(value) if self.on("ttl-53-bits") => value.as_u64().map(|ttl| ttl & ((1 << 53) - 1)),
             Some(value) => value.as_u64(),
         };
         let most = if self.on("ttl-max-exclusive") { 7_775_999 } else { 7_776_000 };

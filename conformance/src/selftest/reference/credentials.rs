@@ -30,22 +30,39 @@ impl Reference {
         );
         let now = self.clock.now();
         let step = totp::step_at(now);
+        let (back, ahead) = match self.fault {
+            Some("drift-two-back") => (2, 1),
+            Some("drift-two-ahead") => (1, 2),
+            Some("no-drift-back") => (0, 1),
+            Some("no-drift-ahead") => (1, 0),
+            _ => (1, 1),
+        };
+        let most = match self.fault {
+            Some("locks-at-four") => 4,
+            Some("locks-at-six") => 6,
+            _ => 5,
+        };
+        let lock = if self.on("lock-for-seconds") { 5 } else { 300 };
+        let forgotten = self.on("code-forgotten");
         let codes = self.memory.codes.entry(client.id.clone()).or_default();
         if refused || (codes.locked_until > now && !never_locks) {
             return false;
         }
-        let Some(fit) = (step - 1..=step + 1).find(|s| totp::code(&client.totp, *s) == code) else {
+        let Some(fit) = (step - back..=step + ahead).find(|s| totp::code(&client.totp, *s) == code) else {
             codes.wrong.retain(|at| at + 300 > now);
             codes.wrong.push(now);
-            if codes.wrong.len() >= 5 {
-                codes.locked_until = now + 300;
+            if codes.wrong.len() >= most {
+                codes.locked_until = now + lock;
             }
             return any;
         };
-        let again = fit == codes.last && (reusable || (race && codes.uses_of_last < 2));
+        let again = fit == codes.last
+            && (reusable || (race && codes.uses_of_last < 2) || (forgotten && codes.accepted_at + 5 <= now));
         if fit > codes.last || again || (older && fit < codes.last) {
             codes.uses_of_last = if again { codes.uses_of_last + 1 } else { 1 };
             codes.last = codes.last.max(fit);
+            codes.accepted_at = now;
+            codes.wrong.clear();
             return true;
         }
         false
@@ -56,6 +73,10 @@ impl Reference {
         if self.on("assertion-refused") {
             return None;
         }
+        let assertion = match self.on("fourth-part-ignored") {
+            true => &assertion[..assertion.match_indices('.').nth(2).map_or(assertion.len(), |(at, _)| at)],
+            false => assertion,
+        };
         let jwt = Jwt::read(assertion)?;
         if self.on("own-tokens-as-assertions") && jwt.claims["iss"] == self.issuer.as_str() {
             return Some(client.clone());
@@ -71,8 +92,22 @@ impl Reference {
             signature::UnparsedPublicKey::new(&signature::ED25519, public).verify(input.as_bytes(), &mac).is_ok()
         };
         let alg = jwt.header["alg"].as_str().unwrap_or_default();
-        let kid_fits = jwt.header["kid"] == by.kid.as_str() || self.on("kid-ignored");
-        let mut signed = kid_fits && (alg == "EdDSA" || self.on("alg-header-ignored")) && verifies(&by.public);
+        let kid_fits = jwt.header["kid"] == by.kid.as_str()
+            || self.on("kid-ignored")
+            || (self.on("kid-optional") && jwt.header["kid"].is_null());
+        let alg_fits = alg == by.alg
+            || self.on("alg-header-ignored")
+            || (self.on("alg-optional") && alg.is_empty())
+            || (self.on("rsa-either-way") && ["RS256", "PS256"].contains(&alg));
+        let own = match (by.alg, alg) {
+            ("EdDSA", _) => verifies(&by.public),
+            (_, "PS256") => rsa_verifies(&signature::RSA_PSS_2048_8192_SHA256, &by.public, input, mac),
+            _ => rsa_verifies(&signature::RSA_PKCS1_2048_8192_SHA256, &by.public, input, mac),
+        };
+        let mut signed = kid_fits && alg_fits && own;
+        signed |= kid_fits && self.falls_for_assertion(&by, &jwt, assertion);
+        signed |= self.on("kid-of-anybody")
+            && self.clients.iter().any(|c| jwt.header["kid"] == c.kid.as_str() && verifies(&c.public));
         signed |= self.on("signature-unchecked") && kid_fits;
         signed |= self.on("alg-none") && alg == "none";
         signed |= self.on("any-registered-key") && self.clients.iter().any(|c| verifies(&c.public));
@@ -80,16 +115,32 @@ impl Reference {
         if !signed {
             return None;
         }
+        if let Some(Value::Array(critical)) = jwt.header.get("crit") {
+            let understood = |name: &str| critical.iter().all(|critical| critical == name);
+            let forgiven = self.on("crit-ignored")
+                || (self.on("crit-b64-ok") && understood("b64"))
+                || (self.on("crit-kid-ok") && understood("kid"));
+            if !forgiven {
+                return None;
+            }
+        }
         let now = self.clock.now();
         let leeway = if self.on("no-leeway") { 0 } else { LEEWAY };
-        if (claims["iss"] != by.id.as_str() && !self.on("iss-unchecked"))
+        let folded =
+            self.on("iss-folded") && claims["iss"].as_str().is_some_and(|iss| iss.eq_ignore_ascii_case(&by.id));
+        if (claims["iss"] != by.id.as_str() && !self.on("iss-unchecked") && !folded)
             || (claims["sub"] != by.id.as_str() && !self.on("sub-unchecked"))
         {
             return None;
         }
         let endpoint = format!("{}/auth/tokens/long", self.issuer);
-        let named =
-            |aud: &Value| aud == endpoint.as_str() || (aud == self.issuer.as_str() && !self.on("aud-issuer-refused"));
+        let named = |aud: &Value| {
+            let text = aud.as_str().unwrap_or_default();
+            text == endpoint
+                || (text == self.issuer && !self.on("aud-issuer-refused"))
+                || (self.on("aud-prefix") && text.starts_with(&endpoint))
+                || (self.on("aud-beginning") && !text.is_empty() && endpoint.starts_with(text))
+        };
         let aud = match &claims["aud"] {
             Value::Array(all) => all.iter().any(named) && !self.on("aud-array-refused"),
             one => named(one),
@@ -102,8 +153,17 @@ impl Reference {
             Value::Null if self.on("exp-optional") => {}
             Value::String(_) if self.on("exp-string-ok") => {}
             exp => {
-                let exp = exp.as_u64()?;
-                if exp + LEEWAY <= now && !self.on("exp-unchecked") {
+                let exp = match self.on("exp-32-bits") {
+                    true => exp.as_u64()? & u64::from(u32::MAX),
+                    false => exp.as_u64()?,
+                };
+                let (over, most) = match self.fault {
+                    Some("expired-120") => (120, most),
+                    Some("exp-720") => (LEEWAY, most + LEEWAY),
+                    Some("exp-600-refused") => (LEEWAY, most - LEEWAY - 1),
+                    _ => (LEEWAY, most),
+                };
+                if exp + over <= now && !self.on("exp-unchecked") {
                     return None;
                 }
                 if exp > now + most + leeway && !self.on("exp-far-ok") {
@@ -114,16 +174,27 @@ impl Reference {
         if claims.get("iat").is_none() && self.on("iat-required") {
             return None;
         }
-        for (name, unchecked) in [("iat", "iat-unchecked"), ("nbf", "nbf-unchecked")] {
+        for (name, unchecked, more, less) in
+            [("iat", "iat-unchecked", "iat-90", "iat-60-refused"), ("nbf", "nbf-unchecked", "nbf-90", "nbf-60-refused")]
+        {
+            let leeway = if self.on(more) { 90 } else { leeway };
+            let leeway = if self.on(less) { 59 } else { leeway };
             if claims[name].as_u64().is_some_and(|at| at > now + leeway) && !self.on(unchecked) {
                 return None;
             }
         }
         let jti = match claims["jti"].as_str() {
+            Some(jti) if self.on("jti-folded") => format!("{} {}", by.id, jti.to_lowercase()),
+            Some(_) if self.on("jti-by-text") => assertion.to_owned(),
             Some(jti) => format!("{} {jti}", by.id),
+            None if self.on("jti-number-ok") && claims["jti"].is_number() => return Some(by),
             None if self.on("jti-optional") => return Some(by),
             None => return None,
         };
+        if self.on("jti-forgotten") && self.memory.accepted.get(&jti).is_some_and(|at| at + 5 <= now) {
+            self.memory.assertions.remove(&jti);
+        }
+        self.memory.accepted.entry(jti.clone()).or_insert(now);
         let uses = self.memory.assertions.entry(jti).or_default();
         *uses += 1;
         let allowed = match self.fault {
@@ -133,4 +204,9 @@ impl Reference {
         };
         (*uses <= allowed).then_some(by)
     }
+}
+
+fn rsa_verifies(algorithm: &'static dyn signature::VerificationAlgorithm, key: &[u8], input: &str, mac: &str) -> bool {
+    let mac = unb64(mac).unwrap_or_default();
+    signature::UnparsedPublicKey::new(algorithm, key).verify(input.as_bytes(), &mac).is_ok()
 }

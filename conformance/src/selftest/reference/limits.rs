@@ -2,6 +2,7 @@
 
 use super::message::{Asked, Refused};
 use super::state::{BURST_CLIENT, Reference};
+use serde_json::Value;
 
 /// Calls in a minute. Half of what a deployment allows: a whole run must keep far below, so that two in a row pass.
 const LONG_LIMIT: u32 = 300;
@@ -14,12 +15,15 @@ impl Reference {
     pub fn limit(&mut self, asked: &Asked, what: &str, client: &str) -> Result<(), Refused> {
         let calls = self.memory.calls.entry(format!("{what} {}", self.clock.now() / 60)).or_default();
         *calls += 1;
+        let calls = *calls;
+        if self.on("limit-for-all") && self.memory.was_limited && what.starts_with("long") {
+            return Err(self.refuse(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds."));
+        }
         let most = match what.starts_with("short") {
             true => SHORT_LIMIT,
             false if client == BURST_CLIENT => BURST_LIMIT,
             false => LONG_LIMIT,
         };
-        let calls = *calls;
         let busy = client == BURST_CLIENT && (most / 2..most).contains(&calls);
         if busy && self.on("500-under-load") {
             return Err(self.refuse(asked, 500, "server_error", "Too much."));
@@ -31,12 +35,42 @@ impl Reference {
         if calls <= most || self.on("never-429") {
             return Ok(());
         }
-        let mut reply =
-            self.error(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds.", None);
+        self.memory.was_limited = true;
+        let seconds = match self.fault {
+            Some("retry-after-a-day") => 86_400,
+            Some("retry-after-early") => 10,
+            _ => 60,
+        };
+        let silent =
+            self.on("429-message-silent") || (self.on("429-message-silent-short") && what.starts_with("short"));
+        let told = match self.fault {
+            _ if silent => "Too many requests.".to_owned(),
+            Some("429-message-differs") => "Too many requests. Please retry after 5 seconds.".to_owned(),
+            _ => format!("Too many requests. Please retry after {seconds} seconds."),
+        };
+        let mut reply = self.error(asked, 429, "rate_limited", &told, None);
         let bare = self.on("no-retry-after") || (self.on("later-429-bare") && calls > most + 1);
         if !bare {
-            reply.headers.push(("Retry-After".into(), "60".into()));
+            reply.headers.push(("Retry-After".into(), seconds.to_string()));
         }
         Err(Box::new(reply))
+    }
+
+    /// Whether a further call would be refused, without counting one.
+    pub fn is_over_limit(&mut self, asked: &Asked, what: &str, client: &str) -> Result<(), Refused> {
+        let limited = self.limit(asked, what, client);
+        if limited.is_ok()
+            && let Some(calls) = self.memory.calls.get_mut(&format!("{what} {}", self.clock.now() / 60))
+        {
+            *calls -= 1;
+        }
+        limited
+    }
+
+    /// The limit of /long as a copy meets it that does not wait for the body to be judged.
+    pub fn early_limit(&mut self, asked: &Asked) -> Result<(), Refused> {
+        let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+        let client = body["client_id"].as_str().unwrap_or_default().to_owned();
+        self.is_over_limit(asked, &format!("long {client}"), &client)
     }
 }

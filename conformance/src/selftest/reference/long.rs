@@ -1,5 +1,6 @@
 //! POST /auth/tokens/long.
 
+use super::gossip::Sent;
 use super::message::{Asked, Refused, Reply};
 use super::state::Reference;
 use crate::jose::Jwt;
@@ -10,11 +11,17 @@ const GRACE: u64 = 86_400;
 impl Reference {
     pub fn issue_long(&mut self, asked: &Asked) -> Result<Reply, Refused> {
         let header_id = self.single(asked, "x-client-id", "invalid_client", "-on-long")?;
+        if self.on("limit-before-headers") {
+            self.early_limit(asked)?;
+        }
         if header_id.is_none() && asked.header("authorization").is_none() && !self.on("x-client-id-optional") {
             if self.on("no-credentials-400") {
                 return Err(self.refuse(asked, 400, "invalid_request", "No credentials."));
             }
             return Err(self.refuse(asked, 401, "invalid_client", "No credentials."));
+        }
+        if self.on("limit-before-shape") {
+            self.early_limit(asked)?;
         }
         let body = self.body(asked)?;
         let known = [
@@ -27,7 +34,13 @@ impl Reference {
             "scopes",
             "ttl_seconds",
         ];
-        self.only(asked, &body, &known)?;
+        let rotates = !["client_secret", "otp_code", "assertion"].iter().any(|name| body.contains_key(*name));
+        if !(rotates && self.on("rotation-fields-unchecked")) {
+            self.only(asked, &body, &known)?;
+        }
+        if self.on("limit-before-grant") {
+            self.early_limit(asked)?;
+        }
         let grant = match body.get("grant_type") {
             Some(Value::String(grant)) => grant.clone(),
             None if self.on("grant-type-optional") => "client_credentials".to_owned(),
@@ -51,7 +64,7 @@ impl Reference {
             return Err(self.refuse(asked, 400, "invalid_request", "More than one mechanism."));
         }
         if grant == "assertion" && !self.on("first-mechanism-wins") {
-            if assertion.is_none() {
+            if assertion.is_none() && !(secret.is_some() && self.on("secret-under-assertion")) {
                 let status = if self.on("assertion-missing-401") { 401 } else { 400 };
                 let code = if status == 401 { "invalid_client" } else { "invalid_request" };
                 return Err(self.refuse(asked, status, code, "assertion is missing."));
@@ -73,7 +86,12 @@ impl Reference {
                 return Err(self.refuse(asked, 400, "invalid_request", "assertion_type is not known."));
             }
         }
-        let ttl = self.ttl(asked, &body)?;
+        let ttl = match self.ttl(asked, &body) {
+            Err(_) if rotates && self.on("rotation-ttl-unchecked") => Some(3600),
+            Ok(_) if rotates && self.on("rotation-ttl-ignored") => Some(3600),
+            Ok(_) if assertion.is_some() && self.on("assertion-ttl-ignored") => Some(3600),
+            ttl => ttl?,
+        };
         let scopes = self.scopes(asked, &body)?;
         let bearer_header = asked.header("authorization").map(str::to_owned);
         if mechanisms == 0 && bearer_header.is_none() {
@@ -82,8 +100,16 @@ impl Reference {
             }
             return Err(self.refuse(asked, 400, "invalid_request", "No mechanism."));
         }
-        self.limit(asked, &format!("long {client_id}"), &client_id)?;
+        let limited = self.limit(asked, &format!("long {client_id}"), &client_id);
+        let right = self.on("limit-spares-right")
+            && self.clients.iter().any(|c| c.id == client_id && Some(&c.secret) == secret.as_ref());
+        if !right {
+            limited?;
+        }
         if mechanisms == 0 {
+            if header_id.is_none() && self.on("rotation-needs-x-client-id") {
+                return Err(self.refuse(asked, 401, "invalid_client", "X-Client-Id is missing."));
+            }
             return self.rotate(asked, &client_id, scopes, ttl);
         }
         if bearer_header.is_some() && self.on("authorization-not-ignored") {
@@ -110,11 +136,10 @@ impl Reference {
             if self.on("unknown-client-404") {
                 return Err(self.refuse(asked, 404, "not_found", "No such client."));
             }
-            let told = if self.on("unknown-client-told") {
-                "No such client."
-            } else {
-                "The client could not be authenticated."
-            };
+            let told = self.on("unknown-client-told")
+                || (self.on("unknown-by-assertion-told") && assertion.is_some())
+                || (self.on("unknown-by-code-told") && code.is_some());
+            let told = if told { "No such client." } else { "The client could not be authenticated." };
             return Err(self.refuse(asked, 401, "invalid_client", told));
         };
         if client.suspended && self.on("suspended-before-secret") {
@@ -149,6 +174,10 @@ impl Reference {
             }
         };
         if !right {
+            let sent = Sent { secret: secret.as_deref(), code: code.as_deref(), assertion: assertion.as_deref() };
+            if let Some(reply) = self.told_too_much(asked, &client, &sent) {
+                return Err(Box::new(reply));
+            }
             let code = if self.on("wrong-secret-invalid-token") { "invalid_token" } else { "invalid_client" };
             return Err(self.refuse(asked, 401, code, "The client could not be authenticated."));
         }
@@ -189,7 +218,10 @@ impl Reference {
         let may = if self.on("rotation-needs-wildcard") {
             bearer.scopes.iter().any(|s| s == "tokens:*")
         } else {
-            self.any_covers(&bearer.scopes, "tokens:write") || self.on("rotation-without-write")
+            self.any_covers(&bearer.scopes, "tokens:write")
+                || self.on("rotation-without-write")
+                || (self.on("write-by-prefix") && bearer.scopes.iter().any(|s| s.starts_with("tokens:write")))
+                || (self.on("any-wildcard-writes") && bearer.scopes.iter().any(|s| s.ends_with(":*")))
         };
         if !may {
             return Err(self.refuse(asked, 403, "insufficient_scope", "tokens:write is needed."));
@@ -203,14 +235,16 @@ impl Reference {
             self.grantable(asked, scopes.unwrap_or(default), &limit, 403)?
         };
         if let Some(parent) = &bearer.parent {
-            let until = if self.on("no-grace") { 0 } else { self.clock.now() + GRACE };
+            let grace = if self.on("grace-for-seconds") { 5 } else { GRACE };
+            let until = if self.on("no-grace") { 0 } else { self.clock.now() + grace };
             let held = self.memory.retired.entry(parent.clone()).or_insert(until);
             *held = until.min(*held);
             if self.on("feed-retires-now") {
                 self.report("parent", parent, self.clock.now());
             }
         }
-        let reply = self.mint_long(&client, scopes, ttl, bearer.auth_time);
+        let auth_time = if self.on("auth-time-of-rotation") { self.clock.now() } else { bearer.auth_time };
+        let reply = self.mint_long(&client, scopes, ttl, auth_time);
         if self.on("rotated-token-dead") {
             let id = reply.body["token_id"].as_str().unwrap_or_default().to_owned();
             self.memory.revoked.insert(id);

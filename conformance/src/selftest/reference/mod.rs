@@ -8,6 +8,8 @@ mod bearer;
 mod body;
 mod credentials;
 mod feed;
+mod forgeries;
+mod gossip;
 mod limits;
 mod long;
 pub mod message;

@@ -85,6 +85,7 @@ impl Reference {
             totp: Vec::new(),
             otp_allowed: false,
             kid: String::new(),
+            alg: "EdDSA",
             public: Vec::new(),
             scopes,
             max_ttl: body.get("max_ttl_seconds").and_then(Value::as_u64),

@@ -1,7 +1,7 @@
 //! POST /auth/tokens/{tokenId}/revoke.
 
 use super::message::{Asked, Refused, Reply};
-use super::state::Reference;
+use super::state::{BURST_CLIENT, Reference};
 use crate::jose::Jwt;
 use serde_json::Value;
 
@@ -32,14 +32,27 @@ impl Reference {
             Err(_) if self.on("any-bearer-revokes") => return Ok(self.ended()),
             Err(refused) => return Err(refused),
         };
-        if (bearer.id != id || self.on("self-repeat-401"))
-            && self.is_over(&bearer)
-            && !self.on("revoked-bearer-revokes")
-        {
+        let of_parent = bearer.parent.as_deref() == Some(id) && !self.on("parent-repeat-401");
+        let own_end = (bearer.id == id && !self.on("self-repeat-401")) || of_parent;
+        let orphaned = bearer.parent.as_ref().is_some_and(|parent| self.memory.revoked.contains(parent));
+        let forgiven = self.on("revoked-bearer-revokes")
+            || (self.on("revoked-short-revokes") && bearer.kind == "short" && !orphaned)
+            || (self.on("orphan-revokes") && orphaned);
+        if self.on("revoke-limited") && self.memory.was_limited && bearer.client == BURST_CLIENT {
+            return Err(self.refuse(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds."));
+        }
+        self.memory.revocations += u32::from(bearer.client == BURST_CLIENT);
+        if self.on("revoke-limited-by-count") && self.memory.revocations > 30 {
+            return Err(self.refuse(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds."));
+        }
+        if !own_end && self.is_over(&bearer) && !forgiven {
             return Err(self.refuse(asked, 401, "invalid_token", "The token is revoked."));
         }
         let owner = self.owner(id);
         if owner.as_deref() != Some(bearer.client.as_str()) {
+            if let Some(reply) = self.told_of_an_id(asked, id, owner.as_deref(), &bearer) {
+                return Ok(reply);
+            }
             if self.on("unknown-id-204") && owner.is_none() {
                 return Ok(self.ended());
             }
@@ -70,6 +83,16 @@ impl Reference {
         } else {
             self.any_covers(&bearer.scopes, "tokens:revoke") || self.on("revoke-without-scope")
         };
+        let may = match (self.fault, bearer.kind) {
+            (Some("short-revokes-with-wildcard-only"), "short") => bearer.scopes.iter().any(|s| s == "tokens:*"),
+            (Some("long-revokes-by-exact-scope"), "long") => bearer.scopes.iter().any(|s| s == "tokens:revoke"),
+            (Some("long-revokes-without-scope"), "long") => true,
+            (Some("parent-revokes-child"), "long") => may || id.starts_with("tok_st_"),
+            (Some("any-wildcard-revokes"), _) => may || bearer.scopes.iter().any(|s| s.ends_with(":*")),
+            (Some("write-revokes"), _) => may || bearer.scopes.iter().any(|s| s == "tokens:write"),
+            (Some("revoke-by-prefix"), _) => bearer.scopes.iter().any(|s| s.starts_with("tokens:revoke")) || may,
+            _ => may,
+        };
         if !may && (bearer.id != id || self.on("self-needs-scope")) {
             let status = if self.on("revoke-403") { 403 } else { 401 };
             return Err(self.refuse(asked, status, "insufficient_scope", "tokens:revoke is needed for another token."));
@@ -77,6 +100,12 @@ impl Reference {
         if self.memory.revoked.contains(id) && self.on("revoke-not-idempotent") {
             return Err(self.refuse(asked, 404, "not_found", "No such token."));
         }
+        let now = self.clock.now();
+        let first = *self.memory.revoked_at.entry(id.to_owned()).or_insert(now);
+        if self.on("repeat-404-later") && first + 5 <= now {
+            return Err(self.refuse(asked, 404, "not_found", "No such token."));
+        }
+        let id = &self.read_id(id);
         if !self.on("revoke-no-op") {
             self.memory.revoked.insert(id.to_owned());
             self.report_token(id, &bearer);
@@ -85,7 +114,7 @@ impl Reference {
             self.memory.revoked.extend(self.memory.alone.remove(&bearer.client).unwrap_or_default());
         }
         if self.on("short-revocation-ends-parent")
-            && let Some(parent) = bearer.parent.filter(|_| bearer.id == id)
+            && let Some(parent) = bearer.parent.filter(|_| bearer.id == *id)
         {
             self.memory.revoked.insert(parent);
         }

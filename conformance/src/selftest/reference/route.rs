@@ -60,9 +60,28 @@ impl Reference {
             "long" => self.issue_long(asked),
             "short" => self.issue_short(asked),
             _ => {
-                let id = path.split('/').nth(3).unwrap_or_default().to_owned();
+                let segment = path.split('/').nth(3).unwrap_or_default();
+                let id = if self.on("id-not-decoded") { None } else { decoded(segment) };
+                let id = id.unwrap_or_else(|| segment.to_owned());
                 self.revoke(asked, &id)
             }
         }
     }
+}
+
+/// Nothing where an escape is broken (RFC 3986 section 2.1).
+fn decoded(segment: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        let byte = match byte {
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            other => other,
+        };
+        bytes.push(byte);
+    }
+    String::from_utf8(bytes).ok()
 }

@@ -33,6 +33,11 @@ impl Reference {
             Some(_) => Some(self.bearer(asked, header.as_deref(), "long")?),
             None => None,
         };
+        if self.on("short-limit-before-shape")
+            && let Some(bearer) = &from_header
+        {
+            self.is_over_limit(asked, &format!("short {}", bearer.id), &bearer.client)?;
+        }
         let mut body = Map::new();
         let no_body = asked.body.is_empty() || (asked.body == b"null" && !self.on("null-body-refused"));
         if !no_body {

@@ -17,6 +17,7 @@ pub struct ClientRecord {
     pub totp: Vec<u8>,
     pub otp_allowed: bool,
     pub kid: String,
+    pub alg: &'static str,
     pub public: Vec<u8>,
     pub scopes: Vec<String>,
     pub max_ttl: Option<u64>,
@@ -43,12 +44,24 @@ pub struct Memory {
     pub requests: u64,
     /// Calls in each minute.
     pub calls: HashMap<String, u32>,
+    pub was_limited: bool,
+    pub revocations: u32,
     pub revoked: HashSet<String>,
     /// When the grace of a rotated token ends.
     pub retired: HashMap<String, u64>,
     pub codes: HashMap<String, Codes>,
     /// How often an assertion was tried.
     pub assertions: HashMap<String, u32>,
+    /// The claims of every token with their signature, for the copies that look at no more.
+    pub claims_signed: HashSet<String>,
+    /// The id of a token whose jti says another.
+    pub real_ids: HashMap<String, String>,
+    /// Every id with its client.
+    pub ids: Vec<(String, String)>,
+    /// When a jti was first tried.
+    pub accepted: HashMap<String, u64>,
+    /// When a token was revoked, for those copies that forget it.
+    pub revoked_at: HashMap<String, u64>,
     /// Ids of each client's tokens with `jobs:submit` alone.
     pub alone: HashMap<String, Vec<String>>,
     pub flips: HashMap<String, u64>,
@@ -61,6 +74,7 @@ pub struct Memory {
 pub struct Codes {
     pub last: u64,
     pub uses_of_last: u32,
+    pub accepted_at: u64,
     pub wrong: Vec<u64>,
     pub locked_until: u64,
 }

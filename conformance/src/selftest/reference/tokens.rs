@@ -5,7 +5,7 @@ use super::state::{Bearer, ClientRecord, Reference};
 use crate::jose::{self, b64, unb64};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
-use serde_json::json;
+use serde_json::{Value, json};
 
 impl Reference {
     pub fn mint_long(&mut self, client: &ClientRecord, scopes: Vec<String>, ttl: Option<u64>, auth_time: u64) -> Reply {
@@ -22,12 +22,20 @@ impl Reference {
         if scopes == ["jobs:submit"] {
             self.memory.alone.entry(client.id.clone()).or_default().push(id.clone());
         }
-        let header = json!({"alg": "HS256", "typ": "lt+jwt", "kid": "l1"});
-        let claims = json!({
+        let typ = if self.on("long-typ-jwt") { "JWT" } else { "lt+jwt" };
+        let header = json!({"alg": "HS256", "typ": typ, "kid": "l1"});
+        let mut claims = json!({
             "iss": self.issuer, "client_id": client.id, "scope": scopes.join(" "), "iat": now, "exp": now + ttl, "jti": id,
             "auth_time": auth_time,
         });
+        if self.on("long-jti-other") {
+            claims["jti"] = "another".into();
+        }
+        if self.on("long-exp-later") {
+            claims["exp"] = (now + ttl + 60).into();
+        }
         let token = self.long_mac(&jose::signing_input(&header, &claims));
+        self.issued(&client.id, &id, &token);
         let mut reply = self.granted("long", &id, &token, &scopes, ttl);
         if !self.on("no-x-token-id") {
             let told = if self.on("x-token-id-other") { "tok_lt_other".to_owned() } else { id };
@@ -61,6 +69,17 @@ impl Reference {
         if self.on("scope-claim-array") {
             claims["scope"] = json!(scopes);
         }
+        match self.fault {
+            Some("short-jti-other") => claims["jti"] = "another".into(),
+            Some("short-sub-other") => claims["sub"] = "somebody".into(),
+            Some("short-exp-later") => claims["exp"] = (exp + 5).into(),
+            Some("short-iat-earlier") => claims["iat"] = (now - 300).into(),
+            Some("short-scope-wider") => claims["scope"] = parent.scopes.join(" ").into(),
+            Some("no-auth-time") => claims["auth_time"] = Value::Null,
+            Some("auth-time-ahead") => claims["auth_time"] = (now + 600).into(),
+            Some("auth-time-of-exchange") => claims["auth_time"] = now.into(),
+            _ => {}
+        }
         if self.on("short-hs256") {
             header["alg"] = "HS256".into();
         }
@@ -69,7 +88,16 @@ impl Reference {
         if self.on("opaque-short-token") {
             token = id.replace("tok", "opaque");
         }
+        self.issued(&client.id, &id, &token);
         self.granted("short", &id, &token, &scopes, ttl)
+    }
+
+    fn issued(&mut self, client: &str, id: &str, token: &str) {
+        self.remember_claims(token);
+        self.memory.ids.push((client.to_owned(), id.to_owned()));
+        if self.on("short-jti-other") || self.on("long-jti-other") {
+            self.memory.real_ids.insert(token.to_owned(), id.to_owned());
+        }
     }
 
     pub fn long_mac(&self, input: &str) -> String {
@@ -91,12 +119,15 @@ impl Reference {
 
     pub fn owner(&self, id: &str) -> Option<String> {
         let id = match self.on("id-prefix") {
-            true => id.get(..51).unwrap_or(id),
-            false => id,
+            true => id.get(..51).unwrap_or(id).to_owned(),
+            false => self.read_id(id),
         };
         let rest = id.strip_prefix("tok_").or(id.get(0..).filter(|_| self.on("token-id-bare")))?;
         let (kind, text) = rest.split_at_checked(2)?;
         let bytes = unb64(text.get(1..)?)?;
+        if let Some(client) = self.clients.iter().find(|c| self.falls_for_id(kind, &c.id, &bytes)) {
+            return Some(client.id.clone());
+        }
         if bytes.len() != 33 || !["lt", "st"].contains(&kind) {
             return None;
         }

@@ -1,0 +1,244 @@
+//! Promises that are looked at a second time, ten seconds later or at the end of the run: what a server keeps in memory for
+//! a moment looks right at once.
+
+use super::long::otp;
+use crate::case::*;
+use crate::endpoint;
+use crate::jose::Jwt;
+use crate::trial::draft;
+use crate::trial::mint::token_in;
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "long.201.rotation-grace-later",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "The retired long-term token keeps working: not for a moment, for the grace period.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        phase: Phase::Rests,
+        control: Some("long.201.rotation"),
+        request: steps!(grace),
+        expect: GRANTED,
+        mutants: &[mutant("grace-for-seconds", "ends the retired token after five seconds")],
+        ..ROW
+    },
+    Case {
+        id: "long.201.rotation-auth-time-later",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A rotation hands auth_time on: the client showed no credential.",
+        section: "README.md, Tokens",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        phase: Phase::Rests,
+        control: Some("long.201.rotation-usable"),
+        request: steps!(auth_time, Through::Rotation),
+        expect: GRANTED,
+        mutants: &[mutant("auth-time-of-rotation", "sets auth_time anew by a rotation")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-replayed-later",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A jti that was accepted is still spent ten seconds later.",
+        section: "RFC 7523 section 3; RFC 7519 section 4.1.7",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        phase: Phase::Rests,
+        control: Some("long.201.assertion"),
+        request: steps!(replayed),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("jti-forgotten", "forgets a jti after five seconds")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.otp-reused-later",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A code that was accepted is still spent ten seconds later.",
+        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
+        needs: &[(Valid, ClientId), (Valid, TotpSecret)],
+        effect: Effect::Mint,
+        phase: Phase::Rests,
+        control: Some("long.201.otp"),
+        request: steps!(code_reused),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("code-forgotten", "forgets a spent code after five seconds")],
+        ..ROW
+    },
+    Case {
+        id: "short.201.auth-time-later",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "An exchange hands auth_time on: it is that of the long-term token.",
+        section: "README.md, Tokens",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        phase: Phase::Rests,
+        control: Some("short.201.exchange"),
+        request: steps!(auth_time, Through::Exchange),
+        expect: GRANTED,
+        mutants: &[mutant("auth-time-of-exchange", "sets auth_time anew by an exchange")],
+        ..ROW
+    },
+    Case {
+        id: "short.401.revoked-later",
+        cell: Cell::Short(401),
+        level: Level::Contract,
+        requirement: "A revoked long-term token is still refused ten seconds later.",
+        section: "openapi.yaml, issueShortTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        phase: Phase::Rests,
+        control: Some("short.201.exchange"),
+        request: steps!(stays_ended, Ended::Long),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("ends-forgotten", "forgets the end of a long-term token after five seconds")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.rotation-revoked-later",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A revoked short-term token is still refused ten seconds later.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        phase: Phase::Rests,
+        control: Some("long.201.rotation"),
+        request: steps!(stays_ended, Ended::Short),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("short-ends-forgotten", "forgets the end of a short-term token after five seconds")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.rotation-orphaned-later",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "The child of a revoked token is still refused ten seconds later.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        phase: Phase::Rests,
+        control: Some("long.201.rotation"),
+        request: steps!(stays_ended, Ended::Parent),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("cascade-forgotten", "forgets after five seconds whose children ended")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.204.repeat-later",
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        requirement: "What was revoked may be revoked again ten seconds later, by itself and by another.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        phase: Phase::Rests,
+        control: Some("long.201.secret"),
+        request: steps!(repeats),
+        expect: ENDED,
+        mutants: &[mutant("repeat-404-later", "answers 404 for what was revoked five seconds ago")],
+        ..ROW
+    },
+];
+
+#[derive(Clone, Copy)]
+enum Through {
+    Exchange,
+    Rotation,
+}
+
+#[derive(Clone, Copy)]
+enum Ended {
+    Long,
+    Short,
+    /// The short-term token's parent was revoked.
+    Parent,
+}
+
+fn still(stop: Stop) -> Stop {
+    stop.wanted(|wanted| format!("{wanted}, ten seconds later too"))
+}
+
+async fn grace(t: &Trial<'_>) -> Result<(), Stop> {
+    let long = t.mint_long(Valid, &["jobs:submit", "tokens:write"]).await?;
+    let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
+    t.expect(GRANTED, &t.send(&t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?).await?)?;
+    t.later().await?;
+    t.expect(t.due, &t.send(&endpoint::exchange(&long.token)).await?).map_err(still)
+}
+
+async fn replayed(t: &Trial<'_>) -> Result<(), Stop> {
+    let request = draft::build(t, Assertion(Valid), &[]).await?;
+    t.expect(GRANTED, &t.send(&request).await?)?;
+    t.later().await?;
+    t.expect(t.due, &t.send(&request).await?).map_err(still)
+}
+
+async fn code_reused(t: &Trial<'_>) -> Result<(), Stop> {
+    let scene = otp::scene(t).await?;
+    let request = t.otp_request(Valid, &t.code(Valid, scene.step)?)?;
+    t.later().await?;
+    t.expect(t.due, &t.send(&request).await?).map_err(still)
+}
+
+/// When the client of this long-term token last showed a credential, as an exchange tells.
+async fn credential_shown_at(t: &Trial<'_>, long: &str) -> Result<u64, Stop> {
+    let answer = t.send(&endpoint::exchange(long)).await?;
+    t.expect(GRANTED, &answer)?;
+    let jwt = token_in(&answer).and_then(|token| Jwt::read(&token.token));
+    let jwt = jwt.ok_or_else(|| Stop::Blocked("the short-term token is no JWT: see short.201.jwt".to_owned()))?;
+    let at = jwt.claims["auth_time"].as_u64();
+    at.ok_or_else(|| Stop::fail("auth_time in whole seconds", format!("auth_time {}", jwt.claims["auth_time"])))
+}
+
+async fn auth_time(t: &Trial<'_>, through: Through) -> Result<(), Stop> {
+    let long = t.mint_long(Valid, &["jobs:submit", "tokens:write"]).await?;
+    let before = credential_shown_at(t, &long.token).await?;
+    t.later().await?;
+    let (long, what) = match through {
+        Through::Exchange => (long.token, "another exchange"),
+        Through::Rotation => {
+            let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
+            let answer = t.send(&t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?).await?;
+            t.expect(GRANTED, &answer)?;
+            (token_in(&answer).map(|token| token.token).unwrap_or_default(), "a rotation")
+        }
+    };
+    let after = credential_shown_at(t, &long).await?;
+    if before == after {
+        return Ok(());
+    }
+    Err(Stop::fail(
+        format!("auth_time {before} after {what} ten seconds later, as before"),
+        format!("auth_time {after}, {} s later", after.saturating_sub(before)),
+    ))
+}
+
+async fn stays_ended(t: &Trial<'_>, ended: Ended) -> Result<(), Stop> {
+    let (bearer, long) = t.pair().await?;
+    let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
+    let (victim, request) = match ended {
+        Ended::Long => (&long, endpoint::exchange(&long.token)),
+        Ended::Short => (&short, t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?),
+        Ended::Parent => (&long, t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?),
+    };
+    t.revoked(&bearer, victim).await?;
+    t.until_refused(&request, t.due).await?;
+    t.later().await?;
+    t.until_refused(&request, t.due).await.map_err(still)
+}
+
+async fn repeats(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, victim) = t.pair().await?;
+    let by_another = endpoint::revoke(&bearer.token, &victim.id);
+    let by_itself = endpoint::revoke(&victim.token, &victim.id);
+    t.expect(t.due, &t.send(&by_another).await?)?;
+    t.later().await?;
+    t.expect(t.due, &t.send(&by_another).await?).map_err(still)?;
+    t.expect(t.due, &t.send(&by_itself).await?).map_err(still)
+}

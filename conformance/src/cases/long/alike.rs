@@ -1,0 +1,186 @@
+//! POST /auth/tokens/long: refusals that must not tell why. They are compared whole: status, challenge and all of the body.
+
+use super::{lock, otp};
+use crate::case::*;
+use crate::endpoint::{self, LONG};
+use crate::trial::draft;
+use serde_json::{Value, json};
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "long.401.alike-assertion",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A replayed, an expired, a forged and another's assertion are answered as a wrong secret is, with the same body.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Valid, AssertionJwk), (Other, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: steps!(assertions),
+        expect: INVALID_CLIENT,
+        mutants: &[
+            mutant("replay-told", "says that an assertion came before"),
+            mutant("expired-told", "says that an assertion is over"),
+            mutant("signature-told", "says that a signature does not fit"),
+            mutant("kid-told", "says that it does not know the kid"),
+            mutant("mechanism-told", "names the mechanism in details"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "long.401.alike-unknown",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "An unknown client is answered alike by every mechanism.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.401.client-unknown"),
+        request: steps!(unknown),
+        expect: INVALID_CLIENT,
+        mutants: &[
+            mutant("unknown-by-assertion-told", "says that there is no such client, by assertion"),
+            mutant("unknown-by-code-told", "says that there is no such client, by code"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "long.401.alike-code",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A wrong code, a spent one, and a right one while the mechanism is locked are answered alike.",
+        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
+        needs: &[
+            (Valid, ClientId),
+            (Valid, ClientSecret),
+            (Valid, TotpSecret),
+            (Lockout, ClientId),
+            (Lockout, TotpSecret),
+        ],
+        effect: Effect::Mint,
+        control: Some("long.201.otp"),
+        request: steps!(codes),
+        expect: INVALID_CLIENT,
+        mutants: &[
+            mutant("lock-told", "says that codes are locked"),
+            mutant("spent-code-told", "says that a code was used already"),
+            mutant("guesses-told", "says how many guesses are left"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "long.401.alike-suspended",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A wrong secret of a suspended client is answered as that of any other.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Suspended, ClientId)],
+        effect: Effect::Mint,
+        control: Some("long.401.client-unknown"),
+        request: steps!(suspended),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("suspended-hinted", "says in details that a client is suspended")],
+        ..ROW
+    },
+];
+
+/// The answer to a wrong secret of role `valid`, which all others must equal.
+async fn model(t: &Trial<'_>) -> Result<Answer, Stop> {
+    let request = draft::build(t, Secret(Valid), &[Set("client_secret", r#""wrong-${unique}""#)]).await?;
+    let answer = t.send(&request).await?;
+    t.expect(t.due, &answer)?;
+    Ok(answer)
+}
+
+fn compare(t: &Trial<'_>, model: &Answer, answer: &Answer, what: &str) -> Result<(), Stop> {
+    t.expect(t.due, answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted} for {what}")))?;
+    let whole = |answer: &Answer| (answer.json(), answer.header("www-authenticate").map(str::to_owned));
+    if whole(model) == whole(answer) {
+        return Ok(());
+    }
+    let told = |answer: &Answer| {
+        let body = answer.json().unwrap_or_default();
+        let challenge = answer.header("www-authenticate").unwrap_or("none");
+        format!("{}, details {}, WWW-Authenticate: {challenge}", t.summary(answer), body["details"])
+    };
+    Err(Stop::fail(format!("for {what} the very answer to a wrong secret: {}", told(model)), told(answer)))
+}
+
+async fn assertions(t: &Trial<'_>) -> Result<(), Stop> {
+    let model = model(t).await?;
+    let accepted = draft::build(t, Assertion(Valid), &[]).await?;
+    t.expect(GRANTED, &t.send(&accepted).await?)?;
+    compare(t, &model, &t.send(&accepted).await?, "an assertion that was spent")?;
+    let twins: [(&[Change], &str); 7] = [
+        (&[Claim("exp", "${now-180}"), Claim("iat", "${now-300}")], "an assertion that is over"),
+        (&[TamperedSignature], "an assertion whose signature does not fit"),
+        (&[SignedBy(Other)], "an assertion by another client's key"),
+        (&[Jose("kid", r#""no-such-key""#)], "an assertion under an unknown kid"),
+        (&[Claim("aud", r#""https://elsewhere.example""#)], "an assertion for another service"),
+        (&[NoClaim("jti")], "an assertion without jti"),
+        (&[AlgNone], "an unsigned assertion"),
+    ];
+    for (changes, what) in twins {
+        let request = draft::build(t, Assertion(Valid), changes).await?;
+        compare(t, &model, &t.send(&request).await?, what)?;
+    }
+    Ok(())
+}
+
+/// A call of a client that nobody knows, by whatever the body says besides.
+fn by_nobody(t: &Trial<'_>, mechanism: Value) -> Request {
+    let name = format!("nobody-{}", t.unique());
+    let mut body = json!({"grant_type": "client_credentials", "client_id": name, "ttl_seconds": 3600});
+    for (member, value) in mechanism.as_object().into_iter().flatten() {
+        body[member] = value.clone();
+    }
+    let mut request = endpoint::post(LONG, None, Some(body));
+    request.set("x-client-id", name);
+    request
+}
+
+async fn unknown(t: &Trial<'_>) -> Result<(), Stop> {
+    let model = model(t).await?;
+    let secret = t.setting(Valid, ClientSecret)?;
+    let (header, claims) = draft::assertion_parts(t, Valid)?;
+    let assertion = t.secret("ASSERTION", draft::sign(t.key(Valid)?, &header, &claims)?);
+    let by_assertion =
+        json!({"grant_type": "assertion", "assertion_type": draft::CLIENT_ASSERTION, "assertion": assertion});
+    for (mechanism, what) in [
+        (json!({"client_secret": secret}), "an unknown client's secret"),
+        (by_assertion, "an unknown client's assertion"),
+        (json!({"otp_code": "123456"}), "an unknown client's code"),
+    ] {
+        compare(t, &model, &t.send(&by_nobody(t, mechanism)).await?, what)?;
+    }
+    Ok(())
+}
+
+async fn codes(t: &Trial<'_>) -> Result<(), Stop> {
+    let model = model(t).await?;
+    let spent = otp::scene(t).await?;
+    // What was refused there is not sent again: a server may count it as a guess.
+    let mut refused = spent.answers.iter().filter(|answer| answer.status != 201);
+    refused.try_for_each(|answer| compare(t, &model, answer, "a code that was spent"))?;
+    match lock::scene(t).await {
+        Ok(scene) => {
+            scene.wrong.iter().try_for_each(|answer| compare(t, &model, answer, "a wrong code"))?;
+            compare(t, &model, &scene.right_after_five, "a right code while codes are locked")
+        }
+        // A lock of an earlier run: every code is refused by it.
+        Err(Stop::Absent(_)) => compare(t, &model, &lock::send_wrong(t, 8).await?, "a code while codes are locked"),
+        Err(other) => Err(other),
+    }
+}
+
+async fn suspended(t: &Trial<'_>) -> Result<(), Stop> {
+    let model = model(t).await?;
+    let client_id = t.setting(Suspended, ClientId)?;
+    let body = json!({
+        "grant_type": "client_credentials", "client_id": client_id, "client_secret": format!("wrong-{}", t.unique()),
+        "ttl_seconds": 3600,
+    });
+    let mut request = endpoint::post(LONG, None, Some(body));
+    request.set("x-client-id", client_id);
+    compare(t, &model, &t.send(&request).await?, "a suspended client's wrong secret")
+}

@@ -1,0 +1,207 @@
+//! POST /auth/tokens/{tokenId}/revoke: the right to revoke, tried with each kind of token.
+
+use crate::case::*;
+use crate::endpoint;
+
+/// Who revokes: a long-term token with this scope alone, or a short-term one.
+#[derive(Clone, Copy)]
+enum By {
+    Long(&'static str),
+    Short(&'static str),
+}
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "revoke.204.short-exact-scope",
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        requirement: "tokens:revoke itself is enough in a short-term token.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.sibling"),
+        request: steps!(sibling, By::Short("tokens:revoke")),
+        expect: ENDED,
+        mutants: &[mutant("short-revokes-with-wildcard-only", "needs tokens:* of a short-term token")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.204.long-wildcard",
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        requirement: "A long-term token's tokens:* covers tokens:revoke.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.sibling"),
+        request: steps!(sibling, By::Long("tokens:*")),
+        expect: ENDED,
+        mutants: &[mutant("long-revokes-by-exact-scope", "does not count a long-term token's wildcard")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.204.parent-repeat",
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        requirement: "A short-term token that revoked its parent may repeat that very call.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.sibling"),
+        request: steps!(parent_twice),
+        expect: ENDED,
+        mutants: &[mutant("parent-repeat-401", "refuses to repeat the end of a parent")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.401.lacks-scope-long",
+        cell: Cell::Revoke(401),
+        level: Level::Contract,
+        requirement: "A long-term token without tokens:revoke may not revoke another token.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.long-wildcard"),
+        request: steps!(sibling, By::Long("jobs:submit")),
+        expect: LACKS_SCOPE,
+        mutants: &[mutant("long-revokes-without-scope", "lets any long-term token revoke")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.401.lacks-scope-child",
+        cell: Cell::Revoke(401),
+        level: Level::Contract,
+        requirement: "A long-term token without tokens:revoke may not revoke what was made from it.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.sibling"),
+        request: steps!(own_child),
+        expect: LACKS_SCOPE,
+        mutants: &[mutant("parent-revokes-child", "lets a long-term token revoke its short-term ones")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.401.other-wildcard",
+        cell: Cell::Revoke(401),
+        level: Level::Contract,
+        requirement: "Another resource's wildcard is no right to revoke, in either kind of token.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.sibling"),
+        request: steps!(siblings, &[By::Short("jobs:*"), By::Long("jobs:*")]),
+        expect: LACKS_SCOPE,
+        mutants: &[mutant("any-wildcard-revokes", "takes any wildcard for tokens:revoke")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.401.other-action",
+        cell: Cell::Revoke(401),
+        level: Level::Contract,
+        requirement: "tokens:write is no right to revoke, in either kind of token.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.sibling"),
+        request: steps!(siblings, &[By::Short("tokens:write"), By::Long("tokens:write")]),
+        expect: LACKS_SCOPE,
+        mutants: &[mutant("write-revokes", "takes tokens:write for tokens:revoke")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.401.scope-prefix",
+        cell: Cell::Revoke(401),
+        level: Level::Contract,
+        requirement: "A scope that only begins like tokens:revoke is no right to revoke.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.sibling"),
+        request: steps!(siblings, &[By::Short("tokens:revoke-drafts"), By::Long("tokens:revoke-drafts")]),
+        expect: LACKS_SCOPE,
+        mutants: &[mutant("revoke-by-prefix", "compares the start of tokens:revoke")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.401.revoked-short-bearer",
+        cell: Cell::Revoke(401),
+        level: Level::Contract,
+        requirement: "A revoked short-term token can't revoke another.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.sibling"),
+        request: steps!(ended_bearer, false),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("revoked-short-revokes", "lets a revoked short-term token revoke")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.401.orphaned-bearer",
+        cell: Cell::Revoke(401),
+        level: Level::Contract,
+        requirement: "A short-term token whose parent was revoked can't revoke a token that is neither.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.cascade"),
+        request: steps!(ended_bearer, true),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("orphan-revokes", "lets the child of a revoked token revoke")],
+        ..ROW
+    },
+];
+
+async fn bearer(t: &Trial<'_>, by: By) -> Result<Token, Stop> {
+    match by {
+        By::Long(scope) => t.mint_long(Valid, &[scope]).await,
+        By::Short(scope) => {
+            let long = t.shared(Valid, "long").await?;
+            t.mint_short(&long, &[scope]).await
+        }
+    }
+}
+
+async fn sibling(t: &Trial<'_>, by: By) -> Result<(), Stop> {
+    let victim = t.mint_long(Valid, &["jobs:submit"]).await?;
+    let bearer = bearer(t, by).await?;
+    let answer = t.send(&endpoint::revoke(&bearer.token, &victim.id)).await?;
+    let (kind, scope) = match by {
+        By::Long(scope) => ("long", scope),
+        By::Short(scope) => ("short", scope),
+    };
+    t.expect(t.due, &answer)
+        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for a {kind}-term token with {scope} alone")))
+}
+
+async fn siblings(t: &Trial<'_>, all: &[By]) -> Result<(), Stop> {
+    for by in all {
+        sibling(t, *by).await?;
+    }
+    Ok(())
+}
+
+async fn own_child(t: &Trial<'_>) -> Result<(), Stop> {
+    let parent = t.mint_long(Valid, &["jobs:submit"]).await?;
+    let child = t.mint_short(&parent, &["jobs:submit"]).await?;
+    let answer = t.send(&endpoint::revoke(&parent.token, &child.id)).await?;
+    t.expect(t.due, &answer)
+}
+
+async fn parent_twice(t: &Trial<'_>) -> Result<(), Stop> {
+    let parent = t.mint_long(Valid, &["tokens:revoke"]).await?;
+    let child = t.mint_short(&parent, &["tokens:revoke"]).await?;
+    let request = endpoint::revoke(&child.token, &parent.id);
+    t.expect(t.due, &t.send(&request).await?)?;
+    t.expect(t.due, &t.send(&request).await?)
+        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} the second time too")))
+}
+
+async fn ended_bearer(t: &Trial<'_>, by_its_parent: bool) -> Result<(), Stop> {
+    let (operator, victim) = t.pair().await?;
+    let parent = t.mint_long(Valid, &["tokens:revoke"]).await?;
+    let bearer = t.mint_short(&parent, &["tokens:revoke"]).await?;
+    t.revoked(&operator, if by_its_parent { &parent } else { &bearer }).await?;
+    t.until_refused(&endpoint::revoke(&bearer.token, &victim.id), t.due).await
+}
