@@ -95,6 +95,16 @@ pub struct RunArgs {
     /// Cases under way at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: u16,
+    /// Send this header with every request, for an access proxy in front of the deployment (repeatable). Its value is
+    /// masked; CONFORMANCE_HEADERS in the environment holds more, one in each line, and keeps them off the command line
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub header: Vec<String>,
+    /// Trust these certificates too (PEM), for a deployment behind an authority of your own
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+    /// End the cases at the first failure
+    #[arg(long)]
+    pub fail_fast: bool,
     /// For each request, from connecting to the last byte
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub timeout: Duration,

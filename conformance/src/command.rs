@@ -5,16 +5,17 @@ use crate::choice::Choice;
 use crate::cli::{Chosen, Cli, Color, Command, PlanArgs, RunArgs};
 use crate::clock::Clock;
 use crate::exit::Exit;
+use crate::http::Way;
 use crate::identities::Identities;
 use crate::interrupt::Interrupt;
 use crate::mask::Vault;
 use crate::matrix::Effect;
 use crate::profile::Profile;
-use crate::run::Setup;
+use crate::run::{Audience, Setup};
 use crate::schedule::{self, Settings};
 use crate::state::State;
 use crate::terminal::{self, Console, Paint};
-use crate::{cases, http, report, selftest};
+use crate::{cases, http, identities, report, selftest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -62,13 +63,18 @@ fn run_cases(args: RunArgs, paint: Paint) -> Result<Exit, String> {
         allowed.extend(["mint", "revoke", "provision", "burst"]);
     }
     let console = Rc::new(Console::new(paint));
+    if let Some(warning) = args.identities.as_deref().and_then(identities::exposed) {
+        console.say(&warning);
+    }
     let settings = Settings {
         choice: choose(args.choice)?,
         allowed,
         jobs: usize::from(args.jobs),
+        fail_fast: args.fail_fast,
         known_failures: args.known_failures.as_deref().map_or_else(|| Ok(BTreeMap::new()), known_failures)?,
         setup: Setup {
             base_url,
+            way: way(&args.header, args.cacert.as_deref(), &vault)?,
             identities: Identities::load(args.identities.as_deref(), &vault)?,
             timeout: args.timeout,
             window: args.consistency_window.unwrap_or(Duration::from_secs(if loopback { 5 } else { 90 })),
@@ -95,6 +101,22 @@ fn run_cases(args: RunArgs, paint: Paint) -> Result<Exit, String> {
         args.report.iter().map(|wanted| report::write(wanted.kind, &wanted.path, &finished.report)).collect();
     written.into_iter().collect::<Result<(), _>>()?;
     Ok(finished.report.verdict.into())
+}
+
+/// How the deployment is reached. Headers are secrets, and so is each part of one: a cookie's value, what follows a scheme.
+fn way(headers: &[String], cacert: Option<&Path>, vault: &Vault) -> Result<Way, String> {
+    let more = std::env::var("CONFORMANCE_HEADERS").unwrap_or_default();
+    let lines = headers.iter().map(String::as_str).chain(more.lines().filter(|line| !line.trim().is_empty()));
+    let headers = lines.map(http::check_header).collect::<Result<Vec<_>, _>>()?;
+    for (name, value) in &headers {
+        let name = format!("HEADER_{}", name.to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
+        vault.learn(&name, value);
+        value.split([' ', ';', ',', '=']).filter(|part| part.len() >= 8).for_each(|part| vault.learn(&name, part));
+    }
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|e| format!("--cacert {} can't be read ({})", path.display(), e.kind()))
+    };
+    Ok(Way { headers, roots: cacert.map(read).transpose()? })
 }
 
 fn known_failures(path: &Path) -> Result<BTreeMap<String, String>, String> {

@@ -13,7 +13,7 @@
 //! | `trial` | one case under way: tokens, requests, judging |
 //! | `run`, `watch`, `transcript` | what cases share: sending, what holds for every answer, what may be shown |
 //! | `ask`, `matrix`, `endpoint`, `stop` | the words for all this |
-//! | `http`, `identities`, `ledger`, `mask`, … | each one thing, and nothing of the above |
+//! | `http`, `identities`, `ledger`, `mask`, `patience`, … | each one thing, and nothing of the above |
 //!
 //! Nothing leaves without passing `mask`; nothing that was minted outlives the run (`ledger`), also when it is
 //! interrupted (`interrupt`).
@@ -40,6 +40,8 @@ mod jose;
 mod ledger;
 mod mask;
 mod matrix;
+mod patience;
+mod preflight;
 mod profile;
 mod report;
 mod result;

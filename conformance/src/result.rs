@@ -143,6 +143,9 @@ pub struct Exchange {
     pub response: Option<Answer>,
     /// What went wrong on the way, when no whole answer came.
     pub error: Option<String>,
+    /// When it was sent, since the run's start.
+    #[serde(default)]
+    pub at_ms: u64,
     pub duration_ms: u64,
 }
 

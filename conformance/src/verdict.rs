@@ -6,7 +6,7 @@ use crate::groups;
 use crate::mask::Vault;
 use crate::matrix::{MATRIX, Op};
 use crate::result::{self, CaseResult, Cell, Cleanup, Counts, Outcome, Report, Verdict, millis};
-use crate::run::Run;
+use crate::run::{GONE, Run};
 
 /// What a run came to.
 pub struct Findings {
@@ -50,6 +50,12 @@ pub fn report(run: &Run, choice: &Choice, findings: Findings) -> Report {
     };
     let observed = run.delays();
     let mut advice = advice(&cases, &cleanup);
+    let (repeated, in_vain) = (run.patience.repeated.get(), run.patience.in_vain.get());
+    if repeated > 0 {
+        advice.push(format!(
+            "{repeated} calls were answered 503 with Retry-After and sent again; {in_vain} of them never had another answer."
+        ));
+    }
     if interrupted {
         advice.push("The run was interrupted, so it is incomplete: run again.".to_owned());
     }
@@ -115,7 +121,9 @@ fn advice(cases: &[CaseResult], cleanup: &Cleanup) -> Vec<String> {
         1 => format!("1 case not judged: {}.", group.reason),
         n => format!("{n} cases not judged: {}.", group.reason),
     };
-    let mut lines: Vec<_> = groups::not_judged(cases).into_iter().map(told).collect();
+    // Of a server that went down tells its own row.
+    let mut lines: Vec<_> =
+        groups::not_judged(cases).into_iter().filter(|group| group.reason != GONE).map(told).collect();
     let (tokens, clients) = cleanup.counts_left();
     if clients > 0 {
         lines.push(format!(

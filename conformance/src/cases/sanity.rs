@@ -80,7 +80,7 @@ async fn survived(t: &Trial<'_>) -> Result<(), Stop> {
         Ok(answer) => {
             Err(Stop::fail("an answer as at the start", format!("{}: the server did not survive", t.summary(&answer))))
         }
-        Err(Stop::Fail { got, .. } | Stop::Error(got) | Stop::Blocked(got)) => {
+        Err(Stop::Fail { got, .. } | Stop::Error(got) | Stop::Blocked(got) | Stop::Unavailable(got)) => {
             Err(Stop::fail("an answer as at the start", format!("{got}: the server did not survive")))
         }
         Err(other) => Err(other),

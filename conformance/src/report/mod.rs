@@ -7,7 +7,7 @@ mod json;
 mod junit;
 mod markdown;
 #[cfg(test)]
-mod sample;
+pub mod sample;
 mod words;
 
 use std::fmt;

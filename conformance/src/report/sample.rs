@@ -501,6 +501,7 @@ fn exchange(operation: &str, status: u16) -> Exchange {
         }),
         response: Some(Answer { status, headers, body: body.to_owned() }),
         error: None,
+        at_ms: 0,
         duration_ms: 20 + u64::from(status % 97),
     }
 }

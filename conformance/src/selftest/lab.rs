@@ -8,6 +8,7 @@ use crate::cases;
 use crate::choice::Choice;
 use crate::clock::Clock;
 use crate::exit::Exit;
+use crate::http::Way;
 use crate::identities::Identities;
 use crate::interrupt::Interrupt;
 use crate::mask::Vault;
@@ -66,9 +67,11 @@ pub async fn one(fault: Option<&'static str>, feed: FeedMode, mut choice: Choice
         choice,
         allowed: BTreeSet::from(["mint", "revoke", "provision", "burst"]),
         jobs: 8,
+        fail_fast: false,
         known_failures: BTreeMap::new(),
         setup: Setup {
             base_url,
+            way: Way::default(),
             identities: Identities::parse(&file, "the selftest's identities", |_| None, &vault)?,
             timeout: Duration::from_millis(if never_answers { 300 } else { 5000 }),
             window: Duration::from_millis(200),

@@ -23,14 +23,7 @@ pub fn make() -> Option<(Vec<ClientRecord>, String)> {
         let kid = format!("key-{name}");
         let jwk =
             json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": "EdDSA", "d": b64(seed), "x": b64(&public)});
-        let scopes: &[&str] = match role {
-            Role::Valid | Role::Immediate => &["jobs:*", "templates:*", "tokens:*"],
-            Role::Operator => &["clients:*", "tokens:*"],
-            Role::Reader => &["tokens:introspect", "clients:read"],
-            Role::Narrow => &["jobs:submit", "tokens:revoke"],
-            Role::Other => &["tokens:*"],
-            _ => &["jobs:submit"],
-        };
+        let scopes = role.scopes();
         let max_ttl = (role == Role::Narrow).then_some(86_400);
         file += &format!(
             "[{name}]\nclient_id = \"{id}\"\nclient_secret = \"{secret}\"\ntotp_secret = \"{}\"\nassertion_jwk = '{jwk}'\n\
