@@ -5,9 +5,11 @@
 //! | files | what |
 //! |---|---|
 //! | `cli`, `command`, `exit` | the command line, what each command does, how it ends |
+//! | `explain`, `lag` | a case in the words of HTTP; how long revocations take to hold |
 //! | `selftest` | the harness against its own reference server and mutants of it |
 //! | `terminal`, `report`, `groups` | what is shown, of `result` |
-//! | `schedule`, `clean_up`, `verdict` | the order of a run, its end, what it came to |
+//! | `schedule`, `preflight`, `clean_up`, `verdict` | the order of a run, what comes before it, its end, what it came to |
+//! | `own` | cases from a file of the user's |
 //! | `choice` | which rows a run consists of, by `profile` and flags |
 //! | `cases` | the table, one file for each operation and theme; `case` says what a row is |
 //! | `trial` | one case under way: tokens, requests, judging |
@@ -31,15 +33,18 @@ mod command;
 mod curl;
 mod endpoint;
 mod exit;
+mod explain;
 mod glob;
 mod groups;
 mod http;
 mod identities;
 mod interrupt;
 mod jose;
+mod lag;
 mod ledger;
 mod mask;
 mod matrix;
+mod own;
 mod patience;
 mod preflight;
 mod profile;

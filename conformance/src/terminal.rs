@@ -1,6 +1,7 @@
 //! What a person sees: how far the run is, the matrix, and each failure with all it takes to repeat it.
 
 use crate::groups::{Failures, failures};
+use crate::report::delays;
 use crate::result::{CaseResult, Cell, Counts, Outcome, Report, Verdict};
 use crate::run::Audience;
 use crate::text::visible;
@@ -92,9 +93,13 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     for line in &report.advice {
         let _ = writeln!(out, "{}", paint.warn(&printable(line)));
     }
-    if let Some(consistency) = &report.consistency {
-        let slowest = consistency.observed_ms.iter().map(|(_, ms)| *ms).max().unwrap_or(0);
-        let _ = writeln!(out, "revocations were seen after {slowest} ms at most (window {} ms)", consistency.window_ms);
+    for (delays, sentence) in report.consistency.iter().flat_map(|c| &c.by_operation).zip(delays::sentences(report)) {
+        let _ = writeln!(out, "until a revocation held: {}", printable(&sentence));
+        if report.profile == "lag" {
+            for bar in delays::bars(delays) {
+                let _ = writeln!(out, "  {bar}");
+            }
+        }
     }
     let cleanup = &report.cleanup;
     let _ = writeln!(out, "{} tokens minted, {} revoked", cleanup.minted, cleanup.revoked);

@@ -94,6 +94,11 @@ pub async fn rehearse(choice: &Choice) -> Result<Finished, String> {
     one(None, FeedMode::Public, choice.without("*.429.burst")?).await
 }
 
+/// All of it, as it should be.
+pub async fn against_reference(feed: FeedMode, choice: Choice) -> Result<Finished, String> {
+    one(None, feed, choice).await
+}
+
 /// The reference, or a mutant of it, for trying the command by hand.
 pub async fn serve(port: u16, file: &Path, fault: Option<&str>) -> Result<Exit, String> {
     let by_hand = BY_HAND.iter().copied().find(|name| Some(*name) == fault);

@@ -13,9 +13,7 @@ pub fn make() -> Option<(Vec<ClientRecord>, String)> {
     let mut file = String::new();
     for role in Role::ALL {
         let name = role.name();
-        let mut letters = name.to_owned();
-        letters[..1].make_ascii_uppercase();
-        let id = if role == Role::Burst { BURST_CLIENT.to_owned() } else { format!("ref_{letters}") };
+        let id = client_id(role);
         let (secret, totp, seed) = (random::<32>()?, random::<20>()?, random::<32>()?);
         let secret = format!("sec_{}", b64(secret));
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).ok()?;
@@ -47,6 +45,17 @@ pub fn make() -> Option<(Vec<ClientRecord>, String)> {
         });
     }
     Some((records, file))
+}
+
+fn client_id(role: Role) -> String {
+    let mut letters = role.name().to_owned();
+    letters[..1].make_ascii_uppercase();
+    if role == Role::Burst { BURST_CLIENT.to_owned() } else { format!("ref_{letters}") }
+}
+
+/// The client id of each role.
+pub fn ids() -> impl Iterator<Item = (Role, String)> {
+    Role::ALL.into_iter().map(|role| (role, client_id(role)))
 }
 
 fn random<const N: usize>() -> Option<[u8; N]> {
