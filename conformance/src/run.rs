@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// After so many calls in a row without an answer, the server is asked whether it is still there.
 pub const GONE_AFTER: u32 = 3;
+/// How often a case is tried that meets a server which is busy or away.
+pub const ROUNDS: u32 = 4;
 /// Why a case was not judged that came after the server's end.
 pub const GONE: &str = "the server can't be reached any more: see sanity.last";
 /// How long a server that refuses connections is waited for: a deployment may restart it.
@@ -226,7 +228,7 @@ impl Run {
     /// Until the server's own limit, where a case met it, lets calls through again.
     pub async fn pause_for_limit(&self) -> Result<(), Stop> {
         let left = self.limited_until.get().saturating_sub(self.clock.now_ms());
-        if left > 0 {
+        if left > 1000 {
             self.say(&format!("waiting {} s for the server's own limit to end", left.div_ceil(1000)));
         }
         self.pause(Duration::from_millis(left)).await

@@ -10,7 +10,7 @@ use crate::identities::{Credential, Role};
 use crate::interrupt::Interrupt;
 use crate::matrix::{Effect, Level};
 use crate::result::{CaseResult, Outcome, Report, millis};
-use crate::run::{GONE, INTERRUPTED, Run, Setup};
+use crate::run::{GONE, INTERRUPTED, ROUNDS, Run, Setup};
 use crate::stop::Stop;
 use crate::text::beginning;
 use crate::trial::Trial;
@@ -80,12 +80,12 @@ pub async fn run(settings: Settings) -> Result<Finished, String> {
         book.try_credentials().await;
         book.conduct(ordinary.clone(), jobs.max(1)).await;
         book.conduct(bursts.clone(), 1).await;
-        if book.prepare_second_round().await {
-            let second = |rows: Vec<&'static Case>, book: &Book<'_>| -> Vec<_> {
-                rows.into_iter().filter(|case| !book.results.contains_key(case.id)).collect()
-            };
-            book.conduct(second(ordinary, &book), jobs.max(1)).await;
-            book.conduct(second(bursts, &book), 1).await;
+        for _ in 1..ROUNDS {
+            if !book.prepare_another_round().await {
+                break;
+            }
+            book.conduct(book.open(&ordinary), jobs.max(1)).await;
+            book.conduct(book.open(&bursts), 1).await;
         }
         book.judge_standing(standing);
         book.conduct(last, 1).await;
@@ -119,7 +119,7 @@ struct Book<'a> {
     /// Roles whose secret the server does not take, and what to do about it.
     refused: BTreeMap<Role, String>,
     results: BTreeMap<&'static str, CaseResult>,
-    /// Cases that met a server that was busy or away: they get a second round.
+    /// Cases that met a server that was busy or away: they get another round.
     again: BTreeSet<&'static str>,
     /// When an interrupted run stops to wait for what is under way.
     patience: Option<tokio::time::Instant>,
@@ -136,6 +136,11 @@ struct Done<'a> {
 }
 
 impl<'a> Book<'a> {
+    /// The rows that have no result.
+    fn open(&self, rows: &[&'static Case]) -> Vec<&'static Case> {
+        rows.iter().copied().filter(|case| !self.results.contains_key(case.id)).collect()
+    }
+
     fn passed(&self, id: &str) -> bool {
         self.results.get(id).is_some_and(|r| matches!(r.outcome, Outcome::Pass | Outcome::UnexpectedPass))
     }
@@ -260,7 +265,14 @@ impl<'a> Book<'a> {
         let roles: BTreeSet<_> =
             needs.filter(|(_, what)| *what == Credential::ClientSecret).map(|(role, _)| role).collect();
         let trial = Trial::new(self.run, FIRST, plain(201));
-        self.refused = preflight::credentials(&trial, roles).await;
+        let hurried = async {
+            self.run.interrupt.reached(1).await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            refused = preflight::credentials(&trial, roles) => self.refused = refused,
+            () = hurried => {}
+        }
         if let Some(result) = self.results.get_mut(FIRST) {
             result.exchanges.extend(trial.exchanges.take());
         }
@@ -268,7 +280,7 @@ impl<'a> Book<'a> {
 
     /// Whether there is one, and the cases of it have no result any more: those that met a server that was busy or away, and
     /// those that were blocked for that.
-    async fn prepare_second_round(&mut self) -> bool {
+    async fn prepare_another_round(&mut self) -> bool {
         if self.again.is_empty() || self.failed.is_some() || self.run.uninterrupted().is_err() {
             return false;
         }
@@ -287,7 +299,7 @@ impl<'a> Book<'a> {
             }
             again.extend(more);
         }
-        self.run.say(&format!("{} cases met a server that was busy or away: a second round", again.len()));
+        self.run.say(&format!("{} cases met a server that was busy or away: another round", again.len()));
         if self.run.pause_for_limit().await.is_err() {
             return false;
         }
@@ -384,7 +396,9 @@ impl<'a> Book<'a> {
                 (result.wanted, result.got, result.curl) = (None, None, None);
             }
             let unseen = matches!(result.outcome, Outcome::Blocked | Outcome::Error);
-            if unseen && (self.again.contains(result.id.as_str()) || result.reason.as_deref() == Some(GONE)) {
+            let reason = result.reason.as_deref().unwrap_or_default();
+            let for_silence = [GONE, http::BROKE, http::SILENT].iter().any(|why| reason.contains(why));
+            if unseen && (for_silence || self.again.contains(result.id.as_str())) {
                 result.reason = Some(GONE.to_owned());
                 fallen += 1;
             }

@@ -445,7 +445,8 @@ fn error_body(seen: &Seen) -> Standing {
 }
 
 fn statuses(seen: &Seen, op: Op, lawful: &[u16]) -> Standing {
-    if seen.op != op {
+    // A part that is down is no fault of the contract's: whoever asked tells of it.
+    if seen.op != op || is_busy(seen.answer) {
         return Standing::NotConcerned;
     }
     if lawful.contains(&seen.answer.status) {

@@ -195,13 +195,12 @@ mod tests {
 
     #[test]
     fn every_kind_says_that_it_is_about_a_part() {
-        for kind in Kind::ALL {
+        // These two do not show which cases were chosen.
+        for kind in Kind::ALL.into_iter().filter(|kind| ![Kind::Lag, Kind::Scripts].contains(kind)) {
             let text = render(kind, &sample::part()).unwrap();
             let told = match kind {
                 Kind::Json => "\"of\": 84",
                 Kind::Badge => "in part",
-                // Of delays there is no part.
-                Kind::Lag | Kind::Scripts => continue,
                 _ => "38 of 84 cases",
             };
             assert!(text.contains(told), "{kind}");

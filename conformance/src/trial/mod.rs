@@ -18,7 +18,7 @@ use crate::http::{Answer, Broken, Request};
 use crate::identities::{self, Credential, Role};
 use crate::jose::PrivateKey;
 use crate::patience::{self, is_repeatable};
-use crate::run::Run;
+use crate::run::{ROUNDS, Run};
 use crate::stop::Stop;
 use crate::{endpoint, result};
 use std::cell::{Cell, RefCell};
@@ -39,9 +39,9 @@ pub struct Trial<'a> {
     pub expects_429: Cell<bool>,
 }
 
-/// How many calls of its operation had been answered when a case first met a 503.
+/// How often a case met a 503, and how many calls of its operation had been answered when it first did.
 #[derive(Default)]
-struct Busy(RefCell<HashMap<&'static str, u32>>);
+struct Busy(RefCell<HashMap<&'static str, (u32, u32)>>);
 
 impl<'a> Trial<'a> {
     pub fn new(run: &'a Run, id: &'static str, due: Want) -> Self {
@@ -156,23 +156,22 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// A 503 is lawful when no part that could answer does. It is a failure where this case alone meets it, in both rounds.
+    /// A 503 is lawful when no part that could answer does. It is a failure where this case alone meets it, in every round.
     fn unavailable(&self, request: &Request, answer: &Answer) -> Stop {
         let op = endpoint::operation(request);
-        let answered = self.run.answered(op);
         let memory = self.run.memory::<Busy>();
-        let before = memory.0.borrow_mut().insert(self.id, answered);
+        let mut all = memory.0.borrow_mut();
+        let (times, before) = all.entry(self.id).or_insert((0, self.run.answered(op)));
+        *times += 1;
+        let others = self.run.answered(op) - *before;
         let got = self.run.summary(answer);
-        match before.map(|before| answered - before) {
-            Some(others @ 1..) => Stop::fail(
-                "an answer: 503 is for a part that is down",
-                format!(
-                    "{got}, in both rounds, while {others} other calls of {} were answered between them",
-                    op.name()
-                ),
-            ),
-            _ => Stop::Unavailable(format!("the server was unavailable: {got}")),
+        if *times < ROUNDS || others == 0 {
+            return Stop::Unavailable(format!("the server was unavailable: {got}"));
         }
+        Stop::fail(
+            "an answer: 503 is for a part that is down",
+            format!("{got}, in {times} rounds, while {others} other calls of {} were answered", op.name()),
+        )
     }
 
     /// The same request many times at once.
