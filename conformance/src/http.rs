@@ -128,16 +128,20 @@ impl Client {
         if is_loopback(base) {
             builder = builder.no_proxy();
         }
+        let mut roots = Vec::new();
         if let Some(pem) = &way.roots {
-            let roots =
-                reqwest::Certificate::from_pem_bundle(pem).map_err(|e| format!("--cacert: {}", root_cause(&e)))?;
+            roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|e| format!("--cacert: {}", root_cause(&e)))?;
             if roots.is_empty() {
                 return Err(
                     "--cacert: there is no certificate in it; give PEM, which begins with -----BEGIN".to_owned()
                 );
             }
-            builder = builder.tls_certs_merge(roots);
         }
+        builder = match base.starts_with("http://") {
+            // Reading the system's certificates takes longer than many a run.
+            true => builder.tls_certs_only([]),
+            false => builder.tls_certs_merge(roots),
+        };
         let inner = builder.build().map_err(|e| format!("the HTTP client can't start: {}", root_cause(&e)))?;
         Ok(Self { inner, base: String::new(), origin: String::new(), timeout, way }.at(base))
     }

@@ -385,26 +385,39 @@ impl<'a> Book<'a> {
         // In front of a server that is down often stands a proxy that answers for it.
         let status = |r: &CaseResult| r.exchanges.last().and_then(|e| e.response.as_ref()).map(|answer| answer.status);
         let end = status(last);
-        let mut fallen = 0;
-        for result in self.results.values_mut().filter(|r| r.id != LAST) {
-            let got = result.got.as_deref().unwrap_or_default();
-            let silent = got.starts_with(http::BROKE) || got.starts_with(http::SILENT);
+        let has_fallen = |result: &CaseResult| {
             let by_proxy = end.is_some() && status(result) == end;
-            if result.outcome == Outcome::Fail && (silent || by_proxy) {
-                result.outcome = Outcome::Blocked;
-                result.reason = Some(GONE.to_owned());
-                (result.wanted, result.got, result.curl) = (None, None, None);
-            }
-            let unseen = matches!(result.outcome, Outcome::Blocked | Outcome::Error);
+            let got = result.got.as_deref().unwrap_or_default();
             let reason = result.reason.as_deref().unwrap_or_default();
-            let for_silence = [GONE, http::BROKE, http::SILENT].iter().any(|why| reason.contains(why));
-            if unseen && (for_silence || self.again.contains(result.id.as_str())) {
-                result.reason = Some(GONE.to_owned());
-                fallen += 1;
+            match result.outcome {
+                Outcome::Fail => by_proxy || got.starts_with(http::BROKE) || got.starts_with(http::SILENT),
+                Outcome::Blocked | Outcome::Error => {
+                    let for_silence = [GONE, http::BROKE, http::SILENT].iter().any(|why| reason.contains(why));
+                    by_proxy || for_silence || self.again.contains(result.id.as_str())
+                }
+                _ => false,
             }
+        };
+        let others = || self.results.iter().filter(|(id, _)| **id != LAST);
+        let mut fallen: BTreeSet<_> = others().filter(|(_, result)| has_fallen(result)).map(|(id, _)| *id).collect();
+        loop {
+            let leans = |id: &str| cases::find(id).and_then(|case| case.control).is_some_and(|id| fallen.contains(id));
+            let blocked = others().filter(|(id, result)| result.outcome == Outcome::Blocked && !fallen.contains(*id));
+            let more: Vec<_> = blocked.map(|(id, _)| *id).filter(|id| leans(id)).collect();
+            if more.is_empty() {
+                break;
+            }
+            fallen.extend(more);
         }
-        if let Some(last) = self.results.get_mut(LAST).filter(|_| fallen > 0) {
-            let got = format!("{}; {fallen} cases could not be judged", last.got.clone().unwrap_or_default());
+        for id in &fallen {
+            let Some(result) = self.results.get_mut(id) else { continue };
+            result.outcome = Outcome::Blocked;
+            result.reason = Some(GONE.to_owned());
+            (result.wanted, result.got, result.curl) = (None, None, None);
+        }
+        if let Some(last) = self.results.get_mut(LAST).filter(|_| !fallen.is_empty()) {
+            let got = last.got.clone().unwrap_or_default();
+            let got = format!("{got}; {} cases could not be judged", fallen.len());
             last.reason = Some(format!("wanted {}, got {got}", last.wanted.clone().unwrap_or_default()));
             last.got = Some(got);
         }

@@ -4,6 +4,7 @@ use crate::case::*;
 use crate::clock;
 use crate::http::WELL_KNOWN;
 use crate::matrix::Op;
+use crate::patience::is_busy;
 use crate::watch::{Seen, Standing};
 use serde_json::Value;
 
