@@ -29,6 +29,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const REASON: usize = 1000;
 const FIRST: &str = "sanity.first";
 const LAST: &str = "sanity.last";
+const UNSEEN: &str = "no answer of this kind came in this run: see what kept the cases of its cell";
 const NOT_SANE: &str = "sanity.first did not pass: see there";
 
 pub struct Settings {
@@ -392,7 +393,7 @@ impl<'a> Book<'a> {
             match result.outcome {
                 Outcome::Fail => by_proxy || got.starts_with(http::BROKE) || got.starts_with(http::SILENT),
                 Outcome::Blocked | Outcome::Error => {
-                    let for_silence = [GONE, http::BROKE, http::SILENT].iter().any(|why| reason.contains(why));
+                    let for_silence = [GONE, UNSEEN, http::BROKE, http::SILENT].iter().any(|why| reason.contains(why));
                     by_proxy || for_silence || self.again.contains(result.id.as_str())
                 }
                 _ => false,
@@ -445,7 +446,7 @@ impl<'a> Book<'a> {
                         (_, false) => NOT_SANE,
                         _ if self.run.is_gone() => GONE,
                         _ if self.failed.is_some() => "--fail-fast ended the cases at the first failure",
-                        _ => "no answer of this kind came in this run: see what kept the cases of its cell",
+                        _ => UNSEEN,
                     };
                     self.put(row, Err(Stop::Blocked(why.to_owned())));
                 }

@@ -54,7 +54,7 @@ fn busy(fault: &str, asked: &Asked, count: u64) -> Option<(u16, &'static str)> {
         _ => false,
     }
     .then_some((503, "unavailable"))
-    .or((fault == "counts-polls" && polls && count.is_multiple_of(6)).then_some((429, "rate_limited")))
+    .or((fault == "counts-polls" && polls && count.is_multiple_of(16)).then_some((429, "rate_limited")))
 }
 
 async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Asked> {
