@@ -4,6 +4,7 @@ use crate::endpoint;
 use crate::http::{Answer, Broken, Request};
 use crate::identities::Role;
 use crate::ledger::{Kind, Minted};
+use crate::patience::retry_after;
 use crate::result::Cleanup;
 use crate::run::{GONE_AFTER, Run};
 use crate::text::beginning;
@@ -11,11 +12,15 @@ use crate::trial::mint;
 use futures_util::StreamExt;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long tokens may be revoked, and how long once the run was interrupted.
 const CLEAN_UP: Duration = Duration::from_secs(120);
 const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(8);
+/// How often a call of the clean-up is sent at most, and what its waits for a busy server may add up to.
+const TRIES: u32 = 5;
+const WAITS: Duration = Duration::from_secs(65);
+const A_MOMENT: Duration = Duration::from_millis(250);
 /// How long an id or a reason may be, in characters.
 const REASON: usize = 1000;
 
@@ -31,12 +36,12 @@ pub async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
         }
     };
     let problems = RefCell::new(HashMap::new());
-    let silent = Cell::new(0);
+    let quiet = Quiet::default();
     tokio::select! {
         () = async {
             // Whoever is deleted can't revoke tokens any more, and need not.
-            delete_clients(run, &problems, &silent).await;
-            revoke_all(run, cascades, &problems, &silent).await;
+            delete_clients(run, &problems, &quiet).await;
+            revoke_all(run, cascades, &problems, &quiet).await;
         } => {}
         () = enough => {}
     }
@@ -66,7 +71,7 @@ pub async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
 }
 
 /// Deletes the clients that cases made, as the operator that made them.
-async fn delete_clients(run: &Run, problems: &RefCell<HashMap<String, String>>, silent: &Cell<u32>) {
+async fn delete_clients(run: &Run, problems: &RefCell<HashMap<String, String>>, quiet: &Quiet) {
     let made = run.ledger.clients();
     if made.is_empty() {
         return;
@@ -74,7 +79,7 @@ async fn delete_clients(run: &Run, problems: &RefCell<HashMap<String, String>>, 
     let Some(Ok(operator)) = mint::known(run, Role::Operator, "short").await else { return };
     for id in made {
         let request = endpoint::bare("DELETE", &endpoint::client_path(&id), Some(&operator.token));
-        match insist(run, &request, silent, |answer| matches!(answer.status, 204 | 404)).await {
+        match insist(run, &request, quiet, |answer| matches!(answer.status, 204 | 404)).await {
             None => run.ledger.client_ended(&id),
             Some(problem) => {
                 problems.borrow_mut().insert(id, problem);
@@ -83,7 +88,7 @@ async fn delete_clients(run: &Run, problems: &RefCell<HashMap<String, String>>, 
     }
 }
 
-async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String, String>>, silent: &Cell<u32>) {
+async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String, String>>, quiet: &Quiet) {
     let mut short = run.ledger.open(Kind::Short);
     if cascades {
         short.retain(|m| m.parent.is_none());
@@ -96,7 +101,7 @@ async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String
         let all = futures_util::stream::iter(wave).map(|minted| {
             let done = &done;
             async move {
-                let problem = revoke(run, &minted, silent).await;
+                let problem = revoke(run, &minted, quiet).await;
                 done.set(done.get() + 1);
                 run.audience.progress(done.get(), total, "revoking what was minted");
                 match (problem, &minted.id) {
@@ -123,7 +128,7 @@ async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String
 }
 
 /// What kept the token from being revoked.
-async fn revoke(run: &Run, minted: &Minted, silent: &Cell<u32>) -> Option<String> {
+async fn revoke(run: &Run, minted: &Minted, quiet: &Quiet) -> Option<String> {
     let id = match &minted.id {
         _ if minted.token.is_empty() => return Some("it was made, but the answer did not show it whole".to_owned()),
         None => return Some("the answer did not tell its id".to_owned()),
@@ -132,17 +137,19 @@ async fn revoke(run: &Run, minted: &Minted, silent: &Cell<u32>) -> Option<String
     let request = endpoint::bare("POST", &endpoint::revoke_path(id), Some(&minted.token));
     let over = || minted.ends.is_some_and(|ends| ends <= run.clock.now()) || run.ledger.parent_ended(minted);
     // With 401 it is refused as a caller, since it has ended by itself or with the token that it came from.
-    insist(run, &request, silent, |answer| answer.status == 204 || (answer.status == 401 && over())).await
+    insist(run, &request, quiet, |answer| answer.status == 204 || (answer.status == 401 && over())).await
 }
 
-/// What kept a request of the clean-up from being done. What passes by itself gets a second try.
-async fn insist(run: &Run, request: &Request, silent: &Cell<u32>, is_done: impl Fn(&Answer) -> bool) -> Option<String> {
+/// What kept a request of the clean-up from being done. What passes by itself is tried again: what was busy when it said,
+/// with all the others, so that a server's own limit is met once.
+async fn insist(run: &Run, request: &Request, quiet: &Quiet, is_done: impl Fn(&Answer) -> bool) -> Option<String> {
     let what = if request.method == "DELETE" { "deletion" } else { "revocation" };
     let mut problem = None;
-    for _ in 0..2 {
-        if silent.get() >= GONE_AFTER {
+    for _ in 0..TRIES {
+        if quiet.silent.get() >= GONE_AFTER {
             return problem.or(Some("the server does not answer any more".to_owned()));
         }
+        quiet.wait(run).await;
         let limit = if run.interrupt.count() > 0 { CLEAN_UP_IN_HASTE / 3 } else { Duration::MAX };
         let hurried = async {
             run.interrupt.reached(1).await;
@@ -152,16 +159,54 @@ async fn insist(run: &Run, request: &Request, silent: &Cell<u32>, is_done: impl 
             outcome = run.send_quietly(request, limit) => outcome,
             () = hurried => Err(Broken::Unfinished("no answer came in time".to_owned())),
         };
-        silent.set(if outcome.is_ok() { 0 } else { silent.get() + 1 });
+        quiet.silent.set(if outcome.is_ok() { 0 } else { quiet.silent.get() + 1 });
         match outcome {
             Ok(answer) if is_done(&answer) => return None,
             Ok(answer) if [429, 503].contains(&answer.status) => {
                 problem = Some(format!("the {what} was answered {}", run.summary(&answer)));
+                if !quiet.until(retry_after(&answer).unwrap_or(A_MOMENT)) {
+                    return problem;
+                }
             }
             Ok(answer) => return Some(format!("the {what} was answered {}", run.summary(&answer))),
-            Err(broken) => problem = Some(broken.to_string()),
+            Err(broken) => {
+                problem = Some(broken.to_string());
+                tokio::time::sleep(A_MOMENT).await;
+            }
         }
-        tokio::time::sleep(Duration::from_millis(250)).await;
     }
     problem
+}
+
+/// What the requests of the clean-up know of each other.
+#[derive(Default)]
+struct Quiet {
+    /// Requests in a row without an answer.
+    silent: Cell<u32>,
+    /// Before then nothing is sent.
+    until: Cell<Option<Instant>>,
+    waited: Cell<Duration>,
+}
+
+impl Quiet {
+    /// False when it was waited long enough.
+    fn until(&self, pause: Duration) -> bool {
+        let then = Instant::now() + pause;
+        let more = then.saturating_duration_since(self.until.get().unwrap_or_else(Instant::now).max(Instant::now()));
+        if self.waited.get() + more > WAITS {
+            return false;
+        }
+        self.waited.set(self.waited.get() + more);
+        self.until.set(Some(then.max(self.until.get().unwrap_or(then))));
+        true
+    }
+
+    /// In haste nothing is waited for.
+    async fn wait(&self, run: &Run) {
+        let Some(until) = self.until.get() else { return };
+        tokio::select! {
+            () = tokio::time::sleep_until(until.into()) => {}
+            () = run.interrupt.reached(1) => {}
+        }
+    }
 }

@@ -32,11 +32,18 @@ pub enum Command {
     List(Chosen),
     /// Rehearse a run on the built-in reference server, and tell what a conformant deployment would be sent
     Plan(PlanArgs),
-    /// Tell all about one case
+    /// Tell all about one case: what it sends, what is due, and where that stands
     Explain {
         /// A case's id, as `list` shows it
         id: String,
+        /// TOML: cases of your own
+        #[arg(long = "cases", value_name = "FILE")]
+        own: Option<PathBuf>,
     },
+    /// Send the failures of a JSON report again, and tell whether they still fail
+    Replay(Box<ReplayArgs>),
+    /// Measure how long revocations take to hold, by operation
+    Lag(LagArgs),
     /// Tell what changed between two JSON reports; exit code 1 when something fails that did not before
     Diff { before: PathBuf, after: PathBuf },
     /// Prove the harness itself: the reference server passes, and every mutant of it is found out
@@ -68,6 +75,26 @@ pub struct Chosen {
     /// what stands around the tokens), or a profile file
     #[arg(long, value_name = "NAME|FILE", default_value = "contract")]
     pub profile: String,
+    /// TOML: cases of your own, with the columns of the built-in ones
+    #[arg(long = "cases", value_name = "FILE")]
+    pub own: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct ReplayArgs {
+    /// What `run --report json=PATH` wrote
+    pub report_before: PathBuf,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+#[derive(Args)]
+pub struct LagArgs {
+    #[command(flatten)]
+    pub reach: Reach,
+    /// How many tokens to revoke
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub tokens: u16,
 }
 
 #[derive(Args)]
@@ -79,37 +106,55 @@ pub struct PlanArgs {
     pub identities: Option<PathBuf>,
 }
 
+/// How a deployment is reached, as whom, what may be done to it, and where that is told.
 #[derive(Args)]
-pub struct RunArgs {
+pub struct Reach {
     /// The deployment, with its base path: https://auth.example.com/v1
     #[arg(long, value_name = "URL")]
-    pub base_url: String,
+    pub base_url: Option<String>,
     /// Who to be: a TOML file with one table per role; CONFORMANCE_<ROLE>_<SETTING> variables win over it
     #[arg(long, value_name = "FILE")]
     pub identities: Option<PathBuf>,
-    #[command(flatten)]
-    pub choice: Chosen,
     /// What may be done to a host that is not loopback (comma-separated or repeated)
     #[arg(long, value_enum, value_delimiter = ',', value_name = "EFFECT")]
     pub allow: Vec<Allow>,
-    /// Cases under way at once
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub jobs: u16,
+    /// Send this header with every request, for an access proxy in front of the deployment (repeatable). Its value is
+    /// masked; CONFORMANCE_HEADERS in the environment holds more, one in each line, and keeps them off the command line
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub header: Vec<String>,
+    /// Trust these certificates too (PEM), for a deployment behind an authority of your own
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
     /// For each request, from connecting to the last byte
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub timeout: Duration,
     /// How long a revocation may take to be seen [default: 5s on loopback, else 90s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub consistency_window: Option<Duration>,
-    /// TOML: case id = "a piece of the reason that it fails by"; such a case must fail, and by that
-    #[arg(long, value_name = "FILE")]
-    pub known_failures: Option<PathBuf>,
-    /// Write a report: json, junit, markdown or html; - is standard output (repeatable)
+    /// Write a report: json, junit, markdown, html, har (HTTP Archive), badge and lag (SVG), scripts (a directory: for each
+    /// failure sh with curl); - is standard output (repeatable)
     #[arg(long, value_name = "KIND=PATH", value_parser = str::parse::<Request>)]
     pub report: Vec<Request>,
     /// Show every exchange on stderr, secrets masked
     #[arg(long)]
     pub trace: bool,
+}
+
+#[derive(Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub reach: Reach,
+    #[command(flatten)]
+    pub choice: Chosen,
+    /// Cases under way at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+    /// End the cases at the first failure
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// TOML: case id = "a piece of the reason that it fails by"; such a case must fail, and by that
+    #[arg(long, value_name = "FILE")]
+    pub known_failures: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,20 +1,22 @@
 //! What each command does.
 
-use crate::case::{Act, Case};
+use crate::case::Case;
 use crate::choice::Choice;
-use crate::cli::{Chosen, Cli, Color, Command, PlanArgs, RunArgs};
+use crate::cli::{Chosen, Cli, Color, Command, LagArgs, PlanArgs, Reach, ReplayArgs, RunArgs};
 use crate::clock::Clock;
 use crate::exit::Exit;
+use crate::http::Way;
 use crate::identities::Identities;
 use crate::interrupt::Interrupt;
 use crate::mask::Vault;
 use crate::matrix::Effect;
 use crate::profile::Profile;
-use crate::run::Setup;
+use crate::result::{Outcome, Report};
+use crate::run::{Audience, Setup};
 use crate::schedule::{self, Settings};
 use crate::state::State;
 use crate::terminal::{self, Console, Paint};
-use crate::{cases, http, report, selftest};
+use crate::{cases, explain, glob, groups, http, identities, lag, own, report, selftest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -23,7 +25,13 @@ use std::time::Duration;
 
 /// How it ended, or what is wrong with the command line or the configuration.
 pub fn execute(cli: Cli) -> Result<Exit, String> {
-    let to_stderr = matches!(&cli.command, Command::Run(args) if args.report.iter().any(|r| r.path.as_os_str() == "-"));
+    let reports = match &cli.command {
+        Command::Run(args) => &args.reach.report,
+        Command::Replay(args) => &args.run.reach.report,
+        Command::Lag(args) => &args.reach.report,
+        _ => &Vec::new(),
+    };
+    let to_stderr = is_piped(reports);
     let terminal = if to_stderr { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
     let paint = Paint(match cli.color {
         Color::Always => true,
@@ -31,10 +39,15 @@ pub fn execute(cli: Cli) -> Result<Exit, String> {
         Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
     });
     match cli.command {
-        Command::Run(args) => run_cases(*args, paint),
+        Command::Run(args) => {
+            let finished = run_cases(*args, paint)?;
+            Ok(finished.verdict.into())
+        }
+        Command::Replay(args) => replay(*args, paint),
+        Command::Lag(args) => measure(args, paint),
         Command::List(chosen) => list(chosen, paint),
         Command::Plan(args) => plan(args),
-        Command::Explain { id } => explain(&id, paint),
+        Command::Explain { id, own } => explain(&id, own.as_deref(), paint),
         Command::Diff { before, after } => {
             let diff = report::diff(&report::read(&before)?, &report::read(&after)?);
             print(&diff.to_string());
@@ -47,54 +60,151 @@ pub fn execute(cli: Cli) -> Result<Exit, String> {
     }
 }
 
-fn run_cases(args: RunArgs, paint: Paint) -> Result<Exit, String> {
-    let piped = args.report.iter().filter(|wanted| wanted.path.as_os_str() == "-").count();
-    if piped > 1 {
+/// A run, and what it came to, written and shown.
+fn run_cases(args: RunArgs, paint: Paint) -> Result<Report, String> {
+    let reports = args.reach.report.clone();
+    let choice = choose(args.choice)?;
+    let known_failures = args.known_failures.as_deref().map_or_else(|| Ok(BTreeMap::new()), known_failures)?;
+    let reached = reach(args.reach, paint)?;
+    let settings = Settings {
+        choice,
+        allowed: reached.allowed,
+        jobs: usize::from(args.jobs),
+        fail_fast: args.fail_fast,
+        known_failures,
+        setup: reached.setup,
+    };
+    let finished = runtime()?.block_on(schedule::run(settings))?;
+    reached.interrupt.over();
+    reached.console.clear();
+    tell(finished.report, &reports, paint)
+}
+
+/// What a run or a measurement is given, and how it is listened to.
+struct Reached {
+    setup: Setup,
+    allowed: BTreeSet<&'static str>,
+    interrupt: Interrupt,
+    console: Rc<Console>,
+}
+
+fn reach(args: Reach, paint: Paint) -> Result<Reached, String> {
+    if args.report.iter().filter(|wanted| wanted.path.as_os_str() == "-").count() > 1 {
         return Err("two reports can't both go to standard output: give a file for one, KIND=PATH".to_owned());
     }
+    let base_url =
+        args.base_url.ok_or("--base-url is missing: give the deployment's, e.g. https://auth.example.com/v1")?;
     // From before anything is minted.
     let interrupt = Interrupt::listen()?;
     let vault = Rc::new(Vault::default());
-    let base_url = http::check_base(&args.base_url)?;
+    let base_url = http::check_base(&base_url)?;
     let loopback = http::is_loopback(&base_url);
     let mut allowed: BTreeSet<_> = args.allow.iter().map(|a| a.name()).collect();
     if loopback {
         allowed.extend(["mint", "revoke", "provision", "burst"]);
     }
     let console = Rc::new(Console::new(paint));
-    let settings = Settings {
-        choice: choose(args.choice)?,
-        allowed,
-        jobs: usize::from(args.jobs),
-        known_failures: args.known_failures.as_deref().map_or_else(|| Ok(BTreeMap::new()), known_failures)?,
-        setup: Setup {
-            base_url,
-            identities: Identities::load(args.identities.as_deref(), &vault)?,
-            timeout: args.timeout,
-            window: args.consistency_window.unwrap_or(Duration::from_secs(if loopback { 5 } else { 90 })),
-            poll: Duration::from_millis(if loopback { 50 } else { 1000 }),
-            trace: args.trace,
-            clock: Clock::System,
-            state: State::load(),
-            interrupt: interrupt.clone(),
-            vault,
-            audience: console.clone(),
-        },
+    if let Some(warning) = args.identities.as_deref().and_then(identities::exposed) {
+        console.say(&warning);
+    }
+    let setup = Setup {
+        base_url,
+        way: way(&args.header, args.cacert.as_deref(), &vault)?,
+        identities: Identities::load(args.identities.as_deref(), &vault)?,
+        timeout: args.timeout,
+        window: args.consistency_window.unwrap_or(Duration::from_secs(if loopback { 5 } else { 90 })),
+        poll: Duration::from_millis(if loopback { 50 } else { 1000 }),
+        trace: args.trace,
+        clock: Clock::System,
+        state: State::load(),
+        interrupt: interrupt.clone(),
+        vault,
+        audience: console.clone(),
     };
-    let finished = runtime()?.block_on(schedule::run(settings))?;
-    interrupt.over();
-    console.clear();
-    let summary = terminal::summary(&finished.report, paint);
-    if piped > 0 {
+    Ok(Reached { setup, allowed, interrupt, console })
+}
+
+fn is_piped(reports: &[report::Request]) -> bool {
+    reports.iter().any(|wanted| wanted.path.as_os_str() == "-")
+}
+
+/// Shows the summary, and writes the reports.
+fn tell(report: Report, reports: &[report::Request], paint: Paint) -> Result<Report, String> {
+    let summary = terminal::summary(&report, paint);
+    if is_piped(reports) {
         // Whoever reads the report from there reads nothing else.
         let _ = std::io::stderr().write_all(summary.as_bytes());
     } else {
         print(&summary);
     }
-    let written: Vec<_> =
-        args.report.iter().map(|wanted| report::write(wanted.kind, &wanted.path, &finished.report)).collect();
+    let written: Vec<_> = reports.iter().map(|wanted| report::write(wanted.kind, &wanted.path, &report)).collect();
     written.into_iter().collect::<Result<(), _>>()?;
-    Ok(finished.report.verdict.into())
+    Ok(report)
+}
+
+fn measure(args: LagArgs, paint: Paint) -> Result<Exit, String> {
+    let reports = args.reach.report.clone();
+    let reached = reach(args.reach, paint)?;
+    if let Some(effect) = ["mint", "revoke"].into_iter().find(|effect| !reached.allowed.contains(effect)) {
+        return Err(format!("it {effect}s on a host that is not loopback: give --allow mint,revoke"));
+    }
+    let report = runtime()?.block_on(lag::lag(reached.setup, args.tokens.into()))?;
+    reached.interrupt.over();
+    reached.console.clear();
+    Ok(tell(report, &reports, paint)?.verdict.into())
+}
+
+/// Runs what failed again, with whatever it needs minted anew.
+fn replay(args: ReplayArgs, paint: Paint) -> Result<Exit, String> {
+    let before = report::read(&args.report_before)?;
+    let mut run = args.run;
+    let wanted = |id: &str| run.choice.cases.is_empty() || run.choice.cases.iter().any(|glob| glob::matches(glob, id));
+    let failed: Vec<_> =
+        before.cases.iter().filter(|case| groups::is_failure(case.outcome) && wanted(&case.id)).collect();
+    if failed.is_empty() {
+        return Err(format!("{} has no such failure", args.report_before.display()));
+    }
+    run.choice.cases = failed.iter().map(|case| case.id.clone()).collect();
+    run.choice.profile = match run.choice.profile.as_str() {
+        "contract" => before.profile.clone(),
+        other => other.to_owned(),
+    };
+    run.reach.base_url.get_or_insert_with(|| before.target.base_url.clone());
+    let piped = is_piped(&run.reach.report);
+    let after = run_cases(run, paint)?;
+    let mut out = String::from("\n");
+    for case in &failed {
+        let now = after.cases.iter().find(|now| now.id == case.id);
+        let told = now.map_or("not run", |now| match now.outcome {
+            Outcome::Pass => "passes now",
+            outcome if outcome == case.outcome && now.got == case.got => "fails as before",
+            outcome if groups::is_failure(outcome) => "fails in another way",
+            _ => "can't be told",
+        });
+        out += &format!("{}: {}\n", case.id, told);
+    }
+    if piped {
+        let _ = std::io::stderr().write_all(out.as_bytes());
+    } else {
+        print(&out);
+    }
+    Ok(after.verdict.into())
+}
+
+/// How the deployment is reached. Headers are secrets, and so is each part of one: a cookie's value, what follows a scheme.
+fn way(headers: &[String], cacert: Option<&Path>, vault: &Vault) -> Result<Way, String> {
+    let more = std::env::var("CONFORMANCE_HEADERS").unwrap_or_default();
+    let lines = headers.iter().map(String::as_str).chain(more.lines().filter(|line| !line.trim().is_empty()));
+    let headers = lines.map(http::check_header).collect::<Result<Vec<_>, _>>()?;
+    for (name, value) in &headers {
+        let name = format!("HEADER_{}", name.to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
+        vault.learn(&name, value);
+        value.split([' ', ';', ',', '=']).filter(|part| part.len() >= 8).for_each(|part| vault.learn(&name, part));
+    }
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|e| format!("--cacert {} can't be read ({})", path.display(), e.kind()))
+    };
+    Ok(Way { headers, roots: cacert.map(read).transpose()? })
 }
 
 fn known_failures(path: &Path) -> Result<BTreeMap<String, String>, String> {
@@ -117,6 +227,7 @@ fn known_failures(path: &Path) -> Result<BTreeMap<String, String>, String> {
 }
 
 fn choose(chosen: Chosen) -> Result<Choice, String> {
+    chosen.own.as_deref().map_or(Ok(()), own::load)?;
     Choice::new(Profile::load(&chosen.profile)?, chosen.cases, chosen.skip)
 }
 
@@ -170,37 +281,13 @@ fn plan(args: PlanArgs) -> Result<Exit, String> {
     Ok(Exit::Good)
 }
 
-fn explain(id: &str, paint: Paint) -> Result<Exit, String> {
+fn explain(id: &str, own: Option<&Path>, paint: Paint) -> Result<Exit, String> {
+    own.map_or(Ok(()), own::load)?;
     let case =
         cases::find(id).ok_or_else(|| format!("there is no case \"{id}\"; `conformance list` shows them all"))?;
-    let mut out = format!("{}\n{}\n\n", paint.strong(case.id), case.requirement);
-    out += &format!("section  {}\n", case.section);
-    out += &format!("cell     {}\nlevel    {}\neffect   {}\n", case.cell, case.level.name(), case.effect.name());
-    if let Some(control) = case.control {
-        out += &format!("control  {control} (unless it passed in the same run, this case is blocked)\n");
-    }
-    let needs: Vec<_> = case.all_needs().iter().map(|(r, c)| format!("{}.{}", r.name(), c.name())).collect();
-    if !needs.is_empty() {
-        out += &format!("needs    {}\n", needs.join(", "));
-    }
-    match &case.request {
-        Act::Ask(base, changes) => {
-            out += &format!("request  {base:?}\n");
-            for change in *changes {
-                out += &format!(
-                    "  but    {}\n",
-                    terminal::printable(&format!("{change:?}")).chars().take(200).collect::<String>()
-                );
-            }
-            out += &format!("wanted   {}\n", case.expect);
-            for check in case.also {
-                out += &format!("  and    {check:?}\n");
-            }
-        }
-        Act::Steps(_) => out += "request  several steps: see its function in conformance/src/cases\n",
-        Act::EveryAnswer(_) => out += "judged   on every answer of the run\n",
-    }
-    print(&out);
+    let profile = Profile::load(case.level.name())?;
+    let choice = Choice::new(profile, vec![id.to_owned()], Vec::new())?;
+    print(&runtime()?.block_on(explain::explain(case, choice, paint))?);
     Ok(Exit::Good)
 }
 

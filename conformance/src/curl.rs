@@ -14,6 +14,9 @@ pub fn line(client: &Client, request: &Request, vault: &Vault) -> String {
     for (name, value) in request.headers.iter().filter(|(name, _)| name != "accept") {
         line += &format!(" -H {}", quoted(&format!("{name}: {value}")));
     }
+    for (name, value) in &client.way.headers {
+        line += &format!(" -H {}", quoted(&format!("{name}: {value}")));
+    }
     if request.chunked {
         line += " -H 'transfer-encoding: chunked'";
     }
@@ -57,7 +60,9 @@ mod tests {
             body: b"{\"a\":\"$(touch ran)'\"}".to_vec(),
             chunked: false,
         };
-        let client = Client::new("http://127.0.0.1:1/v1", std::time::Duration::from_secs(1)).unwrap();
+        let client =
+            Client::new("http://127.0.0.1:1/v1", std::time::Duration::from_secs(1), crate::http::Way::default())
+                .unwrap();
         let line = line(&client, &request, &vault);
         assert_eq!(line.lines().count(), 1, "{line}");
         let dir = std::env::temp_dir().join(format!("conformance-curl-{}", std::process::id()));

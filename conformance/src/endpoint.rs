@@ -7,6 +7,7 @@ use serde_json::Value;
 
 pub const LONG: &str = "/auth/tokens/long";
 pub const SHORT: &str = "/auth/tokens/short";
+pub const INTROSPECT: &str = "/auth/tokens/introspect";
 pub const CLIENTS: &str = "/clients";
 pub const KEYS: &str = "/.well-known/jwks.json";
 pub const METADATA: &str = "/.well-known/oauth-authorization-server";

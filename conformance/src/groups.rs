@@ -2,6 +2,7 @@
 //! of failures is decided here.
 
 use crate::result::{CaseResult, Outcome};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What most needs a reader comes first; every list and every mixed cell follows this order.
@@ -14,6 +15,11 @@ pub const WORST_FIRST: [Outcome; 7] = [
     Outcome::NotApplicable,
     Outcome::Pass,
 ];
+
+/// How the reason of a case begins that is blocked for its control, whose id follows.
+pub const WITHOUT_CONTROL: &str = "its positive control ";
+/// And how it ends.
+pub const PROVES_NOTHING: &str = " did not pass, so it would prove nothing";
 
 /// The cases that need a reader, worst first, each kind in the run's order.
 pub fn attention(cases: &[CaseResult]) -> Vec<&CaseResult> {
@@ -32,17 +38,149 @@ pub fn is_failure(outcome: Outcome) -> bool {
 
 /// Cases with one cause.
 pub struct Group<'a> {
-    pub reason: &'a str,
+    pub reason: String,
     pub cases: Vec<&'a CaseResult>,
 }
 
-/// What kept cases from being judged, the most frequent reason first.
+/// What kept cases from being judged, the most frequent reason first. All that lack a control are one group.
 pub fn not_judged(cases: &[CaseResult]) -> Vec<Group<'_>> {
     let mut by_reason: BTreeMap<&str, Vec<&CaseResult>> = BTreeMap::new();
+    let mut controls: BTreeMap<&str, u32> = BTreeMap::new();
     for case in cases.iter().filter(|case| matches!(case.outcome, Outcome::Blocked | Outcome::Error)) {
-        by_reason.entry(case.reason.as_deref().unwrap_or_default()).or_default().push(case);
+        let reason = case.reason.as_deref().unwrap_or_default();
+        let control = reason.strip_prefix(WITHOUT_CONTROL).and_then(|rest| rest.strip_suffix(PROVES_NOTHING));
+        if let Some(control) = control {
+            *controls.entry(control).or_default() += 1;
+        }
+        by_reason.entry(if control.is_some() { WITHOUT_CONTROL } else { reason }).or_default().push(case);
     }
-    let mut groups: Vec<_> = by_reason.into_iter().map(|(reason, cases)| Group { reason, cases }).collect();
+    let mut controls: Vec<_> = controls.into_iter().collect();
+    controls.sort_by_key(|(_, leaning)| std::cmp::Reverse(*leaning));
+    let without = match controls[..] {
+        [(only, _)] => format!("{WITHOUT_CONTROL}{only}{PROVES_NOTHING}"),
+        _ => {
+            let named: Vec<_> = controls.iter().take(5).map(|(id, _)| *id).collect();
+            let more = controls.len() - named.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("their positive controls did not pass, so they would prove nothing ({}{more})", named.join(", "))
+        }
+    };
+    let mut groups: Vec<_> = by_reason
+        .into_iter()
+        .map(|(reason, cases)| {
+            let reason = if reason == WITHOUT_CONTROL { without.clone() } else { reason.to_owned() };
+            Group { reason, cases }
+        })
+        .collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.cases.len()));
     groups
+}
+
+/// Failures with one cause, as far as answers tell: what was due and what came differ in the same way.
+pub struct Failures<'a> {
+    /// The one that tells most.
+    pub telling: &'a CaseResult,
+    pub others: Vec<&'a CaseResult>,
+}
+
+/// What failed, worst first, each group where its first case stands.
+pub fn failures(cases: &[CaseResult]) -> Vec<Failures<'_>> {
+    let mut groups: Vec<((Outcome, String), Vec<&CaseResult>)> = Vec::new();
+    for case in attention(cases).into_iter().filter(|case| is_failure(case.outcome)) {
+        let key = (case.outcome, difference(case));
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, group)) => group.push(case),
+            None => groups.push((key, vec![case])),
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(_, mut group)| {
+            // A standing row names the promise itself; else the shortest way to the difference tells most.
+            let rank = |case: &CaseResult| (case.status.is_some(), case.level != "seed", case.exchanges.len());
+            let at = (0..group.len()).min_by_key(|at| (rank(group[*at]), *at)).unwrap_or_default();
+            Failures { telling: group.remove(at), others: group }
+        })
+        .collect()
+}
+
+/// What a failure has in common with others of the same cause: what was due, and what came but for values.
+fn difference(case: &CaseResult) -> String {
+    let Some(wanted) = &case.wanted else { return without_values(case.reason.as_deref().unwrap_or_default()) };
+    let answer = case.exchanges.last().and_then(|exchange| exchange.response.as_ref());
+    let body = answer.and_then(|answer| serde_json::from_str::<Value>(&answer.body).ok());
+    let got = case.got.as_deref().unwrap_or_default();
+    // Where what came is told by the answer's body, its members say more than its beginning.
+    let shape = match (&body, got.split_once(" with {")) {
+        (Some(Value::Object(members)), Some((status, _))) => {
+            format!("{status} {:?}", members.keys().collect::<Vec<_>>())
+        }
+        _ => without_values(got.split(" (").next().unwrap_or_default()),
+    };
+    format!("{}\n{shape}", without_values(wanted))
+}
+
+/// Numbers, names of secrets and ids differ from case to case.
+fn without_values(text: &str) -> String {
+    let words = text.split([' ', '"', ',', ':']).map(|word| {
+        let is_value = word.starts_with('$') || word.starts_with("tok_") || word.bytes().any(|b| b.is_ascii_digit());
+        // A status tells; it is a number of three digits.
+        let is_status = word.len() == 3 && word.bytes().all(|b| b.is_ascii_digit());
+        if is_value && !is_status { "·" } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn failed(id: &str, wanted: &str, got: &str, body: &str) -> CaseResult {
+        let mut case = sample::conformant().cases.remove(0);
+        case.id = id.to_owned();
+        case.outcome = Outcome::Fail;
+        (case.wanted, case.got) = (Some(wanted.to_owned()), Some(got.to_owned()));
+        if let Some(answer) = case.exchanges.last_mut().and_then(|exchange| exchange.response.as_mut()) {
+            answer.body = body.to_owned();
+        }
+        case
+    }
+
+    #[test]
+    fn one_renamed_field_is_one_line() {
+        let one = |nth: u32| {
+            let body = format!(r#"{{"accessToken":"$LONG_TOKEN_{nth}","token_id":"tok_lt_{nth}","expires_in":{nth}}}"#);
+            failed(&format!("long.201.{nth}"), "201 with access_token", &format!("201 with {body}"), &body)
+        };
+        let cases: Vec<_> = (0..200).map(one).collect();
+        let groups = failures(&cases);
+        assert_eq!((groups.len(), groups[0].others.len()), (1, 199));
+        assert_eq!(groups[0].telling.id, "long.201.0");
+    }
+
+    #[test]
+    fn what_differs_otherwise_is_told_apart() {
+        let cases = [
+            failed("a", "201", "401 invalid_client (Wrong.)", "{}"),
+            failed("b", "201", "401 invalid_client (Also wrong.)", "{}"),
+            failed("c", "201", "403 insufficient_scope (No.)", "{}"),
+            failed("d", "204", "401 invalid_client (Wrong.)", "{}"),
+        ];
+        let told: Vec<_> =
+            failures(&cases).iter().map(|group| (group.telling.id.clone(), group.others.len())).collect();
+        assert_eq!(told, [("a".to_owned(), 1), ("c".to_owned(), 0), ("d".to_owned(), 0)]);
+    }
+
+    #[test]
+    fn what_lacks_a_control_is_one_sentence() {
+        let mut cases: Vec<_> = (0..9).map(|nth| failed(&nth.to_string(), "", "", "")).collect();
+        for (nth, case) in cases.iter_mut().enumerate() {
+            case.outcome = Outcome::Blocked;
+            case.reason = Some(format!("{WITHOUT_CONTROL}control-{}{PROVES_NOTHING}", nth % 2));
+        }
+        let groups = not_judged(&cases);
+        assert_eq!(groups.len(), 1);
+        assert!(groups[0].reason.contains("control-0, control-1"), "{}", groups[0].reason);
+    }
 }

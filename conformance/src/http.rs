@@ -15,6 +15,8 @@ pub const WELL_KNOWN: &str = "/.well-known/";
 
 /// How the report of a connection that ended too early begins.
 pub const BROKE: &str = "the connection broke";
+/// How the report begins of an answer that did not come in time.
+pub const SILENT: &str = "no whole answer";
 
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -95,16 +97,27 @@ impl std::fmt::Display for Broken {
     }
 }
 
+/// How every request reaches the deployment.
+#[derive(Debug, Clone, Default)]
+pub struct Way {
+    /// Sent with every request, for what stands in front of the deployment. Their values are secrets.
+    pub headers: Vec<(String, String)>,
+    /// Certificates (PEM) to trust besides the system's.
+    pub roots: Option<Vec<u8>>,
+}
+
+#[derive(Clone)]
 pub struct Client {
     inner: reqwest::Client,
     base: String,
     origin: String,
     timeout: Duration,
+    pub way: Way,
 }
 
 impl Client {
     /// `base` without its trailing slash, already checked by [`check_base`].
-    pub fn new(base: &str, timeout: Duration) -> Result<Self, String> {
+    pub fn new(base: &str, timeout: Duration, way: Way) -> Result<Self, String> {
         // Fails only when a provider is there already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -115,10 +128,29 @@ impl Client {
         if is_loopback(base) {
             builder = builder.no_proxy();
         }
-        let inner = builder.build().map_err(|e| format!("the HTTP client can't start: {e}"))?;
+        let mut roots = Vec::new();
+        if let Some(pem) = &way.roots {
+            roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|e| format!("--cacert: {}", root_cause(&e)))?;
+            if roots.is_empty() {
+                return Err(
+                    "--cacert: there is no certificate in it; give PEM, which begins with -----BEGIN".to_owned()
+                );
+            }
+        }
+        builder = match base.starts_with("http://") {
+            // Reading the system's certificates takes longer than many a run.
+            true => builder.tls_certs_only([]),
+            false => builder.tls_certs_merge(roots),
+        };
+        let inner = builder.build().map_err(|e| format!("the HTTP client can't start: {}", root_cause(&e)))?;
+        Ok(Self { inner, base: String::new(), origin: String::new(), timeout, way }.at(base))
+    }
+
+    /// The same way to another base URL.
+    pub fn at(&self, base: &str) -> Self {
         let origin =
             reqwest::Url::parse(base).map_or_else(|_| base.to_owned(), |url| url.origin().ascii_serialization());
-        Ok(Self { inner, base: base.to_owned(), origin, timeout })
+        Self { base: base.to_owned(), origin, ..self.clone() }
     }
 
     /// Whether the server is on this machine, and so has its clock.
@@ -139,7 +171,7 @@ impl Client {
             Ok(Ok(())) => None,
             Ok(Err(broken @ (Broken::Unreachable(_) | Broken::Unsendable(_)))) => return Err(broken),
             Ok(Err(broken)) => Some(broken.to_string()),
-            Err(_) => Some(format!("no whole answer within {} (--timeout)", human(limit))),
+            Err(_) => Some(format!("{SILENT} within {} (--timeout)", human(limit))),
         };
         match (why, came) {
             (None, Some(answer)) => Ok(answer),
@@ -153,7 +185,7 @@ impl Client {
         let method = reqwest::Method::from_bytes(request.method.as_bytes())
             .map_err(|e| Broken::Unsendable(format!("the request can't be made: {e}")))?;
         let mut builder = self.inner.request(method, self.url(&request.path));
-        for (name, value) in &request.headers {
+        for (name, value) in request.headers.iter().chain(&self.way.headers) {
             builder = builder.header(name, value);
         }
         if request.chunked {
@@ -227,6 +259,36 @@ pub fn human(time: Duration) -> String {
     }
 }
 
+/// What the cases set themselves.
+const OWN: [&str; 8] = [
+    "authorization",
+    "content-type",
+    "content-length",
+    "transfer-encoding",
+    "host",
+    "x-client-id",
+    "accept",
+    "if-match",
+];
+
+/// `NAME:VALUE`, as curl's -H has it. An error repeats no value.
+pub fn check_header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("--header has no colon: write NAME:VALUE")?;
+    let (name, value) = (name.trim().to_lowercase(), value.trim());
+    if reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err("--header: what stands before the colon is no header's name; write NAME:VALUE".to_owned());
+    }
+    if value.is_empty() || reqwest::header::HeaderValue::from_str(value).is_err() {
+        return Err(format!("--header {name}: its value is empty, or holds what no header may"));
+    }
+    if OWN.contains(&name.as_str()) {
+        return Err(format!(
+            "--header {name}: the cases set this header themselves, so it can't open the way for them"
+        ));
+    }
+    Ok((name, value.to_owned()))
+}
+
 /// The base URL without its trailing slash, or why it can't be one.
 pub fn check_base(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text)
@@ -262,9 +324,18 @@ mod tests {
 
     #[test]
     fn well_known_paths_are_rooted_at_the_origin() {
-        let client = Client::new("https://auth.example.com:8443/v1", Duration::from_secs(1)).unwrap();
+        let client = Client::new("https://auth.example.com:8443/v1", Duration::from_secs(1), Way::default()).unwrap();
         assert_eq!(client.url("/auth/tokens/long"), "https://auth.example.com:8443/v1/auth/tokens/long");
         assert_eq!(client.url("/.well-known/jwks.json"), "https://auth.example.com:8443/.well-known/jwks.json");
+    }
+
+    #[test]
+    fn a_header_is_told_by_its_name_alone() {
+        assert_eq!(check_header("CF-Access: canary"), Ok(("cf-access".to_owned(), "canary".to_owned())));
+        for wrong in ["canary", "Authorization: canary", "a b: canary", "x: canary\u{1}canary", "x:"] {
+            let error = check_header(wrong).unwrap_err();
+            assert!(!error.contains("canary"), "{error}");
+        }
     }
 
     #[test]

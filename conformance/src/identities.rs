@@ -62,6 +62,18 @@ impl Role {
         }
     }
 
+    /// What the role is provisioned with at least.
+    pub fn scopes(self) -> &'static [&'static str] {
+        match self {
+            Self::Valid | Self::Immediate => &["jobs:*", "templates:*", "tokens:*"],
+            Self::Operator => &["clients:*", "tokens:*"],
+            Self::Reader => &["tokens:introspect", "clients:read"],
+            Self::Narrow => &["jobs:submit", "tokens:revoke"],
+            Self::Other => &["tokens:*"],
+            Self::NoOtp | Self::Suspended | Self::Lockout | Self::Burst => &["jobs:submit"],
+        }
+    }
+
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
@@ -232,6 +244,22 @@ impl Identities {
             Credential::AssertionJwk => i.key.is_some(),
         })
     }
+}
+
+/// What to say where others on this machine can read the file.
+#[cfg(unix)]
+pub fn exposed(file: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let about = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file)?;
+    let mode = about.permissions().mode() & 0o777;
+    let name = file.display();
+    (mode & 0o077 != 0)
+        .then(|| format!("warning: {name} holds secrets, and others can read it (mode {mode:o}): chmod 600 {name}"))
+}
+
+#[cfg(not(unix))]
+pub fn exposed(_: &Path) -> Option<String> {
+    None
 }
 
 fn teach(vault: &Vault, role: Role, table: &Table) {

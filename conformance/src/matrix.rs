@@ -114,6 +114,12 @@ pub enum Effect {
 }
 
 impl Effect {
+    const ALL: [Self; 5] = [Self::Read, Self::Mint, Self::Revoke, Self::Provision, Self::Burst];
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|effect| effect.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",

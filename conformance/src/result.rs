@@ -40,6 +40,12 @@ pub struct Tool {
     pub version: String,
 }
 
+impl Tool {
+    pub fn this() -> Self {
+        Self { name: "conformance".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Target {
     pub base_url: String,
@@ -100,6 +106,20 @@ pub struct Counts {
     pub error: u32,
 }
 
+impl Counts {
+    pub fn of(&mut self, outcome: Outcome) -> &mut u32 {
+        match outcome {
+            Outcome::Pass => &mut self.pass,
+            Outcome::Fail => &mut self.fail,
+            Outcome::Blocked => &mut self.blocked,
+            Outcome::NotApplicable => &mut self.not_applicable,
+            Outcome::ExpectedFail => &mut self.expected_fail,
+            Outcome::UnexpectedPass => &mut self.unexpected_pass,
+            Outcome::Error => &mut self.error,
+        }
+    }
+}
+
 /// One cell of the status matrix: an operation and a status that it promises.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cell {
@@ -143,6 +163,9 @@ pub struct Exchange {
     pub response: Option<Answer>,
     /// What went wrong on the way, when no whole answer came.
     pub error: Option<String>,
+    /// When it was sent, since the run's start.
+    #[serde(default)]
+    pub at_ms: u64,
     pub duration_ms: u64,
 }
 
@@ -159,6 +182,34 @@ pub struct Consistency {
     pub window_ms: u64,
     /// From the 204 until the first refusal that held, per case that awaited one.
     pub observed_ms: Vec<(String, u64)>,
+    /// The same by what refused the token.
+    #[serde(default)]
+    pub by_operation: Vec<Delays>,
+}
+
+/// How long revocations took to hold at one place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Delays {
+    /// `issueShortTermToken` in a run, `exchange` where `lag` measured.
+    pub operation: String,
+    /// The least first.
+    pub delays_ms: Vec<u64>,
+    pub p50_ms: u64,
+    pub p99_ms: u64,
+    pub max_ms: u64,
+}
+
+impl Delays {
+    pub fn of(operation: &str, mut delays_ms: Vec<u64>) -> Self {
+        delays_ms.sort_unstable();
+        // The nearest rank: a delay that was measured.
+        let at = |percent: usize| {
+            let rank = (delays_ms.len() * percent).div_ceil(100).max(1);
+            delays_ms.get(rank - 1).copied().unwrap_or_default()
+        };
+        let (p50_ms, p99_ms, max_ms) = (at(50), at(99), at(100));
+        Self { operation: operation.to_owned(), delays_ms, p50_ms, p99_ms, max_ms }
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -180,4 +231,17 @@ impl Cleanup {
 
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_a_delay_that_was_measured() {
+        let delays = Delays::of("exchange", (1..=200).rev().collect());
+        assert_eq!((delays.p50_ms, delays.p99_ms, delays.max_ms), (100, 198, 200));
+        let one = Delays::of("exchange", vec![7]);
+        assert_eq!((one.p50_ms, one.p99_ms, one.max_ms), (7, 7, 7));
+    }
 }

@@ -1,12 +1,13 @@
 //! What all cases of a run share: the way to the server, who the harness may be, what was minted, and what is known.
 
 use crate::clock::Clock;
-use crate::http::{Answer, Broken, Client, Request, WELL_KNOWN};
+use crate::http::{Answer, Broken, Client, Request, WELL_KNOWN, Way};
 use crate::identities::Identities;
 use crate::interrupt::Interrupt;
 use crate::ledger::{self, Kind, Ledger};
 use crate::mask::Vault;
 use crate::matrix::Op;
+use crate::patience::{LONGEST_LIMIT, Patience, retry_after};
 use crate::profile::Profile;
 use crate::result::{self, millis};
 use crate::state::State;
@@ -21,13 +22,23 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
-/// So many refused connections in a row mean that the server is gone.
+/// After so many calls in a row without an answer, the server is asked whether it is still there.
 pub const GONE_AFTER: u32 = 3;
+/// How often a case is tried that meets a server which is busy or away.
+pub const ROUNDS: u32 = 4;
+/// Why a case was not judged that came after the server's end.
+pub const GONE: &str = "the server can't be reached any more: see sanity.last";
+/// How long a server that refuses connections is waited for: a deployment may restart it.
+const RESTART: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// How long the question may take whether the server is still there.
+const PULSE: Duration = Duration::from_secs(3);
 pub const INTERRUPTED: &str = "the run was interrupted: run again";
 
 /// What a run is given, whichever cases it consists of.
 pub struct Setup {
     pub base_url: String,
+    pub way: Way,
     pub identities: Identities,
     pub timeout: Duration,
     pub window: Duration,
@@ -64,7 +75,15 @@ pub struct Run {
     delays: RefCell<Vec<(String, u64)>>,
     /// Requests without an answer yet that may make a token.
     minting: Cell<u32>,
-    refused_in_a_row: Cell<u32>,
+    /// Calls in a row without an answer.
+    silent_in_a_row: Cell<u32>,
+    gone: Cell<bool>,
+    /// In milliseconds since the epoch.
+    limited_until: Cell<u64>,
+    /// Answers of each operation other than 429 and 503.
+    answered: RefCell<BTreeMap<Op, u32>>,
+    pub patience: Patience,
+    started: Instant,
     counter: Cell<u64>,
     prefix: String,
     sent: RefCell<BTreeMap<&'static str, u32>>,
@@ -89,7 +108,7 @@ impl Run {
         let parts = setup.base_url.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
         parts.for_each(|part| setup.vault.open(part));
         Ok(Self {
-            client: Client::new(&setup.base_url, setup.timeout)?,
+            client: Client::new(&setup.base_url, setup.timeout, setup.way)?,
             identities: setup.identities,
             profile,
             vault: setup.vault,
@@ -104,7 +123,12 @@ impl Run {
             memory: RefCell::default(),
             delays: RefCell::default(),
             minting: Cell::new(0),
-            refused_in_a_row: Cell::new(0),
+            silent_in_a_row: Cell::new(0),
+            gone: Cell::new(false),
+            limited_until: Cell::new(0),
+            answered: RefCell::default(),
+            patience: Patience::default(),
+            started: Instant::now(),
             counter: Cell::new(0),
             prefix: jose::b64(random),
             sent: RefCell::default(),
@@ -204,17 +228,59 @@ impl Run {
 
     pub fn go_on(&self) -> Result<(), Stop> {
         self.uninterrupted()?;
-        if self.refused_in_a_row.get() >= GONE_AFTER {
-            return Err(Stop::Blocked(
-                "the server can't be reached any more: see whether it died, and run again".to_owned(),
-            ));
+        if self.gone.get() {
+            return Err(Stop::Unavailable(GONE.to_owned()));
         }
         Ok(())
     }
 
+    pub fn is_gone(&self) -> bool {
+        self.gone.get()
+    }
+
+    /// Asks the server that seemed gone once more.
+    pub async fn is_back(&self) -> bool {
+        let probe = endpoint::post(endpoint::LONG, None, Some(serde_json::json!({})));
+        let answer = self.client.send(&probe, PULSE).await;
+        self.gone.set(answer.is_err());
+        self.silent_in_a_row.set(0);
+        answer.is_ok()
+    }
+
+    /// Whether the server has answered anything in this run.
+    pub fn was_there(&self) -> bool {
+        !self.answered.borrow().is_empty()
+    }
+
     /// Tries again, whatever was refused before.
     pub fn forget_refusals(&self) {
-        self.refused_in_a_row.set(0);
+        self.gone.set(false);
+        self.silent_in_a_row.set(0);
+    }
+
+    /// How many calls of the operation were answered, but for those that the server was too busy for.
+    pub fn answered(&self, op: Op) -> u32 {
+        self.answered.borrow().get(&op).copied().unwrap_or_default()
+    }
+
+    /// Until the server's own limit, where a case met it, lets calls through again.
+    pub async fn pause_for_limit(&self) -> Result<(), Stop> {
+        let left = self.limited_until.get().saturating_sub(self.clock.now_ms());
+        if left > 1000 {
+            self.say(&format!("waiting {} s for the server's own limit to end", left.div_ceil(1000)));
+        }
+        self.pause(Duration::from_millis(left)).await
+    }
+
+    /// Ends early when the run was interrupted.
+    pub async fn pause(&self, pause: Duration) -> Result<(), Stop> {
+        let at = self.clock.now_ms() + millis(pause);
+        while self.clock.now_ms() < at {
+            self.go_on()?;
+            let step = if matches!(self.clock, Clock::Virtual(_)) { at } else { at.min(self.clock.now_ms() + 200) };
+            self.clock.wait_until_ms(step).await;
+        }
+        Ok(())
     }
 
     // ---- sending
@@ -223,8 +289,22 @@ impl Run {
     pub async fn send(&self, request: &Request) -> Result<(Result<Answer, Broken>, result::Exchange), Stop> {
         self.go_on()?;
         let started = Instant::now();
-        let outcome = self.send_quietly(request, Duration::MAX).await;
-        let exchange = transcript::exchange(&self.vault, &self.client, request, &outcome, started.elapsed());
+        let mut outcome = self.send_quietly(request, Duration::MAX).await;
+        // Nothing was delivered, so any call may be sent again.
+        for pause in RESTART {
+            if !matches!(outcome, Err(Broken::Unreachable(_))) || !self.was_there() {
+                break;
+            }
+            self.pause(pause).await?;
+            outcome = self.send_quietly(request, Duration::MAX).await;
+        }
+        if matches!(outcome, Err(Broken::Unreachable(_))) {
+            self.gone.set(true);
+        } else if self.silent_in_a_row.get() >= GONE_AFTER {
+            self.is_back().await;
+        }
+        let mut exchange = transcript::exchange(&self.vault, &self.client, request, &outcome, started.elapsed());
+        exchange.at_ms = millis(started.duration_since(self.started));
         if self.trace {
             let sent = exchange.request_body.as_deref().unwrap_or_default();
             self.audience.say(&format!("> {} {} {sent}", exchange.method, exchange.url));
@@ -252,8 +332,17 @@ impl Run {
         // Not reached when an interruption drops this: then the token is unknown for ever.
         self.minting.set(self.minting.get() - u32::from(mints));
         match &outcome {
-            Err(Broken::Unreachable(_)) => self.refused_in_a_row.set(self.refused_in_a_row.get() + 1),
-            _ => self.refused_in_a_row.set(0),
+            Err(Broken::Unreachable(_) | Broken::Unfinished(_)) => {
+                self.silent_in_a_row.set(self.silent_in_a_row.get() + 1);
+            }
+            _ => self.silent_in_a_row.set(0),
+        }
+        if let Some(limit) = outcome.as_ref().ok().filter(|answer| answer.status == 429) {
+            let asked = retry_after(limit).unwrap_or_default().min(LONGEST_LIMIT);
+            self.limited_until.set(self.limited_until.get().max(self.clock.now_ms() + millis(asked)));
+        }
+        if outcome.as_ref().is_ok_and(|answer| ![429, 503].contains(&answer.status)) {
+            *self.answered.borrow_mut().entry(op).or_default() += 1;
         }
         if let Some(answer) = outcome.as_ref().ok().or(outcome.as_ref().err().and_then(Broken::partial)) {
             self.keep(request, answer);

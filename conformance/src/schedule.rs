@@ -1,19 +1,22 @@
 //! The order of a run: sanity, the cases with their controls before them, the bursts, the rest of those that look again
 //! later, what was seen throughout, sanity again, and then the clean-up.
 
+use crate::ask::plain;
 use crate::case::{Case, Phase};
 use crate::choice::Choice;
 use crate::clean_up::clean_up;
+use crate::groups::{PROVES_NOTHING, WITHOUT_CONTROL};
+use crate::identities::{Credential, Role};
 use crate::interrupt::Interrupt;
 use crate::matrix::{Effect, Level};
 use crate::result::{CaseResult, Outcome, Report, millis};
-use crate::run::{INTERRUPTED, Run, Setup};
+use crate::run::{GONE, INTERRUPTED, ROUNDS, Run, Setup};
 use crate::stop::Stop;
 use crate::text::beginning;
 use crate::trial::Trial;
 use crate::verdict::{self, Findings};
 use crate::watch::{Kept, Watch};
-use crate::{cases, clock, http, identities};
+use crate::{cases, clock, http, identities, preflight};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +29,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const REASON: usize = 1000;
 const FIRST: &str = "sanity.first";
 const LAST: &str = "sanity.last";
+const UNSEEN: &str = "no answer of this kind came in this run: see what kept the cases of its cell";
 const NOT_SANE: &str = "sanity.first did not pass: see there";
 
 pub struct Settings {
@@ -35,6 +39,8 @@ pub struct Settings {
     pub allowed: BTreeSet<&'static str>,
     /// Cases under way at once.
     pub jobs: usize,
+    /// The first failure ends the cases.
+    pub fail_fast: bool,
     /// Case id to a piece of the reason that it must fail by.
     pub known_failures: BTreeMap<String, String>,
 }
@@ -46,19 +52,24 @@ pub struct Finished {
 }
 
 pub async fn run(settings: Settings) -> Result<Finished, String> {
-    let Settings { setup, choice, allowed, jobs, known_failures } = settings;
+    let Settings { setup, choice, allowed, jobs, fail_fast, known_failures } = settings;
     let started_at = clock::rfc3339(setup.clock.now());
     let started = Instant::now();
     let run = Run::new(setup, choice.profile.clone(), Watch::new(choice.promises()))?;
+    preflight::base_url(&run).await?;
     let mut book = Book {
         run: &run,
         choice: &choice,
         allowed: &allowed,
         known: &known_failures,
+        fail_fast,
+        failed: None,
+        refused: BTreeMap::new(),
         results: BTreeMap::new(),
         running: FuturesUnordered::new(),
         under_way: Vec::new(),
         left: Vec::new(),
+        again: BTreeSet::new(),
         patience: None,
         faulty: false,
     };
@@ -73,12 +84,21 @@ pub async fn run(settings: Settings) -> Result<Finished, String> {
 
     book.conduct(by(|c| c.id == FIRST), 1).await;
     if book.passed(FIRST) {
-        book.conduct(ordinary, jobs.max(1)).await;
-        book.conduct(bursts, 1).await;
+        book.try_credentials().await;
+        book.conduct(ordinary.clone(), jobs.max(1)).await;
+        book.conduct(bursts.clone(), 1).await;
         run.end_rest();
         let left = std::mem::take(&mut book.left);
         book.conduct(left, jobs.max(1)).await;
-        book.conduct(at_the_end, 1).await;
+        book.conduct(at_the_end.clone(), 1).await;
+        for _ in 1..ROUNDS {
+            if !book.prepare_another_round().await {
+                break;
+            }
+            book.conduct(book.open(&ordinary), jobs.max(1)).await;
+            book.conduct(book.open(&bursts), 1).await;
+            book.conduct(book.open(&at_the_end), 1).await;
+        }
         book.judge_standing(standing);
         book.conduct(last, 1).await;
     } else {
@@ -128,11 +148,18 @@ struct Book<'a> {
     choice: &'a Choice,
     allowed: &'a BTreeSet<&'static str>,
     known: &'a BTreeMap<String, String>,
+    fail_fast: bool,
+    /// The case whose failure ended the others.
+    failed: Option<&'static str>,
+    /// Roles whose secret the server does not take, and what to do about it.
+    refused: BTreeMap<Role, String>,
     results: BTreeMap<&'static str, CaseResult>,
     running: FuturesUnordered<LocalBoxFuture<'a, Done<'a>>>,
     under_way: Vec<&'static Case>,
     /// They lean on a case that rests.
     left: Vec<&'static Case>,
+    /// Cases that met a server that was busy or away: they get another round.
+    again: BTreeSet<&'static str>,
     /// When an interrupted run stops to wait for what is under way.
     patience: Option<tokio::time::Instant>,
     /// A case panicked.
@@ -148,6 +175,11 @@ struct Done<'a> {
 }
 
 impl<'a> Book<'a> {
+    /// The rows that have no result.
+    fn open(&self, rows: &[&'static Case]) -> Vec<&'static Case> {
+        rows.iter().copied().filter(|case| !self.results.contains_key(case.id)).collect()
+    }
+
     fn passed(&self, id: &str) -> bool {
         self.results.get(id).is_some_and(|r| matches!(r.outcome, Outcome::Pass | Outcome::UnexpectedPass))
     }
@@ -226,8 +258,18 @@ impl<'a> Book<'a> {
         if let Err(stop) = go_on {
             return Some(stop);
         }
-        if let Some((role, credential)) =
-            case.all_needs().into_iter().find(|(role, what)| !self.run.identities.has(*role, *what))
+        if let Some(failed) = self.failed.filter(|_| case.id != LAST) {
+            return Some(Stop::Blocked(format!(
+                "{failed} failed, and --fail-fast ends the cases at the first failure"
+            )));
+        }
+        let needs = case.all_needs();
+        let refused =
+            |(role, what): &(Role, Credential)| self.refused.get(role).filter(|_| *what == Credential::ClientSecret);
+        if let Some(why) = needs.iter().find_map(refused) {
+            return Some(Stop::Blocked(why.clone()));
+        }
+        if let Some((role, credential)) = needs.into_iter().find(|(role, what)| !self.run.identities.has(*role, *what))
         {
             return Some(Stop::Blocked(identities::lacking(role, credential)));
         }
@@ -246,8 +288,71 @@ impl<'a> Book<'a> {
         if !self.results.contains_key(control) {
             return Some(Stop::Blocked(format!("its positive control {control} is not part of this run")));
         }
-        (!self.passed(control))
-            .then(|| Stop::Blocked(format!("its positive control {control} did not pass, so it would prove nothing")))
+        (!self.passed(control)).then(|| Stop::Blocked(without_control(self.root_of(control))))
+    }
+
+    /// Of a chain of controls, the one that the others are blocked for.
+    fn root_of(&self, control: &'static str) -> &'static str {
+        let mut at = control;
+        while let Some(next) = cases::find(at).and_then(|case| case.control)
+            && self.results.get(at).is_some_and(|r| r.outcome == Outcome::Blocked)
+            && self.results.contains_key(next)
+            && !self.passed(next)
+        {
+            at = next;
+        }
+        at
+    }
+
+    /// Asks for one token with each secret that the cases need, before anything is done that a server counts as a guess.
+    async fn try_credentials(&mut self) {
+        if !self.allowed.contains(Effect::Mint.name()) {
+            return;
+        }
+        let needs = self.choice.rows.iter().flat_map(|case| case.all_needs());
+        let roles: BTreeSet<_> =
+            needs.filter(|(_, what)| *what == Credential::ClientSecret).map(|(role, _)| role).collect();
+        let trial = Trial::new(self.run, FIRST, plain(201));
+        let hurried = async {
+            self.run.interrupt.reached(1).await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            refused = preflight::credentials(&trial, roles) => self.refused = refused,
+            () = hurried => {}
+        }
+        if let Some(result) = self.results.get_mut(FIRST) {
+            result.exchanges.extend(trial.exchanges.take());
+        }
+    }
+
+    /// Whether there is one, and the cases of it have no result any more: those that met a server that was busy or away, and
+    /// those that were blocked for that.
+    async fn prepare_another_round(&mut self) -> bool {
+        if self.again.is_empty() || self.failed.is_some() || self.run.uninterrupted().is_err() {
+            return false;
+        }
+        if self.run.is_gone() && !self.run.is_back().await {
+            return false;
+        }
+        let mut again = std::mem::take(&mut self.again);
+        loop {
+            let leans = |case: &&&Case| {
+                let blocked = self.results.get(case.id).is_some_and(|r| r.outcome == Outcome::Blocked);
+                blocked && !again.contains(case.id) && case.control.is_some_and(|id| again.contains(id))
+            };
+            let more: Vec<_> = self.choice.rows.iter().filter(leans).map(|case| case.id).collect();
+            if more.is_empty() {
+                break;
+            }
+            again.extend(more);
+        }
+        self.run.say(&format!("{} cases met a server that was busy or away: another round", again.len()));
+        if self.run.pause_for_limit().await.is_err() {
+            return false;
+        }
+        again.iter().for_each(|id| drop(self.results.remove(id)));
+        true
     }
 
     fn finish(&mut self, done: Done<'a>) {
@@ -280,6 +385,9 @@ impl<'a> Book<'a> {
             duration_ms: 0,
             exchanges: Vec::new(),
         };
+        if matches!(outcome, Err(Stop::Unavailable(_))) {
+            self.again.insert(case.id);
+        }
         match outcome {
             Ok(()) => {}
             Err(Stop::Fail { wanted, got }) => {
@@ -288,7 +396,7 @@ impl<'a> Book<'a> {
                 result.reason = Some(format!("wanted {wanted}, got {got}"));
                 (result.wanted, result.got) = (Some(wanted), Some(got));
             }
-            Err(Stop::Blocked(why)) => {
+            Err(Stop::Blocked(why) | Stop::Unavailable(why)) => {
                 result.outcome = Outcome::Blocked;
                 result.reason = Some(mask(&why));
             }
@@ -311,21 +419,55 @@ impl<'a> Book<'a> {
                 other => other,
             };
         }
+        if self.fail_fast && result.outcome == Outcome::Fail {
+            self.failed.get_or_insert(case.id);
+        }
         self.results.insert(case.id, result);
         self.run.audience.progress(self.results.len(), self.choice.rows.len(), case.id);
     }
 
-    /// When the server did not survive, calls that it left without an answer tell when, not what each case asks.
+    /// When the server did not survive, what it left without an answer tells when, not what each case asks: there is one thing
+    /// to say, and `sanity.last` says it.
     fn forgive_the_fallen(&mut self) {
-        if self.results.get(LAST).is_none_or(|r| r.outcome != Outcome::Fail) {
-            return;
-        }
-        for result in self.results.values_mut().filter(|r| r.outcome == Outcome::Fail && r.id != LAST) {
-            if result.got.as_deref().is_some_and(|got| got.starts_with(http::BROKE)) {
-                result.outcome = Outcome::Error;
-                result.reason = Some("under way when the server went down: see sanity.last".to_owned());
-                (result.wanted, result.got) = (None, None);
+        let Some(last) = self.results.get(LAST).filter(|r| r.outcome == Outcome::Fail) else { return };
+        // In front of a server that is down often stands a proxy that answers for it.
+        let status = |r: &CaseResult| r.exchanges.last().and_then(|e| e.response.as_ref()).map(|answer| answer.status);
+        let end = status(last);
+        let has_fallen = |result: &CaseResult| {
+            let by_proxy = end.is_some() && status(result) == end;
+            let got = result.got.as_deref().unwrap_or_default();
+            let reason = result.reason.as_deref().unwrap_or_default();
+            match result.outcome {
+                Outcome::Fail => by_proxy || got.starts_with(http::BROKE) || got.starts_with(http::SILENT),
+                Outcome::Blocked | Outcome::Error => {
+                    let for_silence = [GONE, UNSEEN, http::BROKE, http::SILENT].iter().any(|why| reason.contains(why));
+                    by_proxy || for_silence || self.again.contains(result.id.as_str())
+                }
+                _ => false,
             }
+        };
+        let others = || self.results.iter().filter(|(id, _)| **id != LAST);
+        let mut fallen: BTreeSet<_> = others().filter(|(_, result)| has_fallen(result)).map(|(id, _)| *id).collect();
+        loop {
+            let leans = |id: &str| cases::find(id).and_then(|case| case.control).is_some_and(|id| fallen.contains(id));
+            let blocked = others().filter(|(id, result)| result.outcome == Outcome::Blocked && !fallen.contains(*id));
+            let more: Vec<_> = blocked.map(|(id, _)| *id).filter(|id| leans(id)).collect();
+            if more.is_empty() {
+                break;
+            }
+            fallen.extend(more);
+        }
+        for id in &fallen {
+            let Some(result) = self.results.get_mut(id) else { continue };
+            result.outcome = Outcome::Blocked;
+            result.reason = Some(GONE.to_owned());
+            (result.wanted, result.got, result.curl) = (None, None, None);
+        }
+        if let Some(last) = self.results.get_mut(LAST).filter(|_| !fallen.is_empty()) {
+            let got = last.got.clone().unwrap_or_default();
+            let got = format!("{got}; {} cases could not be judged", fallen.len());
+            last.reason = Some(format!("wanted {}, got {got}", last.wanted.clone().unwrap_or_default()));
+            last.got = Some(got);
         }
     }
 
@@ -349,13 +491,19 @@ impl<'a> Book<'a> {
                     let why = match (self.run.interrupt.count(), self.passed(FIRST)) {
                         (1.., _) => INTERRUPTED,
                         (_, false) => NOT_SANE,
-                        _ => "no answer of this kind came in this run: see what kept the cases of its cell",
+                        _ if self.run.is_gone() => GONE,
+                        _ if self.failed.is_some() => "--fail-fast ended the cases at the first failure",
+                        _ => UNSEEN,
                     };
                     self.put(row, Err(Stop::Blocked(why.to_owned())));
                 }
             }
         }
     }
+}
+
+fn without_control(control: &str) -> String {
+    format!("{WITHOUT_CONTROL}{control}{PROVES_NOTHING}")
 }
 
 async fn conduct_one<'a>(run: &'a Run, case: &'static Case) -> Done<'a> {
@@ -404,6 +552,7 @@ mod tests {
     async fn a_case_that_panics_makes_the_run_an_internal_error() {
         let setup = Setup {
             base_url: "http://127.0.0.1:1/v1".to_owned(),
+            way: http::Way::default(),
             identities: Identities::default(),
             timeout: Duration::from_secs(1),
             window: Duration::ZERO,

@@ -8,6 +8,8 @@ pub enum Stop {
     },
     /// It can't be told; what to do about that.
     Blocked(String),
+    /// It can't be told now: the server was busy or away. The case gets a second round at the end of the run.
+    Unavailable(String),
     /// This deployment or identity has nothing that the case could be about.
     Absent(String),
     Error(String),

@@ -1,6 +1,7 @@
 //! What a person sees: how far the run is, the matrix, and each failure with all it takes to repeat it.
 
-use crate::groups::is_failure;
+use crate::groups::{Failures, failures};
+use crate::report::delays;
 use crate::result::{CaseResult, Cell, Counts, Outcome, Report, Verdict};
 use crate::run::Audience;
 use crate::text::visible;
@@ -76,8 +77,8 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     let _ = writeln!(out, "{} against {}", paint.strong(&report.tool.name), printable(&report.target.base_url));
     let _ = writeln!(out);
     matrix(&mut out, report, paint);
-    for case in report.cases.iter().filter(|case| is_failure(case.outcome)) {
-        failure(&mut out, case, paint);
+    for group in failures(&report.cases) {
+        failure(&mut out, &group, paint);
     }
     let noted: Vec<_> =
         report.cases.iter().filter(|c| matches!(c.outcome, Outcome::ExpectedFail | Outcome::NotApplicable)).collect();
@@ -92,9 +93,13 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     for line in &report.advice {
         let _ = writeln!(out, "{}", paint.warn(&printable(line)));
     }
-    if let Some(consistency) = &report.consistency {
-        let slowest = consistency.observed_ms.iter().map(|(_, ms)| *ms).max().unwrap_or(0);
-        let _ = writeln!(out, "revocations were seen after {slowest} ms at most (window {} ms)", consistency.window_ms);
+    for (delays, sentence) in report.consistency.iter().flat_map(|c| &c.by_operation).zip(delays::sentences(report)) {
+        let _ = writeln!(out, "until a revocation held: {}", printable(&sentence));
+        if report.profile == "lag" {
+            for bar in delays::bars(delays) {
+                let _ = writeln!(out, "  {bar}");
+            }
+        }
     }
     let cleanup = &report.cleanup;
     let _ = writeln!(out, "{} tokens minted, {} revoked", cleanup.minted, cleanup.revoked);
@@ -175,8 +180,13 @@ fn counted(counts: &Counts) -> String {
     if told.is_empty() { "nothing ran".to_owned() } else { told.join(", ") }
 }
 
-fn failure(out: &mut String, case: &CaseResult, paint: Paint) {
-    let _ = writeln!(out, "\n{} {}", paint.bad(word(case.outcome)), paint.strong(&case.id));
+fn failure(out: &mut String, group: &Failures<'_>, paint: Paint) {
+    let case = group.telling;
+    let more = match group.others.len() {
+        0 => String::new(),
+        n => format!(" and {n} more, which differ from what is due in the same way"),
+    };
+    let _ = writeln!(out, "\n{} {}{more}", paint.bad(word(case.outcome)), paint.strong(&case.id));
     let _ = writeln!(out, "  promised: {}", case.requirement);
     match (&case.wanted, &case.got) {
         (Some(wanted), Some(got)) => {
@@ -188,6 +198,12 @@ fn failure(out: &mut String, case: &CaseResult, paint: Paint) {
     }
     if let Some(curl) = &case.curl {
         let _ = writeln!(out, "  {}", paint.faint(&printable(curl)));
+    }
+    if !group.others.is_empty() {
+        let ids: Vec<_> = group.others.iter().take(6).map(|case| case.id.as_str()).collect();
+        let rest = group.others.len() - ids.len();
+        let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+        let _ = writeln!(out, "  also:     {}{rest}", ids.join(" "));
     }
 }
 

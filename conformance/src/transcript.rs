@@ -52,10 +52,11 @@ pub fn exchange(
     result::Exchange {
         method: request.method.clone(),
         url: mask(&client.url(&request.path)),
-        request_headers: request.headers.iter().map(|(n, v)| (mask(n), mask(v))).collect(),
+        request_headers: request.headers.iter().chain(&client.way.headers).map(|(n, v)| (mask(n), mask(v))).collect(),
         request_body: (!request.body.is_empty()).then(|| first(&mask(&body), BODY)),
         response: answer.map(|answer| shown(vault, request, answer)),
         error: outcome.as_ref().err().map(|e| vault.mask_foreign(&e.to_string())),
+        at_ms: 0,
         duration_ms: result::millis(took),
     }
 }

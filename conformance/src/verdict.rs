@@ -6,7 +6,8 @@ use crate::groups;
 use crate::mask::Vault;
 use crate::matrix::{MATRIX, Op};
 use crate::result::{self, CaseResult, Cell, Cleanup, Counts, Outcome, Report, Verdict, millis};
-use crate::run::Run;
+use crate::run::{GONE, Run};
+use std::collections::BTreeMap;
 
 /// What a run came to.
 pub struct Findings {
@@ -30,10 +31,10 @@ pub fn report(run: &Run, choice: &Choice, findings: Findings) -> Report {
         .map(|(op, status)| Cell { operation: op.name().to_owned(), status, counts: Counts::default() })
         .collect();
     for case in &cases {
-        add(&mut counts, case.outcome);
+        *counts.of(case.outcome) += 1;
         let found = |status| matrix.iter().position(|c| c.operation == case.operation && c.status == status);
         let cell = found(case.status).or(found(None)).unwrap_or(MATRIX.len());
-        add(&mut matrix[cell].counts, case.outcome);
+        *matrix[cell].counts.of(case.outcome) += 1;
     }
     let unreachable = cases.iter().any(|c| c.id == "sanity.first" && c.outcome == Outcome::Error);
     let interrupted = run.interrupt.count() > 0;
@@ -50,12 +51,18 @@ pub fn report(run: &Run, choice: &Choice, findings: Findings) -> Report {
     };
     let observed = run.delays();
     let mut advice = advice(&cases, &cleanup);
+    let (repeated, in_vain) = (run.patience.repeated.get(), run.patience.in_vain.get());
+    if repeated > 0 {
+        advice.push(format!(
+            "{repeated} calls were answered 503 with Retry-After and sent again; {in_vain} of them never had another answer."
+        ));
+    }
     if interrupted {
         advice.push("The run was interrupted, so it is incomplete: run again.".to_owned());
     }
     let mut report = Report {
         report_version: result::REPORT_VERSION,
-        tool: result::Tool { name: "conformance".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        tool: result::Tool::this(),
         target: result::Target { base_url: run.client.url("") },
         profile: run.profile.name().to_owned(),
         part: choice.part(),
@@ -65,14 +72,27 @@ pub fn report(run: &Run, choice: &Choice, findings: Findings) -> Report {
         exit_code: Exit::from(verdict).code(),
         counts,
         matrix,
+        consistency: (!observed.is_empty()).then(|| result::Consistency {
+            window_ms: millis(run.window),
+            by_operation: by_operation(&observed, &cases),
+            observed_ms: observed,
+        }),
         cases,
-        consistency: (!observed.is_empty())
-            .then(|| result::Consistency { window_ms: millis(run.window), observed_ms: observed }),
         cleanup,
         advice,
     };
     mask_late(&mut report, &run.vault);
     report
+}
+
+/// A case that awaits a refusal stands under the operation that refuses.
+fn by_operation(observed: &[(String, u64)], cases: &[CaseResult]) -> Vec<result::Delays> {
+    let mut all: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for (id, ms) in observed {
+        let operation = cases.iter().find(|case| case.id == *id).map_or("", |case| case.operation.as_str());
+        all.entry(operation).or_default().push(*ms);
+    }
+    all.into_iter().map(|(operation, delays)| result::Delays::of(operation, delays)).collect()
 }
 
 /// A token that was learnt late may stand in what was recorded before.
@@ -96,26 +116,15 @@ fn mask_late(report: &mut Report, vault: &Vault) {
     report.advice.iter_mut().for_each(mask);
 }
 
-fn add(counts: &mut Counts, outcome: Outcome) {
-    let slot = match outcome {
-        Outcome::Pass => &mut counts.pass,
-        Outcome::Fail => &mut counts.fail,
-        Outcome::Blocked => &mut counts.blocked,
-        Outcome::NotApplicable => &mut counts.not_applicable,
-        Outcome::ExpectedFail => &mut counts.expected_fail,
-        Outcome::UnexpectedPass => &mut counts.unexpected_pass,
-        Outcome::Error => &mut counts.error,
-    };
-    *slot += 1;
-}
-
 /// One sentence for each different thing that kept cases from being judged.
 fn advice(cases: &[CaseResult], cleanup: &Cleanup) -> Vec<String> {
     let told = |group: groups::Group| match group.cases.len() {
         1 => format!("1 case not judged: {}.", group.reason),
         n => format!("{n} cases not judged: {}.", group.reason),
     };
-    let mut lines: Vec<_> = groups::not_judged(cases).into_iter().map(told).collect();
+    // Of a server that went down tells its own row.
+    let mut lines: Vec<_> =
+        groups::not_judged(cases).into_iter().filter(|group| group.reason != GONE).map(told).collect();
     let (tokens, clients) = cleanup.counts_left();
     if clients > 0 {
         lines.push(format!(

@@ -4,25 +4,11 @@
 
 mod common;
 
-use common::{conformance, report, scratch, text};
-use std::io::{BufRead, BufReader, Read, Write};
+use common::{Reference, conformance, report, run, scratch, text};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-fn run(dir: &Path, base_url: &str, more: &[&str]) -> Output {
-    std::fs::write(dir.join("nobody.toml"), "[valid]\nclient_id = \"a\"\nclient_secret = \"canary-secret\"\n").unwrap();
-    let mut command = conformance(dir);
-    command.args(["run", "--base-url", base_url]);
-    if !more.contains(&"--timeout") {
-        command.args(["--timeout", "500ms"]);
-    }
-    if !more.contains(&"--identities") {
-        command.args(["--identities", "nobody.toml"]);
-    }
-    command.args(more).output().unwrap()
-}
 
 /// A server that treats every connection in one way.
 fn server(treat: impl Fn(TcpStream) + Send + Clone + 'static) -> String {
@@ -41,40 +27,6 @@ fn answer(head: &'static str, body: &'static str) -> impl Fn(TcpStream) + Send +
     move |mut stream| {
         let _ = stream.read(&mut [0; 4096]);
         let _ = write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
-    }
-}
-
-/// The reference server, or a mutant of it, in a process of its own.
-struct Reference {
-    process: Child,
-    base_url: String,
-    identities: PathBuf,
-}
-
-impl Reference {
-    fn start(dir: &Path, fault: Option<&str>) -> Self {
-        let identities = dir.join("identities.toml");
-        let mut command = conformance(dir);
-        command.args(["selftest", "--serve", "0", "--identities"]).arg(&identities);
-        if let Some(fault) = fault {
-            command.args(["--fault", fault]);
-        }
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { process, base_url: line.trim().to_owned(), identities }
-    }
-
-    fn run(&self, dir: &Path, more: &[&str]) -> Output {
-        let identities = self.identities.to_str().unwrap();
-        run(dir, &self.base_url, &[&["--identities", identities, "--timeout", "5s"], more].concat())
-    }
-}
-
-impl Drop for Reference {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

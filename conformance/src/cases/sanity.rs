@@ -73,14 +73,17 @@ async fn sane(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn survived(t: &Trial<'_>) -> Result<(), Stop> {
+    t.run.forget_refusals();
     let answer = probe(t).await;
     t.run.uninterrupted()?;
     match answer {
+        // Busy is not dead.
+        Err(Stop::Unavailable(why)) if !t.run.is_gone() => Err(Stop::Unavailable(why)),
         Ok(answer) if answer.status < 500 => Ok(()),
         Ok(answer) => {
             Err(Stop::fail("an answer as at the start", format!("{}: the server did not survive", t.summary(&answer))))
         }
-        Err(Stop::Fail { got, .. } | Stop::Error(got) | Stop::Blocked(got)) => {
+        Err(Stop::Fail { got, .. } | Stop::Error(got) | Stop::Blocked(got) | Stop::Unavailable(got)) => {
             Err(Stop::fail("an answer as at the start", format!("{got}: the server did not survive")))
         }
         Err(other) => Err(other),

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::http::WELL_KNOWN;
 use crate::mask;
 use crate::matrix::Op;
+use crate::patience::is_busy;
 use crate::watch::{Seen, Standing};
 use serde_json::Value;
 
@@ -505,7 +506,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn statuses(seen: &Seen, op: Op, lawful: &[u16]) -> Standing {
-    if seen.op != op {
+    // A part that is down is no fault of the contract's: whoever asked tells of it.
+    if seen.op != op || is_busy(seen.answer) {
         return Standing::NotConcerned;
     }
     if lawful.contains(&seen.answer.status) {

@@ -3,11 +3,12 @@
 //!
 //! The page is also well-formed XML, so that a test can prove with a parser that nothing from the server breaks out.
 
+use super::delays;
 use super::words::{
     cell, count, duration, group_title, holds, operation_path, operations, outcome_name, plural, spelled, statuses,
     summary, total, verdict_name, worst,
 };
-use crate::groups::{WORST_FIRST, attention};
+use crate::groups::{WORST_FIRST, attention, failures};
 use crate::result::{Answer, CaseResult, Cell, Cleanup, Consistency, Counts, Exchange, Outcome, Report, Verdict};
 use crate::text::{escape, one_line};
 
@@ -210,17 +211,20 @@ fn next(report: &Report) -> String {
 }
 
 fn needs(report: &Report) -> String {
-    let items: String = attention(&report.cases)
-        .into_iter()
-        .map(|case| {
+    let blocked = attention(&report.cases).into_iter().filter(|case| case.outcome == Outcome::Blocked);
+    let groups = failures(&report.cases).into_iter().map(|group| (group.telling, group.others));
+    let items: String = groups
+        .chain(blocked.map(|case| (case, Vec::new())))
+        .map(|(case, others)| {
             format!(
-                "<li class=\"{}\"><a href=\"#{}\">{}<span class=\"vh\">{}: </span><code>{}</code></a><p>{}</p></li>\n",
+                "<li class=\"{}\"><a href=\"#{}\">{}<span class=\"vh\">{}: </span><code>{}</code></a><p>{}</p>{}</li>\n",
                 class(case.outcome),
                 case_anchor(case),
                 icon(case.outcome),
                 outcome_name(case.outcome),
                 inline(&case.id),
                 inline(&crate::text::clip(&in_short(case), 240)),
+                alike(&others),
             )
         })
         .collect();
@@ -230,6 +234,19 @@ fn needs(report: &Report) -> String {
     format!(
         "<section id=\"attention\">\n<h2>Needs attention</h2>\n<ul class=\"attention\">\n{items}</ul>\n</section>\n"
     )
+}
+
+/// The others of a group, folded away.
+fn alike(others: &[&CaseResult]) -> String {
+    if others.is_empty() {
+        return String::new();
+    }
+    let links: String = others
+        .iter()
+        .map(|case| format!("<a href=\"#{}\"><code>{}</code></a>\n", case_anchor(case), inline(&case.id)))
+        .collect();
+    let count = plural(others.len(), "more failure");
+    format!("<details><summary>{count} in the same way</summary>\n{links}</details>")
 }
 
 fn in_short(case: &CaseResult) -> String {
@@ -446,10 +463,11 @@ fn run(report: &Report) -> String {
 <h2>The run</h2>
 <div class="cards">
 {cleanup}{consistency}</div>
-</section>
+{delays}</section>
 "##,
         cleanup = cleanup(&report.cleanup),
         consistency = report.consistency.as_ref().map(consistency).unwrap_or_default(),
+        delays = delays::svg(report).unwrap_or_default(),
     )
 }
 

@@ -11,7 +11,11 @@ use crate::text::is_hidden;
 const HOW_TO_MAKE_ONE: &str = "make one with `conformance run --report json=PATH`";
 
 pub fn render(report: &Report) -> Result<String, String> {
-    serde_json::to_string_pretty(report).map(|text| escape_hidden(&text) + "\n").map_err(|error| {
+    written(report)
+}
+
+pub fn written(value: &impl serde::Serialize) -> Result<String, String> {
+    serde_json::to_string_pretty(value).map(|text| escape_hidden(&text) + "\n").map_err(|error| {
         format!("cannot write the report as JSON: {error}; this is a fault of the harness, please report it")
     })
 }

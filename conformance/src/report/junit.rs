@@ -3,6 +3,7 @@
 //! A Blocked case is an `<error>`, not `<skipped>`: readers show skipped as green, and what could not be judged is not.
 //! For the same reason a run that is not conformant, and yet has no case to blame, gets a case of its own.
 
+use super::delays;
 use super::words::{operations, outcome_name, summary, verdict_name};
 use crate::result::{CaseResult, Exchange, Outcome, Report};
 use crate::text::{escape, one_line};
@@ -73,6 +74,9 @@ pub fn render(report: &Report) -> String {
             ("part", part.as_deref().unwrap_or("all cases")),
         ] {
             out.push_str(&format!("      <property name=\"{name}\" value=\"{}\"/>\n", attribute(value)));
+        }
+        for sentence in delays::sentences(report) {
+            out.push_str(&format!("      <property name=\"until_revoked\" value=\"{}\"/>\n", attribute(&sentence)));
         }
         out.push_str("    </properties>\n");
         out.push_str(&suite.cases);

@@ -2,11 +2,12 @@
 //!
 //! Whatever came from the server stands in fences, where no mark, mention or link works; our own sentences are escaped.
 
+use super::delays;
 use super::words::{
     cell, duration, group_title, left_behind, operation_path, operations, outcome_name, plural, spelled, statuses,
     summary, total, verdict_name, worst,
 };
-use crate::groups::attention;
+use crate::groups::{Failures, attention, failures};
 use crate::result::{CaseResult, Cell, Outcome, Report, Verdict};
 use crate::text::{clip, one_line, visible};
 
@@ -20,13 +21,13 @@ pub fn render(report: &Report) -> String {
     out.push_str(&matrix(report));
     out.push_str(&advice(report));
 
-    let (blocked, failed): (Vec<_>, Vec<_>) =
-        attention(&report.cases).into_iter().partition(|case| case.outcome == Outcome::Blocked);
+    let blocked: Vec<_> =
+        attention(&report.cases).into_iter().filter(|case| case.outcome == Outcome::Blocked).collect();
     let expected: Vec<_> = report.cases.iter().filter(|case| case.outcome == Outcome::ExpectedFail).collect();
     let tail = tail(report);
     let room = LIMIT.saturating_sub(tail.len() + RESERVE);
     let mut cut = 0;
-    section(&mut out, room, &mut cut, "Failures", failed.into_iter().map(failure));
+    section(&mut out, room, &mut cut, "Failures", failures(&report.cases).iter().map(failure));
     section(&mut out, room, &mut cut, "Blocked: could not be judged", by_reason(&blocked));
     section(&mut out, room, &mut cut, "Failed as expected", by_reason(&expected));
     if cut > 0 {
@@ -132,7 +133,8 @@ fn section(out: &mut String, room: usize, cut: &mut u32, title: &str, entries: i
     }
 }
 
-fn failure(case: &CaseResult) -> String {
+fn failure(group: &Failures<'_>) -> String {
+    let case = group.telling;
     let mut facts = String::new();
     for (name, value) in [("wanted", &case.wanted), ("got   ", &case.got), ("why   ", &case.reason)] {
         if let Some(value) = value {
@@ -150,6 +152,11 @@ fn failure(case: &CaseResult) -> String {
     }
     if let Some(curl) = &case.curl {
         out.push_str(&fence("sh", &clip(curl, 2_000)));
+    }
+    if !group.others.is_empty() {
+        let ids: Vec<_> = group.others.iter().take(20).map(|case| code(&clip(&case.id, 200))).collect();
+        let more = if group.others.len() > ids.len() { ", …" } else { "" };
+        out.push_str(&format!("\n{} more in the same way: {}{more}\n", group.others.len(), ids.join(", ")));
     }
     out
 }
@@ -178,14 +185,12 @@ fn by_reason(cases: &[&CaseResult]) -> Vec<String> {
 fn tail(report: &Report) -> String {
     let cleanup = &report.cleanup;
     let mut out = String::new();
-    if let Some(consistency) = &report.consistency
-        && let Some(slowest) = consistency.observed_ms.iter().map(|(_, ms)| *ms).max()
-    {
-        out.push_str(&format!(
-            "\nRevocation held after {} at most, within a window of {}.\n",
-            duration(slowest),
-            duration(consistency.window_ms)
-        ));
+    for (nth, delays) in report.consistency.iter().flat_map(|consistency| &consistency.by_operation).enumerate() {
+        if nth == 0 {
+            out.push_str("\n### Until a revocation held\n");
+        }
+        let sentence = delays::sentences(report).get(nth).cloned().unwrap_or_default();
+        out.push_str(&format!("\n{}\n\n{}", prose(&sentence), fence("text", &delays::bars(delays).join("\n"))));
     }
     if cleanup.left.is_empty() {
         out.push_str(&format!(
@@ -318,7 +323,8 @@ mod tests {
         let failed = report.cases.iter().find(|case| case.outcome == Outcome::Fail).unwrap().clone();
         report.cases.extend((0..500).map(|index| CaseResult {
             id: format!("long.401.more-{index}"),
-            got: Some("\u{1F4A5}`".repeat(4_000)),
+            // A name of letters: what differs in numbers alone is one group.
+            got: Some(format!("{}{}", "x".repeat(index), "\u{1F4A5}`".repeat(4_000))),
             ..failed.clone()
         }));
         report.cleanup.left = (0..500).map(|index| (format!("tok_lt_{index}"), "x".repeat(9_000))).collect();

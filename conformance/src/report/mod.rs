@@ -1,13 +1,17 @@
 //! The reports of a run. JSON is the canonical one; the others are drawn from the same [`Report`], so none of them
 //! knows more than it. Each is the same text for the same report, to the byte.
 
+mod badge;
+pub mod delays;
 mod diff;
+mod har;
 mod html;
 mod json;
 mod junit;
 mod markdown;
 #[cfg(test)]
-mod sample;
+pub mod sample;
+mod script;
 mod words;
 
 use std::fmt;
@@ -16,6 +20,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::groups::is_failure;
 use crate::result::Report;
 
 pub use diff::diff;
@@ -27,10 +32,18 @@ pub enum Kind {
     Junit,
     Markdown,
     Html,
+    Har,
+    /// An SVG: the verdict.
+    Badge,
+    /// An SVG: how long revocations took to hold.
+    Lag,
+    /// A directory with a script for each failure.
+    Scripts,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Json, Self::Junit, Self::Markdown, Self::Html];
+    const ALL: [Self; 8] =
+        [Self::Json, Self::Junit, Self::Markdown, Self::Html, Self::Har, Self::Badge, Self::Lag, Self::Scripts];
 
     fn name(self) -> &'static str {
         match self {
@@ -38,6 +51,10 @@ impl Kind {
             Self::Junit => "junit",
             Self::Markdown => "markdown",
             Self::Html => "html",
+            Self::Har => "har",
+            Self::Badge => "badge",
+            Self::Lag => "lag",
+            Self::Scripts => "scripts",
         }
     }
 }
@@ -52,10 +69,10 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or_else(|| format!("there is no report of the kind {name:?}: give one of json, junit, markdown, html"))
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            let all = Self::ALL.map(Self::name).join(", ");
+            format!("there is no report of the kind {name:?}: give one of {all}")
+        })
     }
 }
 
@@ -82,6 +99,9 @@ impl FromStr for Request {
 /// Writes the report as `kind` to `path`; `-` is standard output. Missing directories are made: a run of half a minute
 /// is not lost for want of one.
 pub fn write(kind: Kind, path: &Path, report: &Report) -> Result<(), String> {
+    if kind == Kind::Scripts {
+        return write_scripts(path, report);
+    }
     let text = render(kind, report)?;
     if path.as_os_str() == "-" {
         let mut out = io::stdout().lock();
@@ -107,12 +127,34 @@ pub fn write(kind: Kind, path: &Path, report: &Report) -> Result<(), String> {
     })
 }
 
+/// One script for each failure, under the case's id. Each is for its owner alone to read, write and run.
+fn write_scripts(directory: &Path, report: &Report) -> Result<(), String> {
+    let failed = |why: io::Error| {
+        format!("cannot write the scripts to {}: {why}; give a directory where you may write", directory.display())
+    };
+    fs::create_dir_all(directory).map_err(failed)?;
+    for case in report.cases.iter().filter(|case| is_failure(case.outcome) && !case.exchanges.is_empty()) {
+        let file = directory.join(script::name(case));
+        fs::write(&file, script::render(report, case)).map_err(failed)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
 fn render(kind: Kind, report: &Report) -> Result<String, String> {
     match kind {
         Kind::Json => json::render(report),
         Kind::Junit => Ok(junit::render(report)),
         Kind::Markdown => Ok(markdown::render(report)),
         Kind::Html => Ok(html::render(report)),
+        Kind::Har => har::render(report),
+        Kind::Badge => Ok(badge::render(report)),
+        Kind::Lag => Ok(delays::svg(report).unwrap_or_else(|| delays::NOTHING.to_owned())),
+        Kind::Scripts => Err("the scripts go to a directory: scripts=DIR".to_owned()),
     }
 }
 
@@ -134,7 +176,7 @@ mod tests {
     fn every_kind_is_the_same_text_for_the_same_report() {
         let report = sample::report();
         let again = json::parse(&render(Kind::Json, &report).unwrap()).unwrap();
-        for kind in Kind::ALL {
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Scripts) {
             assert_eq!(render(kind, &report), render(kind, &again), "{kind}");
         }
     }
@@ -153,9 +195,14 @@ mod tests {
 
     #[test]
     fn every_kind_says_that_it_is_about_a_part() {
-        for kind in Kind::ALL {
+        // These two do not show which cases were chosen.
+        for kind in Kind::ALL.into_iter().filter(|kind| ![Kind::Lag, Kind::Scripts].contains(kind)) {
             let text = render(kind, &sample::part()).unwrap();
-            let told = if kind == Kind::Json { "\"of\": 84" } else { "38 of 84 cases" };
+            let told = match kind {
+                Kind::Json => "\"of\": 84",
+                Kind::Badge => "in part",
+                _ => "38 of 84 cases",
+            };
             assert!(text.contains(told), "{kind}");
             assert!(!render(kind, &sample::conformant()).unwrap().contains("38 of"), "{kind}");
         }

@@ -164,6 +164,7 @@ pub fn conformant() -> Report {
         consistency: Some(Consistency {
             window_ms: 60_000,
             observed_ms: vec![("short.401.revoked".to_owned(), 1_240), ("revoke.204.cascade".to_owned(), 31_870)],
+            by_operation: vec![Delays::of(SHORT, vec![1_240, 900, 2_300]), Delays::of(REVOKE, vec![31_870])],
         }),
         cleanup: Cleanup { minted: 41, revoked: 41, left: Vec::new() },
         advice: Vec::new(),
@@ -386,28 +387,16 @@ fn finish(mut report: Report) -> Report {
         .collect();
     report.counts = Counts::default();
     for case in &report.cases {
-        add(&mut report.counts, case.outcome);
+        *report.counts.of(case.outcome) += 1;
         for cell in report
             .matrix
             .iter_mut()
             .filter(|cell| cell.operation == case.operation && (cell.status.is_none() || cell.status == case.status))
         {
-            add(&mut cell.counts, case.outcome);
+            *cell.counts.of(case.outcome) += 1;
         }
     }
     report
-}
-
-fn add(counts: &mut Counts, outcome: Outcome) {
-    *match outcome {
-        Outcome::Pass => &mut counts.pass,
-        Outcome::Fail => &mut counts.fail,
-        Outcome::Blocked => &mut counts.blocked,
-        Outcome::NotApplicable => &mut counts.not_applicable,
-        Outcome::ExpectedFail => &mut counts.expected_fail,
-        Outcome::UnexpectedPass => &mut counts.unexpected_pass,
-        Outcome::Error => &mut counts.error,
-    } += 1;
 }
 
 fn case(prefix: &str, operation: &str, status: Option<u16>, name: &str, requirement: &str) -> CaseResult {
@@ -501,6 +490,7 @@ fn exchange(operation: &str, status: u16) -> Exchange {
         }),
         response: Some(Answer { status, headers, body: body.to_owned() }),
         error: None,
+        at_ms: 0,
         duration_ms: 20 + u64::from(status % 97),
     }
 }

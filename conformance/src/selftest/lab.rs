@@ -8,6 +8,7 @@ use crate::cases;
 use crate::choice::Choice;
 use crate::clock::Clock;
 use crate::exit::Exit;
+use crate::http::Way;
 use crate::identities::Identities;
 use crate::interrupt::Interrupt;
 use crate::mask::Vault;
@@ -28,8 +29,21 @@ const START: u64 = 1_800_000_000 + 15;
 const FEED_MILLISECONDS: u64 = 60;
 
 /// Faults that no case is about: they are for trying the command itself.
-const BY_HAND: &[&str] =
-    &["echoes", "hang-on-revoke-garbage", "hang-on-revoke", "hang-on-long", "503-on-revoke", "503-on-delete"];
+const BY_HAND: &[&str] = &[
+    "busy",
+    "busy-on-revoke",
+    "busy-for-good",
+    "busy-with-assertions",
+    "counts-polls",
+    "falls-silent",
+    "502-half-way",
+    "echoes",
+    "hang-on-revoke-garbage",
+    "hang-on-revoke",
+    "hang-on-long",
+    "503-on-revoke",
+    "503-on-delete",
+];
 
 /// Nobody listens to the run of a mutant.
 struct Silence;
@@ -71,9 +85,11 @@ pub async fn one(fault: Option<&'static str>, feed: FeedMode, mut choice: Choice
         choice,
         allowed: BTreeSet::from(["mint", "revoke", "provision", "burst"]),
         jobs: 8,
+        fail_fast: false,
         known_failures: BTreeMap::new(),
         setup: Setup {
             base_url,
+            way: Way::default(),
             identities: Identities::parse(&file, "the selftest's identities", |_| None, &vault)?,
             timeout: Duration::from_millis(if never_answers { 300 } else { 5000 }),
             window: Duration::from_millis(200),
@@ -96,6 +112,11 @@ pub async fn rehearse(choice: &Choice) -> Result<Finished, String> {
     one(None, FeedMode::Public, choice.without("*.429.burst")?).await
 }
 
+/// All of it, as it should be.
+pub async fn against_reference(feed: FeedMode, choice: Choice) -> Result<Finished, String> {
+    one(None, feed, choice).await
+}
+
 /// The reference, or a mutant of it, for trying the command by hand.
 pub async fn serve(port: u16, file: &Path, fault: Option<&str>) -> Result<Exit, String> {
     let by_hand = BY_HAND.iter().copied().find(|name| Some(*name) == fault);
@@ -106,7 +127,7 @@ pub async fn serve(port: u16, file: &Path, fault: Option<&str>) -> Result<Exit, 
     }
     let feed = mutant.map_or(FeedMode::Public, |mutant| mutant.feed);
     let (records, text) = people::make().ok_or("no randomness")?;
-    std::fs::write(file, text).map_err(|e| format!("{} can't be written ({})", file.display(), e.kind()))?;
+    write_for_oneself(file, &text).map_err(|e| format!("{} can't be written ({})", file.display(), e.kind()))?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
         .await
         .map_err(|e| format!("port {port} can't be used ({e})"))?;
@@ -116,4 +137,13 @@ pub async fn serve(port: u16, file: &Path, fault: Option<&str>) -> Result<Exit, 
     let reference = Reference::new(records, base_url, Clock::System, known, feed).ok_or("no signing key")?;
     wire::serve(listener, Arc::new(Mutex::new(reference))).await;
     Ok(Exit::Good)
+}
+
+/// The identities hold secrets.
+fn write_for_oneself(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::io::Write::write_all(&mut options.open(file)?, text.as_bytes())
 }

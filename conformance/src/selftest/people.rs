@@ -71,9 +71,7 @@ pub fn make() -> Option<(Vec<ClientRecord>, String)> {
     let mut file = String::new();
     for role in Role::ALL {
         let name = role.name();
-        let mut letters = name.to_owned();
-        letters[..1].make_ascii_uppercase();
-        let id = if role == Role::Burst { BURST_CLIENT.to_owned() } else { format!("ref_{letters}") };
+        let id = client_id(role);
         let (secret, totp, seed) = (random::<32>()?, random::<20>()?, random::<32>()?);
         let secret = format!("sec_{}", b64(secret));
         let kid = format!("key-{name}");
@@ -81,14 +79,7 @@ pub fn make() -> Option<(Vec<ClientRecord>, String)> {
             Role::NoOtp => rsa(&kid)?,
             _ => ed25519(&kid, seed)?,
         };
-        let scopes: &[&str] = match role {
-            Role::Valid | Role::Immediate => &["jobs:*", "templates:*", "tokens:*"],
-            Role::Operator => &["clients:*", "tokens:*"],
-            Role::Reader => &["tokens:introspect", "clients:read"],
-            Role::Narrow => &["jobs:submit", "tokens:revoke"],
-            Role::Other => &["tokens:*"],
-            _ => &["jobs:submit"],
-        };
+        let scopes = role.scopes();
         let max_ttl = (role == Role::Narrow).then_some(86_400);
         file += &format!(
             "[{name}]\nclient_id = \"{id}\"\nclient_secret = \"{secret}\"\ntotp_secret = \"{}\"\nassertion_jwk = '{jwk}'\n\
@@ -132,6 +123,17 @@ fn rsa(kid: &str) -> Option<Key> {
     let key = PrivateKey::from_jwk(&jwk.to_string()).ok()?;
     let (_, public) = key.public_forms().into_iter().next()?;
     Some(("RS256", public, jwk))
+}
+
+fn client_id(role: Role) -> String {
+    let mut letters = role.name().to_owned();
+    letters[..1].make_ascii_uppercase();
+    if role == Role::Burst { BURST_CLIENT.to_owned() } else { format!("ref_{letters}") }
+}
+
+/// The client id of each role.
+pub fn ids() -> impl Iterator<Item = (Role, String)> {
+    Role::ALL.into_iter().map(|role| (role, client_id(role)))
 }
 
 fn random<const N: usize>() -> Option<[u8; N]> {

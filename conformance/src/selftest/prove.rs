@@ -48,11 +48,12 @@ fn about(killer: &Case) -> Result<Choice, String> {
     }
 }
 
-/// All the mutants' reports, made on as many threads as there are processors.
+/// All the mutants' reports, made on several threads for each processor.
 fn all_reports(chosen: &[Pair]) -> Result<Vec<(Pair, Report)>, String> {
     let queue = Mutex::new(chosen.iter().enumerate().rev().collect::<Vec<_>>());
     let done = Mutex::new(Vec::new());
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    // Some mutants are waited for: others run meanwhile.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from) * 3;
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {

@@ -25,12 +25,36 @@ async fn connection(mut stream: TcpStream, reference: Arc<Mutex<Reference>>) {
         // What comes of a request is decided in one piece: two at once are one after the other.
         let (reply, fault, count) = {
             let Ok(mut reference) = reference.lock() else { return };
-            (reference.answer(&asked), reference.fault.unwrap_or_default(), reference.memory.requests)
+            let fault = reference.fault.unwrap_or_default();
+            let reply = match busy(fault, &asked, reference.memory.requests) {
+                Some((status, code)) => {
+                    reference.memory.requests += 1;
+                    let mut reply = reference.error(&asked, status, code, "Please retry after 1 second.", None);
+                    reply.set_header("Retry-After", "1");
+                    reply
+                }
+                None => reference.answer(&asked),
+            };
+            (reply, fault, reference.memory.requests)
         };
         if write(&mut stream, &asked, &reply, fault, count).await.is_none() {
             return;
         }
     }
+}
+
+/// A server that is overloaded, or counts calls, by no fault of the contract. Which call meets that is by chance.
+fn busy(fault: &str, asked: &Asked, count: u64) -> Option<(u16, &'static str)> {
+    let polls = asked.path.ends_with("/short") || asked.path.ends_with("/revoke");
+    match fault {
+        "busy" => count.is_multiple_of(16),
+        "busy-on-revoke" => asked.path.ends_with("/revoke") && count.is_multiple_of(2),
+        "busy-for-good" => count > 20,
+        "busy-with-assertions" => String::from_utf8_lossy(&asked.body).contains("\"assertion\""),
+        _ => false,
+    }
+    .then_some((503, "unavailable"))
+    .or((fault == "counts-polls" && polls && count.is_multiple_of(16)).then_some((429, "rate_limited")))
 }
 
 async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Asked> {
@@ -122,6 +146,15 @@ async fn write(stream: &mut TcpStream, asked: &Asked, reply: &Reply, fault: &str
     }
     let whole = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
     match fault {
+        "falls-silent" if count > DIES_AFTER => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            return None;
+        }
+        "502-half-way" if count > DIES_AFTER => {
+            let page = "<html><body>Bad Gateway</body></html>";
+            let head = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 37\r\n\r\n";
+            return stream.write_all(format!("{head}{page}").as_bytes()).await.ok();
+        }
         "hang" => {
             tokio::time::sleep(Duration::from_secs(600)).await;
             return None;

@@ -130,7 +130,7 @@ impl Trial<'_> {
         }
         let mode = self.ask_feed_mode().await;
         // Only what was decided stays: a case that was interrupted must not decide for the others.
-        if !matches!(mode, Err(Stop::Error(_) | Stop::Blocked(_))) {
+        if !matches!(mode, Err(Stop::Error(_) | Stop::Blocked(_) | Stop::Unavailable(_))) {
             *known = Some(mode.clone());
         }
         mode

@@ -3,6 +3,8 @@
 use crate::ask::{Also, Want};
 use crate::http::{Answer, Request, human};
 use crate::matrix::Level;
+use crate::patience::{LONGEST_LIMIT, retry_after};
+use crate::run::Run;
 use crate::stop::Stop;
 use crate::trial::Trial;
 use crate::trial::mint::token_in;
@@ -128,8 +130,9 @@ impl Trial<'_> {
         let mut in_a_row = 0;
         let mut came_back = false;
         let mut first = Duration::ZERO;
+        let mut poll = Poll::new(self.run);
         loop {
-            let answer = self.send(request).await?;
+            let Some(answer) = poll.ask(self, request).await? else { continue };
             let verdict = self.expect(want, &answer);
             came_back |= in_a_row > 0 && verdict.is_err();
             in_a_row = if verdict.is_ok() { in_a_row + 1 } else { 0 };
@@ -153,8 +156,56 @@ impl Trial<'_> {
             if started.elapsed() >= self.run.window * 2 && came_back {
                 return Err(Stop::fail(want.to_string(), "a refusal that comes and goes".to_owned()));
             }
-            tokio::time::sleep(self.run.poll).await;
+            poll.wait(in_a_row > 0).await;
         }
+    }
+}
+
+/// Asks again and again, ever more seldom: some thirty calls in a window, which is below any limit that lets people work.
+pub struct Poll {
+    first: Duration,
+    now: Duration,
+    longest: Duration,
+    limited: u32,
+}
+
+impl Poll {
+    fn new(run: &Run) -> Self {
+        Self { first: run.poll, now: run.poll, longest: run.poll.max(run.window / 20), limited: 0 }
+    }
+
+    /// For measuring: more often, and still some seventy calls in a window.
+    pub fn quick(run: &Run) -> Self {
+        let first = (run.window / 500).min(Duration::from_millis(50));
+        Self { first, now: first, longest: run.window / 60, limited: 0 }
+    }
+
+    /// Nothing where the server's own limit was met: that says nothing of the token.
+    pub async fn ask(&mut self, t: &Trial<'_>, request: &Request) -> Result<Option<Answer>, Stop> {
+        let expected = t.expects_429.replace(true);
+        let answer = t.send(request).await;
+        t.expects_429.set(expected);
+        let answer = answer?;
+        if answer.status != 429 || expected {
+            return Ok(Some(answer));
+        }
+        self.limited += 1;
+        let pause = retry_after(&answer).unwrap_or(Duration::from_secs(1));
+        if self.limited > 3 || pause > LONGEST_LIMIT {
+            return Err(Stop::Unavailable(format!(
+                "the server's own limit was met while a revocation was awaited: {}",
+                t.summary(&answer)
+            )));
+        }
+        t.run.pause(pause).await?;
+        self.now = self.longest;
+        Ok(None)
+    }
+
+    /// What has been seen once is confirmed soon.
+    pub async fn wait(&mut self, seen: bool) {
+        tokio::time::sleep(if seen { self.first } else { self.now }).await;
+        self.now = (self.now * 5 / 4).min(self.longest);
     }
 }
 

@@ -95,14 +95,7 @@ impl Trial<'_> {
         if let Some(known) = &*slot {
             return known.clone();
         }
-        let all: &[&str] = match role {
-            Role::Valid | Role::Immediate => &["jobs:*", "templates:*", "tokens:*"],
-            Role::Operator => &["clients:*", "tokens:*"],
-            Role::Reader => &["tokens:introspect"],
-            Role::Narrow => &["jobs:submit", "tokens:revoke"],
-            Role::Other => &["tokens:*"],
-            _ => &["jobs:submit"],
-        };
+        let all = role.scopes();
         let parent = match what {
             "short" => Some("long"),
             "turn" => Some("parent"),
@@ -116,7 +109,7 @@ impl Trial<'_> {
             None => self.mint_long(role, all).await,
         };
         // Only what was decided stays: a case that was interrupted must not decide for the others.
-        if !matches!(minted, Err(Stop::Error(_))) {
+        if !matches!(minted, Err(Stop::Error(_) | Stop::Unavailable(_))) {
             *slot = Some(minted.clone());
         }
         minted

@@ -18,10 +18,12 @@ use crate::ask::Want;
 use crate::http::{Answer, Broken, Request};
 use crate::identities::{self, Credential, Role};
 use crate::jose::PrivateKey;
-use crate::result;
-use crate::run::Run;
+use crate::patience::{self, is_repeatable};
+use crate::run::{ROUNDS, Run};
 use crate::stop::Stop;
+use crate::{endpoint, result};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
 pub struct Trial<'a> {
     pub run: &'a Run,
@@ -37,6 +39,10 @@ pub struct Trial<'a> {
     /// Set while a step asks for a 429.
     pub expects_429: Cell<bool>,
 }
+
+/// How often a case met a 503, and how many calls of its operation had been answered when it first did.
+#[derive(Default)]
+struct Busy(RefCell<HashMap<&'static str, (u32, u32)>>);
 
 impl<'a> Trial<'a> {
     pub fn new(run: &'a Run, id: &'static str, due: Want) -> Self {
@@ -87,14 +93,35 @@ impl<'a> Trial<'a> {
 
     pub async fn send(&self, request: &Request) -> Result<Answer, Stop> {
         *self.judged.borrow_mut() = Some(request.clone());
-        let (outcome, exchange) = self.run.send(request).await?;
+        let (outcome, exchange) = self.patiently(request).await?;
         self.exchanges.borrow_mut().push(exchange.clone());
         self.receive(request, outcome, &exchange)
     }
 
+    /// Sends again what was answered 503 with `Retry-After`, when that has passed. Each answer but the last is kept and held
+    /// against the standing promises here.
+    async fn patiently(&self, request: &Request) -> Result<(Result<Answer, Broken>, result::Exchange), Stop> {
+        let patience = &self.run.patience;
+        for nth in 0.. {
+            let (outcome, exchange) = self.run.send(request).await?;
+            let busy = outcome.as_ref().ok().filter(|answer| patience::is_busy(answer) && is_repeatable(request));
+            let Some(pause) = busy.and_then(|busy| patience.pause(patience::retry_after(busy)?, nth)) else {
+                patience.repeated.set(patience.repeated.get() + u32::from(nth > 0));
+                patience.in_vain.set(patience.in_vain.get() + u32::from(busy.is_some() && nth > 0));
+                return Ok((outcome, exchange));
+            };
+            if let Ok(answer) = &outcome {
+                self.observe(request, answer, &exchange);
+            }
+            self.exchanges.borrow_mut().push(exchange);
+            self.run.pause(pause).await?;
+        }
+        Err(Stop::Error("a call was sent again without end: this is a fault of the harness".to_owned()))
+    }
+
     /// As `send`, but the exchange is the caller's to keep or to drop: for one of very many.
     pub async fn send_one_of_many(&self, request: &Request) -> Result<(Result<Answer, Stop>, result::Exchange), Stop> {
-        let (outcome, exchange) = self.run.send(request).await?;
+        let (outcome, exchange) = self.patiently(request).await?;
         Ok((self.receive(request, outcome, &exchange), exchange))
     }
 
@@ -106,20 +133,46 @@ impl<'a> Trial<'a> {
         exchange: &result::Exchange,
     ) -> Result<Answer, Stop> {
         let answer = outcome.map_err(|broken| match broken {
+            Broken::Unreachable(why) if self.run.was_there() => Stop::Unavailable(why),
             Broken::Unreachable(why) => Stop::Error(why),
             Broken::Unfinished(why) | Broken::CutShort(why, _) => Stop::fail("a whole answer", why),
             Broken::Unsendable(why) => Stop::Blocked(format!("{why}; it holds what the server gave: see its 201")),
         })?;
-        if let Some(stop) = self.run.observe(self.id, request, &answer, exchange) {
-            self.charged.borrow_mut().get_or_insert(stop);
-        }
+        self.observe(request, &answer, exchange);
         if answer.status == 429 && !self.expects_429.get() {
             let again = answer.header("retry-after").unwrap_or("some");
-            return Err(Stop::Blocked(format!(
+            return Err(Stop::Unavailable(format!(
                 "answered 429 though nothing was rushed: run again after {again} seconds, or raise the deployment's limit"
             )));
         }
+        if patience::is_busy(&answer) {
+            return Err(self.unavailable(request, &answer));
+        }
         Ok(answer)
+    }
+
+    fn observe(&self, request: &Request, answer: &Answer, exchange: &result::Exchange) {
+        if let Some(stop) = self.run.observe(self.id, request, answer, exchange) {
+            self.charged.borrow_mut().get_or_insert(stop);
+        }
+    }
+
+    /// A 503 is lawful when no part that could answer does. It is a failure where this case alone meets it, in every round.
+    fn unavailable(&self, request: &Request, answer: &Answer) -> Stop {
+        let op = endpoint::operation(request);
+        let memory = self.run.memory::<Busy>();
+        let mut all = memory.0.borrow_mut();
+        let (times, before) = all.entry(self.id).or_insert((0, self.run.answered(op)));
+        *times += 1;
+        let others = self.run.answered(op) - *before;
+        let got = self.run.summary(answer);
+        if *times < ROUNDS || others == 0 {
+            return Stop::Unavailable(format!("the server was unavailable: {got}"));
+        }
+        Stop::fail(
+            "an answer: 503 is for a part that is down",
+            format!("{got}, in {times} rounds, while {others} other calls of {} were answered", op.name()),
+        )
     }
 
     /// The same request many times at once.

@@ -1,7 +1,10 @@
-//! What both test programs need.
+//! What the test programs need.
 
+#![allow(dead_code, reason = "each test program takes its part")]
+
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Output, Stdio};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_conformance");
 
@@ -25,4 +28,51 @@ pub fn text(bytes: &[u8]) -> String {
 
 pub fn report(path: &Path) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+pub fn run(dir: &Path, base_url: &str, more: &[&str]) -> Output {
+    std::fs::write(dir.join("nobody.toml"), "[valid]\nclient_id = \"a\"\nclient_secret = \"canary-secret\"\n").unwrap();
+    let mut command = conformance(dir);
+    command.args(["run", "--base-url", base_url]);
+    if !more.contains(&"--timeout") {
+        command.args(["--timeout", "500ms"]);
+    }
+    if !more.contains(&"--identities") {
+        command.args(["--identities", "nobody.toml"]);
+    }
+    command.args(more).output().unwrap()
+}
+
+/// The reference server, or a mutant of it, in a process of its own.
+pub struct Reference {
+    process: Child,
+    pub base_url: String,
+    pub identities: PathBuf,
+}
+
+impl Reference {
+    pub fn start(dir: &Path, fault: Option<&str>) -> Self {
+        let identities = dir.join("identities.toml");
+        let mut command = conformance(dir);
+        command.args(["selftest", "--serve", "0", "--identities"]).arg(&identities);
+        if let Some(fault) = fault {
+            command.args(["--fault", fault]);
+        }
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { process, base_url: line.trim().to_owned(), identities }
+    }
+
+    pub fn run(&self, dir: &Path, more: &[&str]) -> Output {
+        let identities = self.identities.to_str().unwrap();
+        run(dir, &self.base_url, &[&["--identities", identities, "--timeout", "5s"], more].concat())
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }

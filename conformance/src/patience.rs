@@ -1,0 +1,82 @@
+//! How a run bears with a server that is busy or away for a moment: what is sent again, when, and for how long.
+
+use crate::endpoint::CLIENTS;
+use crate::http::{Answer, Request};
+use std::cell::Cell;
+use std::time::Duration;
+
+/// How often a call is sent again at most.
+pub const AGAIN: u32 = 4;
+/// The longest single wait; a server that asks for more is asked again at the end of the run.
+const LONGEST: Duration = Duration::from_secs(10);
+/// How long a server's own limit is waited for: its window is a minute as a rule.
+pub const LONGEST_LIMIT: Duration = Duration::from_secs(65);
+/// What all waits of a run may add up to. Cases wait side by side, so the run takes less.
+const IN_ALL: Duration = Duration::from_secs(120);
+
+/// What a run has waited for a server that was busy or away.
+#[derive(Default)]
+pub struct Patience {
+    waited: Cell<Duration>,
+    /// Calls that were sent again, and those of them that never had another answer.
+    pub repeated: Cell<u32>,
+    pub in_vain: Cell<u32>,
+}
+
+impl Patience {
+    /// How long to wait before a call is sent again for the `nth` time; none when it is enough.
+    pub fn pause(&self, asked_for: Duration, nth: u32) -> Option<Duration> {
+        let pause = asked_for.max(Duration::from_millis(100));
+        if nth >= AGAIN || pause > LONGEST || self.waited.get() + pause > IN_ALL {
+            return None;
+        }
+        self.waited.set(self.waited.get() + pause);
+        Some(pause)
+    }
+}
+
+/// What `Retry-After` asks for (RFC 9110 section 10.2.3). A date counts as a second: clocks differ.
+pub fn retry_after(answer: &Answer) -> Option<Duration> {
+    let value = answer.header("retry-after")?;
+    Some(Duration::from_secs(value.trim().parse().unwrap_or(1)))
+}
+
+/// Unavailable, and says when to come back. Without `Retry-After` a 503 is an answer like any other.
+pub fn is_busy(answer: &Answer) -> bool {
+    answer.status == 503 && answer.header("retry-after").is_some()
+}
+
+/// Whether the same call may be sent again after a 503. Not what a first try may have used up: a code, an assertion, a new
+/// client's id.
+pub fn is_repeatable(request: &Request) -> bool {
+    let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let single_use = ["otp_code", "assertion"].iter().any(|name| body.get(name).is_some());
+    let creates = request.method == "POST" && request.path.starts_with(CLIENTS);
+    !single_use && !creates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint;
+
+    #[test]
+    fn patience_ends() {
+        let patience = Patience::default();
+        assert_eq!(patience.pause(Duration::ZERO, 0), Some(Duration::from_millis(100)));
+        assert_eq!(patience.pause(Duration::from_secs(1), AGAIN), None);
+        assert_eq!(patience.pause(Duration::from_secs(60), 0), None);
+        let waits = (0..1000).filter(|_| patience.pause(Duration::from_secs(10), 0).is_some()).count();
+        assert_eq!(waits, 11);
+    }
+
+    #[test]
+    fn what_a_first_try_may_have_used_up_is_not_sent_again() {
+        let post = |path: &str, body| is_repeatable(&endpoint::post(path, None, Some(body)));
+        assert!(post(endpoint::LONG, serde_json::json!({"client_secret": "x"})));
+        assert!(!post(endpoint::LONG, serde_json::json!({"otp_code": "123456"})));
+        assert!(!post(endpoint::LONG, serde_json::json!({"assertion": "a.b.c"})));
+        assert!(!post(CLIENTS, serde_json::json!({"client_id": "x"})));
+        assert!(is_repeatable(&endpoint::bare("DELETE", &endpoint::client_path("x"), None)));
+    }
+}

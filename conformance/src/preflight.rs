@@ -1,0 +1,100 @@
+//! What is asked before the first case: whether the base URL is the right one, and whether the identities are known there.
+
+use crate::endpoint::{self, LONG};
+use crate::http::Answer;
+use crate::identities::{Credential, Role};
+use crate::run::Run;
+use crate::stop::Stop;
+use crate::trial::Trial;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long a guess may take.
+const GUESS: Duration = Duration::from_secs(3);
+
+/// An error where the operations are not below this base URL, but below another one close by.
+pub async fn base_url(run: &Run) -> Result<(), String> {
+    let probe = endpoint::post(LONG, None, Some(serde_json::json!({})));
+    let answer = run.client.send(&probe, GUESS).await;
+    // Everything else is for `sanity.first` to name.
+    if !answer.is_ok_and(|answer| is_elsewhere(&answer)) {
+        return Ok(());
+    }
+    let base = run.client.url("");
+    for other in neighbours(&base) {
+        let answer = run.client.at(&other).send(&probe, GUESS).await;
+        if answer.is_ok_and(|answer| is_service(&answer)) {
+            return Err(format!("{base} has no /auth/tokens/long: did you mean --base-url {other} ?"));
+        }
+    }
+    Ok(())
+}
+
+fn is_elsewhere(answer: &Answer) -> bool {
+    let html = answer.header("content-type").is_some_and(|kind| kind.to_lowercase().contains("html"));
+    [404, 405].contains(&answer.status) || (html && answer.status < 400)
+}
+
+/// An empty call is refused by a token service for the credential or for the body, with a code.
+fn is_service(answer: &Answer) -> bool {
+    [400, 401].contains(&answer.status) && answer.json().is_some_and(|body| body["code"].is_string())
+}
+
+/// Where else the same service may be: with a version behind it, or with less at the end.
+fn neighbours(base: &str) -> Vec<String> {
+    let mut all = vec![format!("{base}/v1"), format!("{base}/v2")];
+    let host = base.find("://").map_or(0, |at| at + 3);
+    let mut rest = base;
+    while let Some(at) = rest.rfind('/').filter(|at| *at > host) {
+        rest = &rest[..at];
+        all.extend([rest.to_owned(), format!("{rest}/v1")]);
+    }
+    let mut seen = BTreeSet::from([base.to_owned()]);
+    all.retain(|url| seen.insert(url.clone()));
+    all.truncate(6);
+    all
+}
+
+/// The roles whose secret is refused though another's is taken, each with what to do. Where none is taken, nothing can be
+/// told of the identities: then the cases say so.
+pub async fn credentials(t: &Trial<'_>, roles: BTreeSet<Role>) -> BTreeMap<Role, String> {
+    let known = |role: &Role| *role != Role::Suspended && t.run.identities.has(*role, Credential::ClientSecret);
+    let roles: Vec<_> = roles.into_iter().filter(known).collect();
+    if roles.len() < 2 {
+        return BTreeMap::new();
+    }
+    let tries = roles.into_iter().map(|role| async move {
+        let minted = t.shared(role, "long").await;
+        let is_refused = matches!(&minted, Err(Stop::Blocked(why)) if why.contains(": the server answered 401 "));
+        (role, minted.is_ok(), is_refused)
+    });
+    let all = futures_util::future::join_all(tries).await;
+    let Some((accepted, ..)) = all.iter().find(|(_, accepted, _)| *accepted) else { return BTreeMap::new() };
+    let refused = all.iter().filter(|(_, _, is_refused)| *is_refused);
+    let told: BTreeMap<_, _> = refused
+        .map(|(role, ..)| {
+            let (name, other) = (role.name(), accepted.name());
+            let why = format!(
+                "the server refuses client_id and client_secret of role {name} (401), and takes those of role {other}: \
+                 correct [{name}] in the identities file"
+            );
+            (*role, why)
+        })
+        .collect();
+    told.values().for_each(|why| t.run.say(why));
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_close() {
+        assert_eq!(neighbours("https://a.example"), ["https://a.example/v1", "https://a.example/v2"]);
+        let all = neighbours("https://a.example/v1/auth/tokens");
+        assert!(all.contains(&"https://a.example/v1".to_owned()), "{all:?}");
+        let all = neighbours("https://a.example/api");
+        assert!(all.contains(&"https://a.example/v1".to_owned()) && !all.contains(&"https://a.example/api".to_owned()));
+    }
+}

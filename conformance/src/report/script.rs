@@ -1,0 +1,311 @@
+//! A failure as a script of its own, sh with curl: what the case sent, and before it whatever mints the tokens that it sent.
+//!
+//! Everything comes from the report, where each secret is a name. A name becomes a variable: a token's is filled by the call
+//! that minted it in the run, an identity's comes from the environment. All else stands in single quotes, where a shell
+//! leaves it alone.
+
+use crate::identities::Role;
+use crate::result::{CaseResult, Exchange, Report};
+use crate::text::{one_line, visible};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// More than this of a case's calls says nothing new: polls, bursts.
+const CALLS: usize = 30;
+
+const TOTP: &str = r#"
+# RFC 6238 with openssl: the code of now.
+totp() {
+    key=$(printf %s "$1" | tr -d ' =' | tr a-z A-Z)
+    while [ $(( ${#key} % 8 )) -ne 0 ]; do key="$key="; done
+    key=$(printf %s "$key" | base32 -d | od -An -tx1 | tr -d ' \n')
+    mac=$(for pair in $(printf %016x $(( $(date +%s) / 30 )) | sed 's/../& /g'); do printf "\\$(printf %03o "0x$pair")"; done |
+        openssl dgst -sha1 -mac HMAC -macopt "hexkey:$key" | sed 's/.* //')
+    at=$(( 0x$(printf %s "$mac" | cut -c40) * 2 + 1 ))
+    printf %06d $(( (0x$(printf %s "$mac" | cut -c"$at-$((at + 7))") & 0x7fffffff) % 1000000 ))
+}
+"#;
+
+pub fn render(report: &Report, case: &CaseResult) -> String {
+    let mut script = Script { sources: sources(report), ..Script::default() };
+    for exchange in case.exchanges.iter().take(CALLS) {
+        script.call(exchange);
+    }
+    let mut out = format!(
+        "#!/bin/sh\n# {}: {}\n# wanted: {}\n# got:    {}\n# Written by conformance {} of a run against {} at {}.\n",
+        case.id,
+        one_line(&case.requirement),
+        one_line(case.wanted.as_deref().or(case.reason.as_deref()).unwrap_or_default()),
+        one_line(case.got.as_deref().unwrap_or_default()),
+        report.tool.version,
+        one_line(&report.target.base_url),
+        one_line(&report.started_at),
+    );
+    if case.exchanges.len() > CALLS {
+        out += &format!("# The first {CALLS} of {} calls.\n", case.exchanges.len());
+    }
+    out += "set -eu\n\n";
+    for name in &script.given {
+        out += &format!("# {}\n: \"${{{name}:?is not set}}\"\n", about(name));
+    }
+    if script.lines.iter().any(|line| line.contains("$(totp ")) {
+        out += TOTP;
+    }
+    out += "\n# What stands behind a name in an answer.\nmember() { sed -n \"s/.*\\\"$1\\\" *: *\\\"\\([^\\\"]*\\)\\\".*/\\1/p\"; }\n";
+    out + &script.lines.concat()
+}
+
+/// The file that holds it.
+pub fn name(case: &CaseResult) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    format!("{}.sh", case.id.chars().map(safe).collect::<String>())
+}
+
+fn about(name: &str) -> &'static str {
+    match name {
+        _ if Role::ALL.iter().any(|role| name.starts_with(&format!("{}_", role.name().to_uppercase())))
+            && !name.contains("ASSERTION") =>
+        {
+            "From the identities file."
+        }
+        _ if name.starts_with("HEADER_") => "For what stands in front of the deployment, as --header had it.",
+        _ if name.contains("ASSERTION") => "A JWT signed by the client's key, as the case describes it.",
+        _ => "Made by the case itself: see what it requires.",
+    }
+}
+
+/// A call that minted a token.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    exchange: &'a Exchange,
+    id: Option<&'a str>,
+}
+
+/// The calls that minted, by the name of the token.
+fn sources(report: &Report) -> BTreeMap<String, Source<'_>> {
+    let mut all = BTreeMap::new();
+    for exchange in report.cases.iter().flat_map(|case| &case.exchanges) {
+        let body = exchange.response.as_ref().map_or("", |answer| answer.body.as_str());
+        let Some(name) = quoted_behind(body, "access_token").and_then(|value| value.strip_prefix('$')) else {
+            continue;
+        };
+        let source = Source { exchange, id: quoted_behind(body, "token_id") };
+        all.entry(name.to_owned()).or_insert(source);
+    }
+    all
+}
+
+/// The string behind a member's name; the body may be cut.
+fn quoted_behind<'a>(body: &'a str, name: &str) -> Option<&'a str> {
+    let behind =
+        body.split_once(&format!("\"{name}\""))?.1.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+    behind.split('"').next()
+}
+
+#[derive(Default)]
+struct Script<'a> {
+    sources: BTreeMap<String, Source<'a>>,
+    /// Filled by a call that stands above.
+    filled: BTreeSet<String>,
+    /// Token ids, and the variable that holds the one of this time.
+    ids: Vec<(&'a str, String)>,
+    /// What the environment must hold.
+    given: BTreeSet<String>,
+    lines: Vec<String>,
+}
+
+impl<'a> Script<'a> {
+    fn call(&mut self, exchange: &'a Exchange) {
+        let texts: Vec<&str> = [exchange.url.as_str()]
+            .into_iter()
+            .chain(exchange.request_headers.iter().map(|(_, value)| value.as_str()))
+            .chain(exchange.request_body.as_deref())
+            .collect();
+        for text in &texts {
+            for name in names(text) {
+                self.need(name);
+            }
+            // An id in a path is that of a token which is minted anew.
+            let by_id: Vec<_> = self
+                .sources
+                .iter()
+                .filter(|(_, s)| s.id.is_some_and(|id| text.contains(id)))
+                .map(|(name, _)| name.clone())
+                .collect();
+            by_id.iter().for_each(|name| self.need(name));
+        }
+        let mut line = format!("curl -sS -i -X {} {}", self.quoted(&exchange.method), self.quoted(&exchange.url));
+        for (name, value) in &exchange.request_headers {
+            line += &format!(" \\\n    -H {}", self.quoted(&format!("{name}: {value}")));
+        }
+        if let Some(body) = &exchange.request_body {
+            line += &format!(" \\\n    --data-binary {}", self.quoted(body));
+        }
+        let minted = self
+            .sources
+            .iter()
+            .find(|(name, source)| std::ptr::eq(source.exchange, exchange) && !self.filled.contains(*name));
+        let Some((name, id)) = minted.map(|(name, source)| (name.clone(), source.id)) else {
+            let status = exchange.response.as_ref().map_or_else(|| "no answer".to_owned(), |a| a.status.to_string());
+            self.lines.push(format!("\necho; echo '# then: {status}'\n{line}\n"));
+            return;
+        };
+        self.lines.push(format!(
+            "\nanswer=$({line})\nprintf '%s\\n' \"$answer\" | sed -n 1p\n{name}=$(printf %s \"$answer\" | member access_token)\n{name}_ID=$(printf %s \"$answer\" | member token_id)\n"
+        ));
+        self.ids.extend(id.map(|id| (id, format!("{name}_ID"))));
+        self.filled.insert(name);
+    }
+
+    fn need(&mut self, name: &str) {
+        if self.filled.contains(name) {
+            return;
+        }
+        if let Some(role) = name.strip_suffix("_OTP_CODE") {
+            self.given.insert(format!("{role}_TOTP_SECRET"));
+            self.filled.insert(name.to_owned());
+            self.lines.push(format!("\n{name}=$(totp \"${role}_TOTP_SECRET\")\n"));
+            return;
+        }
+        match self.sources.get(name).copied() {
+            Some(source) => self.call(source.exchange),
+            None => drop(self.given.insert(name.to_owned())),
+        }
+    }
+
+    /// For a shell: text in single quotes, variables in double ones.
+    fn quoted(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (id, variable) in &self.ids {
+            text = text.replace(id, &format!("${variable}"));
+        }
+        let text = visible(&text);
+        let mut out = String::new();
+        let mut rest = text.as_str();
+        while let Some((at, name)) = first_name(rest) {
+            if at > 0 {
+                out += &single(&rest[..at]);
+            }
+            out += &format!("\"${name}\"");
+            rest = &rest[at + 1 + name.len()..];
+        }
+        if !rest.is_empty() || out.is_empty() {
+            out += &single(rest);
+        }
+        out
+    }
+}
+
+fn single(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn names(text: &str) -> Vec<&str> {
+    let mut all = Vec::new();
+    let mut rest = text;
+    while let Some((at, name)) = first_name(rest) {
+        all.push(name);
+        rest = &rest[at + 1 + name.len()..];
+    }
+    all
+}
+
+/// The first name that the harness itself gives to a secret. Any other would be a variable of the reader's own, which a
+/// server could ask for so.
+fn first_name(text: &str) -> Option<(usize, &str)> {
+    text.match_indices('$').find_map(|(at, _)| {
+        let rest = &text[at + 1..];
+        let end =
+            rest.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')).unwrap_or(rest.len());
+        is_ours(&rest[..end]).then_some((at, &rest[..end]))
+    })
+}
+
+fn is_ours(name: &str) -> bool {
+    let settings = ["CLIENT_SECRET", "TOTP_SECRET", "ASSERTION_JWK", "OTP_CODE", "ASSERTION_TAMPERED"];
+    let of_role = Role::ALL.iter().filter_map(|role| name.strip_prefix(&format!("{}_", role.name().to_uppercase())));
+    let token = ["LONG_TOKEN_", "SHORT_TOKEN_"].iter().any(|start| {
+        let number = name.strip_prefix(start).map(|rest| rest.strip_suffix("_ID").unwrap_or(rest));
+        number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    });
+    let made = [
+        "TAMPERED_TOKEN",
+        "UNSIGNED_TOKEN",
+        "EXTENDED_TOKEN",
+        "RECASED_SECRET",
+        "ASSERTION",
+        "SECRET",
+        "GUEST_CLIENT_SECRET",
+    ];
+    token
+        || made.contains(&name)
+        || name.starts_with("HEADER_")
+        || of_role.into_iter().any(|rest| settings.contains(&rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+    use std::process::Command;
+
+    fn exchange(url: &str, token: Option<&str>, body: Option<&str>, answer: &str) -> Exchange {
+        let mut exchange = sample::conformant().cases[0].exchanges[0].clone();
+        exchange.url = url.to_owned();
+        exchange.request_headers =
+            token.map(|t| ("authorization".to_owned(), format!("Bearer {t}"))).into_iter().collect();
+        exchange.request_body = body.map(str::to_owned);
+        if let Some(response) = &mut exchange.response {
+            response.body = answer.to_owned();
+        }
+        exchange
+    }
+
+    /// With a curl that prints its arguments and grants tokens.
+    #[test]
+    fn a_script_mints_what_it_needs_and_runs_nothing_that_a_server_said() {
+        let mut report = sample::conformant();
+        let grant = |n: u32, kind: &str| format!(r#"{{"access_token":"${kind}_TOKEN_{n}","token_id":"tok_{n}"}}"#);
+        let (other, mut case) = (report.cases[0].clone(), report.cases[1].clone());
+        report.cases = vec![other];
+        let secret = r#"{"client_secret":"$VALID_CLIENT_SECRET"}"#;
+        report.cases[0].exchanges = vec![
+            exchange("http://h/long", None, Some(secret), &grant(7, "LONG")),
+            exchange("http://h/short", Some("$LONG_TOKEN_7"), None, &grant(8, "SHORT")),
+        ];
+        let evil = "$(touch ran) `touch ran` ' touch ran ' $HOME $AWS_SECRET";
+        case.exchanges = vec![exchange("http://h/tok_7/revoke", Some("$SHORT_TOKEN_8"), Some(evil), "{}")];
+        let script = render(&report, &case);
+        let dir = std::env::temp_dir().join(format!("conformance-script-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let curl = "curl() { printf '[%s]' \"$@\" >>calls; echo >>calls; n=$(wc -l <calls); \
+                    echo \"{\\\"access_token\\\": \\\"fresh-$n\\\",\\\"token_id\\\":\\\"id-$n\\\"}\"; }";
+        let output = Command::new("sh")
+            .args(["-c", &format!("VALID_CLIENT_SECRET=s3cret\n{curl}\n{script}")])
+            .current_dir(&dir)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}\n{script}", String::from_utf8_lossy(&output.stderr));
+        let calls = std::fs::read_to_string(dir.join("calls")).unwrap();
+        let calls: Vec<_> = calls.lines().collect();
+        assert_eq!(calls.len(), 3, "{calls:?}\n{script}");
+        assert!(calls[0].contains("[{\"client_secret\":\"s3cret\"}]"), "{calls:?}");
+        assert!(calls[1].contains("[authorization: Bearer fresh-1]"), "{calls:?}");
+        assert!(calls[2].contains("[http://h/id-1/revoke]") && calls[2].contains("Bearer fresh-2]"), "{calls:?}");
+        assert!(calls[2].contains(&format!("[{evil}]")) && !dir.join("ran").exists(), "{calls:?}");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_script_makes_its_own_codes() {
+        let mut case = sample::conformant().cases.remove(0);
+        case.exchanges = vec![exchange("http://h/long", None, Some(r#"{"otp_code":"$VALID_OTP_CODE"}"#), "{}")];
+        let script = render(&sample::conformant(), &case);
+        let shown = "curl() { for a; do :; done; printf %s \"$a\"; }; date() { echo 1234567890; }";
+        // The key and the time are those of RFC 6238's own table: 89005924, of which six digits.
+        let key = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+        let run = format!("VALID_TOTP_SECRET={key}\n{shown}\n{script}");
+        let output = Command::new("sh").args(["-c", &run]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(told.contains(r#"{"otp_code":"005924"}"#), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
