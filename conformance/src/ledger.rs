@@ -179,8 +179,8 @@ pub fn look(path: &str, answer: &Answer, vault: &Vault, now: u64) -> Haul {
         }
     });
     let mut haul = Haul { tokens: found.collect(), secrets: Vec::new() };
-    // A client as it is shown holds many words that are no secret: there only a name tells.
-    let named = |name: &str| !path.starts_with("/clients") || mask::is_secret(name);
+    // A client or a token as it is shown holds many words that are no secret: there only a name tells.
+    let named = |name: &str| !(path.starts_with("/clients") || path.ends_with("/introspect")) || mask::is_secret(name);
     if granted && let Some(body) = &body {
         strings(body, "", &mut |name, text| {
             if !is_harmless(name, text) && named(name) && haul.secrets.len() < MOST {

@@ -30,6 +30,15 @@ impl Reference {
         );
         let now = self.clock.now();
         let step = totp::step_at(now);
+        let any_locked = self.memory.codes.values().any(|codes| codes.locked_until > now);
+        if any_locked && self.on("lock-is-everyones") {
+            return false;
+        }
+        let most = match self.fault {
+            Some("locks-at-four") => 4,
+            Some("locks-at-six") => 6,
+            _ => 5,
+        };
         let codes = self.memory.codes.entry(client.id.clone()).or_default();
         if refused || (codes.locked_until > now && !never_locks) {
             return false;
@@ -37,7 +46,7 @@ impl Reference {
         let Some(fit) = (step - 1..=step + 1).find(|s| totp::code(&client.totp, *s) == code) else {
             codes.wrong.retain(|at| at + 300 > now);
             codes.wrong.push(now);
-            if codes.wrong.len() >= 5 {
+            if codes.wrong.len() >= most {
                 codes.locked_until = now + 300;
             }
             return any;

@@ -125,6 +125,9 @@ impl Reference {
             return Err(self.refuse(asked, 401, "invalid_client", "The client could not be authenticated."));
         }
         let right = if let Some(secret) = &secret {
+            if self.on("right-secret-forgives") && self.secret_fits(&client, secret) {
+                self.forgive(&client.id);
+            }
             self.secret_fits(&client, secret)
         } else if let Some(code) = &code {
             if self.code_fits(&client, code) {
@@ -149,8 +152,13 @@ impl Reference {
             }
         };
         if !right {
+            let by_code = code.is_some();
             let code = if self.on("wrong-secret-invalid-token") { "invalid_token" } else { "invalid_client" };
-            return Err(self.refuse(asked, 401, code, "The client could not be authenticated."));
+            let told = match locked && by_code && self.on("lock-told") {
+                true => "Too many wrong codes. The client is locked.",
+                false => "The client could not be authenticated.",
+            };
+            return Err(self.refuse(asked, 401, code, told));
         }
         if client.suspended && !self.on("suspended-works") {
             return Err(self.refuse(asked, 403, "unauthorized_client", "The client is suspended."));
@@ -158,10 +166,11 @@ impl Reference {
         let asked_for = match scopes {
             Some(scopes) => scopes,
             None if self.on("scopes-omitted-everything") => vec!["billing:*".to_owned()],
-            None => client.scopes.clone(),
+            None => self.scopes_of(&client, "long-default"),
         };
-        let scopes = self.grantable(asked, asked_for, &client.scopes, 403)?;
-        Ok(self.mint_long(&client, scopes, ttl, self.clock.now().max(client.valid_from)))
+        let scopes = self.grantable(asked, asked_for, &self.scopes_of(&client, "long-asked"), 403)?;
+        let auth_time = self.auth_time(client.valid_from, assertion.as_deref());
+        Ok(self.mint_long(&client, scopes, ttl, auth_time))
     }
 
     fn rotate(
@@ -189,14 +198,16 @@ impl Reference {
         let may = if self.on("rotation-needs-wildcard") {
             bearer.scopes.iter().any(|s| s == "tokens:*")
         } else {
-            self.any_covers(&bearer.scopes, "tokens:write") || self.on("rotation-without-write")
+            self.may(&bearer, "tokens:write", "rotation-itself") || self.on("rotation-without-write")
         };
         if !may {
             return Err(self.refuse(asked, 403, "insufficient_scope", "tokens:write is needed."));
         }
         let client = self.client(&bearer.client);
-        let limit = if self.on("rotation-escalates") { client.scopes.clone() } else { bearer.scopes.clone() };
-        let default = if self.on("rotation-all-scopes") { client.scopes.clone() } else { bearer.scopes.clone() };
+        let bounded = |place: &str| self.bounded(&bearer.scopes, &bearer.client, place);
+        let limit = if self.on("rotation-escalates") { client.scopes.clone() } else { bounded("rotation-asked") };
+        let default = if self.on("rotation-all-scopes") { client.scopes.clone() } else { bounded("rotation") };
+        let limit = if scopes.is_none() { default.clone() } else { limit };
         let scopes = if self.on("rotation-all-scopes") && scopes.is_none() {
             default
         } else {
@@ -210,7 +221,10 @@ impl Reference {
                 self.report("parent", parent, self.clock.now());
             }
         }
-        let reply = self.mint_long(&client, scopes, ttl, bearer.auth_time);
+        let reply = self.mint_long(&client, scopes, ttl, self.auth_time_of_rotation(&bearer));
+        if let (Some(id), Some(parent)) = (reply.body["token_id"].as_str(), &bearer.parent) {
+            self.memory.rotated.insert(id.to_owned(), parent.clone());
+        }
         if self.on("rotated-token-dead") {
             let id = reply.body["token_id"].as_str().unwrap_or_default().to_owned();
             self.memory.revoked.insert(id);

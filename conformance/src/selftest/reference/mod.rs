@@ -4,10 +4,13 @@
 //! of that name: each mutant is this service with one fault. An operation is a file, entered from `route.rs`.
 
 mod answer;
+mod auth_time;
 mod bearer;
 mod body;
+mod bounds;
 mod credentials;
 mod feed;
+mod introspect;
 mod limits;
 mod long;
 pub mod message;
@@ -16,6 +19,7 @@ mod published;
 mod revoke;
 mod route;
 mod scopes;
+mod seeds;
 mod short;
 pub mod state;
 mod tokens;

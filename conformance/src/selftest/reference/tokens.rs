@@ -51,6 +51,9 @@ impl Reference {
             "iss": self.issuer, "sub": client.id, "client_id": client.id, "aud": self.issuer, "iat": now, "exp": exp,
             "jti": id, "scope": scopes.join(" "), "parent": parent.id, "auth_time": parent.auth_time,
         });
+        if self.on("auth-time-of-exchange") {
+            claims["auth_time"] = now.into();
+        }
         for (fault, claim) in [("short-lacks-aud", "aud"), ("no-parent", "parent")] {
             if self.on(fault)
                 && let Some(members) = claims.as_object_mut()
