@@ -111,7 +111,7 @@ pub const CASES: &[Case] = &[
         control: Some("auth-time.201.after-end-tokens"),
         request: steps!(not_before),
         expect: GRANTED,
-        mutants: &[mutant("auth-time-behind", "has an auth_time of a second before tokens_valid_from")],
+        mutants: &[mutant("auth-time-behind", "has the second before tokens_valid_from as auth_time")],
         ..ROW
     },
     Case {
@@ -195,7 +195,7 @@ pub const CASES: &[Case] = &[
         control: Some("auth-time.201.exchange"),
         request: steps!(spares_others),
         expect: GRANTED,
-        mutants: &[mutant("end-tokens-of-everyone", "ends the tokens of every client")],
+        mutants: &[mutant("end-tokens-of-everyone", "ends the tokens of every client that was made")],
         ..ROW
     },
     Case {
@@ -318,6 +318,7 @@ async fn exchange_refused(t: &Trial<'_>) -> Result<(), Stop> {
     let guest = guest(t).await?;
     let long = t.guest_long(&guest, &SCOPES).await?;
     can_exchange(t, &long).await?;
+    t.run.wait_until(t.run.clock.now() + 2).await?;
     refused(t, &guest, &endpoint::exchange(&long.token)).await
 }
 

@@ -62,7 +62,7 @@ pub const CASES: &[Case] = &[
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
-        control: Some("feed.200.since"),
+        control: Some("feed.200.token"),
         request: steps!(merges),
         expect: plain(200),
         mutants: &[mutant("feed-delta-latest-only", "has the latest end alone in a delta")],

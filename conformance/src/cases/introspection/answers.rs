@@ -12,14 +12,18 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.active",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A live short-term token is active.",
+        requirement: "A live short-term token is active, of any client.",
         section: "openapi.yaml, introspectToken; RFC 7662 section 2.2",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
         request: Ask(Introspect(Reader), &[]),
         expect: plain(200),
         also: &[Also::Active],
-        mutants: &[mutant("introspection-missing", "has no introspection")],
+        mutants: &[
+            mutant("introspection-missing", "has no introspection"),
+            mutant("introspection-active-text", "has active as text"),
+            mutant("introspection-own-client-only", "answers about the caller's own tokens alone"),
+        ],
         ..ROW
     },
     Case {
@@ -37,7 +41,6 @@ pub const CASES: &[Case] = &[
             mutant("introspection-lacks-aud", "leaves out aud"),
             mutant("introspection-shows-parent", "shows the claim parent too"),
             mutant("introspection-exp-text", "has exp as text"),
-            mutant("introspection-active-text", "has active as text"),
         ],
         ..ROW
     },

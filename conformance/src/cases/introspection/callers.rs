@@ -37,20 +37,6 @@ pub const CASES: &[Case] = &[
         ..ROW
     },
     Case {
-        id: "introspection.200.other-client",
-        cell: Cell::Service(200),
-        level: Level::Service,
-        requirement: "The token may be of any client.",
-        section: "openapi.yaml, introspectToken",
-        effect: Effect::Mint,
-        control: Some("introspection.200.active"),
-        request: Ask(Introspect(Other), &[]),
-        expect: plain(200),
-        also: &[Also::Active],
-        mutants: &[mutant("introspection-own-client-only", "answers about the caller's own tokens alone")],
-        ..ROW
-    },
-    Case {
         id: "introspection.401.bearer-missing",
         cell: Cell::Service(401),
         level: Level::Service,

@@ -11,7 +11,7 @@ impl Reference {
         match (self.fault, iat) {
             (Some("auth-time-an-hour-off"), _) => now - 3600,
             (Some("auth-time-before-valid-from"), _) => now,
-            (Some("auth-time-behind"), _) => now.max(valid_from) - 1,
+            (Some("auth-time-behind"), _) if valid_from > 0 => valid_from - 1,
             (Some("auth-time-of-the-assertion"), Some(iat)) => iat,
             _ => now.max(valid_from),
         }
@@ -37,7 +37,9 @@ impl Reference {
         };
         self.clients[at].valid_from = from;
         if self.on("end-tokens-of-everyone") {
-            self.clients.iter_mut().for_each(|client| client.valid_from = from);
+            let made = self.memory.first_valid_from.keys().cloned().collect::<Vec<_>>();
+            let all = self.clients.iter_mut().filter(|client| made.contains(&client.id));
+            all.for_each(|client| client.valid_from = from);
         }
         from
     }
