@@ -47,7 +47,7 @@ pub const CASES: &[Case] = &[
         level: Level::Service,
         requirement: "auth_time is when an assertion was shown, whatever its iat says.",
         section: "openapi.yaml, ShortTokenResponse; RFC 9068 section 2.2.1",
-        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Valid, AssertionJwk)],
         effect: Effect::Mint,
         control: Some("long.201.assertion"),
         request: steps!(assertion),
@@ -125,7 +125,7 @@ pub const CASES: &[Case] = &[
         control: Some("auth-time.201.exchange"),
         request: steps!(exchange_refused),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("end-tokens-spares-long", "spares long-term tokens")],
+        mutants: &[mutant("kill-switch-spares-long", "spares long-term tokens")],
         ..ROW
     },
     Case {
@@ -153,7 +153,7 @@ pub const CASES: &[Case] = &[
         control: Some("auth-time.401.exchange-after-end-tokens"),
         request: steps!(rotated_refused),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("end-tokens-spares-rotated", "spares what was rotated")],
+        mutants: &[mutant("kill-switch-spares-rotated", "spares what was rotated")],
         ..ROW
     },
     Case {
@@ -167,7 +167,7 @@ pub const CASES: &[Case] = &[
         control: Some("auth-time.201.exchange"),
         request: steps!(short_refused),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("end-tokens-spares-short", "spares short-term tokens")],
+        mutants: &[mutant("kill-switch-spares-short", "spares short-term tokens")],
         ..ROW
     },
     Case {

@@ -2,6 +2,8 @@
 
 use crate::case::*;
 use crate::endpoint;
+use crate::jose::Jwt;
+use crate::trial::draft;
 use crate::trial::feed::claims;
 use crate::trial::guests::Guest;
 use serde_json::{Value, json};
@@ -157,6 +159,40 @@ pub const CASES: &[Case] = &[
         expect: plain(200),
         also: &[Also::Inactive],
         mutants: &[mutant("introspection-takes-alg-none", "takes alg none for a signature")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.200.forged",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: r#"The claims of a live token signed by a client's own key are exactly {"active":false}."#,
+        section: "openapi.yaml, introspectToken; RFC 7515 section 5.2",
+        needs: &[
+            (Valid, ClientId),
+            (Valid, ClientSecret),
+            (Reader, ClientId),
+            (Reader, ClientSecret),
+            (Valid, AssertionJwk),
+        ],
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: steps!(forged),
+        expect: plain(200),
+        mutants: &[mutant("introspection-any-registered-key", "takes the signature of any key that it knows")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.200.feed",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: r#"The feed of ends, a JWT by the same key, is no token: exactly {"active":false}."#,
+        section: "openapi.yaml, introspectToken; RFC 8725 section 3.11",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: steps!(feed),
+        expect: plain(200),
+        mutants: &[mutant("introspection-any-typ", "takes whatever it signed for a token")],
         ..ROW
     },
     Case {
@@ -365,6 +401,22 @@ async fn longest(t: &Trial<'_>) -> Result<(), Stop> {
         )));
     };
     active(t, &short).await.map(drop)
+}
+
+async fn forged(t: &Trial<'_>) -> Result<(), Stop> {
+    let mut token = t.shared(Valid, "short").await?;
+    let key = t.key(Valid)?;
+    let mut header = Jwt::read(&token.token).map(|jwt| jwt.header).unwrap_or_default();
+    header["alg"] = key.alg.clone().into();
+    token.token = t.secret("FORGED_TOKEN", draft::sign(key, &header, &claims(&token)?)?);
+    inactive(t, &token).await
+}
+
+/// A delta from its own `seq`, which is short.
+async fn feed(t: &Trial<'_>) -> Result<(), Stop> {
+    let seq = t.feed("").await?.seq()?;
+    let text = t.feed(&format!("?since={seq}")).await?.token;
+    inactive(t, &Token { id: String::new(), token: text, expires_in: 0, body: Value::Null }).await
 }
 
 async fn revoked(t: &Trial<'_>) -> Result<(), Stop> {

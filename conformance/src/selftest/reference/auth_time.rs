@@ -25,7 +25,7 @@ impl Reference {
     }
 
     /// The kill switch: the time from which the client's tokens count.
-    pub fn end_tokens(&mut self, at: usize) -> u64 {
+    pub fn move_valid_from(&mut self, at: usize) -> u64 {
         let now = self.clock.now();
         let known = self.clients[at].valid_from;
         let first = self.memory.first_valid_from.get(&self.clients[at].id).copied();
@@ -49,9 +49,9 @@ impl Reference {
         let came_of_rotation = |id: &String| self.memory.rotated.contains_key(id);
         let rotated = came_of_rotation(&bearer.id) || bearer.parent.as_ref().is_some_and(came_of_rotation);
         let spared = match self.fault {
-            Some("end-tokens-spares-long") => bearer.kind == "long",
-            Some("end-tokens-spares-short") => bearer.kind == "short",
-            Some("end-tokens-spares-rotated") => rotated,
+            Some("kill-switch-spares-long") => bearer.kind == "long",
+            Some("kill-switch-spares-short") => bearer.kind == "short",
+            Some("kill-switch-spares-rotated") => rotated,
             _ => false,
         };
         let tolerance = u64::from(self.on("auth-time-behind"));

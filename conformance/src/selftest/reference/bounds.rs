@@ -7,7 +7,7 @@ use serde_json::json;
 impl Reference {
     /// What the client still has of these scopes, in their order: for a wildcard whatever it has under that. `place` ends
     /// the name of the fault of not looking.
-    pub fn bounded(&self, scopes: &[String], client: &str, place: &str) -> Vec<String> {
+    pub fn left_to(&self, scopes: &[String], client: &str, place: &str) -> Vec<String> {
         if self.on(&format!("narrowing-ignored-by-{place}")) {
             return scopes.to_vec();
         }
@@ -31,7 +31,7 @@ impl Reference {
 
     /// Whether the bearer may do what this scope is for: by its token, and by its client of now.
     pub fn may(&self, bearer: &Bearer, scope: &str, place: &str) -> bool {
-        self.any_covers(&self.bounded(&bearer.scopes, &bearer.client, place), scope)
+        self.any_covers(&self.left_to(&bearer.scopes, &bearer.client, place), scope)
     }
 
     /// The scopes of an exchange that asks for none.
@@ -41,7 +41,7 @@ impl Reference {
         }
         let left = match self.on("narrowing-for-good") && self.memory.narrowed.contains_key(&bearer.client) {
             true => self.memory.narrowed[&bearer.client].clone(),
-            false => self.bounded(&bearer.scopes, &bearer.client, "exchange"),
+            false => self.left_to(&bearer.scopes, &bearer.client, "exchange"),
         };
         if left.is_empty() && !self.on("nothing-left-granted") {
             let status = if self.on("nothing-left-401") { 401 } else { 400 };
@@ -60,7 +60,7 @@ impl Reference {
                 if (scope.ends_with('*') && self.on("lost-wildcard-cut"))
                     || (scopes.len() > 1 && self.on("lost-scope-cut")) =>
             {
-                Ok(self.bounded(&scopes, &bearer.client, "exchange"))
+                Ok(self.left_to(&scopes, &bearer.client, "exchange"))
             }
             Some(scope) if !self.on("lost-scope-granted") => {
                 let details = json!({"scope": scope});

@@ -204,7 +204,7 @@ impl Reference {
             return Err(self.refuse(asked, 403, "insufficient_scope", "tokens:write is needed."));
         }
         let client = self.client(&bearer.client);
-        let bounded = |place: &str| self.bounded(&bearer.scopes, &bearer.client, place);
+        let bounded = |place: &str| self.left_to(&bearer.scopes, &bearer.client, place);
         let limit = if self.on("rotation-escalates") { client.scopes.clone() } else { bounded("rotation-asked") };
         let default = if self.on("rotation-all-scopes") { client.scopes.clone() } else { bounded("rotation") };
         let limit = if scopes.is_none() { default.clone() } else { limit };

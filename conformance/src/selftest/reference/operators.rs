@@ -49,7 +49,7 @@ impl Reference {
             ("POST", ["totp"]) => return self.new_seed(asked, at),
             ("POST", ["end-tokens"]) => {
                 // The next second. Its answer need not wait for it: a new token's `auth_time` is not before it.
-                let from = self.end_tokens(at);
+                let from = self.move_valid_from(at);
                 self.report_end_tokens(&id, self.clients[at].suspended, from);
                 return Ok(self.ended());
             }
