@@ -1,11 +1,10 @@
-//! What tokens are worth once an operator changed their client's scopes.
+//! What tokens are worth once an operator changed their client's scopes. The clients are immediate ones, whose exchanges
+//! go by a change from its answer on.
 
 use crate::case::*;
 use crate::endpoint;
 use crate::trial::guests::Guest;
 use serde_json::json;
-
-/// An immediate client: what its tokens are worth is certain at once.
 
 pub const CASES: &[Case] = &[
     Case {

@@ -85,7 +85,7 @@ impl Reference {
         if self.on("form-unknown-400") && fields.iter().any(|(n, _)| !["token", "token_type_hint"].contains(n)) {
             return bad("Unknown parameter.");
         }
-        let hinted = fields.iter().any(|field| *field == ("token_type_hint", "refresh_token"));
+        let hinted = fields.contains(&("token_type_hint", "refresh_token"));
         if self.on("form-hint-believed") && hinted {
             return Ok(String::new());
         }
