@@ -17,6 +17,8 @@ pub enum Base {
     ExchangeFor(Role),
     /// POST /auth/tokens/{tokenId}/revoke by a short-term token with `tokens:*`, on a spare long-term token.
     Revoke(Role),
+    /// POST /auth/tokens/introspect by the role's short-term token, about one of role `valid`.
+    Introspect(Role),
 }
 
 /// One deviation. Texts may hold `${role.setting}`, `${role.long}`, `${role.short}`, `${now+60}` and the like: see
@@ -105,6 +107,10 @@ pub enum Also {
     /// The `error` of the challenge (RFC 6750 section 3).
     Challenge(&'static str),
     TokenIdStarts(&'static str),
+    /// `active` is true.
+    Active,
+    /// Exactly `{"active":false}`.
+    Inactive,
 }
 
 pub const GRANTED: Want = Want { status: 201, codes: &[], or: &[] };

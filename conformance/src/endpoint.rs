@@ -1,9 +1,9 @@
 //! Where the API's operations are, and what a bare call of each looks like.
 
-use crate::http::Request;
+use crate::http::{Request, is_at_origin};
 use crate::mask::url_encoded;
 use crate::matrix::Op;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub const LONG: &str = "/auth/tokens/long";
 pub const SHORT: &str = "/auth/tokens/short";
@@ -11,7 +11,12 @@ pub const INTROSPECT: &str = "/auth/tokens/introspect";
 pub const CLIENTS: &str = "/clients";
 pub const KEYS: &str = "/.well-known/jwks.json";
 pub const METADATA: &str = "/.well-known/oauth-authorization-server";
+pub const OPENAPI: &str = "/openapi.json";
+pub const DOCS: &str = "/docs";
+pub const HEALTH: &str = "/healthz";
 pub const FEED: &str = "/.well-known/revocations";
+/// The media type of introspection's body.
+pub const FORM: &str = "application/x-www-form-urlencoded";
 /// The `typ` of the feed of ends, which is a JWT and no token.
 pub const FEED_TYP: &str = "revocations+jwt";
 
@@ -54,6 +59,31 @@ pub fn revoke(token: &str, id: &str) -> Request {
     post(&revoke_path(id), Some(token), None)
 }
 
+/// Whether a token counts, asked by a bearer.
+pub fn introspect(bearer: &str, token: &str) -> Request {
+    let mut request = post(INTROSPECT, Some(bearer), None);
+    request.set("content-type", FORM);
+    request.body = form(&[("token", token)]);
+    request
+}
+
+/// The body of a form: `application/x-www-form-urlencoded`.
+pub fn form(fields: &[(&str, &str)]) -> Vec<u8> {
+    let fields: Vec<_> = fields.iter().map(|(n, v)| format!("{}={}", url_encoded(n), url_encoded(v))).collect();
+    fields.join("&").into_bytes()
+}
+
+/// A rotation for an hour: of all that the short-term token may have, or of these scopes.
+pub fn rotate(client_id: &str, short: &str, scopes: Option<&[&str]>) -> Request {
+    let mut body = json!({"grant_type": "client_credentials", "client_id": client_id, "ttl_seconds": 3600});
+    if let Some(scopes) = scopes {
+        body["scopes"] = json!(scopes);
+    }
+    let mut request = post(LONG, Some(short), Some(body));
+    request.set("x-client-id", client_id);
+    request
+}
+
 pub fn operation(request: &Request) -> Op {
     let post = request.method == "POST";
     let path = request.path.split('?').next().unwrap_or_default();
@@ -61,7 +91,9 @@ pub fn operation(request: &Request) -> Op {
         ["", "auth", "tokens", "long"] if post => Op::Long,
         ["", "auth", "tokens", "short"] if post => Op::Short,
         ["", "auth", "tokens", id, "revoke"] if post && !id.is_empty() => Op::Revoke,
-        ["", ".well-known" | "clients", ..] => Op::Service,
+        ["", "auth", "tokens", "introspect"] if post => Op::Service,
+        ["", "clients", ..] => Op::Service,
+        _ if is_at_origin(path) => Op::Service,
         _ => Op::Outside,
     }
 }

@@ -11,7 +11,14 @@ const BODY_CAP: usize = 64 * 1024;
 const FEED_CAP: usize = 16 * 1024 * 1024;
 
 /// Paths below this are rooted at the origin, whatever the base path (RFC 8615 section 3).
-pub const WELL_KNOWN: &str = "/.well-known/";
+const WELL_KNOWN: &str = "/.well-known/";
+/// So are the documents about the service.
+const DOCUMENTS: [&str; 3] = ["/openapi.json", "/docs", "/healthz"];
+
+/// Whether a path is rooted at the origin. What is served there is for everyone: no token is in it.
+pub fn is_at_origin(path: &str) -> bool {
+    path.starts_with(WELL_KNOWN) || DOCUMENTS.contains(&path.split('?').next().unwrap_or_default())
+}
 
 /// How the report of a connection that ended too early begins.
 pub const BROKE: &str = "the connection broke";
@@ -21,7 +28,7 @@ pub const SILENT: &str = "no whole answer";
 #[derive(Debug, Clone)]
 pub struct Request {
     pub method: String,
-    /// What follows the base URL, or the origin if it begins with [`WELL_KNOWN`].
+    /// What follows the base URL, or the origin if [`is_at_origin`].
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -159,7 +166,7 @@ impl Client {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", if path.starts_with(WELL_KNOWN) { &self.origin } else { &self.base })
+        format!("{}{path}", if is_at_origin(path) { &self.origin } else { &self.base })
     }
 
     /// At most `limit` is waited, and at most what the client itself allows.
@@ -204,7 +211,7 @@ impl Client {
             .map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
             .collect();
         let answer = came.insert(Answer { status, headers, body: Vec::new() });
-        let cap = if request.path.starts_with(WELL_KNOWN) { FEED_CAP } else { BODY_CAP };
+        let cap = if is_at_origin(&request.path) { FEED_CAP } else { BODY_CAP };
         let mut pieces = response.bytes_stream();
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|e| {
@@ -323,10 +330,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn well_known_paths_are_rooted_at_the_origin() {
+    fn what_is_for_everyone_is_rooted_at_the_origin() {
         let client = Client::new("https://auth.example.com:8443/v1", Duration::from_secs(1), Way::default()).unwrap();
         assert_eq!(client.url("/auth/tokens/long"), "https://auth.example.com:8443/v1/auth/tokens/long");
         assert_eq!(client.url("/.well-known/jwks.json"), "https://auth.example.com:8443/.well-known/jwks.json");
+        assert_eq!(client.url("/docs"), "https://auth.example.com:8443/docs");
+        assert_eq!(client.url("/docs/x"), "https://auth.example.com:8443/v1/docs/x");
     }
 
     #[test]

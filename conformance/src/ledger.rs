@@ -179,8 +179,8 @@ pub fn look(path: &str, answer: &Answer, vault: &Vault, now: u64) -> Haul {
         }
     });
     let mut haul = Haul { tokens: found.collect(), secrets: Vec::new() };
-    // A client as it is shown holds many words that are no secret: there only a name tells.
-    let named = |name: &str| !path.starts_with("/clients") || mask::is_secret(name);
+    // A client or a token as it is shown holds many words that are no secret: there only a name tells.
+    let named = |name: &str| !(path.starts_with("/clients") || path.ends_with("/introspect")) || mask::is_secret(name);
     if granted && let Some(body) = &body {
         strings(body, "", &mut |name, text| {
             if !is_harmless(name, text) && named(name) && haul.secrets.len() < MOST {
@@ -217,8 +217,12 @@ fn unsigned(token: &str) -> Option<Jwt> {
 /// anywhere.
 pub fn is_clean(answer: &Answer) -> bool {
     let Some(body) = answer.json() else { return answer.body.is_empty() };
+    // Introspection says of a token what the token itself says, and not the token.
+    let introspected = |name: &str| body["active"].is_boolean() && ["iss", "sub", "client_id", "aud"].contains(&name);
     let mut clean = true;
-    strings(&body, "", &mut |name, text| clean &= name == "access_token" || is_harmless(name, text));
+    strings(&body, "", &mut |name, text| {
+        clean &= name == "access_token" || introspected(name) || is_harmless(name, text);
+    });
     clean
 }
 

@@ -9,7 +9,7 @@ pub enum Op {
     Revoke,
     /// What no cell of the matrix holds.
     Outside,
-    /// What stands around the tokens: operators, keys, metadata, the feed of ends.
+    /// What stands around the tokens: operators, introspection, keys, metadata, documents, the feed of ends.
     Service,
 }
 

@@ -1,7 +1,7 @@
 //! What all cases of a run share: the way to the server, who the harness may be, what was minted, and what is known.
 
 use crate::clock::Clock;
-use crate::http::{Answer, Broken, Client, Request, WELL_KNOWN, Way};
+use crate::http::{Answer, Broken, Client, Request, Way, is_at_origin};
 use crate::identities::Identities;
 use crate::interrupt::Interrupt;
 use crate::ledger::{self, Kind, Ledger};
@@ -360,7 +360,7 @@ impl Run {
     /// Whatever an answer holds is masked from now on, and what is a token is revoked at the end.
     fn keep(&self, request: &Request, answer: &Answer) {
         // What is served there is for everyone, and the feed of ends is a JWT that is no token.
-        if request.path.starts_with(WELL_KNOWN) && answer.status < 400 {
+        if is_at_origin(&request.path) && answer.status < 400 {
             return;
         }
         let haul = ledger::look(&request.path, answer, &self.vault, self.clock.now());

@@ -2,7 +2,7 @@
 //! is shown with its longer words hidden.
 
 use crate::endpoint::FEED_TYP;
-use crate::http::{Answer, Broken, Client, Request, WELL_KNOWN};
+use crate::http::{Answer, Broken, Client, Request, is_at_origin};
 use crate::jose::Jwt;
 use crate::mask::{self, Vault};
 use crate::text::beginning;
@@ -63,8 +63,8 @@ pub fn exchange(
 
 fn shown(vault: &Vault, request: &Request, answer: &Answer) -> result::Answer {
     let masker = masker(vault, answer);
-    let well_known = request.path.starts_with(WELL_KNOWN);
-    let foreign = |text: &str| if well_known { vault.mask_foreign(text) } else { masker(text) };
+    let for_everyone = is_at_origin(&request.path);
+    let foreign = |text: &str| if for_everyone { vault.mask_foreign(text) } else { masker(text) };
     let text = readable(answer).unwrap_or_else(|| answer.text());
     let header = |(name, value): &(String, String)| {
         (foreign(name), if mask::is_secret(name) { "$SECRET".to_owned() } else { foreign(value) })

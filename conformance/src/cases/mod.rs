@@ -3,11 +3,18 @@
 //! A row is a right request, the one thing changed in it, and the answer that is due. Copy a row to add a case; its id
 //! never changes afterwards. Where one request can't show it, the row names a step function instead.
 
+mod auth_time;
+mod documents;
 mod feed;
+mod introspection;
+mod keys;
 mod later;
 mod limited;
 mod limits;
+mod locks;
 mod long;
+mod metadata;
+mod narrowing;
 mod outside;
 mod revoke;
 mod sanity;
@@ -51,10 +58,21 @@ const TABLES: &[&[Case]] = &[
     limited::CASES,
     outside::CASES,
     standing::CASES,
+    auth_time::CASES,
+    narrowing::CASES,
+    locks::CASES,
+    introspection::answers::CASES,
+    introspection::callers::CASES,
+    introspection::form::CASES,
+    keys::CASES,
+    metadata::CASES,
+    documents::CASES,
     feed::served::CASES,
     feed::tokens::CASES,
     feed::clients::CASES,
     feed::news::CASES,
+    feed::deltas::CASES,
+    feed::standing::CASES,
     feed::private::CASES,
 ];
 

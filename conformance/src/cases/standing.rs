@@ -2,7 +2,7 @@
 
 use crate::case::*;
 use crate::clock;
-use crate::http::WELL_KNOWN;
+use crate::http::is_at_origin;
 use crate::mask;
 use crate::matrix::Op;
 use crate::patience::is_busy;
@@ -345,7 +345,7 @@ fn bearer_challenge(seen: &Seen) -> bool {
     })
 }
 
-fn challenge(seen: &Seen, op: Op) -> Standing {
+pub fn challenge(seen: &Seen, op: Op) -> Standing {
     if !of(seen, op, 401) {
         return Standing::NotConcerned;
     }
@@ -401,7 +401,7 @@ fn retry_after(seen: &Seen, op: Op) -> Standing {
 
 /// What is served for everyone may be kept for a while; how long is said where it is promised.
 fn no_store(seen: &Seen) -> Standing {
-    if seen.request.path.starts_with(WELL_KNOWN) {
+    if is_at_origin(&seen.request.path) && seen.answer.status < 400 {
         return Standing::NotConcerned;
     }
     let value = header(seen, "cache-control");
@@ -420,9 +420,9 @@ fn nosniff(seen: &Seen) -> Standing {
 }
 
 fn json_body(seen: &Seen) -> Standing {
-    // The feed of ends is a JWT, and 304 has no body.
-    let well_known = seen.request.path.starts_with(WELL_KNOWN) && seen.answer.status < 400;
-    if seen.answer.status == 204 || seen.request.method == "HEAD" || well_known {
+    // The feed of ends is a JWT, the reference page is HTML, and 304 has no body.
+    let for_everyone = is_at_origin(&seen.request.path) && seen.answer.status < 400;
+    if seen.answer.status == 204 || seen.request.method == "HEAD" || for_everyone {
         return Standing::NotConcerned;
     }
     let kind = header(seen, "content-type");
@@ -465,7 +465,7 @@ fn error_body(seen: &Seen) -> Standing {
 const TELLING: usize = 8;
 
 fn no_echo(seen: &Seen) -> Standing {
-    if seen.request.path.starts_with(WELL_KNOWN) {
+    if is_at_origin(&seen.request.path) {
         return Standing::NotConcerned;
     }
     let body: Value = serde_json::from_slice(&seen.request.body).unwrap_or_default();

@@ -142,7 +142,7 @@ fn random<const N: usize>() -> Option<[u8; N]> {
     Some(bytes)
 }
 
-fn base32(bytes: &[u8]) -> String {
+pub fn base32(bytes: &[u8]) -> String {
     let mut out = String::new();
     for group in bytes.chunks(5) {
         let bits = group.iter().chain(&[0; 5]).take(5).fold(0u64, |n, b| n << 8 | u64::from(*b));

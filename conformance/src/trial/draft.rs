@@ -99,6 +99,12 @@ async fn start(t: &Trial<'_>, base: Base) -> Result<Draft, Stop> {
                 draft.members = Some(Map::from_iter([("scopes".to_owned(), json!(["jobs:submit"]))]));
             }
         }
+        Base::Introspect(role) => {
+            draft.path = endpoint::INTROSPECT.to_owned();
+            draft.headers.push(("content-type".to_owned(), endpoint::FORM.to_owned()));
+            draft.headers.push(bearer(&t.shared(role, "short").await?.token));
+            draft.raw = Some(endpoint::form(&[("token", &t.shared(Role::Valid, "short").await?.token)]));
+        }
         Base::Revoke(role) => {
             draft.path = endpoint::revoke_path(&t.shared(role, "spare").await?.id);
             let token = t.shared(role, "short").await?.token;
@@ -340,6 +346,7 @@ pub fn needs(base: Base, changes: &[Change]) -> Vec<(Role, Credential)> {
     let mut token_of = |role| all.extend([(role, Credential::ClientId), (role, Credential::ClientSecret)]);
     match base {
         Base::Assertion(role) => all.extend([(role, Credential::ClientId), (role, Credential::AssertionJwk)]),
+        Base::Introspect(role) => [role, Role::Valid].into_iter().for_each(&mut token_of),
         Base::Secret(role)
         | Base::Rotation(role)
         | Base::Exchange(role)

@@ -47,23 +47,46 @@ impl Trial<'_> {
 
     /// A client for this case alone; the run deletes it at the end.
     pub async fn guest(&self) -> Result<Guest, Stop> {
+        self.guest_with(json!({})).await
+    }
+
+    /// The same, made with other members.
+    pub async fn guest_with(&self, members: Value) -> Result<Guest, Stop> {
         let id = format!("conformance-{}", self.unique());
         self.run.vault.open(&id);
         // What an immediate client's exchange answers is certain at once.
-        let body = json!({
+        let mut body = json!({
             "client_id": id, "client_name": "conformance", "scopes": ["jobs:submit"], "mechanisms": ["secret"],
             "consistency": "immediate", "max_ttl_seconds": 3600,
         });
-        let answer = self.operate("POST", CLIENTS, Some(body), 201).await?;
-        let secret = answer.json().and_then(|body| body["client_secret"].as_str().map(str::to_owned));
+        for (name, value) in members.as_object().into_iter().flatten() {
+            body[name] = value.clone();
+        }
+        let made = self.operate("POST", CLIENTS, Some(body), 201).await?.json().unwrap_or_default();
+        let secret = made["client_secret"].as_str().map(str::to_owned);
         let secret = secret.ok_or_else(|| Stop::Blocked("the new client has no client_secret".to_owned()))?;
         let secret = self.secret("GUEST_CLIENT_SECRET", secret);
-        Ok(Guest { path: endpoint::client_path(&id), id, secret })
+        Ok(Guest { path: endpoint::client_path(&id), id, secret, made })
+    }
+
+    /// A long-term token of the guest, by its secret.
+    pub async fn guest_long(&self, guest: &Guest, scopes: &[&str]) -> Result<Token, Stop> {
+        self.mint_long_as(&guest.id, &guest.secret, scopes).await
+    }
+
+    /// Changes the guest, and answers what it is shown as then.
+    pub async fn change(&self, guest: &Guest, members: Value) -> Result<Value, Stop> {
+        Ok(self.operate("PATCH", &guest.path, Some(members), 200).await?.json().unwrap_or_default())
+    }
+
+    /// Ends all tokens that the guest has.
+    pub async fn end_tokens(&self, guest: &Guest) -> Result<(), Stop> {
+        self.operate("POST", &format!("{}/end-tokens", guest.path), None, 204).await.map(drop)
     }
 
     /// A short-term token of the guest, from a long-term token of its own.
     pub async fn guest_token(&self, guest: &Guest) -> Result<Token, Stop> {
-        let long = self.mint_long_as(&guest.id, &guest.secret, &["jobs:submit"]).await?;
+        let long = self.guest_long(guest, &["jobs:submit"]).await?;
         self.mint_short(&long, &["jobs:submit"]).await
     }
 }
@@ -72,5 +95,7 @@ pub struct Guest {
     pub id: String,
     /// Where the operators' calls reach it.
     pub path: String,
-    secret: String,
+    pub secret: String,
+    /// The answer that it was made with.
+    pub made: Value,
 }

@@ -112,6 +112,14 @@ impl Trial<'_> {
                     format!("WWW-Authenticate: {challenge}"),
                 ))
             }
+            Also::Active => match body["active"] == true {
+                true => Ok(()),
+                false => Err(Stop::fail("\"active\":true", self.summary(answer))),
+            },
+            Also::Inactive => match body == json!({"active": false}) {
+                true => Ok(()),
+                false => Err(Stop::fail("exactly {\"active\":false}", self.summary(answer))),
+            },
             Also::TokenIdStarts(start) => {
                 if body["token_id"].as_str().is_some_and(|id| id.starts_with(start)) {
                     return Ok(());

@@ -72,6 +72,11 @@ impl Trial<'_> {
         self.mint(&endpoint::post(SHORT, Some(&long.token), body), "a short-term token", scopes).await
     }
 
+    /// What a rotation issues, for all that the short-term token may have.
+    pub async fn rotated(&self, client_id: &str, short: &Token) -> Result<Token, Stop> {
+        self.mint(&endpoint::rotate(client_id, &short.token, None), "a rotation", &[]).await
+    }
+
     /// What a case needs before it starts; its own promise is another, so a refusal here blocks it.
     async fn mint(&self, request: &Request, what: &str, scopes: &[&str]) -> Result<Token, Stop> {
         let needed = |got: String| Stop::Blocked(format!("{what} was needed first: {got}"));
@@ -117,13 +122,7 @@ impl Trial<'_> {
 
     pub fn rotate_request(&self, role: Role, short: &str, scopes: Option<&[&str]>) -> Result<Request, Stop> {
         let client_id = self.setting(role, Credential::ClientId)?;
-        let mut body = json!({"grant_type": "client_credentials", "client_id": client_id, "ttl_seconds": 3600});
-        if let Some(scopes) = scopes {
-            body["scopes"] = json!(scopes);
-        }
-        let mut request = endpoint::post(LONG, Some(short), Some(body));
-        request.set("x-client-id", client_id);
-        Ok(request)
+        Ok(endpoint::rotate(&client_id, short, scopes))
     }
 
     /// A scope that the role may ask for; none when its identity does not tell.

@@ -1,11 +1,18 @@
 //! What the deployment says of itself.
 
+use crate::ask::plain;
 use crate::endpoint::{self, METADATA};
 use crate::http::Answer;
 use crate::identities::Role;
 use crate::jose::Jwt;
 use crate::stop::Stop;
 use crate::trial::Trial;
+use std::collections::BTreeSet;
+
+pub const JSON: &str = "application/json";
+/// For how long keys, metadata and documents may be kept.
+pub const FIVE_MINUTES: &str = "public, max-age=300";
+pub const NO_STORE: &str = "no-store";
 
 impl Trial<'_> {
     /// The deployment's own name, as its short-term tokens tell it.
@@ -16,10 +23,84 @@ impl Trial<'_> {
     }
 
     /// The path of the issuer comes last (RFC 8414 section 3.1).
-    pub async fn metadata(&self) -> Result<Answer, Stop> {
+    pub async fn metadata_path(&self) -> Result<String, Stop> {
         let issuer = self.issuer().await?;
-        let behind_scheme = issuer.split_once("://").map_or("", |(_, rest)| rest);
-        let path = behind_scheme.find('/').map_or("", |at| behind_scheme[at..].trim_end_matches('/'));
-        self.send(&endpoint::bare("GET", &format!("{METADATA}{path}"), None)).await
+        let path = issuer[origin_of(&issuer).len()..].trim_end_matches('/');
+        Ok(format!("{METADATA}{path}"))
     }
+
+    pub async fn metadata(&self) -> Result<Answer, Stop> {
+        self.send(&endpoint::bare("GET", &self.metadata_path().await?, None)).await
+    }
+
+    /// GET is 200 under this media type.
+    pub async fn is_served(&self, path: &str, media: &str) -> Result<(), Stop> {
+        let answer = self.send(&endpoint::bare("GET", path, None)).await?;
+        self.expect(plain(200), &answer)?;
+        let kind = answer.header("content-type").unwrap_or("none");
+        let got = kind.split(';').next().unwrap_or_default().trim();
+        match got.eq_ignore_ascii_case(media) {
+            true => Ok(()),
+            false => Err(Stop::fail(format!("Content-Type: {media}"), format!("Content-Type: {kind}"))),
+        }
+    }
+
+    /// GET is 200 with one of these for Cache-Control, its directives in any order.
+    pub async fn is_kept(&self, path: &str, due: &[&str]) -> Result<(), Stop> {
+        let answer = self.send(&endpoint::bare("GET", path, None)).await?;
+        self.expect(plain(200), &answer)?;
+        let set = |value: &str| value.split(',').map(|one| one.trim().to_lowercase()).collect::<BTreeSet<_>>();
+        let value = answer.header("cache-control").unwrap_or("none");
+        match due.iter().any(|due| set(value) == set(due)) {
+            true => Ok(()),
+            false => Err(Stop::fail(
+                format!("Cache-Control: {} on {path}", due.join(" or ")),
+                format!("Cache-Control: {value}"),
+            )),
+        }
+    }
+
+    /// HEAD is 200 with the headers of GET, and no body (RFC 9110 section 9.3.2).
+    pub async fn answers_head(&self, path: &str) -> Result<(), Stop> {
+        let get = self.send(&endpoint::bare("GET", path, None)).await?;
+        let head = self.send(&endpoint::bare("HEAD", path, None)).await?;
+        self.expect(plain(200), &head)?;
+        for name in ["content-type", "cache-control"] {
+            let (due, got) = (get.header(name).unwrap_or("none"), head.header(name).unwrap_or("none"));
+            if due != got {
+                return Err(Stop::fail(format!("{name}: {due}, as with GET of {path}"), format!("{name}: {got}")));
+            }
+        }
+        match head.body.is_empty() {
+            true => Ok(()),
+            false => Err(Stop::fail("no body behind HEAD", self.summary(&head))),
+        }
+    }
+
+    /// What is neither GET nor HEAD is 405 with `Allow: GET, HEAD`, an error of the contract.
+    pub async fn is_read_only(&self, path: &str) -> Result<(), Stop> {
+        for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            let answer = self.send(&endpoint::bare(method, path, None)).await?;
+            self.expect(plain(405), &answer)?;
+            let allow = answer.header("allow").unwrap_or("none");
+            let allowed: BTreeSet<_> = allow.split(',').map(str::trim).collect();
+            if allowed != BTreeSet::from(["GET", "HEAD"]) {
+                return Err(Stop::fail(format!("{method} {path}: Allow: GET, HEAD"), format!("Allow: {allow}")));
+            }
+            let kept = answer.header("cache-control").unwrap_or("none");
+            if !kept.eq_ignore_ascii_case("no-store") {
+                return Err(Stop::fail(
+                    format!("{method} {path}: Cache-Control: no-store"),
+                    format!("Cache-Control: {kept}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Scheme, host and port of a URL; nothing of a path alone.
+pub fn origin_of(url: &str) -> &str {
+    let Some(host) = url.find("://").map(|at| at + 3) else { return "" };
+    url[host..].find('/').map_or(url, |at| &url[..host + at])
 }

@@ -1,7 +1,9 @@
 //! GET /.well-known/revocations: the feed of ends, for APIs that verify offline.
 
 pub mod clients;
+pub mod deltas;
 pub mod news;
 pub mod private;
 pub mod served;
+pub mod standing;
 pub mod tokens;

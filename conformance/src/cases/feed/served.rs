@@ -4,6 +4,7 @@ use crate::case::*;
 use crate::endpoint::{self, FEED, FEED_TYP, KEYS};
 use crate::jose::{Jwt, unb64};
 use crate::trial::feed::{CLOCKS, Feed, MEMBERS, Mode};
+use crate::trial::published::origin_of;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -254,10 +255,7 @@ async fn told(t: &Trial<'_>) -> Result<Value, Stop> {
 
 async fn metadata(t: &Trial<'_>) -> Result<(), Stop> {
     let metadata = told(t).await?;
-    let issuer = t.issuer().await?;
-    let host = issuer.find("://").map_or(0, |at| at + 3);
-    let origin = issuer[host..].find('/').map_or(issuer.as_str(), |at| &issuer[..host + at]);
-    let wanted = format!("{origin}{FEED}");
+    let wanted = format!("{}{FEED}", origin_of(&t.issuer().await?));
     if metadata["revocations_uri"] == wanted.as_str() {
         return Ok(());
     }

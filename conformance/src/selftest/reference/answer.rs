@@ -60,6 +60,7 @@ impl Reference {
         let part = ["/long", "/short", "/revoke"].into_iter().find(|end| asked.path.ends_with(end)).unwrap_or("/");
         let silent = self.on("no-www-authenticate")
             || (self.on("no-challenge-short") && part == "/short")
+            || (self.on("no-challenge-introspect") && asked.path.ends_with("/introspect"))
             || (self.on("no-challenge-revoke") && part == "/revoke");
         if status == 401 && !silent {
             // The mechanism in the body decides on /long: a bearer beside it was not presented for this.

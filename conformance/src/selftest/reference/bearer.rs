@@ -29,6 +29,7 @@ impl Reference {
         let token = match header.split_once(' ') {
             Some(("Bearer", token)) => token,
             Some((_, token)) if self.on("any-scheme") => token,
+            Some((_, token)) if self.on("introspection-any-scheme") && asked.path.ends_with("/introspect") => token,
             _ => return Err(refused),
         };
         let Some(jwt) = Jwt::read(token) else { return Err(refused) };
@@ -109,7 +110,11 @@ impl Reference {
         }
         // A deleted client has no record.
         let client = self.clients.iter().find(|c| c.id == bearer.client);
-        over |= client.is_none_or(|c| c.suspended || bearer.auth_time < c.valid_from);
+        over |= client.is_none_or(|c| c.suspended || self.is_before(bearer, c.valid_from));
+        if self.on("revocation-ends-rotated") {
+            let of = bearer.parent.as_ref().unwrap_or(&bearer.id);
+            over |= self.memory.rotated.get(of).is_some_and(|origin| self.memory.revoked.contains(origin));
+        }
         if over && self.on("flapping") && bearer.kind == "long" {
             let flips = self.memory.flips.entry(bearer.id.clone()).or_default();
             *flips += 1;

@@ -37,9 +37,15 @@ impl Reference {
             Some("no-drift-ahead") => (1, 0),
             _ => (1, 1),
         };
+        let any_locked = self.memory.codes.values().any(|codes| codes.locked_until > now);
+        if any_locked && self.on("lock-is-everyones") {
+            return false;
+        }
         let most = match self.fault {
+            Some("locks-at-three") => 3,
             Some("locks-at-four") => 4,
             Some("locks-at-six") => 6,
+            Some("locks-at-seven") => 7,
             _ => 5,
         };
         let lock = if self.on("lock-for-seconds") { 5 } else { 300 };

@@ -4,6 +4,7 @@ use super::message::{Asked, Form, Refused, Reply};
 use super::state::{Bearer, Ended, Reference};
 use crate::case::FeedMode;
 use crate::jose::{self, b64};
+use crate::trial::feed::FOR_GOOD;
 use ring::digest;
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ impl Reference {
             ("parent", Some("feed-parent-ahead")) => return self.report(kind, id, now + 3000),
             ("parent", Some("feed-parent-as-token")) => self.report("token", id, now),
             (_, Some("feed-lacks-immediate")) if caller.client == "ref_Immediate" => return,
+            (_, Some("feed-lacks-self")) if caller.id == id => return,
             (_, Some("feed-blames-client")) => self.report("client", &caller.client, now + 1),
             (_, Some("feed-blames-caller")) => self.report("token", &caller.id, now),
             _ => {}
@@ -37,8 +39,51 @@ impl Reference {
         if self.memory.ended.get(&name).is_some_and(|known| known.at == at || (known.at < at && !last_word)) {
             return;
         }
+        if kind == "client" && at != FOR_GOOD && self.on("feed-restored-silently") {
+            self.memory.ended.entry(name).and_modify(|known| known.at = at);
+            return;
+        }
         self.memory.seq += 1;
         self.memory.ended.insert(name, Ended { at, seq: self.memory.seq, reported: Instant::now(), was_read: false });
+    }
+
+    /// A suspension, or its end.
+    pub fn report_standing(&mut self, id: &str, suspended: bool, from: u64) {
+        if !suspended {
+            let at = match self.fault {
+                Some("feed-lacks-restoration") => return,
+                Some("feed-drops-restored") => {
+                    self.memory.ended.remove(&("client", self.listed_as("client", id)));
+                    return;
+                }
+                Some("feed-restored-from-creation") => self.memory.first_valid_from.get(id).copied().unwrap_or(from),
+                _ => from,
+            };
+            return self.report("client", id, at);
+        }
+        let again = !self.memory.was_suspended.insert(id.to_owned());
+        match self.fault {
+            Some("feed-lacks-suspension") => {}
+            Some("feed-suspends-once") if again => {}
+            Some("feed-suspends-until-now") => self.report("client", id, self.clock.now() + 1),
+            Some("feed-suspends-neighbours") => {
+                let all: Vec<_> = self.clients.iter().map(|c| c.id.clone()).filter(|c| c.starts_with("conf")).collect();
+                all.iter().for_each(|id| self.report("client", id, FOR_GOOD));
+            }
+            _ => self.report("client", id, FOR_GOOD),
+        }
+    }
+
+    /// What `end-tokens` lists: a suspension outlasts it.
+    pub fn report_end_tokens(&mut self, id: &str, suspended: bool, from: u64) {
+        let again = self.memory.ended.contains_key(&("client", self.listed_as("client", id)));
+        match self.fault {
+            Some("feed-lacks-end-tokens") => {}
+            Some("feed-ends-once") if again => {}
+            Some("feed-ends-for-good") => self.report("client", id, FOR_GOOD),
+            _ if suspended && !self.on("feed-end-tokens-lifts-suspension") => {}
+            _ => self.report("client", id, from),
+        }
     }
 
     pub fn listed_as(&self, kind: &str, id: &str) -> String {
@@ -54,7 +99,7 @@ impl Reference {
     pub fn serve_feed(&mut self, asked: &Asked) -> Result<Reply, Refused> {
         let get = asked.method == "GET" || (asked.method == "HEAD" && !self.on("feed-head-405"));
         if !get && !self.on("feed-any-method") {
-            let mut reply = self.error(asked, 405, "invalid_request", "Use GET.", None);
+            let mut reply = self.error(asked, 405, "method_not_allowed", "Use GET.", None);
             let allow = if self.on("feed-405-allow-get") { "GET" } else { "GET, HEAD" };
             reply.headers.push(("Allow".into(), allow.into()));
             return Ok(reply);
@@ -76,7 +121,12 @@ impl Reference {
             Some("feed-etag-random") => format!("\"{}\"", self.memory.requests),
             _ => format!("\"{}\"", b64(&digest::digest(&digest::SHA256, text.as_bytes()).as_ref()[..16])),
         };
-        let known = asked.header("if-none-match").is_some_and(|known| known == etag || self.on("feed-always-304"));
+        let names = |known: &str| match self.on("feed-304-exact") {
+            true => known == etag,
+            false => known == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == etag),
+        };
+        let known = asked.header("if-none-match").is_some_and(|known| names(known) || self.on("feed-always-304"));
+        let known = known && !(number.is_some() && self.on("feed-delta-never-304"));
         let mut reply = self.dressed(200, text.into());
         reply.form = Form::Text(if self.on("feed-as-text") { "text/plain" } else { "application/jwt" });
         if known && !self.on("feed-never-304") {
@@ -93,6 +143,9 @@ impl Reference {
             (_, false) => "private, max-age=2",
         };
         reply.set_header("Cache-Control", cache);
+        if reply.status == 304 && self.on("feed-304-bare") {
+            reply.headers.retain(|(name, _)| name != "ETag");
+        }
         Ok(reply)
     }
 
@@ -120,11 +173,22 @@ impl Reference {
         let after = match (since, self.fault) {
             (None, _) | (_, Some("feed-since-unfiltered")) => 0,
             (Some(_), Some("feed-since-empty")) => self.memory.seq,
+            (Some(since), Some("feed-since-inclusive")) => since.saturating_sub(1),
+            (Some(_), Some("feed-delta-latest-only")) => self.memory.seq.saturating_sub(1),
             (Some(since), _) => since,
         };
+        let lacks = |kind: &str| match self.fault {
+            Some("feed-delta-lacks-clients") => since.is_some() && kind == "client",
+            Some("feed-delta-lacks-parents") => since.is_some() && kind == "parent",
+            _ => false,
+        };
+        let left_out: Vec<_> = MEMBERS.iter().copied().filter(|kind| lacks(kind)).collect();
         let mut all: Map<String, Value> = MEMBERS.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
         let mut news = false;
         for ((kind, name), entry) in self.memory.ended.iter_mut().filter(|(_, entry)| entry.seq > after) {
+            if left_out.contains(kind) {
+                continue;
+            }
             if late && entry.reported.elapsed() < Duration::from_secs(5) {
                 continue;
             }
@@ -142,6 +206,7 @@ impl Reference {
         let mut claims = json!({"iss": issuer, "iat": iat, "exp": exp, "seq": self.memory.seq, "ended": all});
         match self.fault {
             Some("feed-seq-string") => claims["seq"] = self.memory.seq.to_string().into(),
+            Some("feed-delta-seq") => claims["seq"] = since.unwrap_or(self.memory.seq).into(),
             Some("feed-seq-constant") => claims["seq"] = 1.into(),
             Some("feed-seq-falls") if news => claims["seq"] = (self.memory.seq + 1000).into(),
             _ => {}
@@ -161,7 +226,8 @@ impl Reference {
             }
         }
         let input = jose::signing_input(&header, &claims);
-        let signature = if self.on("feed-unsigned") { String::new() } else { b64(self.key.sign(input.as_bytes())) };
+        let unsigned = self.on("feed-unsigned") || (since.is_some() && self.on("feed-delta-unsigned"));
+        let signature = if unsigned { String::new() } else { b64(self.key.sign(input.as_bytes())) };
         format!("{input}.{signature}")
     }
 }

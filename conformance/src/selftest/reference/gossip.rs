@@ -42,6 +42,9 @@ impl Reference {
             "kid-told" if jwt.is_some() && kid != client.kid.as_str() => ("There is no such key.".to_owned(), None),
             "mechanism-told" if jwt.is_some() => (REFUSED.to_owned(), Some(json!({"mechanism": "assertion"}))),
             "lock-told" if locked && sent.code.is_some() => ("One-time codes are locked.".to_owned(), None),
+            "lock-dated" if locked && sent.code.is_some() => {
+                (REFUSED.to_owned(), Some(json!({"locked_until": codes.map(|codes| codes.locked_until)})))
+            }
             "spent-code-told" if used => ("The code was used already.".to_owned(), None),
             "guesses-told" if sent.code.is_some() && !used => {
                 let left = 5usize.saturating_sub(codes.map_or(0, |codes| codes.wrong.len()));

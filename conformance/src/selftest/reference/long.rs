@@ -150,6 +150,9 @@ impl Reference {
             return Err(self.refuse(asked, 401, "invalid_client", "The client could not be authenticated."));
         }
         let right = if let Some(secret) = &secret {
+            if self.on("right-secret-forgives") && self.secret_fits(&client, secret) {
+                self.forgive(&client.id);
+            }
             self.secret_fits(&client, secret)
         } else if let Some(code) = &code {
             if self.code_fits(&client, code) {
@@ -187,10 +190,11 @@ impl Reference {
         let asked_for = match scopes {
             Some(scopes) => scopes,
             None if self.on("scopes-omitted-everything") => vec!["billing:*".to_owned()],
-            None => client.scopes.clone(),
+            None => self.scopes_of(&client, "long-default"),
         };
-        let scopes = self.grantable(asked, asked_for, &client.scopes, 403)?;
-        Ok(self.mint_long(&client, scopes, ttl, self.clock.now().max(client.valid_from)))
+        let scopes = self.grantable(asked, asked_for, &self.scopes_of(&client, "long-asked"), 403)?;
+        let auth_time = self.auth_time(client.valid_from, assertion.as_deref());
+        Ok(self.mint_long(&client, scopes, ttl, auth_time))
     }
 
     fn rotate(
@@ -218,7 +222,7 @@ impl Reference {
         let may = if self.on("rotation-needs-wildcard") {
             bearer.scopes.iter().any(|s| s == "tokens:*")
         } else {
-            self.any_covers(&bearer.scopes, "tokens:write")
+            self.may(&bearer, "tokens:write", "rotation-itself")
                 || self.on("rotation-without-write")
                 || (self.on("write-by-prefix") && bearer.scopes.iter().any(|s| s.starts_with("tokens:write")))
                 || (self.on("any-wildcard-writes") && bearer.scopes.iter().any(|s| s.ends_with(":*")))
@@ -227,8 +231,10 @@ impl Reference {
             return Err(self.refuse(asked, 403, "insufficient_scope", "tokens:write is needed."));
         }
         let client = self.client(&bearer.client);
-        let limit = if self.on("rotation-escalates") { client.scopes.clone() } else { bearer.scopes.clone() };
-        let default = if self.on("rotation-all-scopes") { client.scopes.clone() } else { bearer.scopes.clone() };
+        let bounded = |place: &str| self.left_to(&bearer.scopes, &bearer.client, place);
+        let limit = if self.on("rotation-escalates") { client.scopes.clone() } else { bounded("rotation-asked") };
+        let default = if self.on("rotation-all-scopes") { client.scopes.clone() } else { bounded("rotation") };
+        let limit = if scopes.is_none() { default.clone() } else { limit };
         let scopes = if self.on("rotation-all-scopes") && scopes.is_none() {
             default
         } else {
@@ -243,8 +249,10 @@ impl Reference {
                 self.report("parent", parent, self.clock.now());
             }
         }
-        let auth_time = if self.on("auth-time-of-rotation") { self.clock.now() } else { bearer.auth_time };
-        let reply = self.mint_long(&client, scopes, ttl, auth_time);
+        let reply = self.mint_long(&client, scopes, ttl, self.auth_time_of_rotation(&bearer));
+        if let (Some(id), Some(parent)) = (reply.body["token_id"].as_str(), &bearer.parent) {
+            self.memory.rotated.insert(id.to_owned(), parent.clone());
+        }
         if self.on("rotated-token-dead") {
             let id = reply.body["token_id"].as_str().unwrap_or_default().to_owned();
             self.memory.revoked.insert(id);

@@ -4,12 +4,15 @@
 //! of that name: each mutant is this service with one fault. An operation is a file, entered from `route.rs`.
 
 mod answer;
+mod auth_time;
 mod bearer;
 mod body;
+mod bounds;
 mod credentials;
 mod feed;
 mod forgeries;
 mod gossip;
+mod introspect;
 mod limits;
 mod long;
 pub mod message;
@@ -18,6 +21,7 @@ mod published;
 mod revoke;
 mod route;
 mod scopes;
+mod seeds;
 mod short;
 pub mod state;
 mod tokens;

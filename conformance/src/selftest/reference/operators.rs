@@ -29,31 +29,28 @@ impl Reference {
             ("PATCH", []) => {
                 let body = self.body(asked)?;
                 let suspended = match self.text(asked, &body, "status")?.as_deref() {
-                    Some("suspended") => true,
-                    Some("active") => false,
+                    Some("suspended") => Some(true),
+                    Some("active") => Some(false),
+                    None => None,
                     _ => return Err(self.refuse(asked, 400, "invalid_request", "status is active or suspended.")),
                 };
-                self.clients[at].suspended = suspended;
-                match (suspended, self.clients[at].valid_from) {
-                    (true, _) if self.on("feed-lacks-suspension") => {}
-                    (true, _) if self.on("feed-suspends-until-now") => self.report("client", &id, self.clock.now() + 1),
-                    (true, _) => self.report("client", &id, FOR_GOOD),
-                    (false, _) if self.on("feed-lacks-restoration") => {}
-                    (false, _) if self.on("feed-drops-restored") => {
-                        self.memory.ended.remove(&("client", self.listed_as("client", &id)));
-                    }
-                    (false, from) => self.report("client", &id, from),
+                if let Some(scopes) = self.scopes(asked, &body)? {
+                    self.set_scopes(at, scopes);
+                }
+                let forgives = suspended == Some(false) && !self.on("patch-keeps-lock");
+                if forgives || self.on("any-patch-forgives") {
+                    self.forgive(&id);
+                }
+                if let Some(suspended) = suspended.filter(|suspended| *suspended != self.clients[at].suspended) {
+                    self.clients[at].suspended = suspended;
+                    self.report_standing(&id, suspended, self.clients[at].valid_from);
                 }
             }
+            ("POST", ["totp"]) => return self.new_seed(asked, at),
             ("POST", ["end-tokens"]) => {
                 // The next second. Its answer need not wait for it: a new token's `auth_time` is not before it.
-                let from = self.clock.now() + 1;
-                self.clients[at].valid_from = from;
-                match self.fault {
-                    Some("feed-lacks-end-tokens") => {}
-                    Some("feed-ends-for-good") => self.report("client", &id, FOR_GOOD),
-                    _ => self.report("client", &id, from),
-                }
+                let from = self.move_valid_from(at);
+                self.report_end_tokens(&id, self.clients[at].suspended, from);
                 return Ok(self.ended());
             }
             ("DELETE", []) => {
@@ -77,13 +74,14 @@ impl Reference {
         if self.clients.iter().any(|c| c.id == id) {
             return Err(self.refuse(asked, 409, "conflict", "There is such a client."));
         }
+        let by_code = body["mechanisms"].as_array().is_some_and(|all| all.iter().any(|one| one == "otp"));
         let mut secret = [0; 32];
         let _ = SystemRandom::new().fill(&mut secret);
         let client = ClientRecord {
             id,
             secret: format!("sec_{}", b64(secret)),
-            totp: Vec::new(),
-            otp_allowed: false,
+            totp: if by_code { super::seeds::random_seed().to_vec() } else { Vec::new() },
+            otp_allowed: by_code,
             kid: String::new(),
             alg: "EdDSA",
             public: Vec::new(),
@@ -94,6 +92,10 @@ impl Reference {
         };
         let mut told = shown(&client);
         told["client_secret"] = client.secret.clone().into();
+        if by_code {
+            told["totp_secret"] = crate::selftest::people::base32(&client.totp).into();
+        }
+        self.memory.first_valid_from.insert(client.id.clone(), client.valid_from);
         self.clients.push(client);
         Ok(self.dressed(201, told))
     }

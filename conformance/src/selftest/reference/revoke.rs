@@ -62,6 +62,9 @@ impl Reference {
             if self.on("unknown-needs-scope") && !self.any_covers(&bearer.scopes, "tokens:revoke-all") {
                 return Err(self.refuse(asked, 401, "insufficient_scope", "tokens:revoke is needed."));
             }
+            if self.on("feed-lists-refused") && owner.is_some() {
+                self.report_token(id, &bearer);
+            }
             if self.on("foreign-404-but-revoked") && owner.is_some() {
                 self.memory.revoked.insert(id.to_owned());
             }
@@ -81,7 +84,7 @@ impl Reference {
         let may = if self.on("revoke-needs-wildcard") {
             bearer.scopes.iter().any(|s| s == "tokens:*")
         } else {
-            self.any_covers(&bearer.scopes, "tokens:revoke") || self.on("revoke-without-scope")
+            self.may(&bearer, "tokens:revoke", "revoke") || self.on("revoke-without-scope")
         };
         let may = match (self.fault, bearer.kind) {
             (Some("short-revokes-with-wildcard-only"), "short") => bearer.scopes.iter().any(|s| s == "tokens:*"),
@@ -93,7 +96,7 @@ impl Reference {
             (Some("revoke-by-prefix"), _) => bearer.scopes.iter().any(|s| s.starts_with("tokens:revoke")) || may,
             _ => may,
         };
-        if !may && (bearer.id != id || self.on("self-needs-scope")) {
+        if !may && (bearer.id != id || self.on("self-needs-scope") || self.on("narrowed-self-refused")) {
             let status = if self.on("revoke-403") { 403 } else { 401 };
             return Err(self.refuse(asked, status, "insufficient_scope", "tokens:revoke is needed for another token."));
         }

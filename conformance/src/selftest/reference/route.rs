@@ -39,6 +39,7 @@ impl Reference {
         let operation = match path.split('/').collect::<Vec<_>>()[..] {
             ["", "auth", "tokens", "long"] => "long",
             ["", "auth", "tokens", "short"] => "short",
+            ["", "auth", "tokens", "introspect"] if !self.on("introspection-missing") => "introspect",
             ["", "auth", "tokens", id, "revoke"] if !id.is_empty() => "revoke",
             ["", "clients", ref rest @ ..] => return self.operate(asked, rest),
             _ if self.on("unknown-path-400") => {
@@ -46,11 +47,12 @@ impl Reference {
             }
             _ => return Err(self.refuse(asked, 404, "not_found", "No such path.")),
         };
-        if asked.method != "POST" && !self.on("any-method") {
+        let any_method = self.on("any-method") || (operation == "introspect" && self.on("introspection-by-get"));
+        if asked.method != "POST" && !any_method {
             if self.on("405-as-404") {
                 return Err(self.refuse(asked, 404, "not_found", "No such path."));
             }
-            let mut reply = self.error(asked, 405, "invalid_request", "Use POST.", None);
+            let mut reply = self.error(asked, 405, "method_not_allowed", "Use POST.", None);
             if !self.on("405-without-allow") {
                 reply.headers.push(("Allow".into(), "POST".into()));
             }
@@ -59,6 +61,7 @@ impl Reference {
         match operation {
             "long" => self.issue_long(asked),
             "short" => self.issue_short(asked),
+            "introspect" => self.introspect(asked),
             _ => {
                 let segment = path.split('/').nth(3).unwrap_or_default();
                 let id = if self.on("id-not-decoded") { None } else { decoded(segment) };

@@ -75,10 +75,13 @@ impl Reference {
             if self.on("short-scopes-by-client") { self.client(&bearer.client).scopes } else { bearer.scopes.clone() };
         let scopes = match scopes {
             None if self.on("short-default-first") => bearer.scopes[..1].to_vec(),
-            None => bearer.scopes.clone(),
+            None => self.left_of(asked, &bearer)?,
             Some(_) if self.on("short-scopes-ignored") => bearer.scopes.clone(),
             Some(scopes) if self.on("short-escalates") => scopes,
-            Some(scopes) => self.grantable(asked, scopes, &held, if self.on("short-403") { 403 } else { 400 })?,
+            Some(scopes) => {
+                let scopes = self.grantable(asked, scopes, &held, if self.on("short-403") { 403 } else { 400 })?;
+                self.still_held(asked, scopes, &bearer)?
+            }
         };
         let client = self.client(&bearer.client);
         Ok(self.mint_short(&client, &bearer, scopes))

@@ -65,6 +65,13 @@ pub struct Memory {
     /// Ids of each client's tokens with `jobs:submit` alone.
     pub alone: HashMap<String, Vec<String>>,
     pub flips: HashMap<String, u64>,
+    /// What each client could do at first, and what it was left with at first, if an operator changed that.
+    pub first_scopes: HashMap<String, Vec<String>>,
+    pub narrowed: HashMap<String, Vec<String>>,
+    pub first_valid_from: HashMap<String, u64>,
+    pub was_suspended: HashSet<String>,
+    /// Long-term tokens that came of a rotation, by what they came from.
+    pub rotated: HashMap<String, String>,
     /// What the feed lists, by member and hash.
     pub ended: BTreeMap<(&'static str, String), Ended>,
     pub seq: u64,

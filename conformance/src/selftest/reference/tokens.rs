@@ -78,6 +78,7 @@ impl Reference {
             Some("no-auth-time") => claims["auth_time"] = Value::Null,
             Some("auth-time-ahead") => claims["auth_time"] = (now + 600).into(),
             Some("auth-time-of-exchange") => claims["auth_time"] = now.into(),
+            Some("auth-time-near-exchange") => claims["auth_time"] = (now - 1).into(),
             _ => {}
         }
         if self.on("short-hs256") {

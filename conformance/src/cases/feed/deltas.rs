@@ -1,0 +1,336 @@
+//! The feed of ends: deltas, and texts that a follower has already.
+
+use crate::case::*;
+use crate::clock;
+use crate::jose::unb64;
+use crate::trial::feed::{FOR_GOOD, Feed, MEMBERS, Mode, hash};
+use ring::signature::{ED25519, UnparsedPublicKey};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// How often a read and its repetition may be parted by an end.
+const TRIES: usize = 40;
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "feed.200.delta-parent",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "A delta lists the end of a long-term token.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("feed.200.since"),
+        request: steps!(parent),
+        expect: plain(200),
+        mutants: &[mutant("feed-delta-lacks-parents", "leaves long-term tokens out of deltas")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.delta-client",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "A delta lists a suspension.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("feed.200.since"),
+        request: steps!(suspended),
+        expect: plain(200),
+        mutants: &[mutant("feed-delta-lacks-clients", "leaves clients out of deltas")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.delta-restored",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "A delta lists a restored client with its tokens_valid_from, so that who follows deltas lifts the suspension.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("feed.200.delta-client"),
+        request: steps!(restored),
+        expect: plain(200),
+        mutants: &[mutant("feed-restored-silently", "changes the entry of a restored client and not its seq")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.delta-merges",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "A copy that deltas were merged into refuses what the whole refuses.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("feed.200.token"),
+        request: steps!(merges),
+        expect: plain(200),
+        mutants: &[mutant("feed-delta-latest-only", "has the latest end alone in a delta")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.delta-news-only",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "A delta from the latest seq lists nothing that the whole had.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("feed.200.since"),
+        request: steps!(news_only),
+        expect: plain(200),
+        mutants: &[mutant("feed-since-inclusive", "lists the entry of that seq again")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.delta-seq",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "A delta's seq is the feed's, so that the next one starts from there.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("feed.200.since"),
+        request: steps!(seq),
+        expect: plain(200),
+        mutants: &[mutant("feed-delta-seq", "has the since that was asked for as seq")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.delta-signed",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "A delta is signed as the whole is, with the same header.",
+        section: "openapi.yaml, getRevocations; RFC 7515 section 5.2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("feed.200.signature"),
+        request: steps!(signed),
+        expect: plain(200),
+        mutants: &[mutant("feed-delta-unsigned", "serves deltas unsigned")],
+        ..ROW
+    },
+    Case {
+        id: "feed.304.delta",
+        cell: Cell::Service(304),
+        level: Level::Service,
+        requirement: "If-None-Match with the ETag of a delta is 304 at its URL.",
+        section: "openapi.yaml, getRevocations; RFC 9110 section 13.1.2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("feed.304.etag"),
+        request: steps!(delta_kept),
+        expect: plain(304),
+        mutants: &[mutant("feed-delta-never-304", "ignores If-None-Match for deltas")],
+        ..ROW
+    },
+    Case {
+        id: "feed.304.headers",
+        cell: Cell::Service(304),
+        level: Level::Service,
+        requirement: "A 304 carries the ETag, and the Cache-Control of a 200.",
+        section: "openapi.yaml, getRevocations; RFC 9110 section 15.4.5",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.304.etag"),
+        request: steps!(headers),
+        expect: plain(304),
+        mutants: &[mutant("feed-304-bare", "sends no ETag with 304")],
+        ..ROW
+    },
+    Case {
+        id: "feed.304.list",
+        cell: Cell::Service(304),
+        level: Level::Service,
+        requirement: "If-None-Match may list several, and weak ones: the comparison is weak.",
+        section: "openapi.yaml, getRevocations; RFC 9110 section 13.1.2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.304.etag"),
+        request: steps!(listed),
+        expect: plain(304),
+        mutants: &[mutant("feed-304-exact", "compares If-None-Match as a text")],
+        ..ROW
+    },
+];
+
+/// Until what came after `seq` lists the id under a time that fits.
+async fn told(
+    t: &Trial<'_>,
+    seq: u64,
+    (kind, id): (&'static str, &str),
+    wanted: &str,
+    fits: impl Fn(u64) -> bool,
+) -> Result<Feed, Stop> {
+    let wanted = format!("\"{}\", for {id}, under {kind}, with {wanted}, after seq {seq}", hash(kind, id));
+    let judge = |feed: &Feed| match feed.entry(kind, id) {
+        Some(at) if fits(at) => is_delta(feed, seq),
+        Some(at) => Err(Stop::fail(&wanted, format!("the time {at}"))),
+        None => Err(Stop::fail(&wanted, "no entry")),
+    };
+    t.feed_until(&format!("?since={seq}"), judge).await.map(|(feed, ())| feed)
+}
+
+fn is_delta(feed: &Feed, seq: u64) -> Result<(), Stop> {
+    match &feed.jwt.claims["since"] {
+        since if *since == seq => Ok(()),
+        since => Err(Stop::fail(format!("since {seq}"), format!("since {since}"))),
+    }
+}
+
+/// The feed's `seq` of now, behind which nothing of this case has come.
+async fn start(t: &Trial<'_>) -> Result<u64, Stop> {
+    t.feed("").await?.seq()
+}
+
+async fn parent(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, long) = t.pair().await?;
+    let seq = start(t).await?;
+    t.revoked(&bearer, &long).await?;
+    let now = t.run.clock.now() + crate::trial::feed::CLOCKS;
+    told(t, seq, ("parent", &long.id), "a time that has come", |at| at <= now).await.map(drop)
+}
+
+async fn suspended(t: &Trial<'_>) -> Result<(), Stop> {
+    let guest = t.guest().await?;
+    let seq = start(t).await?;
+    t.change(&guest, json!({"status": "suspended"})).await?;
+    told(t, seq, ("client", &guest.id), &format!("the time {FOR_GOOD}"), |at| at == FOR_GOOD).await.map(drop)
+}
+
+async fn restored(t: &Trial<'_>) -> Result<(), Stop> {
+    let guest = t.guest().await?;
+    let before = start(t).await?;
+    t.change(&guest, json!({"status": "suspended"})).await?;
+    let seq = told(t, before, ("client", &guest.id), "any time", |_| true).await?.seq()?;
+    let shown = t.change(&guest, json!({"status": "active"})).await?;
+    let from = shown["tokens_valid_from"].as_str().and_then(clock::parse_rfc3339);
+    let from = from.ok_or_else(|| Stop::Blocked("the client is shown without tokens_valid_from".to_owned()))?;
+    told(t, seq, ("client", &guest.id), &format!("its tokens_valid_from, {from}"), |at| at == from).await.map(drop)
+}
+
+/// What a feed lists, by kind and hash.
+fn entries(feed: &Feed) -> BTreeMap<(&'static str, String), Value> {
+    let of = |kind: &'static str| {
+        let all = feed.jwt.claims["ended"][kind].as_object().into_iter().flatten();
+        all.map(move |(name, at)| ((kind, name.clone()), at.clone()))
+    };
+    MEMBERS.into_iter().flat_map(of).collect()
+}
+
+/// Two ends after a whole was read: one delta must bring both.
+async fn merges(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, long) = t.pair().await?;
+    let short = t.mint_short(&long, &["jobs:submit"]).await?;
+    let whole = t.feed("").await?;
+    t.revoked(&bearer, &short).await?;
+    t.revoked(&bearer, &long).await?;
+    t.feed_renewed().await;
+    for _ in 0..TRIES {
+        let delta = t.feed(&format!("?since={}", whole.seq()?)).await?;
+        is_delta(&delta, whole.seq()?)?;
+        let mut copy = entries(&whole);
+        copy.extend(entries(&delta));
+        let later = t.feed("").await?;
+        if later.seq()? != delta.seq()? {
+            continue;
+        }
+        // What grew too old meanwhile may be in the copy still.
+        let missing = entries(&later).into_iter().find(|(name, at)| copy.get(name) != Some(at));
+        return match missing {
+            None => Ok(()),
+            Some(((kind, name), at)) => Err(Stop::fail(
+                format!("\"{name}\" under {kind} with the time {at} after merging, as in the whole"),
+                copy.get(&(kind, name)).map_or("no entry".to_owned(), |at| format!("the time {at}")),
+            )),
+        };
+    }
+    Err(Stop::Blocked("something ended between each two reads: run again when less goes on".to_owned()))
+}
+
+async fn news_only(t: &Trial<'_>) -> Result<(), Stop> {
+    let (_, short) = t.ended_short().await?;
+    let (whole, _) = t.feed_lists("token", &short.id).await?;
+    let seq = whole.seq()?;
+    let delta = t.feed(&format!("?since={seq}")).await?;
+    is_delta(&delta, seq)?;
+    let known = entries(&whole);
+    match entries(&delta).into_iter().find(|(name, at)| known.get(name) == Some(at)) {
+        None => Ok(()),
+        Some(((kind, name), _)) => {
+            Err(Stop::fail(format!("nothing from before seq {seq}"), format!("\"{name}\" under {kind}, as before")))
+        }
+    }
+}
+
+async fn seq(t: &Trial<'_>) -> Result<(), Stop> {
+    let before = start(t).await?;
+    let (_, short) = t.ended_short().await?;
+    let delta = told(t, before, ("token", &short.id), "any time", |_| true).await?;
+    match delta.seq()? {
+        seq if seq > before => Ok(()),
+        seq => Err(Stop::fail(format!("a seq above {before}, for what came after it"), format!("seq {seq}"))),
+    }
+}
+
+async fn signed(t: &Trial<'_>) -> Result<(), Stop> {
+    let whole = t.feed("").await?;
+    let (_, short) = t.ended_short().await?;
+    let delta = told(t, whole.seq()?, ("token", &short.id), "any time", |_| true).await?;
+    if delta.jwt.header != whole.jwt.header {
+        return Err(Stop::fail(format!("the header {}", whole.jwt.header), delta.jwt.header.to_string()));
+    }
+    let keys = t.send(&crate::endpoint::bare("GET", crate::endpoint::KEYS, None)).await?.json().unwrap_or_default();
+    let kid = &delta.jwt.header["kid"];
+    let key = keys["keys"].as_array().and_then(|all| all.iter().find(|key| key["kid"] == *kid));
+    let public = key.and_then(|key| key["x"].as_str()).and_then(unb64).unwrap_or_default();
+    let (input, signature) = delta.token.rsplit_once('.').unwrap_or_default();
+    UnparsedPublicKey::new(&ED25519, public)
+        .verify(input.as_bytes(), &unb64(signature).unwrap_or_default())
+        .map_err(|_| Stop::fail("a signature of the published key", "one that does not verify"))
+}
+
+/// A 304 for a text that was just read: tried again where an end came between. `name` makes If-None-Match of an ETag.
+async fn kept(t: &Trial<'_>, query: &str, name: impl Fn(&str) -> String) -> Result<Answer, Stop> {
+    for _ in 0..TRIES {
+        let etag = t.feed(query).await?.etag()?.to_owned();
+        let mut request = t.feed_request(query).await?;
+        request.set("if-none-match", name(&etag));
+        let answer = t.send(&request).await?;
+        if answer.status == 304 {
+            return Ok(answer);
+        }
+        if answer.header("etag") == Some(&etag) {
+            t.expect(t.due, &answer)?;
+        }
+        t.thin_out();
+    }
+    Err(Stop::Blocked("something ended between each two reads: run again when less goes on".to_owned()))
+}
+
+async fn delta_kept(t: &Trial<'_>) -> Result<(), Stop> {
+    let seq = start(t).await?;
+    t.ended_short().await?;
+    t.feed_renewed().await;
+    kept(t, &format!("?since={seq}"), str::to_owned).await.map(drop)
+}
+
+async fn headers(t: &Trial<'_>) -> Result<(), Stop> {
+    let answer = kept(t, "", str::to_owned).await?;
+    let scope = match t.feed_mode().await? {
+        Mode::Public => "public",
+        Mode::Private => "private",
+    };
+    if answer.header("etag").is_none() {
+        return Err(Stop::fail("304 with the ETag", "no ETag"));
+    }
+    let value = answer.header("cache-control").unwrap_or("none");
+    if value.split(',').any(|one| one.trim() == "max-age=2") && value.split(',').any(|one| one.trim() == scope) {
+        return Ok(());
+    }
+    Err(Stop::fail(format!("304 with Cache-Control: {scope}, max-age=2"), format!("Cache-Control: {value}")))
+}
+
+async fn listed(t: &Trial<'_>) -> Result<(), Stop> {
+    kept(t, "", |etag| format!("\"another\", W/{etag}")).await.map(drop)
+}

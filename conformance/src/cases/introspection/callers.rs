@@ -1,0 +1,193 @@
+//! POST /auth/tokens/introspect: who may ask.
+
+use crate::case::*;
+use crate::cases::standing;
+use crate::endpoint::{self, INTROSPECT};
+use crate::matrix::Op;
+use crate::watch::{Seen, Standing};
+use serde_json::json;
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "introspection.200.by-long",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "The caller may present a long-term token.",
+        section: "openapi.yaml, introspectToken",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Header("authorization", "Bearer ${reader.long}")]),
+        expect: plain(200),
+        also: &[Also::Active],
+        mutants: &[mutant("introspection-by-short-only", "takes short-term tokens of callers alone")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.200.by-wildcard",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "tokens:* covers tokens:introspect.",
+        section: "openapi.yaml, introspectToken; openapi.yaml, Scope",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Valid), &[]),
+        expect: plain(200),
+        also: &[Also::Active],
+        mutants: &[mutant("introspection-needs-exact-scope", "knows no wildcard for its scope")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.401.bearer-missing",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "Without a bearer it is 401 invalid_token.",
+        section: "openapi.yaml, introspectToken; RFC 7662 section 2.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[NoHeader("authorization")]),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("introspection-for-anyone", "answers whoever asks")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.401.bearer-garbage",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A bearer that is no token is 401 invalid_token.",
+        section: "openapi.yaml, introspectToken; RFC 6750 section 3.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Header("authorization", "Bearer not-a-token")]),
+        expect: INVALID_TOKEN,
+        also: &[Also::Challenge("invalid_token")],
+        mutants: &[mutant("introspection-any-bearer", "answers to any bearer")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.401.bearer-basic",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "Credentials by Basic are 401 invalid_token.",
+        section: "openapi.yaml, introspectToken; RFC 6750 section 2.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Header("authorization", "Basic ${reader.short}")]),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("introspection-any-scheme", "takes any scheme for Bearer")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.401.lacks-scope",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A short-term token without tokens:introspect is 401 insufficient_scope.",
+        section: "openapi.yaml, introspectToken; RFC 6750 section 3.1",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: steps!(lacks_scope, false),
+        expect: LACKS_SCOPE,
+        mutants: &[mutant("introspection-any-scope-short", "answers to short-term tokens of any scope")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.401.lacks-scope-long",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A long-term token without tokens:introspect is 401 insufficient_scope.",
+        section: "openapi.yaml, introspectToken; RFC 6750 section 3.1",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("introspection.200.by-long"),
+        request: steps!(lacks_scope, true),
+        expect: LACKS_SCOPE,
+        mutants: &[mutant("introspection-any-scope-long", "answers to long-term tokens of any scope")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.401.revoked-caller",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A revoked caller is 401 invalid_token when its revocation is answered.",
+        section: "openapi.yaml, introspectToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("introspection.200.active"),
+        request: steps!(revoked_caller),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("introspection-revoked-caller", "answers to revoked tokens")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.401.suspended-caller",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A caller of a suspended client is 401 invalid_token when the suspension is answered.",
+        section: "openapi.yaml, introspectToken",
+        needs: &[
+            (Valid, ClientId),
+            (Valid, ClientSecret),
+            (Operator, ClientId),
+            (Operator, ClientSecret),
+            (Reader, ClientId),
+            (Reader, ClientSecret),
+        ],
+        effect: Effect::Provision,
+        control: Some("introspection.200.active"),
+        request: steps!(suspended_caller),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("introspection-suspended-caller", "answers to suspended clients")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.401.challenge",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "Every 401 of introspection carries WWW-Authenticate: Bearer.",
+        section: "RFC 9110 section 11.6.1; RFC 6750 section 3",
+        request: EveryAnswer(challenged),
+        mutants: &[mutant("no-challenge-introspect", "sends no challenge with a 401 of introspection")],
+        ..ROW
+    },
+];
+
+fn challenged(seen: &Seen) -> Standing {
+    match seen.request.path == INTROSPECT {
+        true => standing::challenge(seen, Op::Service),
+        false => Standing::NotConcerned,
+    }
+}
+
+async fn lacks_scope(t: &Trial<'_>, by_long: bool) -> Result<(), Stop> {
+    let scopes = ["jobs:submit", "tokens:revoke"];
+    let long = t.mint_long(Valid, &scopes).await?;
+    let caller = if by_long { long } else { t.mint_short(&long, &scopes).await? };
+    let about = t.shared(Valid, "short").await?;
+    let answer = t.send(&endpoint::introspect(&caller.token, &about.token)).await?;
+    t.expect(t.due, &answer)?;
+    t.check(Also::Challenge("insufficient_scope"), &answer)
+}
+
+/// What the token asks is answered 200 before it ends, and as is due after.
+async fn refused_after(t: &Trial<'_>, caller: &Token, end: impl Future<Output = Result<(), Stop>>) -> Result<(), Stop> {
+    let about = t.shared(Valid, "short").await?;
+    let request = endpoint::introspect(&caller.token, &about.token);
+    t.expect(plain(200), &t.send(&request).await?)?;
+    end.await?;
+    let answer = t.send(&request).await?;
+    t.expect(t.due, &answer)
+}
+
+async fn revoked_caller(t: &Trial<'_>) -> Result<(), Stop> {
+    let bearer = t.shared(Valid, "short").await?;
+    let long = t.mint_long(Valid, &["tokens:introspect"]).await?;
+    let caller = t.mint_short(&long, &["tokens:introspect"]).await?;
+    refused_after(t, &caller, t.revoked(&bearer, &caller)).await
+}
+
+async fn suspended_caller(t: &Trial<'_>) -> Result<(), Stop> {
+    let guest = t.guest_with(json!({"scopes": ["tokens:introspect"]})).await?;
+    let long = t.guest_long(&guest, &["tokens:introspect"]).await?;
+    let suspend = async { t.change(&guest, json!({"status": "suspended"})).await.map(drop) };
+    refused_after(t, &long, suspend).await
+}

@@ -1,0 +1,211 @@
+//! POST /auth/tokens/introspect: how a request is read.
+
+use crate::case::*;
+use crate::endpoint;
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "introspection.200.unknown-parameters",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "Unknown parameters of the form are ignored.",
+        section: "openapi.yaml, introspectToken; RFC 7662 section 2.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Raw("client_id=x&token=${valid.short}&resource=y")]),
+        expect: plain(200),
+        also: &[Also::Active],
+        mutants: &[mutant("form-unknown-400", "refuses unknown parameters")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.200.hint",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "token_type_hint is a hint: a wrong one changes nothing.",
+        section: "openapi.yaml, IntrospectionRequest; RFC 7662 section 2.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Raw("token=${valid.short}&token_type_hint=refresh_token")]),
+        expect: plain(200),
+        also: &[Also::Active],
+        mutants: &[mutant("form-hint-believed", "looks only among the tokens of the hinted type")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.200.form-type",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "The media type is compared without case, and may have parameters.",
+        section: "openapi.yaml, introspectToken; RFC 9110 section 8.3.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Header("content-type", "Application/X-WWW-Form-Urlencoded; charset=UTF-8")]),
+        expect: plain(200),
+        also: &[Also::Active],
+        mutants: &[mutant("form-type-exact", "compares Content-Type as a text")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.200.percent-encoded",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "The form is decoded: a token with its dots percent-encoded is the same token.",
+        section: "openapi.yaml, introspectToken; RFC 7662 section 2.1",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: steps!(percent_encoded),
+        expect: plain(200),
+        mutants: &[mutant("form-not-decoded", "takes the form as it stands")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.200.body-16384",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "A form of 16384 bytes is read.",
+        section: "openapi.yaml, introspectToken; openapi.yaml, info",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: steps!(padded, 16_384),
+        expect: plain(200),
+        mutants: &[mutant("form-most-exclusive", "takes no form of 16384 bytes")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.400.body-16385",
+        cell: Cell::Service(400),
+        level: Level::Service,
+        requirement: "A form of 16385 bytes is 400 invalid_request.",
+        section: "openapi.yaml, introspectToken; openapi.yaml, info",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("introspection.200.body-16384"),
+        request: steps!(padded, 16_385),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("form-size-unchecked", "reads forms of any size")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.400.token-missing",
+        cell: Cell::Service(400),
+        level: Level::Service,
+        requirement: "A form without token is 400 invalid_request, and names it.",
+        section: "openapi.yaml, IntrospectionRequest; RFC 7662 section 2.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Raw("token_type_hint=access_token")]),
+        expect: INVALID_REQUEST,
+        also: &[Also::Names("token")],
+        mutants: &[mutant("form-token-optional", "takes a missing token for one that is not active")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.400.token-empty",
+        cell: Cell::Service(400),
+        level: Level::Service,
+        requirement: "An empty token is 400 invalid_request.",
+        section: "openapi.yaml, IntrospectionRequest; RFC 7662 section 2.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Raw("token=")]),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("form-token-empty-ok", "takes an empty token for one that is not active")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.400.token-repeated",
+        cell: Cell::Service(400),
+        level: Level::Service,
+        requirement: "A token that is there twice is 400 invalid_request, also with the same value.",
+        section: "openapi.yaml, IntrospectionRequest; RFC 7662 section 2.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Raw("token=${valid.short}&token=${valid.short}")]),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("form-same-token-twice-ok", "takes a repeated token for one")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.400.tokens",
+        cell: Cell::Service(400),
+        level: Level::Service,
+        requirement: "Two different tokens are 400 invalid_request.",
+        section: "openapi.yaml, IntrospectionRequest; RFC 7662 section 2.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Raw("token=${valid.short}&token=${reader.short}")]),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("form-first-token-wins", "answers about the first of two tokens")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.400.json",
+        cell: Cell::Service(400),
+        level: Level::Service,
+        requirement: "A JSON body is 400 invalid_request.",
+        section: "openapi.yaml, introspectToken; RFC 7662 section 2.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(
+            Introspect(Reader),
+            &[Header("content-type", "application/json"), Raw(r#"{"token":"${valid.short}"}"#)],
+        ),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("introspection-takes-json", "takes JSON too")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.400.content-type-missing",
+        cell: Cell::Service(400),
+        level: Level::Service,
+        requirement: "A body without Content-Type is 400 invalid_request.",
+        section: "openapi.yaml, introspectToken; RFC 7662 section 2.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[NoHeader("content-type")]),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("form-type-optional", "needs no Content-Type")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.405.get",
+        cell: Cell::Service(405),
+        level: Level::Service,
+        requirement: "Any other method is 405 with Allow: POST.",
+        section: "openapi.yaml, info; RFC 9110 section 15.5.6",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Method("GET"), NoHeader("content-type"), Raw("")]),
+        expect: plain(405),
+        also: &[Also::AllowsPost],
+        mutants: &[mutant("introspection-by-get", "takes GET for POST")],
+        ..ROW
+    },
+];
+
+async fn asked(t: &Trial<'_>, body: impl Fn(&str) -> String) -> Result<Answer, Stop> {
+    let (reader, token) = (t.shared(Reader, "short").await?, t.shared(Valid, "short").await?);
+    let mut request = endpoint::introspect(&reader.token, &token.token);
+    request.body = body(&token.token).into_bytes();
+    let answer = t.send(&request).await?;
+    t.expect(t.due, &answer)?;
+    Ok(answer)
+}
+
+async fn percent_encoded(t: &Trial<'_>) -> Result<(), Stop> {
+    let answer = asked(t, |token| t.secret("ENCODED_TOKEN", format!("token={}", token.replace('.', "%2E")))).await?;
+    t.check(Also::Active, &answer)
+}
+
+/// Padded by a parameter that means nothing.
+async fn padded(t: &Trial<'_>, bytes: usize) -> Result<(), Stop> {
+    let answer = asked(t, |token| {
+        let form = format!("token={token}&pad=");
+        format!("{form}{}", "x".repeat(bytes.saturating_sub(form.len())))
+    })
+    .await?;
+    if answer.status == 200 { t.check(Also::Active, &answer) } else { Ok(()) }
+}

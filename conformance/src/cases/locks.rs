@@ -1,0 +1,307 @@
+//! The locks of one-time codes, on clients that each case makes for itself: so every boundary can be tried from both sides.
+
+use crate::case::*;
+use crate::totp;
+use crate::trial::guests::Guest;
+use serde_json::{Value, json};
+
+/// A guest with a seed for one-time codes.
+struct Holder {
+    guest: Guest,
+    seed: Vec<u8>,
+}
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "locks.201.four-wrong",
+        cell: Cell::Service(201),
+        level: Level::Service,
+        requirement: "Four wrong codes and a right one do not lock: the right one is taken.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("long.201.secret"),
+        request: steps!(after_wrong, 4),
+        expect: GRANTED,
+        mutants: &[mutant("locks-at-three", "locks at the third wrong code")],
+        ..ROW
+    },
+    Case {
+        id: "locks.401.five-wrong",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "Five wrong codes lock: the right one is refused.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.four-wrong"),
+        request: steps!(after_wrong, 5),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("locks-at-seven", "locks at the seventh wrong code")],
+        ..ROW
+    },
+    Case {
+        id: "locks.401.alike",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A right code that is locked out is answered as a wrong one, to the last member of the body.",
+        section: "openapi.yaml, issueLongTermToken; openapi.yaml, AuthError",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.401.five-wrong"),
+        request: steps!(alike),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("lock-dated", "tells how long the client is locked")],
+        ..ROW
+    },
+    Case {
+        id: "locks.401.secret-between",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A right secret between wrong codes forgives none.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.401.five-wrong"),
+        request: steps!(secret_between),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("right-secret-forgives", "forgives wrong codes after a right secret")],
+        ..ROW
+    },
+    Case {
+        id: "locks.201.other-client",
+        cell: Cell::Service(201),
+        level: Level::Service,
+        requirement: "One client's lock is no other's.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.four-wrong"),
+        request: steps!(other_client),
+        expect: GRANTED,
+        mutants: &[mutant("lock-is-everyones", "locks every client")],
+        ..ROW
+    },
+    Case {
+        id: "locks.201.patch-active",
+        cell: Cell::Service(201),
+        level: Level::Service,
+        requirement: "An operator's PATCH to active forgets the wrong codes: the right one is taken again.",
+        section: "openapi.yaml, issueLongTermToken; openapi.yaml, updateClient",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.401.five-wrong"),
+        request: steps!(forgiven),
+        expect: GRANTED,
+        mutants: &[mutant("patch-keeps-lock", "keeps a lock after a PATCH to active")],
+        ..ROW
+    },
+    Case {
+        id: "locks.401.patch-of-scopes",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A PATCH of something else forgets none.",
+        section: "openapi.yaml, issueLongTermToken; openapi.yaml, updateClient",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.patch-active"),
+        request: steps!(other_patch),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("any-patch-forgives", "forgets wrong codes with any PATCH")],
+        ..ROW
+    },
+    Case {
+        id: "locks.201.new-seed",
+        cell: Cell::Service(201),
+        level: Level::Service,
+        requirement: "A new seed forgets the wrong codes.",
+        section: "openapi.yaml, issueLongTermToken; openapi.yaml, createClientTotp",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.401.five-wrong"),
+        request: steps!(new_seed),
+        expect: GRANTED,
+        mutants: &[mutant("seed-keeps-lock", "keeps a lock with a new seed")],
+        ..ROW
+    },
+    Case {
+        id: "locks.401.old-seed",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "With a new seed the old one ends.",
+        section: "openapi.yaml, issueLongTermToken; openapi.yaml, createClientTotp",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.four-wrong"),
+        request: steps!(old_seed),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("seed-never-ends", "goes by the old seed after a new one was made")],
+        ..ROW
+    },
+    Case {
+        id: "locks.401.spent-step",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A new seed gives no spent step back: its code of a step that was accepted is refused.",
+        section: "openapi.yaml, issueLongTermToken; openapi.yaml, createClientTotp",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.new-seed"),
+        request: steps!(spent_step),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("seed-gives-back-codes", "takes a step again with a new seed")],
+        ..ROW
+    },
+];
+
+async fn holder(t: &Trial<'_>) -> Result<Holder, Stop> {
+    let guest = t.guest_with(json!({"mechanisms": ["secret", "otp"]})).await?;
+    let seed = seed_in(t, &guest.made)?;
+    Ok(Holder { guest, seed })
+}
+
+fn seed_in(t: &Trial<'_>, shown: &Value) -> Result<Vec<u8>, Stop> {
+    let text = shown["totp_secret"].as_str().unwrap_or_default();
+    let seed = totp::base32(&t.secret("GUEST_TOTP_SECRET", text.to_owned()));
+    seed.filter(|seed| !seed.is_empty())
+        .ok_or_else(|| Stop::Blocked("the answer shows no totp_secret in base32".to_owned()))
+}
+
+/// With a few seconds left of this step, so that the next request still falls into it.
+async fn step_of_now(t: &Trial<'_>) -> Result<u64, Stop> {
+    let now = t.run.clock.now();
+    let left = totp::STEP_SECONDS - now % totp::STEP_SECONDS;
+    if left <= 5 {
+        t.run.wait_until(now + left).await?;
+    }
+    Ok(totp::step_at(t.run.clock.now()))
+}
+
+async fn send(t: &Trial<'_>, holder: &Holder, code: String) -> Result<Answer, Stop> {
+    let body = json!({
+        "grant_type": "client_credentials", "client_id": holder.guest.id, "ttl_seconds": 3600,
+        "otp_code": t.secret("GUEST_OTP_CODE", code),
+    });
+    let mut request = crate::endpoint::post(crate::endpoint::LONG, None, Some(body));
+    request.set("x-client-id", holder.guest.id.clone());
+    t.send(&request).await
+}
+
+async fn send_right(t: &Trial<'_>, holder: &Holder) -> Result<Answer, Stop> {
+    let step = step_of_now(t).await?;
+    send(t, holder, totp::code(&holder.seed, step)).await
+}
+
+/// A code of no step near now.
+async fn send_wrong(t: &Trial<'_>, holder: &Holder) -> Result<Answer, Stop> {
+    let step = step_of_now(t).await?;
+    let right: Vec<_> = (step - 3..=step + 3).map(|step| totp::code(&holder.seed, step)).collect();
+    let wrong = (1..).map(|i| format!("{:06}", (step * 7919 + i) % 1_000_000)).find(|code| !right.contains(code));
+    let answer = send(t, holder, wrong.unwrap_or_default()).await?;
+    t.expect(INVALID_CLIENT, &answer)?;
+    Ok(answer)
+}
+
+async fn guess(t: &Trial<'_>, holder: &Holder, times: u32) -> Result<(), Stop> {
+    for _ in 0..times {
+        send_wrong(t, holder).await?;
+    }
+    Ok(())
+}
+
+/// What is due, with what came before it in words.
+fn judged(t: &Trial<'_>, answer: &Answer, after: &str) -> Result<(), Stop> {
+    t.expect(t.due, answer).map_err(|stop| match stop {
+        Stop::Fail { wanted, got } => Stop::fail(format!("{wanted} {after}"), got),
+        other => other,
+    })
+}
+
+async fn after_wrong(t: &Trial<'_>, times: u32) -> Result<(), Stop> {
+    let holder = holder(t).await?;
+    guess(t, &holder, times).await?;
+    let answer = send_right(t, &holder).await?;
+    judged(t, &answer, &format!("for a right code after {times} wrong ones"))
+}
+
+async fn alike(t: &Trial<'_>) -> Result<(), Stop> {
+    let holder = holder(t).await?;
+    let wrong = send_wrong(t, &holder).await?;
+    guess(t, &holder, 4).await?;
+    let locked = send_right(t, &holder).await?;
+    t.expect(t.due, &locked)?;
+    match locked.json() == wrong.json() {
+        true => Ok(()),
+        false => Err(Stop::fail(format!("as for a wrong code: {}", t.summary(&wrong)), t.summary(&locked))),
+    }
+}
+
+async fn secret_between(t: &Trial<'_>) -> Result<(), Stop> {
+    let holder = holder(t).await?;
+    guess(t, &holder, 3).await?;
+    t.guest_long(&holder.guest, &["jobs:submit"]).await?;
+    guess(t, &holder, 2).await?;
+    let answer = send_right(t, &holder).await?;
+    judged(t, &answer, "for a right code after five wrong ones with a right secret between them")
+}
+
+async fn other_client(t: &Trial<'_>) -> Result<(), Stop> {
+    let (guessed, other) = (holder(t).await?, holder(t).await?);
+    guess(t, &guessed, 5).await?;
+    let answer = send_right(t, &other).await?;
+    judged(t, &answer, "for the right code of another client than the locked one")
+}
+
+async fn locked(t: &Trial<'_>) -> Result<Holder, Stop> {
+    let holder = holder(t).await?;
+    guess(t, &holder, 5).await?;
+    let answer = send_right(t, &holder).await?;
+    t.expect(INVALID_CLIENT, &answer).map_err(|_| {
+        Stop::Blocked(format!("a lock was needed first: the right code was answered {}", t.summary(&answer)))
+    })?;
+    Ok(holder)
+}
+
+async fn forgiven(t: &Trial<'_>) -> Result<(), Stop> {
+    let holder = locked(t).await?;
+    t.change(&holder.guest, json!({"status": "active"})).await?;
+    let answer = send_right(t, &holder).await?;
+    judged(t, &answer, "for a right code after a PATCH to active")
+}
+
+async fn other_patch(t: &Trial<'_>) -> Result<(), Stop> {
+    let holder = locked(t).await?;
+    t.change(&holder.guest, json!({"scopes": ["jobs:submit", "jobs:read"]})).await?;
+    let answer = send_right(t, &holder).await?;
+    judged(t, &answer, "for a right code after five wrong ones and a PATCH of scopes")
+}
+
+/// The same client with a new seed.
+async fn seeded_anew(t: &Trial<'_>, holder: Holder) -> Result<Holder, Stop> {
+    let answer = t.operate("POST", &format!("{}/totp", holder.guest.path), None, 201).await?;
+    let seed = seed_in(t, &answer.json().unwrap_or_default())?;
+    Ok(Holder { seed, ..holder })
+}
+
+async fn new_seed(t: &Trial<'_>) -> Result<(), Stop> {
+    let holder = seeded_anew(t, locked(t).await?).await?;
+    let answer = send_right(t, &holder).await?;
+    judged(t, &answer, "for a right code of a new seed")
+}
+
+async fn old_seed(t: &Trial<'_>) -> Result<(), Stop> {
+    let holder = holder(t).await?;
+    let old = Holder { seed: holder.seed.clone(), guest: seeded_anew(t, holder).await?.guest };
+    let answer = send_right(t, &old).await?;
+    judged(t, &answer, "for a code of the old seed")
+}
+
+async fn spent_step(t: &Trial<'_>) -> Result<(), Stop> {
+    let holder = holder(t).await?;
+    let step = step_of_now(t).await?;
+    let first = send(t, &holder, totp::code(&holder.seed, step)).await?;
+    t.expect(GRANTED, &first)?;
+    let holder = seeded_anew(t, holder).await?;
+    let answer = send(t, &holder, totp::code(&holder.seed, step)).await?;
+    judged(t, &answer, "for the new seed's code of a step that was spent")
+}

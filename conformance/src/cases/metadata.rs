@@ -1,0 +1,272 @@
+//! GET /.well-known/oauth-authorization-server: what the service says of itself (RFC 8414).
+
+use crate::case::*;
+use crate::endpoint::{self, INTROSPECT, KEYS};
+use crate::trial::published::{FIVE_MINUTES, JSON, NO_STORE, origin_of};
+use serde_json::{Value, json};
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "metadata.200.served",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "The metadata is at /.well-known/oauth-authorization-server, the issuer's path last, as application/json.",
+        section: "openapi.yaml, getMetadata; RFC 8414 section 3",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("short.201.exchange"),
+        request: steps!(served),
+        expect: plain(200),
+        mutants: &[mutant("metadata-missing", "has no metadata")],
+        ..ROW
+    },
+    Case {
+        id: "metadata.200.issuer",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "issuer is the iss of its tokens.",
+        section: "openapi.yaml, Metadata; RFC 8414 section 2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("metadata.200.served"),
+        request: steps!(issuer),
+        expect: plain(200),
+        mutants: &[mutant("metadata-other-issuer", "has another issuer than its tokens")],
+        ..ROW
+    },
+    Case {
+        id: "metadata.200.jwks-uri",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "jwks_uri is where the keys are, at the origin.",
+        section: "openapi.yaml, Metadata; RFC 8414 section 2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("metadata.200.served"),
+        request: steps!(jwks_uri),
+        expect: plain(200),
+        mutants: &[mutant("metadata-keys-below-base", "names the keys below its base path")],
+        ..ROW
+    },
+    Case {
+        id: "metadata.200.introspection-endpoint",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "introspection_endpoint is introspection, below the base path.",
+        section: "openapi.yaml, Metadata; RFC 8414 section 2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("metadata.200.served"),
+        request: steps!(introspection_endpoint),
+        expect: plain(200),
+        mutants: &[mutant("metadata-introspection-elsewhere", "names introspection at its origin")],
+        ..ROW
+    },
+    Case {
+        id: "metadata.200.introspection-auth",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "introspection_endpoint_auth_methods_supported has Bearer.",
+        section: "openapi.yaml, Metadata; RFC 8414 section 2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("metadata.200.served"),
+        request: steps!(introspection_auth),
+        expect: plain(200),
+        mutants: &[mutant("metadata-basic-auth", "says that callers of introspection use Basic")],
+        ..ROW
+    },
+    Case {
+        id: "metadata.200.response-types",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "response_types_supported is there, an array.",
+        section: "openapi.yaml, Metadata; RFC 8414 section 2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("metadata.200.served"),
+        request: steps!(lists, "response_types_supported", &[]),
+        expect: plain(200),
+        mutants: &[mutant("metadata-lacks-response-types", "leaves out response_types_supported")],
+        ..ROW
+    },
+    Case {
+        id: "metadata.200.grant-types",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "grant_types_supported is there, an array: left out, it would mean authorization_code and implicit.",
+        section: "openapi.yaml, Metadata; RFC 8414 section 2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("metadata.200.served"),
+        request: steps!(lists, "grant_types_supported", &[]),
+        expect: plain(200),
+        mutants: &[mutant("metadata-lacks-grant-types", "leaves out grant_types_supported")],
+        ..ROW
+    },
+    Case {
+        id: "metadata.200.scopes",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "scopes_supported is an array with tokens:write, tokens:revoke and tokens:introspect.",
+        section: "openapi.yaml, Metadata; RFC 8414 section 2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("metadata.200.served"),
+        request: steps!(scopes),
+        expect: plain(200),
+        mutants: &[mutant("metadata-scopes-text", "has scopes_supported as a text")],
+        ..ROW
+    },
+    Case {
+        id: "metadata.200.documentation",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "service_documentation is an absolute URL.",
+        section: "openapi.yaml, Metadata; RFC 8414 section 2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("metadata.200.served"),
+        request: steps!(documentation),
+        expect: plain(200),
+        mutants: &[mutant("metadata-relative-documentation", "names the page by its path alone")],
+        ..ROW
+    },
+    Case {
+        id: "metadata.200.cache",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "It may be kept for five minutes at most.",
+        section: "openapi.yaml, getMetadata",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("metadata.200.served"),
+        request: steps!(cache),
+        expect: plain(200),
+        mutants: &[mutant("metadata-kept-a-day", "lets it be kept for a day")],
+        ..ROW
+    },
+    Case {
+        id: "metadata.200.head",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "HEAD answers as GET does, without a body.",
+        section: "openapi.yaml, getMetadata; RFC 9110 section 9.3.2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("metadata.200.served"),
+        request: steps!(head),
+        expect: plain(200),
+        mutants: &[mutant("metadata-head-405", "refuses HEAD")],
+        ..ROW
+    },
+    Case {
+        id: "metadata.405.methods",
+        cell: Cell::Service(405),
+        level: Level::Service,
+        requirement: "Any other method is 405 with Allow: GET, HEAD, and is not to be kept.",
+        section: "openapi.yaml, MethodNotAllowed; RFC 9110 section 15.5.6",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("metadata.200.served"),
+        request: steps!(methods),
+        expect: plain(405),
+        mutants: &[mutant("metadata-any-method", "takes any method for GET")],
+        ..ROW
+    },
+    Case {
+        id: "metadata.404.other-issuer",
+        cell: Cell::Service(404),
+        level: Level::Service,
+        requirement: "The metadata of an issuer with another path is 404.",
+        section: "openapi.yaml, getMetadata; RFC 8414 section 3.1",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("metadata.200.served"),
+        request: steps!(other_issuer),
+        expect: NOT_FOUND,
+        mutants: &[mutant("metadata-of-any-issuer", "serves its metadata for any issuer")],
+        ..ROW
+    },
+];
+
+async fn told(t: &Trial<'_>) -> Result<Value, Stop> {
+    let answer = t.metadata().await?;
+    t.expect(plain(200), &answer)?;
+    answer.json().filter(Value::is_object).ok_or_else(|| Stop::fail("a JSON object", t.summary(&answer)))
+}
+
+async fn is(t: &Trial<'_>, name: &str, due: Value) -> Result<(), Stop> {
+    let got = &told(t).await?[name];
+    if *got == due {
+        return Ok(());
+    }
+    Err(Stop::fail(format!("{name} {due}"), format!("{name} {got}")))
+}
+
+/// An array with these, and perhaps more.
+async fn lists(t: &Trial<'_>, name: &'static str, due: &[&str]) -> Result<(), Stop> {
+    let got = &told(t).await?[name];
+    let Some(all) = got.as_array() else {
+        return Err(Stop::fail(format!("the array {name}"), format!("{name} {got}")));
+    };
+    match due.iter().find(|one| !all.contains(&json!(one))) {
+        None => Ok(()),
+        Some(one) => Err(Stop::fail(format!("\"{one}\" in {name}"), format!("{name} {got}"))),
+    }
+}
+
+async fn served(t: &Trial<'_>) -> Result<(), Stop> {
+    told(t).await?;
+    t.is_served(&t.metadata_path().await?, JSON).await
+}
+
+async fn issuer(t: &Trial<'_>) -> Result<(), Stop> {
+    is(t, "issuer", t.issuer().await?.into()).await
+}
+
+async fn jwks_uri(t: &Trial<'_>) -> Result<(), Stop> {
+    is(t, "jwks_uri", format!("{}{KEYS}", origin_of(&t.issuer().await?)).into()).await
+}
+
+/// Below which base path this run knows, at whatever origin the issuer is.
+async fn introspection_endpoint(t: &Trial<'_>) -> Result<(), Stop> {
+    let here = t.run.client.url(INTROSPECT);
+    let path = &here[origin_of(&here).len()..];
+    is(t, "introspection_endpoint", format!("{}{path}", origin_of(&t.issuer().await?)).into()).await
+}
+
+async fn introspection_auth(t: &Trial<'_>) -> Result<(), Stop> {
+    lists(t, "introspection_endpoint_auth_methods_supported", &["Bearer"]).await
+}
+
+async fn scopes(t: &Trial<'_>) -> Result<(), Stop> {
+    lists(t, "scopes_supported", &["tokens:write", "tokens:revoke", "tokens:introspect"]).await
+}
+
+async fn documentation(t: &Trial<'_>) -> Result<(), Stop> {
+    let told = told(t).await?;
+    match told["service_documentation"].as_str() {
+        None => Err(Stop::Absent("the metadata names no service_documentation".to_owned())),
+        Some(url) if !origin_of(url).is_empty() => Ok(()),
+        Some(url) => Err(Stop::fail("service_documentation as an absolute URL", format!("\"{url}\""))),
+    }
+}
+
+async fn cache(t: &Trial<'_>) -> Result<(), Stop> {
+    t.is_kept(&t.metadata_path().await?, &[FIVE_MINUTES, NO_STORE]).await
+}
+
+async fn head(t: &Trial<'_>) -> Result<(), Stop> {
+    t.answers_head(&t.metadata_path().await?).await
+}
+
+async fn methods(t: &Trial<'_>) -> Result<(), Stop> {
+    t.is_read_only(&t.metadata_path().await?).await
+}
+
+async fn other_issuer(t: &Trial<'_>) -> Result<(), Stop> {
+    let path = format!("{}/conformance-{}", t.metadata_path().await?, t.unique());
+    let answer = t.send(&endpoint::bare("GET", &path, None)).await?;
+    t.expect(t.due, &answer)
+}
