@@ -4,8 +4,10 @@
 //! never changes afterwards. Where one request can't show it, the row names a step function instead.
 
 mod feed;
+mod immediate;
 mod limits;
 mod long;
+mod operators;
 mod outside;
 mod revoke;
 mod sanity;
@@ -43,6 +45,18 @@ const TABLES: &[&[Case]] = &[
     feed::clients::CASES,
     feed::news::CASES,
     feed::private::CASES,
+    operators::create::CASES,
+    operators::shown::CASES,
+    operators::callers::CASES,
+    operators::keys::CASES,
+    operators::change::CASES,
+    operators::conditions::CASES,
+    operators::secrets::CASES,
+    operators::codes::CASES,
+    operators::ends::CASES,
+    operators::list::CASES,
+    immediate::CASES,
+    operators::own::CASES,
 ];
 
 /// Every row, in the order in which the matrix is told.

@@ -2,7 +2,7 @@
 //!
 //! What it needs besides is in the files of this folder, each on top of those before it: tokens (`mint`), requests
 //! (`forge`, `draft`), one-time codes (`codes`), what the deployment publishes (`published`), clients for one case
-//! (`guests`), judging (`judge`), and following the feed of ends (`feed`).
+//! (`guests`, `operators`), judging (`judge`), and following the feed of ends (`feed`).
 
 pub mod codes;
 pub mod draft;
@@ -11,6 +11,7 @@ pub mod forge;
 pub mod guests;
 pub mod judge;
 pub mod mint;
+pub mod operators;
 pub mod published;
 
 use crate::ask::Want;

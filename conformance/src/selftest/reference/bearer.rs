@@ -47,6 +47,7 @@ impl Reference {
                     .is_ok()
             }) || unsigned
                 || self.on("short-signature-unchecked")
+                || (self.on("clients-signature-unchecked") && asked.path.contains("/clients"))
                 || self.on("short-hs256")
                 || self.on("short-typ-jwt"));
         let short = short || (self.on("short-typ-jwt") && jwt.header["typ"] == "JWT");
@@ -84,7 +85,18 @@ impl Reference {
         }
         // A deleted client has no record.
         let client = self.clients.iter().find(|c| c.id == bearer.client);
-        over |= client.is_none_or(|c| c.suspended || bearer.auth_time < c.valid_from);
+        let spared = bearer.kind == "short" && self.on("end-tokens-spares-short");
+        over |= client.is_none_or(|c| c.suspended || (bearer.auth_time < c.valid_from && !spared));
+        let switched = self.on("immediate-by-creation") && self.memory.switched.contains(&bearer.client);
+        if switched && self.was_just_taken(&bearer.client) == Some("revocation") {
+            return false;
+        }
+        let place = if bearer.kind == "long" { "immediate" } else { "caller" };
+        match self.lags(place, &bearer.client) {
+            Some("restoration") => return true,
+            Some("revocation" | "suspension" | "end-tokens" | "deletion") => return false,
+            _ => {}
+        }
         if over && self.on("flapping") && bearer.kind == "long" {
             let flips = self.memory.flips.entry(bearer.id.clone()).or_default();
             *flips += 1;

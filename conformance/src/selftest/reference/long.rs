@@ -104,13 +104,14 @@ impl Reference {
         } else if self.on("client-id-trimmed") {
             self.clients.iter().find(|c| c.id == client_id.trim()).cloned()
         } else {
-            self.clients.iter().find(|c| c.id == client_id).cloned()
+            self.client_of_long(&client_id)
         };
         let Some(mut client) = found else {
             if self.on("unknown-client-404") {
                 return Err(self.refuse(asked, 404, "not_found", "No such client."));
             }
-            let told = if self.on("unknown-client-told") {
+            let deleted = self.on("deleted-client-told") && self.memory.deleted.contains(&client_id);
+            let told = if self.on("unknown-client-told") || deleted {
                 "No such client."
             } else {
                 "The client could not be authenticated."
@@ -127,14 +128,7 @@ impl Reference {
         let right = if let Some(secret) = &secret {
             self.secret_fits(&client, secret)
         } else if let Some(code) = &code {
-            if self.code_fits(&client, code) {
-                if !client.otp_allowed && !self.on("otp-for-all") {
-                    return Err(self.refuse(asked, 403, "unauthorized_client", "One-time codes are not allowed."));
-                }
-                true
-            } else {
-                false
-            }
+            self.code_fits(&client, code)
         } else {
             let assertion = assertion.as_deref().unwrap_or_default();
             if self.on("garbage-assertion-403") && Jwt::read(assertion).is_none() {
@@ -154,6 +148,20 @@ impl Reference {
         }
         if client.suspended && !self.on("suspended-works") {
             return Err(self.refuse(asked, 403, "unauthorized_client", "The client is suspended."));
+        }
+        let mechanism = match (&secret, &code) {
+            (Some(_), _) => "secret",
+            (_, Some(_)) => "otp",
+            _ => "assertion",
+        };
+        let ignored = self.on(&format!("{mechanism}-for-all")) || self.on(&format!("{mechanism}-of-creation"));
+        if !client.may_use(mechanism) && !ignored {
+            return Err(self.refuse(
+                asked,
+                403,
+                "unauthorized_client",
+                "This mechanism is not allowed to this client.",
+            ));
         }
         let asked_for = match scopes {
             Some(scopes) => scopes,
@@ -195,6 +203,9 @@ impl Reference {
             return Err(self.refuse(asked, 403, "insufficient_scope", "tokens:write is needed."));
         }
         let client = self.client(&bearer.client);
+        if !client.may_use("rotation") && !self.on("rotation-for-all") {
+            return Err(self.refuse(asked, 403, "unauthorized_client", "Rotation is not allowed to this client."));
+        }
         let limit = if self.on("rotation-escalates") { client.scopes.clone() } else { bearer.scopes.clone() };
         let default = if self.on("rotation-all-scopes") { client.scopes.clone() } else { bearer.scopes.clone() };
         let scopes = if self.on("rotation-all-scopes") && scopes.is_none() {
@@ -210,7 +221,8 @@ impl Reference {
                 self.report("parent", parent, self.clock.now());
             }
         }
-        let reply = self.mint_long(&client, scopes, ttl, bearer.auth_time);
+        let undated = if self.on("end-tokens-spares-rotated") { 86_400 } else { 0 };
+        let reply = self.mint_long(&client, scopes, ttl, bearer.auth_time + undated);
         if self.on("rotated-token-dead") {
             let id = reply.body["token_id"].as_str().unwrap_or_default().to_owned();
             self.memory.revoked.insert(id);

@@ -77,8 +77,14 @@ impl Reference {
         if self.memory.revoked.contains(id) && self.on("revoke-not-idempotent") {
             return Err(self.refuse(asked, 404, "not_found", "No such token."));
         }
-        if !self.on("revoke-no-op") {
+        let forgets = match self.fault {
+            Some("immediate-forgets-self") => bearer.id == id && bearer.kind == "long",
+            Some("immediate-forgets-parent") => bearer.parent.as_deref() == Some(id),
+            fault => fault == Some("revoke-no-op"),
+        };
+        if !forgets {
             self.memory.revoked.insert(id.to_owned());
+            self.took(&bearer.client, "revocation");
             self.report_token(id, &bearer);
         }
         if self.on("revokes-bystanders") {

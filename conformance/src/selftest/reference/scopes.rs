@@ -79,6 +79,15 @@ impl Reference {
         held.iter().any(|h| self.covers(h, asked))
     }
 
+    /// What both hold, in the first one's order.
+    pub fn bounded(&self, held: &[String], bound: &[String]) -> Vec<String> {
+        let both = |scope: &String| match self.any_covers(bound, scope) {
+            true => vec![scope.clone()],
+            false => bound.iter().filter(|narrower| self.covers(scope, narrower)).cloned().collect(),
+        };
+        held.iter().flat_map(both).collect()
+    }
+
     pub fn grantable(
         &self,
         asked: &Asked,

@@ -66,8 +66,33 @@ impl Reference {
         if self.on("exchange-refused") {
             return Err(self.refuse(asked, 401, "invalid_token", "No."));
         }
+        let client = self.client(&bearer.client);
+        let is_guest = client.id.starts_with("conformance-");
+        let refused = match self.fault {
+            Some("eventual-fails") => is_guest && !client.immediate,
+            Some("immediate-refused") => client.immediate && !client.from_secret,
+            Some("immediate-guests-refused") => is_guest,
+            _ => false,
+        };
+        if refused {
+            return Err(self.refuse(asked, 401, "invalid_token", "No."));
+        }
         let held =
             if self.on("short-scopes-by-client") { self.client(&bearer.client).scopes } else { bearer.scopes.clone() };
+        // Offered is what the long-term token and its client have of now.
+        let former = self.lags("immediate", &bearer.client).filter(|what| *what == "narrowing");
+        let known = former.and_then(|_| self.memory.former.get(&bearer.client)).cloned();
+        let bound = known.unwrap_or_else(|| self.client(&bearer.client)).scopes;
+        let held = self.bounded(&held, &bound);
+        let bearer = Bearer { scopes: self.bounded(&bearer.scopes, &bound), ..bearer };
+        if bearer.scopes.is_empty() {
+            return Err(self.refuse(
+                asked,
+                400,
+                "invalid_scope",
+                "The client has none of the token's scopes any more.",
+            ));
+        }
         let scopes = match scopes {
             None if self.on("short-default-first") => bearer.scopes[..1].to_vec(),
             None => bearer.scopes.clone(),
