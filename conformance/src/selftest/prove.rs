@@ -39,11 +39,12 @@ fn feed_alone() -> Result<Choice, String> {
 }
 
 /// The cases that a mutant is held against. A fault of what stands around the tokens is none of the tokens': there the
-/// cases of its killer's kind are enough, such as `feed.*`.
+/// killer is enough, with its controls; or the cases of its kind, such as `feed.*`, if it judges every answer.
 fn about(killer: &Case) -> Result<Choice, String> {
     let kind = killer.id.split('.').next().unwrap_or_default();
     match killer.level {
-        Level::Service => choice("service", &[&format!("{kind}.*")]),
+        Level::Service if killer.is_standing() => choice("service", &[&format!("{kind}.*")]),
+        Level::Service => choice("service", &[killer.id]),
         _ => choice("contract", &[]),
     }
 }
