@@ -19,6 +19,16 @@ pub enum Base {
     Revoke(Role),
     /// POST /auth/tokens/introspect by the role's short-term token, about one of role `valid`.
     Introspect(Role),
+    /// POST /clients by the operator, for a client of this case alone.
+    CreateClient,
+    /// GET /clients.
+    ListClients,
+    /// GET /clients/{id} of a client that the run's cases share, as are those below.
+    GetClient,
+    /// PATCH /clients/{id} with a `client_name`.
+    UpdateClient,
+    /// DELETE /clients/{id}/secrets/{secret_id}, in 90 days.
+    EndClientSecret,
 }
 
 /// One deviation. Texts may hold `${role.setting}`, `${role.long}`, `${role.short}`, `${now+60}` and the like: see
@@ -124,6 +134,8 @@ pub const LACKS_SCOPE: Want = refused(401, &["insufficient_scope"]);
 pub const BEYOND_SCOPE: Want = refused(403, &["insufficient_scope"]);
 pub const UNAUTHORIZED: Want = refused(403, &["unauthorized_client"]);
 pub const NOT_FOUND: Want = refused(404, &["not_found"]);
+pub const CONFLICT: Want = refused(409, &["conflict"]);
+pub const PRECONDITION_FAILED: Want = refused(412, &["precondition_failed"]);
 pub const RATE_LIMITED: Want = refused(429, &["rate_limited"]);
 
 pub const fn refused(status: u16, codes: &'static [&'static str]) -> Want {

@@ -3,8 +3,8 @@
 
 pub use crate::ask::{Also, Base, Base::*, Change, Change::*, Want};
 pub use crate::ask::{
-    BEYOND_SCOPE, ENDED, GRANTED, INVALID_CLIENT, INVALID_GRANT, INVALID_REQUEST, INVALID_SCOPE, INVALID_TOKEN,
-    LACKS_SCOPE, NOT_FOUND, RATE_LIMITED, UNAUTHORIZED, plain, refused,
+    BEYOND_SCOPE, CONFLICT, ENDED, GRANTED, INVALID_CLIENT, INVALID_GRANT, INVALID_REQUEST, INVALID_SCOPE,
+    INVALID_TOKEN, LACKS_SCOPE, NOT_FOUND, PRECONDITION_FAILED, RATE_LIMITED, UNAUTHORIZED, plain, refused,
 };
 pub use crate::http::{Answer, Request};
 pub use crate::identities::{Credential, Credential::*, Role, Role::*};

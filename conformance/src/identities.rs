@@ -115,6 +115,8 @@ pub struct Identity {
     pub scopes: Vec<String>,
     /// Seconds.
     pub max_ttl_seconds: Option<u64>,
+    /// It is the client of the deployment's secret `OPERATOR`.
+    pub from_secret: bool,
 }
 
 #[derive(Default)]
@@ -220,6 +222,7 @@ impl Identities {
                 key,
                 scopes: table.scopes.unwrap_or_default(),
                 max_ttl_seconds: table.max_ttl_seconds,
+                from_secret: table.from_secret.unwrap_or_default(),
             };
             roles.insert(role, identity);
         }
@@ -230,6 +233,11 @@ impl Identities {
             ));
         }
         Ok(Self { roles })
+    }
+
+    /// Whether it is the client of a role, which no run may delete.
+    pub fn has_client(&self, id: &str) -> bool {
+        self.roles.values().any(|identity| identity.client_id.as_deref() == Some(id))
     }
 
     pub fn role(&self, role: Role) -> Option<&Identity> {

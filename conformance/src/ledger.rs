@@ -60,7 +60,10 @@ impl Ledger {
 
     /// Before it is asked for: an answer may be lost, and a client that never was is soon deleted.
     pub fn add_client(&self, id: &str) {
-        self.clients.borrow_mut().push(id.to_owned());
+        let mut all = self.clients.borrow_mut();
+        if !all.iter().any(|known| known == id) {
+            all.push(id.to_owned());
+        }
     }
 
     pub fn clients(&self) -> Vec<String> {

@@ -325,7 +325,8 @@ impl Run {
         let mints = matches!(op, Op::Long | Op::Short);
         if (request.method.as_str(), request.path.as_str()) == ("POST", endpoint::CLIENTS) {
             let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
-            body["client_id"].as_str().iter().for_each(|id| self.ledger.add_client(id));
+            let id = body["client_id"].as_str().filter(|id| !self.identities.has_client(id));
+            id.iter().for_each(|id| self.ledger.add_client(id));
         }
         self.minting.set(self.minting.get() + u32::from(mints));
         let outcome = self.client.send(request, limit).await;
@@ -349,6 +350,12 @@ impl Run {
             if op == Op::Revoke && answer.status == 204 {
                 let id = request.path.split('/').nth(3).unwrap_or_default();
                 self.ledger.ended_by_path(id);
+            }
+            if (request.method.as_str(), request.path.as_str()) == ("POST", endpoint::CLIENTS) && answer.status < 300 {
+                // An id that the server made up.
+                let body = answer.json().unwrap_or_default();
+                let id = body["client_id"].as_str().filter(|id| !self.identities.has_client(id));
+                id.iter().for_each(|id| self.ledger.add_client(id));
             }
             if request.method == "DELETE" && answer.status == 204 {
                 request.path.strip_prefix("/clients/").iter().for_each(|id| self.ledger.client_ended(id));

@@ -6,6 +6,7 @@
 mod auth_time;
 mod documents;
 mod feed;
+mod immediate;
 mod introspection;
 mod keys;
 mod later;
@@ -15,6 +16,7 @@ mod locks;
 mod long;
 mod metadata;
 mod narrowing;
+mod operators;
 mod outside;
 mod revoke;
 mod sanity;
@@ -74,6 +76,18 @@ const TABLES: &[&[Case]] = &[
     feed::deltas::CASES,
     feed::standing::CASES,
     feed::private::CASES,
+    operators::create::CASES,
+    operators::shown::CASES,
+    operators::callers::CASES,
+    operators::keys::CASES,
+    operators::change::CASES,
+    operators::conditions::CASES,
+    operators::secrets::CASES,
+    operators::codes::CASES,
+    operators::ends::CASES,
+    operators::list::CASES,
+    immediate::CASES,
+    operators::own::CASES,
 ];
 
 /// Rows of the user's own.

@@ -1,6 +1,6 @@
 //! The identities of a selftest, made on the fly: the same people as the reference's records and as the harness's file.
 
-use super::reference::state::{BURST_CLIENT, ClientRecord};
+use super::reference::state::{BURST_CLIENT, ClientRecord, Secret};
 use crate::identities::Role;
 use crate::jose::{PrivateKey, b64};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -86,24 +86,54 @@ pub fn make() -> Option<(Vec<ClientRecord>, String)> {
              scopes = {scopes:?}\n",
             base32(&totp)
         );
+        if role == Role::Operator {
+            file += "from_secret = true\n";
+        }
         if let Some(most) = max_ttl {
             file += &format!("max_ttl_seconds = {most}\n");
         }
         records.push(ClientRecord {
             id,
-            secret,
+            secrets: vec![Secret {
+                id: format!("sec_{name}"),
+                text: secret,
+                created: 0,
+                expires: None,
+                shown_only: false,
+            }],
             totp: totp.to_vec(),
-            otp_allowed: role != Role::NoOtp,
+            mechanisms: ["secret", "otp", "assertion", "rotation"]
+                .into_iter()
+                .filter(|mechanism| *mechanism != "otp" || role != Role::NoOtp)
+                .map(str::to_owned)
+                .collect(),
             kid,
             alg,
+            jwks: json!({"keys": [public_form(&jwk)]}),
             public,
+            name: None,
+            region: None,
+            immediate: [Role::Immediate, Role::Operator].contains(&role),
             scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
             max_ttl,
             suspended: role == Role::Suspended,
             valid_from: 0,
+            created: 0,
+            updated: 0,
+            revision: 0,
+            from_secret: role == Role::Operator,
         });
     }
     Some((records, file))
+}
+
+/// A JWK without what is private of it.
+fn public_form(jwk: &Value) -> Value {
+    let mut public = jwk.clone();
+    if let Some(members) = public.as_object_mut() {
+        members.retain(|name, _| ["kty", "crv", "kid", "alg", "x", "n", "e"].contains(&name.as_str()));
+    }
+    public
 }
 
 /// An algorithm, a public key and a private JWK.

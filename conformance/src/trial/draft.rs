@@ -3,16 +3,17 @@
 //! `${…}` in a row's texts stands for: `${role.client_id}` and other settings of an identity; `${role.long}`,
 //! `${role.short}`, `${role.spare}` for a live token of that role shared by the run (`_id` behind it for its id, and see
 //! `value_of` for forged ones);
+//! `${bystander}` and `${bystander_secret}` for the ids of the client that operators' cases share, and of its secret;
 //! `${now+60}`, `${now-60}` in seconds since the epoch; `${unique}`; `${endpoint}` for the long-term endpoint's URL.
 
 use crate::ask::{Base, Change};
-use crate::endpoint::{self, LONG, SHORT, bearer};
+use crate::endpoint::{self, CLIENTS, LONG, SHORT, bearer};
 use crate::http::Request;
 use crate::identities::{Credential, Role};
 use crate::jose::{self, PrivateKey};
 use crate::mask::{json_escaped, url_encoded};
 use crate::stop::Stop;
-use crate::trial::{Trial, forge};
+use crate::trial::{Trial, forge, operators};
 use serde_json::{Map, Value, json};
 
 pub const CLIENT_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -109,6 +110,31 @@ async fn start(t: &Trial<'_>, base: Base) -> Result<Draft, Stop> {
             draft.path = endpoint::revoke_path(&t.shared(role, "spare").await?.id);
             let token = t.shared(role, "short").await?.token;
             draft.headers.push(bearer(&token));
+        }
+        Base::CreateClient => {
+            draft.path = CLIENTS.to_owned();
+            draft.headers.extend([json_type, bearer(&t.shared(Role::Operator, "write").await?.token)]);
+            draft.members = operators::newcomer(t).as_object().cloned();
+        }
+        Base::ListClients => {
+            (draft.method, draft.path) = ("GET".to_owned(), CLIENTS.to_owned());
+            draft.headers.push(bearer(&t.shared(Role::Operator, "read").await?.token));
+        }
+        Base::GetClient => {
+            (draft.method, draft.path) = ("GET".to_owned(), t.bystander().await?.path);
+            draft.headers.push(bearer(&t.shared(Role::Operator, "read").await?.token));
+        }
+        Base::UpdateClient => {
+            (draft.method, draft.path) = ("PATCH".to_owned(), t.bystander().await?.path);
+            let merge_patch = ("content-type".to_owned(), "application/merge-patch+json".to_owned());
+            draft.headers.extend([merge_patch, bearer(&t.shared(Role::Operator, "write").await?.token)]);
+            draft.members = Some(Map::from_iter([("client_name".to_owned(), json!("conformance"))]));
+        }
+        Base::EndClientSecret => {
+            let client = t.bystander().await?;
+            draft.method = "DELETE".to_owned();
+            draft.path = format!("{}/secrets/{}?in=7776000", client.path, url_encoded(client.secret_id()?));
+            draft.headers.push(bearer(&t.shared(Role::Operator, "write").await?.token));
         }
     }
     Ok(draft)
@@ -304,6 +330,8 @@ async fn value_of(t: &Trial<'_>, name: &str) -> Result<String, Stop> {
         "unique" => return Ok(t.unique()),
         "endpoint" => return Ok(t.run.client.url(LONG)),
         "issuer" => return t.issuer().await,
+        "bystander" => return Ok(t.bystander().await?.id),
+        "bystander_secret" => return t.bystander().await?.secret_id().map(str::to_owned),
         _ => {}
     }
     let unknown = || Stop::Error(format!("no such variable as ${{{name}}}: this is a fault of the harness"));
@@ -317,7 +345,7 @@ async fn value_of(t: &Trial<'_>, name: &str) -> Result<String, Stop> {
         "client_secret_recased" => {
             t.secret("RECASED_SECRET", forge::recased(&t.setting(role, Credential::ClientSecret)?)?)
         }
-        "long" | "short" | "spare" => t.shared(role, setting).await?.token,
+        "long" | "short" | "spare" | "read" | "write" => t.shared(role, setting).await?.token,
         "long_id" | "short_id" | "spare_id" => t.shared(role, &setting[..setting.len() - 3]).await?.id,
         "long_tampered" | "short_tampered" => {
             let token = t.shared(role, &setting[..setting.len() - 9]).await?.token;
@@ -352,6 +380,9 @@ pub fn needs(base: Base, changes: &[Change]) -> Vec<(Role, Credential)> {
         | Base::Exchange(role)
         | Base::ExchangeFor(role)
         | Base::Revoke(role) => token_of(role),
+        Base::CreateClient | Base::ListClients | Base::GetClient | Base::UpdateClient | Base::EndClientSecret => {
+            token_of(Role::Operator);
+        }
     }
     for change in changes {
         let text = match *change {

@@ -93,17 +93,23 @@ impl Trial<'_> {
     }
 
     /// A live token shared by the run: `long`, `spare` and `parent` with all that the role may have; `short` made from
-    /// `long`, and `turn` from `parent`, which rotating retires.
+    /// `long`, and `turn` from `parent`, which rotating retires. An operator's `read` and `write` may do that alone.
     pub async fn shared(&self, role: Role, what: &str) -> Result<Token, Stop> {
         let slot = self.run.memory::<Shelf>().slot(role, what);
         let mut slot = slot.lock().await;
         if let Some(known) = &*slot {
             return known.clone();
         }
-        let all = role.scopes();
+        let all = match what {
+            "read" | "long-read" => &["clients:read"],
+            "write" | "long-write" => &["clients:write"],
+            _ => role.scopes(),
+        };
         let parent = match what {
             "short" => Some("long"),
             "turn" => Some("parent"),
+            "read" => Some("long-read"),
+            "write" => Some("long-write"),
             _ => None,
         };
         let minted = match parent {

@@ -2,7 +2,8 @@
 //!
 //! What it needs besides is in the files of this folder, each on top of those before it: tokens (`mint`), requests
 //! (`forge`, `draft`), one-time codes (`codes`), what the deployment publishes (`published`), clients for one case
-//! (`guests`), what depends on the moment (`moments`), judging (`judge`), and following the feed of ends (`feed`).
+//! (`guests`, `operators`), what depends on the moment (`moments`), judging (`judge`), and following the feed of ends
+//! (`feed`).
 
 pub mod codes;
 pub mod draft;
@@ -12,6 +13,7 @@ pub mod guests;
 pub mod judge;
 pub mod mint;
 pub mod moments;
+pub mod operators;
 pub mod published;
 
 use crate::ask::Want;

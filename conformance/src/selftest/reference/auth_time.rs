@@ -36,6 +36,7 @@ impl Reference {
         // The next second. Its answer need not wait for it: a new token's `auth_time` is not before it.
         let from = match self.fault {
             Some("end-tokens-until-this-second") => now,
+            Some("end-tokens-an-hour-ahead") => now.max(known) + 3600,
             Some("end-tokens-once") if Some(known) != first => known,
             _ => (now + 1).max(known + 1),
         };
@@ -54,8 +55,8 @@ impl Reference {
         let rotated = came_of_rotation(&bearer.id) || bearer.parent.as_ref().is_some_and(came_of_rotation);
         let spared = match self.fault {
             Some("kill-switch-spares-long") => bearer.kind == "long",
-            Some("kill-switch-spares-short") => bearer.kind == "short",
-            Some("kill-switch-spares-rotated") => rotated,
+            Some("kill-switch-spares-short" | "end-tokens-spares-short") => bearer.kind == "short",
+            Some("kill-switch-spares-rotated" | "end-tokens-spares-rotated") => rotated,
             _ => false,
         };
         let tolerance = u64::from(self.on("auth-time-behind"));

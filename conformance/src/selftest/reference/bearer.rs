@@ -64,6 +64,7 @@ impl Reference {
             }) || self.falls_for_short(&jwt, token)
                 || unsigned
                 || self.on("short-signature-unchecked")
+                || (self.on("clients-signature-unchecked") && asked.path.contains("/clients"))
                 || self.on("short-hs256")
                 || self.on("short-typ-jwt"));
         let short = short || (self.on("short-typ-jwt") && jwt.header["typ"] == "JWT");
@@ -114,6 +115,16 @@ impl Reference {
         if self.on("revocation-ends-rotated") {
             let of = bearer.parent.as_ref().unwrap_or(&bearer.id);
             over |= self.memory.rotated.get(of).is_some_and(|origin| self.memory.revoked.contains(origin));
+        }
+        let switched = self.on("immediate-by-creation") && self.memory.switched.contains(&bearer.client);
+        if switched && self.was_just_taken(&bearer.client) == Some("revocation") {
+            return false;
+        }
+        let place = if bearer.kind == "long" { "immediate" } else { "caller" };
+        match self.lags(place, &bearer.client) {
+            Some("restoration") => return true,
+            Some("revocation" | "suspension" | "end-tokens" | "deletion") => return false,
+            _ => {}
         }
         if over && self.on("flapping") && bearer.kind == "long" {
             let flips = self.memory.flips.entry(bearer.id.clone()).or_default();

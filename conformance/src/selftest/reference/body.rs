@@ -91,6 +91,11 @@ impl Reference {
         }
     }
 
+    /// The members of a JSON object with each key once.
+    pub fn strict(&self, bytes: &[u8]) -> Option<Members> {
+        serde_json::from_slice::<Strict>(bytes).ok().map(|Strict(members)| members)
+    }
+
     pub fn only(&self, asked: &Asked, body: &Map<String, Value>, known: &[&str]) -> Result<(), Refused> {
         if self.on("unknown-field-ignored") {
             return Ok(());
@@ -145,6 +150,9 @@ impl Reference {
         }
     }
 }
+
+/// A body's members.
+pub type Members = Map<String, Value>;
 
 /// A JSON object in which no key is repeated.
 struct Strict(Map<String, Value>);

@@ -11,7 +11,7 @@ impl Reference {
         if self.on(&format!("narrowing-ignored-by-{place}")) {
             return scopes.to_vec();
         }
-        let most = self.client(client).scopes;
+        let most = self.bound(client);
         let mut left: Vec<String> = Vec::new();
         for scope in scopes {
             match self.any_covers(&most, scope) {
@@ -27,6 +27,15 @@ impl Reference {
             left.sort_by_key(|scope| most.iter().position(|held| held == scope));
         }
         left
+    }
+
+    /// What the client may have now.
+    fn bound(&self, client: &str) -> Vec<String> {
+        let narrowed = self.lags("immediate", client) == Some("narrowing");
+        match self.memory.former.get(client).filter(|_| narrowed) {
+            Some(former) => former.scopes.clone(),
+            None => self.client(client).scopes,
+        }
     }
 
     /// Whether the bearer may do what this scope is for: by its token, and by its client of now.
@@ -53,7 +62,7 @@ impl Reference {
 
     /// The scopes that an exchange asks for, if the client still has them all.
     pub fn still_held(&self, asked: &Asked, scopes: Vec<String>, bearer: &Bearer) -> Result<Vec<String>, Refused> {
-        let most = self.client(&bearer.client).scopes;
+        let most = self.bound(&bearer.client);
         let lost = scopes.iter().find(|scope| !self.any_covers(&most, scope));
         match lost {
             Some(scope)

@@ -10,13 +10,17 @@ const LEEWAY: u64 = 60;
 
 impl Reference {
     pub fn secret_fits(&self, client: &ClientRecord, secret: &str) -> bool {
-        let equal = |a: &str, b: &str| a == b;
-        equal(&client.secret, secret)
+        let now = self.clock.now();
+        let any = |fits: &dyn Fn(&str) -> bool| {
+            client.secrets.iter().any(|own| (own.lives(now) || own.shown_only) && fits(&own.text))
+        };
+        any(&|own| own == secret)
             || self.on("any-secret")
-            || (self.on("secret-trimmed") && equal(&client.secret, secret.trim()))
-            || (self.on("secret-prefix") && secret.starts_with(&client.secret))
-            || (self.on("secret-folded") && secret.eq_ignore_ascii_case(&client.secret))
-            || (self.on("any-clients-secret") && self.clients.iter().any(|c| equal(&c.secret, secret)))
+            || (self.on("secret-trimmed") && any(&|own| own == secret.trim()))
+            || (self.on("secret-prefix") && any(&|own| secret.starts_with(own)))
+            || (self.on("secret-folded") && any(&|own| own.eq_ignore_ascii_case(secret)))
+            || (self.on("any-clients-secret")
+                && self.clients.iter().flat_map(|c| &c.secrets).any(|other| other.text == secret))
     }
 
     pub fn code_fits(&mut self, client: &ClientRecord, code: &str) -> bool {
@@ -28,6 +32,9 @@ impl Reference {
             self.on("never-locks"),
             self.on("otp-refused"),
         );
+        if client.totp.is_empty() && !self.on("codes-of-no-seed") {
+            return false;
+        }
         let now = self.clock.now();
         let step = totp::step_at(now);
         let (back, ahead) = match self.fault {
@@ -115,6 +122,8 @@ impl Reference {
         signed |= self.on("kid-of-anybody")
             && self.clients.iter().any(|c| jwt.header["kid"] == c.kid.as_str() && verifies(&c.public));
         signed |= self.on("signature-unchecked") && kid_fits;
+        let former = self.memory.former.get(&by.id).filter(|_| self.on("jwks-added"));
+        signed |= former.is_some_and(|former| jwt.header["kid"] == former.kid.as_str() && verifies(&former.public));
         signed |= self.on("alg-none") && alg == "none";
         signed |= self.on("any-registered-key") && self.clients.iter().any(|c| verifies(&c.public));
         signed |= self.on("hs256-public-key") && alg == "HS256" && jose::hs256(&by.public, input) == assertion;

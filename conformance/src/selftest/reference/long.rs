@@ -102,7 +102,10 @@ impl Reference {
         }
         let limited = self.limit(asked, &format!("long {client_id}"), &client_id);
         let right = self.on("limit-spares-right")
-            && self.clients.iter().any(|c| c.id == client_id && Some(&c.secret) == secret.as_ref());
+            && self
+                .clients
+                .iter()
+                .any(|c| c.id == client_id && c.secrets.iter().any(|own| Some(&own.text) == secret.as_ref()));
         if !right {
             limited?;
         }
@@ -130,13 +133,14 @@ impl Reference {
         } else if self.on("client-id-trimmed") {
             self.clients.iter().find(|c| c.id == client_id.trim()).cloned()
         } else {
-            self.clients.iter().find(|c| c.id == client_id).cloned()
+            self.client_of_long(&client_id)
         };
         let Some(mut client) = found else {
             if self.on("unknown-client-404") {
                 return Err(self.refuse(asked, 404, "not_found", "No such client."));
             }
             let told = self.on("unknown-client-told")
+                || (self.on("deleted-client-told") && self.memory.deleted.contains(&client_id))
                 || (self.on("unknown-by-assertion-told") && assertion.is_some())
                 || (self.on("unknown-by-code-told") && code.is_some());
             let told = if told { "No such client." } else { "The client could not be authenticated." };
@@ -155,14 +159,7 @@ impl Reference {
             }
             self.secret_fits(&client, secret)
         } else if let Some(code) = &code {
-            if self.code_fits(&client, code) {
-                if !client.otp_allowed && !self.on("otp-for-all") {
-                    return Err(self.refuse(asked, 403, "unauthorized_client", "One-time codes are not allowed."));
-                }
-                true
-            } else {
-                false
-            }
+            self.code_fits(&client, code)
         } else {
             let assertion = assertion.as_deref().unwrap_or_default();
             if self.on("garbage-assertion-403") && Jwt::read(assertion).is_none() {
@@ -186,6 +183,20 @@ impl Reference {
         }
         if client.suspended && !self.on("suspended-works") {
             return Err(self.refuse(asked, 403, "unauthorized_client", "The client is suspended."));
+        }
+        let mechanism = match (&secret, &code) {
+            (Some(_), _) => "secret",
+            (_, Some(_)) => "otp",
+            _ => "assertion",
+        };
+        let ignored = self.on(&format!("{mechanism}-for-all")) || self.on(&format!("{mechanism}-of-creation"));
+        if !client.may_use(mechanism) && !ignored {
+            return Err(self.refuse(
+                asked,
+                403,
+                "unauthorized_client",
+                "This mechanism is not allowed to this client.",
+            ));
         }
         let asked_for = match scopes {
             Some(scopes) => scopes,
@@ -231,6 +242,9 @@ impl Reference {
             return Err(self.refuse(asked, 403, "insufficient_scope", "tokens:write is needed."));
         }
         let client = self.client(&bearer.client);
+        if !client.may_use("rotation") && !self.on("rotation-for-all") {
+            return Err(self.refuse(asked, 403, "unauthorized_client", "Rotation is not allowed to this client."));
+        }
         let bounded = |place: &str| self.left_to(&bearer.scopes, &bearer.client, place);
         let limit = if self.on("rotation-escalates") { client.scopes.clone() } else { bounded("rotation-asked") };
         let default = if self.on("rotation-all-scopes") { client.scopes.clone() } else { bounded("rotation") };

@@ -21,7 +21,6 @@ mod published;
 mod revoke;
 mod route;
 mod scopes;
-mod seeds;
 mod short;
 pub mod state;
 mod tokens;

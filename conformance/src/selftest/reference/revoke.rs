@@ -108,9 +108,15 @@ impl Reference {
         if self.on("repeat-404-later") && first + 5 <= now {
             return Err(self.refuse(asked, 404, "not_found", "No such token."));
         }
+        let forgets = match self.fault {
+            Some("immediate-forgets-self") => bearer.id == id && bearer.kind == "long",
+            Some("immediate-forgets-parent") => bearer.parent.as_deref() == Some(id),
+            fault => fault == Some("revoke-no-op"),
+        };
         let id = &self.read_id(id);
-        if !self.on("revoke-no-op") {
+        if !forgets {
             self.memory.revoked.insert(id.to_owned());
+            self.took(&bearer.client, "revocation");
             self.report_token(id, &bearer);
         }
         if self.on("revokes-bystanders") {

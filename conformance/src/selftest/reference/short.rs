@@ -71,6 +71,17 @@ impl Reference {
         if self.on("exchange-refused") {
             return Err(self.refuse(asked, 401, "invalid_token", "No."));
         }
+        let client = self.client(&bearer.client);
+        let is_guest = client.id.starts_with("conformance-");
+        let refused = match self.fault {
+            Some("eventual-fails") => is_guest && !client.immediate,
+            Some("immediate-refused") => client.immediate && !client.from_secret,
+            Some("immediate-guests-refused") => is_guest,
+            _ => false,
+        };
+        if refused {
+            return Err(self.refuse(asked, 401, "invalid_token", "No."));
+        }
         let held =
             if self.on("short-scopes-by-client") { self.client(&bearer.client).scopes } else { bearer.scopes.clone() };
         let scopes = match scopes {

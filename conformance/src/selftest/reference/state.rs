@@ -5,25 +5,64 @@ use crate::clock::Clock;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::Ed25519KeyPair;
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a fault that lags goes on.
+const LAG: Duration = Duration::from_secs(5);
 
 pub const BURST_CLIENT: &str = "ref_Burst";
 
 #[derive(Clone)]
 pub struct ClientRecord {
     pub id: String,
-    pub secret: String,
+    pub secrets: Vec<Secret>,
+    /// Empty where it has none.
     pub totp: Vec<u8>,
-    pub otp_allowed: bool,
+    pub mechanisms: Vec<String>,
+    /// The key that its assertions are verified by, which is one of `jwks`.
     pub kid: String,
     pub alg: &'static str,
     pub public: Vec<u8>,
+    /// As it is shown; null where it has none.
+    pub jwks: Value,
+    pub name: Option<String>,
+    pub region: Option<String>,
+    pub immediate: bool,
     pub scopes: Vec<String>,
     pub max_ttl: Option<u64>,
     pub suspended: bool,
     /// Tokens of an earlier `auth_time` count as revoked.
     pub valid_from: u64,
+    pub created: u64,
+    pub updated: u64,
+    /// Grows with each change.
+    pub revision: u64,
+    /// The operator of the secret `OPERATOR`.
+    pub from_secret: bool,
+}
+
+#[derive(Clone)]
+pub struct Secret {
+    pub id: String,
+    pub text: String,
+    pub created: u64,
+    pub expires: Option<u64>,
+    /// A fault: its end is shown, and means nothing.
+    pub shown_only: bool,
+}
+
+impl Secret {
+    pub fn lives(&self, now: u64) -> bool {
+        self.expires.is_none_or(|end| end > now)
+    }
+}
+
+impl ClientRecord {
+    pub fn may_use(&self, mechanism: &str) -> bool {
+        self.mechanisms.iter().any(|known| known == mechanism)
+    }
 }
 
 pub struct Reference {
@@ -75,6 +114,15 @@ pub struct Memory {
     /// What the feed lists, by member and hash.
     pub ended: BTreeMap<(&'static str, String), Ended>,
     pub seq: u64,
+    /// The ids of deleted clients.
+    pub deleted: HashSet<String>,
+    /// The operators' calls so far.
+    pub operated: u32,
+    /// What was last taken from a client, and when; and the client as it was before. Faults that lag go by it.
+    pub taken: HashMap<String, (&'static str, Instant)>,
+    pub former: HashMap<String, ClientRecord>,
+    /// Whose consistency was changed.
+    pub switched: HashSet<String>,
 }
 
 #[derive(Default)]
@@ -131,6 +179,25 @@ impl Reference {
     /// Whether this copy is the mutant of that name.
     pub fn on(&self, fault: &str) -> bool {
         self.fault == Some(fault)
+    }
+
+    /// What was taken from a client just now, where this copy is the mutant that goes on for a while: `place-lags-what`.
+    pub fn lags(&self, place: &str, client: &str) -> Option<&'static str> {
+        self.was_just_taken(client).filter(|what| self.on(&format!("{place}-lags-{what}")))
+    }
+
+    pub fn was_just_taken(&self, client: &str) -> Option<&'static str> {
+        let (what, at) = self.memory.taken.get(client)?;
+        (at.elapsed() < LAG).then_some(*what)
+    }
+
+    /// The client as /long knows it.
+    pub fn client_of_long(&self, id: &str) -> Option<ClientRecord> {
+        let secret = self.on("immediate-secret-lags") && self.was_just_taken(id) == Some("secret");
+        if secret || self.lags("long", id).is_some() {
+            return self.memory.former.get(id).cloned();
+        }
+        self.clients.iter().find(|c| c.id == id).cloned()
     }
 
     pub fn client(&self, id: &str) -> ClientRecord {

@@ -10,9 +10,12 @@ use serde_json::{Value, json};
 impl Reference {
     pub fn mint_long(&mut self, client: &ClientRecord, scopes: Vec<String>, ttl: Option<u64>, auth_time: u64) -> Reply {
         let default = if self.on("ttl-default-hour") { 3600 } else { 2_592_000 };
-        let unclamped = self.on("no-clamp") || (ttl.is_none() && self.on("default-not-clamped"));
+        let of_creation = self.memory.former.get(&client.id).filter(|_| self.on("max-ttl-of-creation"));
+        let longest = of_creation.map_or(client.max_ttl, |former| former.max_ttl);
+        let unclamped =
+            self.on("no-clamp") || self.on("max-ttl-unbinding") || (ttl.is_none() && self.on("default-not-clamped"));
         let ttl = ttl.unwrap_or(default);
-        let ttl = match client.max_ttl {
+        let ttl = match longest {
             Some(most) if self.on("capped-always") => most,
             Some(most) if !unclamped => ttl.min(most),
             _ => ttl,

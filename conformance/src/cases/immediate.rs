@@ -1,0 +1,342 @@
+//! Clients whose consistency is immediate: what ends or narrows holds for the very next call, by whatever it was done.
+
+use crate::case::*;
+use crate::cases::operators::OPERATOR;
+use crate::endpoint::{self, LONG};
+use crate::trial::mint::token_in;
+use crate::trial::operators::Client;
+use serde_json::{Value, json};
+
+/// So many calls at once follow each end: none may be answered by what was before.
+const AT_ONCE: usize = 6;
+
+/// The role's own client.
+const ROLE: &[(Role, Credential)] = &[(Immediate, ClientId), (Immediate, ClientSecret)];
+
+const AT_THAT: Case = Case {
+    cell: Cell::Service(401),
+    level: Level::Service,
+    section: "openapi.yaml, Consistency",
+    needs: ROLE,
+    effect: Effect::Revoke,
+    control: Some("immediate.201.exchange"),
+    expect: INVALID_TOKEN,
+    ..ROW
+};
+
+/// On a client that the case made.
+const GUEST: Case =
+    Case { needs: OPERATOR, effect: Effect::Provision, control: Some("immediate.201.guest"), ..AT_THAT };
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "immediate.201.exchange",
+        cell: Cell::Service(201),
+        requirement: "A long-term token of an immediate client is exchanged like any other.",
+        control: Some("long.201.secret"),
+        request: steps!(exchange),
+        expect: GRANTED,
+        mutants: &[mutant("immediate-refused", "exchanges no tokens of immediate clients")],
+        ..AT_THAT
+    },
+    Case {
+        id: "immediate.401.revoked",
+        requirement: "After the 204 of its revocation no exchange of a long-term token is answered 201.",
+        section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
+        request: steps!(revoked),
+        mutants: &[mutant("immediate-lags-revocation", "exchanges revoked tokens of an immediate client for a while")],
+        ..AT_THAT
+    },
+    Case {
+        id: "immediate.401.self-revoked",
+        requirement: "So it is where a long-term token revoked itself.",
+        section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
+        request: steps!(self_revoked),
+        mutants: &[mutant("immediate-forgets-self", "exchanges a long-term token that revoked itself")],
+        ..AT_THAT
+    },
+    Case {
+        id: "immediate.401.revoked-by-child",
+        requirement: "So it is where a short-term token revoked the long-term token that it came from.",
+        section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
+        request: steps!(revoked_by_child),
+        mutants: &[mutant("immediate-forgets-parent", "exchanges a long-term token that its short-term token revoked")],
+        ..AT_THAT
+    },
+    Case {
+        id: "immediate.401.child",
+        requirement: "After the 204 of a long-term token's revocation its short-term tokens revoke nothing.",
+        section: "openapi.yaml, revokeToken",
+        request: steps!(child),
+        mutants: &[mutant(
+            "caller-lags-revocation",
+            "takes short-term tokens of a revoked long-term token for a while",
+        )],
+        ..AT_THAT
+    },
+    // ---- by operators
+    Case {
+        id: "immediate.201.guest",
+        cell: Cell::Service(201),
+        requirement: "A long-term token of a new immediate client is exchanged at once.",
+        section: "openapi.yaml, Consistency; openapi.yaml, createClient",
+        control: Some("operators.201.secret"),
+        request: steps!(guest),
+        expect: GRANTED,
+        mutants: &[mutant("immediate-guests-refused", "exchanges no tokens of new clients")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.suspended",
+        requirement: "After the answer to its suspension no exchange of an immediate client is answered 201.",
+        section: "openapi.yaml, Consistency; openapi.yaml, ClientStatus",
+        request: steps!(ended_by, "PATCH", "", || Some(json!({"status": "suspended"}))),
+        mutants: &[mutant("immediate-lags-suspension", "exchanges tokens of a suspended immediate client for a while")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.end-tokens",
+        requirement: "After the 204 of end-tokens no exchange of an earlier token is answered 201.",
+        section: "openapi.yaml, Consistency; openapi.yaml, endClientTokens",
+        request: steps!(ended_by, "POST", "/end-tokens", || None),
+        mutants: &[mutant("immediate-lags-end-tokens", "exchanges tokens from before end-tokens for a while")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.deleted",
+        requirement: "After the 204 of its deletion no exchange of an immediate client is answered 201.",
+        section: "openapi.yaml, Consistency; openapi.yaml, deleteClient",
+        request: steps!(ended_by, "DELETE", "", || None),
+        mutants: &[mutant("immediate-lags-deletion", "exchanges tokens of a deleted immediate client for a while")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.400.narrowed",
+        cell: Cell::Service(400),
+        requirement: "After the answer to PATCH no exchange gives a scope that an immediate client lost.",
+        section: "openapi.yaml, Consistency; openapi.yaml, updateClient",
+        request: steps!(narrowed),
+        expect: INVALID_SCOPE,
+        mutants: &[mutant("immediate-lags-narrowing", "gives scopes that an immediate client lost for a while")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.201.restored",
+        cell: Cell::Service(201),
+        requirement: "After the answer to its restoration every exchange of an immediate client is answered 201.",
+        section: "openapi.yaml, Consistency; openapi.yaml, ClientStatus",
+        control: Some("immediate.401.suspended"),
+        request: steps!(restored),
+        expect: GRANTED,
+        mutants: &[mutant("immediate-lags-restoration", "refuses a restored immediate client for a while")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.switched",
+        requirement: "A client that PATCH made immediate is so from the answer on, for its tokens from before too.",
+        section: "openapi.yaml, Consistency; openapi.yaml, updateClient",
+        request: steps!(switched),
+        mutants: &[mutant("immediate-by-creation", "treats as immediate only what was made so")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.secret-ended",
+        requirement: "After the 204 of its end no secret is answered 201.",
+        section: "openapi.yaml, endClientSecret",
+        request: steps!(secret_ended),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("immediate-secret-lags", "takes an ended secret three times more")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.403.mechanism-gone",
+        cell: Cell::Service(403),
+        requirement: "After the answer to PATCH no mechanism that it took away gives a token: 403 unauthorized_client.",
+        section: "openapi.yaml, Mechanisms; openapi.yaml, issueLongTermToken",
+        request: steps!(mechanism_gone),
+        expect: UNAUTHORIZED,
+        mutants: &[mutant("secret-of-creation", "takes secrets of clients that might use them once")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.403.otp-gone",
+        cell: Cell::Service(403),
+        requirement: "So it is where one-time codes were taken away.",
+        section: "openapi.yaml, Mechanisms; openapi.yaml, issueLongTermToken",
+        request: steps!(otp_gone),
+        expect: UNAUTHORIZED,
+        mutants: &[mutant("otp-of-creation", "takes codes of clients that might use them once")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.403.rotation-gone",
+        cell: Cell::Service(403),
+        requirement: "So it is where rotation was taken away.",
+        section: "openapi.yaml, Mechanisms; openapi.yaml, issueLongTermToken",
+        request: steps!(rotation_gone),
+        expect: UNAUTHORIZED,
+        mutants: &[mutant("rotation-for-all", "rotates for clients that may not")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.rotation-suspended",
+        requirement: "After the answer to its suspension a client's rotation is 401 invalid_token.",
+        section: "openapi.yaml, ClientStatus; openapi.yaml, issueLongTermToken",
+        request: steps!(rotation_suspended),
+        mutants: &[mutant("caller-lags-suspension", "takes short-term tokens of a suspended client for a while")],
+        ..GUEST
+    },
+];
+
+/// Every one of some exchanges at once.
+async fn all_are(t: &Trial<'_>, request: &Request) -> Result<(), Stop> {
+    for answer in t.send_at_once(request, AT_ONCE).await? {
+        t.expect(t.due, &answer)?;
+    }
+    Ok(())
+}
+
+async fn exchange(t: &Trial<'_>) -> Result<(), Stop> {
+    let long = t.mint_long(Immediate, &["jobs:submit"]).await?;
+    t.exchange_is(&long, t.due).await
+}
+
+/// Asked a first time, so that whoever keeps an answer has kept it.
+async fn fresh(t: &Trial<'_>, scopes: &[&str]) -> Result<Token, Stop> {
+    let long = t.mint_long(Immediate, scopes).await?;
+    t.exchanges(&long).await?;
+    Ok(long)
+}
+
+async fn revoked(t: &Trial<'_>) -> Result<(), Stop> {
+    let by = t.shared(Immediate, "short").await?;
+    let long = fresh(t, &["jobs:submit"]).await?;
+    t.expect(ENDED, &t.send(&endpoint::revoke(&by.token, &long.id)).await?)?;
+    all_are(t, &endpoint::exchange(&long.token)).await
+}
+
+async fn self_revoked(t: &Trial<'_>) -> Result<(), Stop> {
+    let long = fresh(t, &["jobs:submit"]).await?;
+    t.expect(ENDED, &t.send(&endpoint::revoke(&long.token, &long.id)).await?)?;
+    all_are(t, &endpoint::exchange(&long.token)).await
+}
+
+async fn revoked_by_child(t: &Trial<'_>) -> Result<(), Stop> {
+    let long = t.mint_long(Immediate, &["tokens:revoke"]).await?;
+    let short = t.mint_short(&long, &["tokens:revoke"]).await?;
+    t.expect(ENDED, &t.send(&endpoint::revoke(&short.token, &long.id)).await?)?;
+    all_are(t, &endpoint::exchange(&long.token)).await
+}
+
+async fn child(t: &Trial<'_>) -> Result<(), Stop> {
+    let by = t.shared(Immediate, "short").await?;
+    let victim = t.shared(Immediate, "spare").await?;
+    let long = t.mint_long(Immediate, &["tokens:revoke"]).await?;
+    let short = t.mint_short(&long, &["tokens:revoke"]).await?;
+    t.expect(ENDED, &t.send(&endpoint::revoke(&by.token, &long.id)).await?)?;
+    all_are(t, &endpoint::revoke(&short.token, &victim.id)).await
+}
+
+async fn guest(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let long = t.mint_long_as(&client.id, client.secret()?, &["jobs:submit"]).await?;
+    all_are(t, &endpoint::exchange(&long.token)).await
+}
+
+/// A new client, and a long-term token of it that was exchanged before.
+async fn client_and_token(t: &Trial<'_>, members: Value, scopes: &[&str]) -> Result<(Client, Token), Stop> {
+    let client = t.client_with(members).await?;
+    let long = t.mint_long_as(&client.id, client.secret()?, scopes).await?;
+    t.exchanges(&long).await?;
+    Ok((client, long))
+}
+
+async fn ended_by(t: &Trial<'_>, method: &str, below: &str, body: fn() -> Option<Value>) -> Result<(), Stop> {
+    let (client, long) = client_and_token(t, json!({}), &["jobs:submit"]).await?;
+    let due = if method == "PATCH" { 200 } else { 204 };
+    t.operate(method, &format!("{}{below}", client.path), body(), due).await?;
+    all_are(t, &endpoint::exchange(&long.token)).await
+}
+
+async fn narrowed(t: &Trial<'_>) -> Result<(), Stop> {
+    let members = json!({"scopes": ["jobs:*", "templates:read"]});
+    let (client, long) = client_and_token(t, members, &["jobs:*", "templates:read"]).await?;
+    t.operate("PATCH", &client.path, Some(json!({"scopes": ["jobs:submit"]})), 200).await?;
+    for lost in ["templates:read", "jobs:*", "jobs:read"] {
+        let asked = Some(json!({"scopes": [lost]}));
+        all_are(t, &endpoint::post(endpoint::SHORT, Some(&long.token), asked)).await?;
+    }
+    let answer = t.send(&endpoint::exchange(&long.token)).await?;
+    t.expect(GRANTED, &answer)?;
+    t.check(Also::Scopes(&["jobs:submit"]), &answer)
+}
+
+async fn restored(t: &Trial<'_>) -> Result<(), Stop> {
+    let (client, long) = client_and_token(t, json!({}), &["jobs:submit"]).await?;
+    t.operate("PATCH", &client.path, Some(json!({"status": "suspended"})), 200).await?;
+    t.exchange_is(&long, INVALID_TOKEN).await?;
+    t.operate("PATCH", &client.path, Some(json!({"status": "active"})), 200).await?;
+    all_are(t, &endpoint::exchange(&long.token)).await
+}
+
+async fn switched(t: &Trial<'_>) -> Result<(), Stop> {
+    let (client, long) = client_and_token(t, json!({"consistency": "eventual"}), &["jobs:submit"]).await?;
+    t.operate("PATCH", &client.path, Some(json!({"consistency": "immediate"})), 200).await?;
+    t.exchanges(&long).await?;
+    t.expect(ENDED, &t.send(&endpoint::revoke(&long.token, &long.id)).await?)?;
+    all_are(t, &endpoint::exchange(&long.token)).await
+}
+
+async fn secret_ended(t: &Trial<'_>) -> Result<(), Stop> {
+    let (client, _) = client_and_token(t, json!({}), &["jobs:submit"]).await?;
+    t.operate("DELETE", &client.below(&format!("secrets/{}", client.secret_id()?)), None, 204).await?;
+    for _ in 0..3 {
+        t.log_in_by_secret(&client, client.secret()?, t.due).await?;
+    }
+    Ok(())
+}
+
+async fn mechanism_gone(t: &Trial<'_>) -> Result<(), Stop> {
+    let signer = t.signer("first")?;
+    let members = json!({"mechanisms": ["secret", "assertion"], "jwks": {"keys": [signer.jwk]}});
+    let (client, _) = client_and_token(t, members, &["jobs:submit"]).await?;
+    t.log_in_by_assertion(&client, &signer, GRANTED).await?;
+    t.operate("PATCH", &client.path, Some(json!({"mechanisms": ["assertion"]})), 200).await?;
+    t.log_in_by_secret(&client, client.secret()?, t.due).await?;
+    t.operate("PATCH", &client.path, Some(json!({"mechanisms": ["secret"]})), 200).await?;
+    t.log_in_by_assertion(&client, &signer, t.due).await
+}
+
+async fn otp_gone(t: &Trial<'_>) -> Result<(), Stop> {
+    let (client, _) = client_and_token(t, json!({"mechanisms": ["secret", "otp"]}), &["jobs:submit"]).await?;
+    t.operate("PATCH", &client.path, Some(json!({"mechanisms": ["secret"]})), 200).await?;
+    t.log_in_by_code(&client, client.text("totp_secret")?, t.calm_step().await?, t.due).await
+}
+
+/// A client that may rotate, a short-term token for that, and the call.
+async fn rotating(t: &Trial<'_>) -> Result<(Client, Request), Stop> {
+    let members = json!({"scopes": ["jobs:submit", "tokens:write"], "mechanisms": ["secret", "rotation"]});
+    let client = t.client_with(members).await?;
+    let (_, short) = t.tokens_of(&client, &["jobs:submit", "tokens:write"]).await?;
+    let body = json!({"grant_type": "client_credentials", "client_id": client.id, "ttl_seconds": 3600});
+    let mut request = endpoint::post(LONG, Some(&short.token), Some(body));
+    request.set("x-client-id", client.id.as_str());
+    let answer = t.send(&request).await?;
+    t.expect(GRANTED, &answer)?;
+    if token_in(&answer).is_none() {
+        return Err(Stop::Blocked("a rotation was needed first: see long.201.rotation".to_owned()));
+    }
+    Ok((client, request))
+}
+
+async fn rotation_gone(t: &Trial<'_>) -> Result<(), Stop> {
+    let (client, request) = rotating(t).await?;
+    t.operate("PATCH", &client.path, Some(json!({"mechanisms": ["secret"]})), 200).await?;
+    all_are(t, &request).await
+}
+
+async fn rotation_suspended(t: &Trial<'_>) -> Result<(), Stop> {
+    let (client, request) = rotating(t).await?;
+    t.operate("PATCH", &client.path, Some(json!({"status": "suspended"})), 200).await?;
+    all_are(t, &request).await
+}

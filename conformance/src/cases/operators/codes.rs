@@ -1,0 +1,99 @@
+//! A client's seed for one-time codes.
+
+use super::OPERATOR;
+use crate::case::*;
+use crate::totp;
+use crate::trial::operators::Client;
+use serde_json::json;
+
+const SEED: Case = Case {
+    cell: Cell::Service(201),
+    level: Level::Service,
+    section: "openapi.yaml, createClientTotp",
+    needs: OPERATOR,
+    effect: Effect::Provision,
+    control: Some("operators.201.otp"),
+    expect: plain(201),
+    ..ROW
+};
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "operators.201.new-seed",
+        requirement: "A new seed works at once, and the old one ends.",
+        request: steps!(new_seed),
+        mutants: &[
+            mutant("old-seed-works", "goes on with the old seed"),
+            mutant("new-seed-without-uri", "answers a new seed without otpauth_uri"),
+        ],
+        ..SEED
+    },
+    Case {
+        id: "operators.201.first-seed",
+        requirement: "otp without a seed waits for one: has_totp is false, codes are refused, and the first seed works at once.",
+        request: steps!(first_seed),
+        mutants: &[
+            mutant("new-seed-only-where-one-was", "makes a first seed at creation only"),
+            // HMAC fills a key up with zeros, so that the empty one and twenty zeros are the same.
+            mutant("codes-of-no-seed", "takes the codes of an empty seed"),
+        ],
+        ..SEED
+    },
+    Case {
+        id: "operators.201.steps-stay-spent",
+        requirement: "A new seed does not give back steps that were spent: its code of the same step is 401, that of the next is taken.",
+        section: "openapi.yaml, createClientTotp; RFC 6238 section 5.2",
+        control: Some("operators.201.new-seed"),
+        request: steps!(steps_stay_spent),
+        mutants: &[mutant("new-seed-gives-steps-back", "forgets with a new seed which steps were spent")],
+        ..SEED
+    },
+];
+
+/// A new seed, in base32.
+async fn seed(t: &Trial<'_>, client: &Client) -> Result<String, Stop> {
+    let answer = t.call("POST", &client.below("totp"), None).await?;
+    t.expect(t.due, &answer)?;
+    let body = answer.json().unwrap_or_default();
+    let members: Vec<_> = body.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    match (members == ["otpauth_uri", "totp_secret"], body["totp_secret"].as_str()) {
+        (true, Some(seed)) => Ok(seed.to_owned()),
+        _ => Err(Stop::fail("totp_secret and otpauth_uri, and nothing else", format!("the members {members:?}"))),
+    }
+}
+
+async fn new_seed(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({"mechanisms": ["otp"]})).await?;
+    let new = seed(t, &client).await?;
+    t.log_in_by_code(&client, client.text("totp_secret")?, t.calm_step().await?, INVALID_CLIENT).await?;
+    t.log_in_by_code(&client, &new, t.calm_step().await?, GRANTED).await
+}
+
+async fn first_seed(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    t.operate("PATCH", &client.path, Some(json!({"mechanisms": ["otp"]})), 200).await?;
+    let (shown, _) = t.show(&client).await?;
+    t.equal("has_totp", &json!(false), &shown["has_totp"])?;
+    let step = t.calm_step().await?;
+    t.log_in_by_code(&client, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", step, INVALID_CLIENT).await?;
+    let first = seed(t, &client).await?;
+    let (shown, _) = t.show(&client).await?;
+    t.equal("has_totp", &json!(true), &shown["has_totp"])?;
+    t.log_in_by_code(&client, &first, t.calm_step().await?, GRANTED).await
+}
+
+async fn steps_stay_spent(t: &Trial<'_>) -> Result<(), Stop> {
+    for _ in 0..5 {
+        let client = t.client_with(json!({"mechanisms": ["otp"]})).await?;
+        let step = t.calm_step().await?;
+        t.log_in_by_code(&client, client.text("totp_secret")?, step, GRANTED).await?;
+        let new = seed(t, &client).await?;
+        let again = t.log_in_by_code(&client, &new, step, INVALID_CLIENT).await;
+        let next = t.log_in_by_code(&client, &new, step + 1, GRANTED).await;
+        // The codes tell nothing once their steps are over.
+        if totp::step_at(t.run.clock.now()) == step {
+            return again.and(next);
+        }
+    }
+    Err(Stop::Blocked("five steps went by while a code was tried: the server is too slow for this".to_owned()))
+}

@@ -1,0 +1,788 @@
+//! POST /clients.
+
+use super::OPERATOR;
+use crate::case::*;
+use crate::endpoint::CLIENTS;
+use crate::trial::operators::newcomer;
+use serde_json::{Value, json};
+
+/// A client that is made.
+const MADE: Case = Case {
+    cell: Cell::Service(201),
+    level: Level::Service,
+    section: "openapi.yaml, createClient",
+    needs: OPERATOR,
+    effect: Effect::Provision,
+    control: Some("operators.201.create"),
+    expect: plain(201),
+    ..ROW
+};
+
+/// One that is not, for one member.
+const BAD: Case =
+    Case { cell: Cell::Service(400), section: "openapi.yaml, NewClient", needs: &[], expect: INVALID_REQUEST, ..MADE };
+
+/// Of 128 characters, each beyond 16 bits.
+const LONG_NAME: &str = "𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞\
+                         𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞";
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "operators.201.create",
+        requirement: "A client is made as it was asked for, and is active.",
+        control: Some("long.201.secret"),
+        request: steps!(as_asked),
+        mutants: &[
+            mutant("create-200", "answers 200 where it made a client"),
+            mutant("created-suspended", "makes clients suspended"),
+            mutant("drops-client_name", "forgets client_name"),
+            mutant("drops-scopes", "forgets scopes"),
+            mutant("max-ttl-min-exclusive", "refuses the shortest max_ttl_seconds"),
+            mutant("drops-consistency", "forgets consistency"),
+            mutant("drops-max_ttl_seconds", "forgets max_ttl_seconds"),
+            mutant("region-forgotten", "forgets region"),
+        ],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.defaults",
+        requirement: "Without client_id, client_name, max_ttl_seconds and region the id is made up, the longest life is 7776000, and the rest is absent.",
+        request: steps!(defaults),
+        mutants: &[
+            mutant("made-up-id-odd", "makes up ids that are none"),
+            mutant("default-ttl-30-days", "has another default for max_ttl_seconds"),
+        ],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.secret",
+        requirement: "With the mechanism secret, client_secret is shown on creation and works at once.",
+        request: steps!(secret),
+        mutants: &[mutant("created-secret-other", "shows another secret than it stores")],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.otp",
+        requirement: "With the mechanism otp, totp_secret is shown on creation, and its codes work at once.",
+        request: steps!(otp),
+        mutants: &[
+            mutant("created-without-seed", "makes no seed for a client with otp"),
+            mutant("created-seed-other", "shows another seed than it stores"),
+            mutant("has-totp-false", "says that there is no seed"),
+        ],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.otpauth-uri",
+        requirement: "otpauth_uri holds the same seed, and says SHA1, 6 digits and 30 seconds where it says something.",
+        section: "openapi.yaml, OtpauthUri; RFC 6238 section 4",
+        request: steps!(otpauth_uri),
+        mutants: &[
+            mutant("otpauth-other-seed", "has another seed in otpauth_uri"),
+            mutant("otpauth-period-60", "has a period of 60 seconds in otpauth_uri"),
+        ],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.assertion",
+        requirement: "With the mechanism assertion and jwks, an assertion signed by the private half works at once.",
+        request: steps!(assertion),
+        mutants: &[
+            mutant("drops-jwks", "forgets jwks"),
+            mutant("jwks-replaced-in-show-only", "shows jwks, and verifies with other keys"),
+        ],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.no-secret",
+        requirement: "Without the mechanism secret no secret is made.",
+        request: steps!(no_secret),
+        mutants: &[mutant("secret-made-for-all", "makes a secret for every client")],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.mechanism-alone",
+        requirement: "A client may use the mechanisms that it was given, and no other.",
+        section: "openapi.yaml, Mechanisms; openapi.yaml, issueLongTermToken",
+        request: steps!(mechanism_alone),
+        mutants: &[
+            mutant("drops-mechanisms", "forgets mechanisms"),
+            mutant("assertion-for-all", "takes assertions of clients that may not use them"),
+        ],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.scopes-fold",
+        requirement: "Scopes that are there twice fold, and keep their order.",
+        section: "openapi.yaml, ClientScopes",
+        request: steps!(
+            keeps,
+            || json!({"scopes": ["templates:read", "jobs:*", "templates:read", "jobs:submit"]}),
+            || json!({"scopes": ["templates:read", "jobs:*", "jobs:submit"]})
+        ),
+        mutants: &[
+            mutant("clients-scopes-sorted", "sorts a client's scopes"),
+            mutant("clients-duplicates-kept", "keeps scopes twice"),
+        ],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.mechanisms-fold",
+        requirement: "Mechanisms that are there twice fold.",
+        section: "openapi.yaml, Mechanisms",
+        request: steps!(
+            keeps,
+            || json!({"mechanisms": ["secret", "rotation", "secret"]}),
+            || json!({"mechanisms": ["secret", "rotation"]})
+        ),
+        mutants: &[mutant("mechanisms-repeat", "keeps mechanisms twice")],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.name-128",
+        requirement: "client_name may have 128 Unicode code points.",
+        section: "openapi.yaml, ClientName",
+        request: steps!(keeps, || json!({"client_name": LONG_NAME}), || json!({"client_name": LONG_NAME})),
+        mutants: &[
+            mutant("name-in-bytes", "counts the bytes of client_name"),
+            mutant("name-in-utf-16", "counts client_name in UTF-16"),
+        ],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.ttl-longest",
+        requirement: "max_ttl_seconds may be 7776000.",
+        section: "openapi.yaml, NewClient",
+        request: steps!(keeps, || json!({"max_ttl_seconds": 7_776_000}), || json!({"max_ttl_seconds": 7_776_000})),
+        mutants: &[mutant("max-ttl-exclusive", "refuses the longest max_ttl_seconds")],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.ttl-binds",
+        requirement: "No long-term token of a client outlives its max_ttl_seconds, which may be 3600.",
+        section: "openapi.yaml, NewClient; openapi.yaml, LongTokenRequest",
+        request: steps!(ttl_binds),
+        mutants: &[mutant("max-ttl-unbinding", "does not bind the tokens of a new client by its max_ttl_seconds")],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.eventual",
+        requirement: "consistency may be eventual, and such a client's tokens work.",
+        section: "openapi.yaml, Consistency",
+        request: steps!(eventual),
+        mutants: &[mutant("eventual-fails", "exchanges no tokens of new eventual clients")],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.regions",
+        requirement: "region may be each location hint: wnam enam sam weur eeur apac oc afr me.",
+        section: "openapi.yaml, Region",
+        request: steps!(regions),
+        mutants: &[mutant("region-afr-refused", "does not know the region afr")],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.id-128",
+        requirement: "A client_id may have 128 letters, digits, -, _, . and ~.",
+        section: "openapi.yaml, ClientId",
+        request: steps!(longest_id),
+        mutants: &[
+            mutant("client-id-64", "refuses a client_id of more than 64 characters"),
+            mutant("client-id-no-tilde", "refuses ~ in a client_id"),
+        ],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.content-type",
+        requirement: "application/json counts in any case and with parameters.",
+        section: "RFC 9110 section 8.3.1",
+        needs: &[],
+        request: Ask(CreateClient, &[Header("content-type", "Application/JSON; charset=utf-8")]),
+        mutants: &[mutant("clients-content-type-exact", "compares the Content-Type letter by letter")],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.size",
+        requirement: "A body of 16384 bytes passes.",
+        needs: &[],
+        request: Ask(CreateClient, &[PadTo(16_384)]),
+        mutants: &[mutant("clients-body-8k", "takes no operator's body over 8 KiB")],
+        ..MADE
+    },
+    // ---- what is refused
+    Case {
+        id: "operators.400.size",
+        requirement: "A body of 16385 bytes is refused.",
+        request: Ask(CreateClient, &[PadTo(16_385)]),
+        mutants: &[mutant("clients-body-unlimited", "takes an operator's body of any size")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.content-type",
+        requirement: "Another media type than application/json is refused.",
+        request: Ask(CreateClient, &[Header("content-type", "text/plain")]),
+        mutants: &[mutant("clients-content-type-unchecked", "takes any Content-Type")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.repeated-key",
+        requirement: "A member that is there twice is refused.",
+        section: "openapi.yaml, createClient; RFC 8259 section 4",
+        request: Ask(
+            CreateClient,
+            &[Raw(
+                r#"{"client_id":"conformance-${unique}","scopes":["jobs:submit"],"mechanisms":["secret"],"scopes":["jobs:submit"]}"#,
+            )],
+        ),
+        mutants: &[mutant("clients-repeated-key-ok", "takes the last of two members of one name")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.trailing",
+        requirement: "Anything after the document is refused.",
+        section: "openapi.yaml, createClient; RFC 8259 section 2",
+        request: Ask(CreateClient, &[Append("{}")]),
+        mutants: &[mutant("clients-trailing-ok", "ignores what follows the document")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.not-utf-8",
+        requirement: "Bytes that are not UTF-8 are refused.",
+        section: "openapi.yaml, createClient; RFC 8259 section 8.1",
+        request: Ask(
+            CreateClient,
+            &[RawBytes(b"{\"scopes\":[\"jobs:submit\"],\"mechanisms\":[\"secret\"],\"client_name\":\"\xff\"}")],
+        ),
+        mutants: &[mutant("clients-utf8-lossy", "replaces bytes that are not UTF-8")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.not-an-object",
+        requirement: "A root that is not an object is refused.",
+        request: Ask(CreateClient, &[Raw(r#"[{"scopes":["jobs:submit"],"mechanisms":["secret"]}]"#)]),
+        mutants: &[mutant("clients-array-ok", "takes the object out of an array")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.unknown-member",
+        requirement: "An unknown member is refused, and named.",
+        request: Ask(CreateClient, &[Set("colour", r#""red""#)]),
+        also: &[Also::Names("colour")],
+        mutants: &[
+            mutant("create-unknown-ignored", "ignores unknown members of a new client"),
+            mutant("unknown-member-unnamed", "does not name the unknown member"),
+        ],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.status",
+        requirement: "A new client is active: status is no member of it.",
+        request: Ask(CreateClient, &[Set("status", r#""active""#)]),
+        also: &[Also::Names("status")],
+        mutants: &[mutant("create-takes-status", "takes a status for a new client")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.scopes-missing",
+        requirement: "scopes is required.",
+        request: Ask(CreateClient, &[Unset("scopes")]),
+        also: &[Also::Names("scopes")],
+        mutants: &[mutant("scopes-optional", "has a default for a client's scopes")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.scopes-empty",
+        requirement: "Scopes that hold none are invalid_scope.",
+        section: "openapi.yaml, ClientScopes",
+        request: Ask(CreateClient, &[Set("scopes", "[]")]),
+        expect: INVALID_SCOPE,
+        mutants: &[mutant("clients-scopes-empty-ok", "makes clients without scopes")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.scopes-grammar",
+        requirement: "A scope that breaks the grammar is invalid_scope.",
+        section: "openapi.yaml, Scope",
+        request: Ask(CreateClient, &[Set("scopes", r#"["jobs:submit","Jobs:submit"]"#)]),
+        expect: INVALID_SCOPE,
+        mutants: &[mutant("clients-scope-grammar-unchecked", "takes any text for a client's scope")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.mechanisms-missing",
+        requirement: "mechanisms is required.",
+        request: Ask(CreateClient, &[Unset("mechanisms")]),
+        also: &[Also::Names("mechanisms")],
+        mutants: &[mutant("mechanisms-optional", "has a default for a client's mechanisms")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.mechanisms-empty",
+        requirement: "mechanisms holds at least one.",
+        section: "openapi.yaml, Mechanisms",
+        request: Ask(CreateClient, &[Set("mechanisms", "[]")]),
+        also: &[Also::Names("mechanisms")],
+        mutants: &[mutant("mechanisms-empty-ok", "makes clients without a mechanism")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.mechanisms-unknown",
+        requirement: "A mechanism that there is not is refused.",
+        section: "openapi.yaml, Mechanism",
+        request: Ask(CreateClient, &[Set("mechanisms", r#"["secret","password"]"#)]),
+        also: &[Also::Names("mechanisms")],
+        mutants: &[mutant("mechanism-unknown-ignored", "ignores mechanisms that there are not")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.mechanisms-text",
+        requirement: "mechanisms is an array, also of one.",
+        section: "openapi.yaml, Mechanisms",
+        request: Ask(CreateClient, &[Set("mechanisms", r#""secret""#)]),
+        also: &[Also::Names("mechanisms")],
+        mutants: &[mutant("mechanisms-text-ok", "makes a list of a mechanism's name")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.rotation-alone",
+        requirement: "rotation alone is refused: there would be no first token.",
+        section: "openapi.yaml, Mechanisms",
+        request: Ask(CreateClient, &[Set("mechanisms", r#"["rotation"]"#)]),
+        mutants: &[mutant("rotation-alone-ok", "makes clients that can only rotate")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.assertion-without-jwks",
+        requirement: "assertion needs jwks.",
+        section: "openapi.yaml, Mechanisms",
+        request: Ask(CreateClient, &[Set("mechanisms", r#"["secret","assertion"]"#)]),
+        also: &[Also::Names("jwks")],
+        mutants: &[mutant("assertion-without-jwks", "makes clients with assertion and no keys")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.name-empty",
+        requirement: "client_name is not empty.",
+        section: "openapi.yaml, ClientName",
+        request: Ask(CreateClient, &[Set("client_name", r#""""#)]),
+        also: &[Also::Names("client_name")],
+        mutants: &[mutant("name-empty-ok", "takes an empty client_name")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.name-129",
+        requirement: "client_name has at most 128 Unicode code points.",
+        section: "openapi.yaml, ClientName",
+        request: steps!(long_name),
+        needs: OPERATOR,
+        mutants: &[mutant("name-any-length", "takes a client_name of any length")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.name-control",
+        requirement: "client_name has no control character.",
+        section: "openapi.yaml, ClientName",
+        request: Ask(CreateClient, &[Set("client_name", r#""con\u0007formance""#)]),
+        also: &[Also::Names("client_name")],
+        mutants: &[mutant("name-controls-ok", "takes control characters in client_name")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.name-control-c1",
+        requirement: "client_name has no control character of U+0080 to U+009F either.",
+        section: "openapi.yaml, ClientName",
+        request: Ask(CreateClient, &[Set("client_name", r#""con\u0085formance""#)]),
+        also: &[Also::Names("client_name")],
+        mutants: &[mutant("name-c1-ok", "knows control characters of ASCII only")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.ttl-short",
+        requirement: "max_ttl_seconds is 3600 or more.",
+        request: Ask(CreateClient, &[Set("max_ttl_seconds", "3599")]),
+        also: &[Also::Names("max_ttl_seconds")],
+        mutants: &[mutant("max-ttl-any-small", "takes a max_ttl_seconds under 3600")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.ttl-long",
+        requirement: "max_ttl_seconds is 7776000 or less.",
+        request: Ask(CreateClient, &[Set("max_ttl_seconds", "7776001")]),
+        also: &[Also::Names("max_ttl_seconds")],
+        mutants: &[mutant("max-ttl-any-large", "takes a max_ttl_seconds over 7776000")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.ttl-fraction",
+        requirement: "A fraction is refused.",
+        request: Ask(CreateClient, &[Set("max_ttl_seconds", "3600.5")]),
+        also: &[Also::Names("max_ttl_seconds")],
+        mutants: &[mutant("max-ttl-fraction-ok", "rounds max_ttl_seconds")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.ttl-text",
+        requirement: "A number as text is refused.",
+        request: Ask(CreateClient, &[Set("max_ttl_seconds", r#""3600""#)]),
+        also: &[Also::Names("max_ttl_seconds")],
+        mutants: &[mutant("max-ttl-text-ok", "reads max_ttl_seconds from text")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.consistency",
+        requirement: "consistency is eventual or immediate.",
+        section: "openapi.yaml, Consistency",
+        request: Ask(CreateClient, &[Set("consistency", r#""strong""#)]),
+        also: &[Also::Names("consistency")],
+        mutants: &[mutant("consistency-unchecked", "ignores a consistency that there is not")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.region",
+        requirement: "A region that there is not is refused.",
+        section: "openapi.yaml, Region",
+        request: Ask(CreateClient, &[Set("region", r#""eu""#)]),
+        also: &[Also::Names("region")],
+        mutants: &[mutant("region-unchecked", "takes any region")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.id-dots",
+        requirement: "A client_id of . or .. is refused: no path reaches it.",
+        section: "openapi.yaml, ClientId",
+        needs: OPERATOR,
+        request: steps!(bad_ids, &[".", ".."]),
+        mutants: &[mutant("client-id-dots-ok", "makes clients that no path reaches")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.id-letters",
+        requirement: "A client_id with another character is refused.",
+        section: "openapi.yaml, ClientId",
+        needs: OPERATOR,
+        request: steps!(
+            bad_ids,
+            &["conformance/a", "conformance a", "conformance:a", "conformance%61", "conformanc\u{e9}"]
+        ),
+        mutants: &[mutant("client-id-any-letter", "takes any character in a client_id")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.id-empty",
+        requirement: "An empty client_id is refused.",
+        section: "openapi.yaml, ClientId",
+        needs: OPERATOR,
+        request: steps!(bad_ids, &[""]),
+        mutants: &[mutant("client-id-empty-ok", "takes an empty client_id")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.id-129",
+        requirement: "A client_id of 129 characters is refused.",
+        section: "openapi.yaml, ClientId",
+        needs: OPERATOR,
+        request: steps!(long_id),
+        mutants: &[mutant("client-id-any-length", "takes a client_id of any length")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.null",
+        requirement: "null is refused for every member of a new client.",
+        needs: OPERATOR,
+        request: steps!(nulls),
+        mutants: &[
+            mutant("create-null-client_name-ok", "takes null for a name that is not there"),
+            mutant("create-null-jwks-ok", "takes null for jwks that are not there"),
+            mutant("create-null-max_ttl_seconds-ok", "takes null for the default"),
+        ],
+        ..BAD
+    },
+    // ---- ids that were there
+    Case {
+        id: "operators.409.id-taken",
+        cell: Cell::Service(409),
+        requirement: "An id that a client has is 409 conflict, and that client stays as it is.",
+        request: steps!(taken),
+        expect: CONFLICT,
+        mutants: &[mutant("create-overwrites", "makes a client anew over another")],
+        ..MADE
+    },
+    Case {
+        id: "operators.409.id-deleted",
+        cell: Cell::Service(409),
+        requirement: "An id that a deleted client had can't be used again.",
+        request: steps!(deleted),
+        expect: CONFLICT,
+        mutants: &[mutant("id-made-anew", "gives the id of a deleted client to another")],
+        ..MADE
+    },
+    Case {
+        id: "operators.400.before-409",
+        requirement: "A malformed body is 400, also where the id is taken.",
+        section: "openapi.yaml, createClient",
+        request: Ask(CreateClient, &[Set("client_id", r#""${bystander}""#), Set("colour", r#""red""#)]),
+        mutants: &[mutant("create-409-before-400", "says that an id is taken before it reads the rest")],
+        ..BAD
+    },
+    // ---- scopes of clients:
+    Case {
+        id: "operators.201.clients-scope",
+        requirement: "The operator of the secret OPERATOR may give a client scopes of clients:, and such a client's tokens work as an operator's.",
+        section: "openapi.yaml, MayNotGive",
+        request: steps!(clients_scope),
+        mutants: &[mutant("nobody-gives-clients", "lets nobody give scopes of clients:")],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.beyond-own",
+        requirement: "Any other operator may give scopes that it has not, but for those of clients:.",
+        section: "openapi.yaml, createClient",
+        control: Some("operators.201.clients-scope"),
+        request: steps!(beyond_own),
+        mutants: &[mutant("gives-only-what-it-has", "lets operators give only what they have")],
+        ..MADE
+    },
+    Case {
+        id: "operators.403.clients-scope",
+        cell: Cell::Service(403),
+        requirement: "Any other operator that makes a client with a scope of clients: is 403 insufficient_scope.",
+        section: "openapi.yaml, MayNotGive",
+        control: Some("operators.201.clients-scope"),
+        request: steps!(may_not_give),
+        expect: BEYOND_SCOPE,
+        mutants: &[mutant("any-operator-gives-on-create", "lets every operator make operators")],
+        ..MADE
+    },
+];
+
+/// The client, as the 201 showed it.
+async fn made(t: &Trial<'_>, members: Value) -> Result<crate::trial::operators::Client, Stop> {
+    let mut body = newcomer(t);
+    for (name, value) in members.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+    let answer = t.call("POST", CLIENTS, Some(body)).await?;
+    t.expect(t.due, &answer)?;
+    t.client_in(&answer)
+}
+
+/// Made with some members, it is shown with others.
+async fn keeps(t: &Trial<'_>, asked: fn() -> Value, wanted: fn() -> Value) -> Result<(), Stop> {
+    let client = made(t, asked()).await?;
+    let (later, _) = t.show(&client).await?;
+    for (name, wanted) in wanted().as_object().into_iter().flatten() {
+        t.equal(name, wanted, &client.shown[name])?;
+        t.equal(&format!("{name}, shown again,"), wanted, &later[name])?;
+    }
+    Ok(())
+}
+
+async fn as_asked(t: &Trial<'_>) -> Result<(), Stop> {
+    let mut body = newcomer(t);
+    body["scopes"] = json!(["jobs:submit", "templates:*"]);
+    body["region"] = "weur".into();
+    let answer = t.call("POST", CLIENTS, Some(body.clone())).await?;
+    t.expect(t.due, &answer)?;
+    let shown = t.client_in(&answer)?.shown;
+    body["status"] = "active".into();
+    for (name, wanted) in body.as_object().into_iter().flatten() {
+        t.equal(name, wanted, &shown[name])?;
+    }
+    Ok(())
+}
+
+async fn defaults(t: &Trial<'_>) -> Result<(), Stop> {
+    let body = json!({"scopes": ["jobs:submit"], "mechanisms": ["secret"]});
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let answer = t.call("POST", CLIENTS, Some(body.clone())).await?;
+        t.expect(t.due, &answer)?;
+        let client = t.client_in(&answer)?;
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        if !(1..=128).contains(&client.id.len()) || !client.id.bytes().all(fits) {
+            return Err(Stop::fail(
+                "a client_id of letters, digits, -, _, . and ~",
+                format!("client_id {}", client.id),
+            ));
+        }
+        t.equal("max_ttl_seconds", &json!(7_776_000), &client.shown["max_ttl_seconds"])?;
+        for absent in ["client_name", "jwks", "region", "totp_secret", "otpauth_uri"] {
+            if let Some(value) = client.shown.get(absent) {
+                return Err(Stop::fail(
+                    format!("no member {absent}, which was never set"),
+                    format!("{absent} {value}"),
+                ));
+            }
+        }
+        ids.push(client.id);
+    }
+    match ids[0] == ids[1] {
+        true => Err(Stop::fail("another id for another client", format!("{} twice", ids[0]))),
+        false => Ok(()),
+    }
+}
+
+async fn secret(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = made(t, json!({})).await?;
+    let secret = client.secret().map_err(|_| Stop::fail("client_secret", "a client without it"))?;
+    t.log_in_by_secret(&client, secret, GRANTED).await
+}
+
+async fn otp(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = made(t, json!({"mechanisms": ["otp"]})).await?;
+    let seed = client.text("totp_secret").map_err(|_| Stop::fail("totp_secret", "a client without it"))?;
+    t.equal("has_totp", &json!(true), &client.shown["has_totp"])?;
+    t.log_in_by_code(&client, seed, t.calm_step().await?, GRANTED).await
+}
+
+async fn otpauth_uri(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = made(t, json!({"mechanisms": ["otp"]})).await?;
+    let (seed, uri) = (client.text("totp_secret")?, client.text("otpauth_uri")?);
+    let query = uri.strip_prefix("otpauth://totp/").and_then(|rest| rest.split_once('?')).map(|(_, query)| query);
+    let query = query.ok_or_else(|| Stop::fail("an otpauth_uri that begins with otpauth://totp/", "another URI"))?;
+    let value = |name: &str| query.split('&').find_map(|part| part.strip_prefix(&format!("{name}=")));
+    if value("secret") != Some(seed) {
+        return Err(Stop::fail("totp_secret in otpauth_uri", "an otpauth_uri with another seed, or none"));
+    }
+    for (name, wanted) in [("algorithm", "SHA1"), ("digits", "6"), ("period", "30")] {
+        let got = value(name).unwrap_or(wanted);
+        if got != wanted {
+            return Err(Stop::fail(format!("{name}={wanted} in otpauth_uri"), format!("{name}={got}")));
+        }
+    }
+    Ok(())
+}
+
+async fn assertion(t: &Trial<'_>) -> Result<(), Stop> {
+    let signer = t.signer("first")?;
+    let client = made(t, json!({"mechanisms": ["assertion"], "jwks": {"keys": [signer.jwk]}})).await?;
+    t.equal("jwks", &json!({"keys": [signer.jwk]}), &client.shown["jwks"])?;
+    t.log_in_by_assertion(&client, &signer, GRANTED).await
+}
+
+async fn no_secret(t: &Trial<'_>) -> Result<(), Stop> {
+    let signer = t.signer("first")?;
+    let client = made(t, json!({"mechanisms": ["assertion"], "jwks": {"keys": [signer.jwk]}})).await?;
+    t.equal("secrets", &json!([]), &client.shown["secrets"])?;
+    match client.shown.get("client_secret") {
+        Some(_) => Err(Stop::fail("no client_secret", "one that was not asked for")),
+        None => Ok(()),
+    }
+}
+
+async fn mechanism_alone(t: &Trial<'_>) -> Result<(), Stop> {
+    let signer = t.signer("first")?;
+    let client = made(t, json!({"mechanisms": ["secret"], "jwks": {"keys": [signer.jwk]}})).await?;
+    t.equal("mechanisms", &json!(["secret"]), &client.shown["mechanisms"])?;
+    t.log_in_by_assertion(&client, &signer, UNAUTHORIZED).await?;
+    let client = made(t, json!({"mechanisms": ["assertion"], "jwks": {"keys": [signer.jwk]}})).await?;
+    t.log_in_by_assertion(&client, &signer, GRANTED).await
+}
+
+async fn ttl_binds(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = made(t, json!({"max_ttl_seconds": 3600})).await?;
+    let answer = t.log_in(&client, json!({"client_secret": client.secret()?, "ttl_seconds": 7200})).await?;
+    t.expect(GRANTED, &answer)?;
+    t.check(Also::ExpiresIn(3600), &answer)
+}
+
+async fn eventual(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = made(t, json!({"consistency": "eventual"})).await?;
+    t.equal("consistency", &json!("eventual"), &client.shown["consistency"])?;
+    let answer = t.log_in(&client, json!({"client_secret": client.secret()?})).await?;
+    t.expect(GRANTED, &answer)?;
+    let long = crate::trial::mint::token_in(&answer).ok_or_else(|| Stop::fail("a token", t.summary(&answer)))?;
+    t.exchanges(&long).await
+}
+
+async fn regions(t: &Trial<'_>) -> Result<(), Stop> {
+    for region in ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"] {
+        let client = made(t, json!({"region": region})).await?;
+        t.equal("region", &json!(region), &client.shown["region"])?;
+    }
+    Ok(())
+}
+
+async fn longest_id(t: &Trial<'_>) -> Result<(), Stop> {
+    let mut id = format!("conformance-{}_A.~", t.unique());
+    id += &"x".repeat(128 - id.len());
+    t.run.vault.open(&id);
+    let client = made(t, json!({"client_id": id})).await?;
+    let (shown, _) = t.show(&client).await?;
+    t.equal("client_id", &json!(id), &shown["client_id"])
+}
+
+async fn refused(t: &Trial<'_>, member: &str, value: Value) -> Result<(), Stop> {
+    let mut body = newcomer(t);
+    body[member] = value;
+    let answer = t.call("POST", CLIENTS, Some(body)).await?;
+    t.expect(t.due, &answer)?;
+    t.check(Also::Names(member_of(member)), &answer)
+}
+
+fn member_of(member: &str) -> &'static str {
+    let all = ["client_id", "client_name", "scopes", "mechanisms", "max_ttl_seconds", "consistency", "jwks", "region"];
+    all.into_iter().find(|known| *known == member).unwrap_or_default()
+}
+
+async fn long_name(t: &Trial<'_>) -> Result<(), Stop> {
+    refused(t, "client_name", json!(format!("{LONG_NAME}x"))).await
+}
+
+async fn bad_ids(t: &Trial<'_>, ids: &[&str]) -> Result<(), Stop> {
+    for id in ids {
+        refused(t, "client_id", json!(id)).await?;
+    }
+    Ok(())
+}
+
+async fn long_id(t: &Trial<'_>) -> Result<(), Stop> {
+    let id = format!("conformance-{}", t.unique());
+    refused(t, "client_id", json!(format!("{id}{}", "x".repeat(129 - id.len())))).await
+}
+
+async fn nulls(t: &Trial<'_>) -> Result<(), Stop> {
+    for member in
+        ["client_name", "jwks", "max_ttl_seconds", "consistency", "region", "client_id", "scopes", "mechanisms"]
+    {
+        refused(t, member, Value::Null).await?;
+    }
+    Ok(())
+}
+
+async fn taken(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let mut body = newcomer(t);
+    body["client_id"] = client.id.clone().into();
+    body["client_name"] = "another".into();
+    t.expect(t.due, &t.call("POST", CLIENTS, Some(body)).await?)?;
+    let (shown, _) = t.show(&client).await?;
+    t.equal("client_name", &json!("conformance"), &shown["client_name"])
+}
+
+async fn deleted(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    t.operate("DELETE", &client.path, None, 204).await?;
+    let mut body = newcomer(t);
+    body["client_id"] = client.id.into();
+    t.expect(t.due, &t.call("POST", CLIENTS, Some(body)).await?)
+}
+
+async fn clients_scope(t: &Trial<'_>) -> Result<(), Stop> {
+    t.operator_of_secret()?;
+    let client = made(t, json!({"scopes": ["clients:read"]})).await?;
+    let (_, short) = t.tokens_of(&client, &["clients:read"]).await?;
+    t.expect(plain(200), &t.call_by(&short.token, "GET", &client.path, None).await?)
+}
+
+async fn beyond_own(t: &Trial<'_>) -> Result<(), Stop> {
+    let (_, token) = t.other_operator().await?;
+    t.expect(t.due, &t.call_by(&token.token, "POST", CLIENTS, Some(newcomer(t))).await?)
+}
+
+async fn may_not_give(t: &Trial<'_>) -> Result<(), Stop> {
+    let (_, token) = t.other_operator().await?;
+    let mut body = newcomer(t);
+    body["scopes"] = json!(["jobs:submit", "clients:read"]);
+    t.expect(t.due, &t.call_by(&token.token, "POST", CLIENTS, Some(body)).await?)
+}

@@ -1,0 +1,241 @@
+//! GET /clients: a page at a time, and it may lag.
+
+use super::OPERATOR;
+use crate::case::*;
+use crate::endpoint::CLIENTS;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+const LIST: Case = Case {
+    cell: Cell::Service(200),
+    level: Level::Service,
+    section: "openapi.yaml, listClients",
+    needs: OPERATOR,
+    effect: Effect::Provision,
+    control: Some("operators.200.list"),
+    expect: plain(200),
+    ..ROW
+};
+
+const BAD: Case = Case { cell: Cell::Service(400), needs: &[], expect: INVALID_REQUEST, ..LIST };
+
+/// More pages of 1000 than any deployment has that this harness is run against.
+const PAGES: usize = 100;
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "operators.200.list",
+        requirement: "The list has clients, each with client_id and status alone, and a cursor that is text if it is there.",
+        section: "openapi.yaml, ClientList; openapi.yaml, ListedClient",
+        control: Some("long.201.secret"),
+        request: steps!(shape),
+        mutants: &[
+            mutant("list-shows-more", "shows more of a client in the list"),
+            mutant("last-cursor-null", "has null for the cursor of the last page"),
+        ],
+        ..LIST
+    },
+    Case {
+        id: "operators.200.list-holds",
+        requirement: "The list holds a new client within the time that it may lag, as active and then as suspended.",
+        request: steps!(holds),
+        mutants: &[
+            mutant("lists-no-guests", "does not list new clients"),
+            mutant("lists-all-active", "lists every client as active"),
+        ],
+        ..LIST
+    },
+    Case {
+        id: "operators.200.list-drops",
+        requirement: "The list drops a deleted client within the time that it may lag.",
+        control: Some("operators.200.list-holds"),
+        request: steps!(drops),
+        mutants: &[mutant("lists-deleted", "lists deleted clients")],
+        ..LIST
+    },
+    Case {
+        id: "operators.200.list-own",
+        requirement: "The client of the secret OPERATOR is not listed.",
+        request: steps!(own),
+        mutants: &[mutant("lists-from-secret", "lists the client of the secret OPERATOR")],
+        ..LIST
+    },
+    Case {
+        id: "operators.200.list-pages",
+        requirement: "A page has at most limit clients, a cursor leads on, and no client is on two pages.",
+        control: Some("operators.200.list-holds"),
+        request: steps!(pages),
+        mutants: &[
+            mutant("limit-ignored", "ignores limit"),
+            mutant("cursor-ignored", "begins anew at each page"),
+            mutant("list-without-cursor", "ends the list after the first page"),
+        ],
+        ..LIST
+    },
+    Case {
+        id: "operators.400.limit-0",
+        requirement: "limit is 1 or more.",
+        request: Ask(ListClients, &[Path("/clients?limit=0")]),
+        also: &[Also::Names("limit")],
+        mutants: &[mutant("limit-raised", "takes 1 for a limit of 0")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.limit-1001",
+        requirement: "limit is 1000 or less.",
+        request: Ask(ListClients, &[Path("/clients?limit=1001")]),
+        also: &[Also::Names("limit")],
+        mutants: &[mutant("limit-clamped", "takes 1000 for a greater limit")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.limit-text",
+        requirement: "A limit that is no number is refused.",
+        request: Ask(ListClients, &[Path("/clients?limit=all")]),
+        also: &[Also::Names("limit")],
+        mutants: &[mutant("limit-text-ignored", "takes the default for a limit that is no number")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.limit-fraction",
+        requirement: "A limit that is not whole is refused.",
+        request: Ask(ListClients, &[Path("/clients?limit=10.5")]),
+        also: &[Also::Names("limit")],
+        mutants: &[mutant("limit-lenient", "rounds limit to a whole number")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.cursor",
+        requirement: "A cursor that no page gave is refused.",
+        request: Ask(ListClients, &[Path("/clients?cursor=conformance")]),
+        also: &[Also::Names("cursor")],
+        mutants: &[mutant("cursor-unchecked", "begins anew at a cursor that no page gave")],
+        ..BAD
+    },
+];
+
+/// A page, with its shape judged.
+async fn page(t: &Trial<'_>, query: &str) -> Result<(BTreeMap<String, String>, Option<String>), Stop> {
+    let reader = t.shared(Operator, "read").await?;
+    let answer = t.call_by(&reader.token, "GET", &format!("{CLIENTS}?{query}"), None).await?;
+    t.expect(t.due, &answer)?;
+    let body = answer.json().unwrap_or_default();
+    if let Some(extra) =
+        body.as_object().into_iter().flatten().find(|(name, _)| !["clients", "cursor"].contains(&name.as_str()))
+    {
+        return Err(Stop::fail("clients and cursor, and nothing else", format!("a member {}", extra.0)));
+    }
+    let clients = body["clients"].as_array().ok_or_else(|| Stop::fail("the array clients", t.summary(&answer)))?;
+    let mut all = BTreeMap::new();
+    for client in clients {
+        let members: Vec<_> = client.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let status = client["status"].as_str().unwrap_or_default();
+        let (true, Some(id)) = (members == ["client_id", "status"], client["client_id"].as_str()) else {
+            return Err(Stop::fail(
+                "client_id and status of each client, and nothing else",
+                format!("the members {members:?}"),
+            ));
+        };
+        if !["active", "suspended"].contains(&status) {
+            return Err(Stop::fail("the status active or suspended", format!("status {status}")));
+        }
+        all.insert(id.to_owned(), status.to_owned());
+    }
+    match body.get("cursor") {
+        None => Ok((all, None)),
+        Some(Value::String(cursor)) => Ok((all, Some(crate::mask::url_encoded(cursor)))),
+        Some(other) => Err(Stop::fail("a cursor that is text, or none", format!("cursor {other}"))),
+    }
+}
+
+/// The whole list.
+async fn whole(t: &Trial<'_>) -> Result<BTreeMap<String, String>, Stop> {
+    let mut all = BTreeMap::new();
+    let mut cursor: Option<String> = None;
+    for _ in 0..PAGES {
+        let query = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        let (clients, next) = page(t, &format!("limit=1000{query}")).await?;
+        t.thin_out();
+        all.extend(clients);
+        match next {
+            Some(next) => cursor = Some(next),
+            None => return Ok(all),
+        }
+    }
+    Err(Stop::Blocked(format!("the list does not end within {PAGES} pages")))
+}
+
+/// Until the list says so of the client; it may lag as revocations may.
+async fn listed(t: &Trial<'_>, id: &str, wanted: Option<&str>) -> Result<(), Stop> {
+    let started = Instant::now();
+    loop {
+        let all = whole(t).await?;
+        let got = all.get(id).map(String::as_str);
+        if got == wanted {
+            return Ok(());
+        }
+        if started.elapsed() >= t.run.window {
+            let told = |status: Option<&str>| {
+                status.map_or_else(|| "not in the list".to_owned(), |s| format!("listed as {s}"))
+            };
+            return Err(Stop::fail(format!("{id} {} (--consistency-window)", told(wanted)), told(got)));
+        }
+        tokio::time::sleep(t.run.poll).await;
+    }
+}
+
+async fn shape(t: &Trial<'_>) -> Result<(), Stop> {
+    whole(t).await.map(drop)
+}
+
+async fn holds(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    listed(t, &client.id, Some("active")).await?;
+    t.operate("PATCH", &client.path, Some(json!({"status": "suspended"})), 200).await?;
+    listed(t, &client.id, Some("suspended")).await
+}
+
+async fn drops(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    listed(t, &client.id, Some("active")).await?;
+    t.operate("DELETE", &client.path, None, 204).await?;
+    listed(t, &client.id, None).await
+}
+
+async fn own(t: &Trial<'_>) -> Result<(), Stop> {
+    let id = t.operator_of_secret()?;
+    match whole(t).await?.contains_key(&id) {
+        true => Err(Stop::fail("a list without the client of OPERATOR", format!("{id} in it"))),
+        false => Ok(()),
+    }
+}
+
+/// A page may be short or empty: only where there is no cursor does the list end.
+async fn pages(t: &Trial<'_>) -> Result<(), Stop> {
+    let clients = [t.client_with(json!({})).await?, t.client_with(json!({})).await?, t.client_with(json!({})).await?];
+    for client in &clients {
+        listed(t, &client.id, Some("active")).await?;
+    }
+    let mut seen = BTreeMap::new();
+    let mut query = "limit=2".to_owned();
+    for _ in 0..PAGES {
+        let (clients, next) = page(t, &query).await?;
+        t.thin_out();
+        if clients.len() > 2 {
+            return Err(Stop::fail("at most 2 clients with limit=2", clients.len().to_string()));
+        }
+        if let Some(again) = clients.keys().find(|id| seen.contains_key(*id)) {
+            return Err(Stop::fail("each client on one page", format!("{again} on two")));
+        }
+        seen.extend(clients);
+        if seen.len() >= 3 {
+            return Ok(());
+        }
+        match next {
+            Some(next) => query = format!("limit=2&cursor={next}"),
+            None => return Err(Stop::fail("3 clients on pages of 2", format!("the list ends after {}", seen.len()))),
+        }
+    }
+    Err(Stop::Blocked(format!("no 3 clients within {PAGES} pages")))
+}

@@ -1,0 +1,376 @@
+//! A client's secrets: another one, and the end of one.
+
+use super::OPERATOR;
+use crate::case::*;
+use crate::clock;
+use crate::trial::operators::Client;
+use serde_json::json;
+
+const SECRET: Case = Case {
+    cell: Cell::Service(204),
+    level: Level::Service,
+    section: "openapi.yaml, endClientSecret",
+    needs: OPERATOR,
+    effect: Effect::Provision,
+    control: Some("operators.201.second-secret"),
+    expect: plain(204),
+    ..ROW
+};
+
+const BAD_IN: Case = Case {
+    cell: Cell::Service(400),
+    needs: &[],
+    control: Some("operators.204.secret-in"),
+    expect: INVALID_REQUEST,
+    also: &[Also::Names("in")],
+    ..SECRET
+};
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "operators.201.second-secret",
+        cell: Cell::Service(201),
+        requirement: "A second secret works at once, and the first goes on; the answer has secret_id and client_secret, and the client shows both ids.",
+        section: "openapi.yaml, createClientSecret; openapi.yaml, ClientSecret",
+        control: Some("operators.201.secret"),
+        request: steps!(second),
+        expect: plain(201),
+        mutants: &[
+            mutant("secret-replaces", "ends the first secret with the second"),
+            mutant("new-secret-unused", "shows a new secret that does not work"),
+            mutant("new-secret-id-other", "shows another secret_id than it stores"),
+            mutant("new-secret-extra-member", "adds a member to a new secret"),
+        ],
+        ..SECRET
+    },
+    Case {
+        id: "operators.201.secret-body",
+        cell: Cell::Service(201),
+        requirement: "A body is ignored, whatever it is.",
+        section: "openapi.yaml, createClientSecret",
+        request: steps!(body_ignored),
+        expect: plain(201),
+        mutants: &[mutant("secrets-read-body", "reads the body of POST …/secrets")],
+        ..SECRET
+    },
+    Case {
+        id: "operators.409.third-secret",
+        cell: Cell::Service(409),
+        requirement: "A third live secret is 409 conflict; when one has ended there may be another.",
+        section: "openapi.yaml, createClientSecret",
+        request: steps!(third),
+        expect: CONFLICT,
+        mutants: &[
+            mutant("secrets-unlimited", "makes any number of secrets"),
+            mutant("ended-secret-counted", "counts ended secrets"),
+        ],
+        ..SECRET
+    },
+    Case {
+        id: "operators.409.ending-secret",
+        cell: Cell::Service(409),
+        requirement: "A secret whose end lies ahead is a live one: a third is 409 conflict.",
+        section: "openapi.yaml, createClientSecret",
+        request: steps!(third_while_ending),
+        expect: CONFLICT,
+        mutants: &[mutant("ending-secret-not-counted", "counts secrets without an end only")],
+        ..SECRET
+    },
+    Case {
+        id: "operators.204.secret-ended",
+        requirement: "An ended secret is 401 invalid_client at once, and is shown no more; the other goes on.",
+        request: steps!(ended),
+        mutants: &[
+            mutant("ended-secret-works", "goes on with a secret that was ended"),
+            mutant("end-secret-ends-all", "ends all secrets with one"),
+            mutant("ended-secret-shown", "shows ended secrets"),
+            mutant("long-lags-secret", "goes on with an ended secret for a while"),
+        ],
+        ..SECRET
+    },
+    Case {
+        id: "operators.204.last-secret",
+        requirement: "The last secret can be ended, and a new one be made.",
+        request: steps!(last),
+        mutants: &[mutant("last-secret-kept", "does not end the last secret")],
+        ..SECRET
+    },
+    Case {
+        id: "operators.204.secret-in",
+        requirement: "With ?in= a secret works until then, and its end is shown.",
+        request: steps!(ends_in),
+        mutants: &[
+            mutant("in-ignored", "ends a secret at once, whatever in says"),
+            mutant("secret-end-untold", "does not show when a secret ends"),
+        ],
+        ..SECRET
+    },
+    Case {
+        id: "operators.204.in-over",
+        requirement: "When the seconds of ?in= are over, the secret is 401 invalid_client, and is shown no more.",
+        control: Some("operators.204.secret-in"),
+        request: steps!(in_over),
+        mutants: &[mutant("in-never-ends", "shows the end of a secret, and lets it work on")],
+        ..SECRET
+    },
+    Case {
+        id: "operators.204.in-earlier",
+        requirement: "A later ?in= never puts off an end that is set; an earlier one brings it forward.",
+        control: Some("operators.204.secret-in"),
+        request: steps!(in_earlier),
+        mutants: &[
+            mutant("in-lengthens", "puts off an end that is set"),
+            mutant("in-never-shortens", "does not bring forward an end that is set"),
+        ],
+        ..SECRET
+    },
+    Case {
+        id: "operators.204.in-bounds",
+        requirement: "?in= may be 0, which is now, and 7776000.",
+        control: Some("operators.204.secret-in"),
+        request: steps!(in_bounds),
+        mutants: &[mutant("in-at-most-30-days", "takes 30 days at most for in")],
+        ..SECRET
+    },
+    Case {
+        id: "operators.400.in-long",
+        requirement: "?in= over 7776000 is refused.",
+        request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/${bystander_secret}?in=7776001")]),
+        mutants: &[mutant("in-clamped", "takes 90 days for a longer in")],
+        ..BAD_IN
+    },
+    Case {
+        id: "operators.400.in-negative",
+        requirement: "A negative ?in= is refused.",
+        request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/${bystander_secret}?in=-1")]),
+        mutants: &[mutant("in-lenient", "rounds in to a whole number")],
+        ..BAD_IN
+    },
+    Case {
+        id: "operators.400.in-text",
+        requirement: "?in= that is no number is refused.",
+        request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/${bystander_secret}?in=soon")]),
+        mutants: &[mutant("in-text-ignored", "ends a secret at once where in is no number")],
+        ..BAD_IN
+    },
+    Case {
+        id: "operators.400.in-before-404",
+        requirement: "A ?in= that makes no sense is 400, also where there is no such client.",
+        request: Ask(EndClientSecret, &[Path("/clients/conformance-${unique}/secrets/sec_x?in=soon")]),
+        mutants: &[mutant("in-after-404", "looks for the client before it looks at in")],
+        ..BAD_IN
+    },
+    Case {
+        id: "operators.404.secret-ended",
+        cell: Cell::Service(404),
+        requirement: "An ended secret is 404, like one that never was.",
+        control: Some("operators.204.secret-ended"),
+        request: steps!(ended_again),
+        expect: NOT_FOUND,
+        mutants: &[mutant("ended-secret-204", "answers 204 for a secret that has ended")],
+        ..SECRET
+    },
+    Case {
+        id: "operators.404.secret-unknown",
+        cell: Cell::Service(404),
+        requirement: "A secret that there is not is 404.",
+        needs: &[],
+        request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/sec_conformance")]),
+        control: Some("operators.204.secret-ended"),
+        expect: NOT_FOUND,
+        mutants: &[mutant("unknown-secret-204", "answers 204 for a secret that there is not")],
+        ..SECRET
+    },
+    Case {
+        id: "operators.404.secret-of-another",
+        cell: Cell::Service(404),
+        requirement: "Another client's secret is 404, and goes on.",
+        control: Some("operators.204.secret-ended"),
+        request: steps!(of_another),
+        expect: NOT_FOUND,
+        mutants: &[mutant("any-clients-secret-id", "ends any client's secret by its id")],
+        ..SECRET
+    },
+    Case {
+        id: "operators.204.secret-id-decoded",
+        requirement: "A secret's id is percent-decoded.",
+        section: "openapi.yaml, endClientSecret; RFC 3986 section 2.4",
+        control: Some("operators.204.secret-ended"),
+        request: steps!(decoded),
+        mutants: &[mutant("secret-id-not-decoded", "compares a secret's id as it stands in the path")],
+        ..SECRET
+    },
+];
+
+/// Another secret: its id, and the secret.
+pub async fn another(t: &Trial<'_>, client: &Client) -> Result<(String, String), Stop> {
+    let answer = t.operate("POST", &client.below("secrets"), None, 201).await?;
+    let body = answer.json().unwrap_or_default();
+    let text = |name: &str| {
+        let text = body[name].as_str().map(str::to_owned);
+        text.ok_or_else(|| Stop::Blocked(format!("the new secret has no {name}")))
+    };
+    Ok((text("secret_id")?, text("client_secret")?))
+}
+
+/// Ends a secret, now or by the query.
+async fn end(t: &Trial<'_>, client: &Client, secret_id: &str, query: &str) -> Result<Answer, Stop> {
+    t.call("DELETE", &client.below(&format!("secrets/{secret_id}{query}")), None).await
+}
+
+async fn shown_ids(t: &Trial<'_>, client: &Client) -> Result<Vec<String>, Stop> {
+    let (shown, _) = t.show(client).await?;
+    let secrets = shown["secrets"].as_array().cloned().unwrap_or_default();
+    Ok(secrets.iter().filter_map(|secret| Some(secret["secret_id"].as_str()?.to_owned())).collect())
+}
+
+/// When the client's first secret ends, as it is shown.
+async fn shown_end(t: &Trial<'_>, client: &Client) -> Result<u64, Stop> {
+    let (shown, _) = t.show(client).await?;
+    let end = shown["secrets"][0]["expires_at"].as_str().and_then(clock::parse_rfc3339);
+    end.ok_or_else(|| Stop::fail("the secret's expires_at in RFC 3339", format!("secrets {}", shown["secrets"])))
+}
+
+async fn second(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let answer = t.call("POST", &client.below("secrets"), None).await?;
+    t.expect(t.due, &answer)?;
+    let body = answer.json().unwrap_or_default();
+    let members: Vec<_> = body.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    if members != ["client_secret", "secret_id"] {
+        return Err(Stop::fail("secret_id and client_secret, and nothing else", format!("the members {members:?}")));
+    }
+    let (id, secret) =
+        (body["secret_id"].as_str().unwrap_or_default(), body["client_secret"].as_str().unwrap_or_default());
+    t.log_in_by_secret(&client, secret, GRANTED).await?;
+    t.log_in_by_secret(&client, client.secret()?, GRANTED).await?;
+    let ids = shown_ids(t, &client).await?;
+    match ids.len() == 2 && ids.contains(&id.to_owned()) && ids.contains(&client.secret_id()?.to_owned()) {
+        true => Ok(()),
+        false => Err(Stop::fail(format!("secrets {} and {id}", client.secret_id()?), format!("secrets {ids:?}"))),
+    }
+}
+
+async fn body_ignored(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let operator = t.shared(Operator, "short").await?;
+    let mut request = crate::trial::operators::call(&operator.token, "POST", &client.below("secrets"), None);
+    request.set("content-type", "text/plain");
+    request.body = b"{no JSON".to_vec();
+    t.expect(t.due, &t.send(&request).await?)
+}
+
+async fn third(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let (id, _) = another(t, &client).await?;
+    t.expect(t.due, &t.call("POST", &client.below("secrets"), None).await?)?;
+    t.expect(ENDED, &end(t, &client, &id, "").await?)?;
+    t.expect(plain(201), &t.call("POST", &client.below("secrets"), None).await?)
+}
+
+async fn third_while_ending(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    another(t, &client).await?;
+    t.operate("DELETE", &client.below(&format!("secrets/{}?in=600", client.secret_id()?)), None, 204).await?;
+    t.expect(t.due, &t.call("POST", &client.below("secrets"), None).await?)
+}
+
+async fn ended(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let (id, secret) = another(t, &client).await?;
+    t.expect(t.due, &end(t, &client, client.secret_id()?, "").await?)?;
+    t.log_in_by_secret(&client, client.secret()?, INVALID_CLIENT).await?;
+    t.log_in_by_secret(&client, &secret, GRANTED).await?;
+    let ids = shown_ids(t, &client).await?;
+    match ids == [id.clone()] {
+        true => Ok(()),
+        false => Err(Stop::fail(format!("the secret {id} alone"), format!("secrets {ids:?}"))),
+    }
+}
+
+async fn last(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    t.expect(t.due, &end(t, &client, client.secret_id()?, "").await?)?;
+    t.log_in_by_secret(&client, client.secret()?, INVALID_CLIENT).await?;
+    let (_, secret) = another(t, &client).await?;
+    t.log_in_by_secret(&client, &secret, GRANTED).await
+}
+
+async fn ends_in(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let now = t.run.clock.now();
+    t.expect(t.due, &end(t, &client, client.secret_id()?, "?in=600").await?)?;
+    t.log_in_by_secret(&client, client.secret()?, GRANTED).await?;
+    let ends = shown_end(t, &client).await?;
+    // A minute for clocks that differ.
+    match ends.abs_diff(now + 600) <= 60 {
+        true => Ok(()),
+        false => Err(Stop::fail(
+            format!("expires_at near {}", clock::rfc3339(now + 600)),
+            format!("expires_at {}", clock::rfc3339(ends)),
+        )),
+    }
+}
+
+async fn in_over(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    another(t, &client).await?;
+    t.expect(t.due, &end(t, &client, client.secret_id()?, "?in=2").await?)?;
+    t.run.wait_until(t.run.clock.now() + 4).await?;
+    t.log_in_by_secret(&client, client.secret()?, INVALID_CLIENT).await?;
+    let ids = shown_ids(t, &client).await?;
+    match ids.iter().any(|id| Some(id.as_str()) == client.secret_id().ok()) {
+        true => Err(Stop::fail("no secret that has ended", format!("secrets {ids:?}"))),
+        false => Ok(()),
+    }
+}
+
+async fn in_earlier(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let id = client.secret_id()?;
+    t.expect(t.due, &end(t, &client, id, "?in=3600").await?)?;
+    let first = shown_end(t, &client).await?;
+    t.expect(t.due, &end(t, &client, id, "?in=7200").await?)?;
+    let second = shown_end(t, &client).await?;
+    if second != first {
+        return Err(Stop::fail(
+            format!("expires_at {} as it was set", clock::rfc3339(first)),
+            format!("expires_at {} after a longer in", clock::rfc3339(second)),
+        ));
+    }
+    t.expect(t.due, &end(t, &client, id, "?in=600").await?)?;
+    let third = shown_end(t, &client).await?;
+    match third < first {
+        true => Ok(()),
+        false => Err(Stop::fail(
+            format!("expires_at before {} after a shorter in", clock::rfc3339(first)),
+            format!("expires_at {}", clock::rfc3339(third)),
+        )),
+    }
+}
+
+async fn in_bounds(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    t.expect(t.due, &end(t, &client, client.secret_id()?, "?in=7776000").await?)?;
+    t.log_in_by_secret(&client, client.secret()?, GRANTED).await?;
+    t.expect(t.due, &end(t, &client, client.secret_id()?, "?in=0").await?)?;
+    t.log_in_by_secret(&client, client.secret()?, INVALID_CLIENT).await
+}
+
+async fn ended_again(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    t.expect(ENDED, &end(t, &client, client.secret_id()?, "").await?)?;
+    t.expect(t.due, &end(t, &client, client.secret_id()?, "").await?)
+}
+
+async fn of_another(t: &Trial<'_>) -> Result<(), Stop> {
+    let (one, other) = (t.client_with(json!({})).await?, t.client_with(json!({})).await?);
+    t.expect(t.due, &end(t, &one, other.secret_id()?, "").await?)?;
+    t.log_in_by_secret(&other, other.secret()?, GRANTED).await
+}
+
+async fn decoded(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let encoded: String = client.secret_id()?.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    t.expect(t.due, &end(t, &client, &encoded, "").await?)
+}

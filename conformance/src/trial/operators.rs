@@ -1,0 +1,254 @@
+//! The operators' calls as their own cases make them: what comes is the case's to judge.
+
+use crate::ask::{GRANTED, Want};
+use crate::clock;
+use crate::endpoint::{self, CLIENTS, LONG};
+use crate::http::{Answer, Request};
+use crate::identities::{Credential, Role};
+use crate::jose::{self, PrivateKey};
+use crate::stop::Stop;
+use crate::totp;
+use crate::trial::Trial;
+use crate::trial::draft::{self, CLIENT_ASSERTION};
+use crate::trial::mint::Token;
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+/// Seconds from the start of a step within which its code is safely the current one.
+const CALM: std::ops::Range<u64> = 3..22;
+
+/// A client that a case made; the run deletes it at the end.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub id: String,
+    /// Where the operators' calls reach it.
+    pub path: String,
+    /// As the 201 showed it, with what is shown once.
+    pub shown: Value,
+    pub etag: String,
+}
+
+impl Client {
+    pub fn secret(&self) -> Result<&str, Stop> {
+        self.text("client_secret")
+    }
+
+    pub fn secret_id(&self) -> Result<&str, Stop> {
+        let id = self.shown["secrets"][0]["secret_id"].as_str();
+        id.ok_or_else(|| Stop::Blocked("the new client is shown without its secret's id".to_owned()))
+    }
+
+    pub fn text(&self, member: &str) -> Result<&str, Stop> {
+        let text = self.shown[member].as_str();
+        text.ok_or_else(|| Stop::Blocked(format!("the new client is shown without {member}")))
+    }
+
+    pub fn time(&self, member: &str) -> Result<u64, Stop> {
+        let time = clock::parse_rfc3339(self.text(member)?);
+        time.ok_or_else(|| Stop::Blocked(format!("the new client's {member} is no RFC 3339 time in UTC")))
+    }
+
+    pub fn below(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.path)
+    }
+}
+
+/// A right body of `POST /clients`, under an id of its own. What an immediate client's exchange answers is certain at once.
+pub fn newcomer(t: &Trial<'_>) -> Value {
+    let id = format!("conformance-{}", t.unique());
+    t.run.vault.open(&id);
+    json!({
+        "client_id": id, "client_name": "conformance", "scopes": ["jobs:submit"], "mechanisms": ["secret"],
+        "consistency": "immediate", "max_ttl_seconds": 3600,
+    })
+}
+
+/// The client that cases share which change nothing.
+#[derive(Default)]
+struct Bystander(Mutex<Option<Result<Client, Stop>>>);
+
+/// A private key with its public JWK.
+pub struct Signer {
+    pub key: PrivateKey,
+    pub jwk: Value,
+}
+
+impl Trial<'_> {
+    pub async fn bystander(&self) -> Result<Client, Stop> {
+        let shared = self.run.memory::<Bystander>();
+        let mut shared = shared.0.lock().await;
+        if let Some(known) = &*shared {
+            return known.clone();
+        }
+        let made = self.client_with(json!({})).await;
+        if !matches!(made, Err(Stop::Error(_))) {
+            *shared = Some(made.clone());
+        }
+        made
+    }
+
+    /// A client for this case alone: the newcomer with these members; null leaves one out.
+    pub async fn client_with(&self, members: Value) -> Result<Client, Stop> {
+        let mut body = newcomer(self);
+        merge(&mut body, members);
+        let answer = self.operate("POST", CLIENTS, Some(body), 201).await?;
+        self.client_in(&answer)
+    }
+
+    /// The client that a 201 shows.
+    pub fn client_in(&self, answer: &Answer) -> Result<Client, Stop> {
+        let shown = answer.json().unwrap_or_default();
+        let id = shown["client_id"].as_str().map(str::to_owned);
+        let id = id.ok_or_else(|| Stop::fail("a client with client_id", self.summary(answer)))?;
+        self.run.vault.open(&id);
+        let etag = answer.header("etag").unwrap_or_default().to_owned();
+        Ok(Client { path: endpoint::client_path(&id), id, shown, etag })
+    }
+
+    /// A call with the operator's token, whatever comes of it.
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Result<Answer, Stop> {
+        let operator = self.shared(Role::Operator, "short").await?;
+        self.call_by(&operator.token, method, path, body).await
+    }
+
+    pub async fn call_by(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Result<Answer, Stop> {
+        self.send(&call(token, method, path, body)).await
+    }
+
+    /// The same under a condition.
+    pub async fn call_if(&self, etag: &str, method: &str, path: &str, body: Option<Value>) -> Result<Answer, Stop> {
+        let operator = self.shared(Role::Operator, "short").await?;
+        let mut request = call(&operator.token, method, path, body);
+        request.set("if-match", etag);
+        self.send(&request).await
+    }
+
+    /// The members of a client as it is shown now.
+    pub async fn show(&self, client: &Client) -> Result<(Value, String), Stop> {
+        let answer = self.operate("GET", &client.path, None, 200).await?;
+        Ok((answer.json().unwrap_or_default(), answer.header("etag").unwrap_or_default().to_owned()))
+    }
+
+    pub fn equal(&self, what: &str, wanted: &Value, got: &Value) -> Result<(), Stop> {
+        if wanted == got {
+            return Ok(());
+        }
+        Err(Stop::fail(format!("{what} {wanted}"), format!("{what} {got}")))
+    }
+
+    /// The operator, where it is known to be that of the secret `OPERATOR`.
+    pub fn operator_of_secret(&self) -> Result<String, Stop> {
+        let id = self.setting(Role::Operator, Credential::ClientId)?;
+        match self.run.identities.role(Role::Operator).is_some_and(|operator| operator.from_secret) {
+            true => Ok(id),
+            false => Err(Stop::Blocked(
+                "needs from_secret = true of role operator: say so in [operator] in the identities file if it is the client \
+                 of the secret OPERATOR"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// A short-term token of another operator, which may read and write clients, and the client itself.
+    pub async fn other_operator(&self) -> Result<(Client, Token), Stop> {
+        self.operator_of_secret()?;
+        let client = self.client_with(json!({"scopes": ["clients:*"]})).await?;
+        let long = self.mint_long_as(&client.id, client.secret()?, &["clients:*"]).await?;
+        Ok((client, self.mint_short(&long, &["clients:*"]).await?))
+    }
+
+    // ---- a client's own calls
+
+    pub async fn tokens_of(&self, client: &Client, scopes: &[&str]) -> Result<(Token, Token), Stop> {
+        let long = self.mint_long_as(&client.id, client.secret()?, scopes).await?;
+        let short = self.mint_short(&long, scopes).await?;
+        Ok((long, short))
+    }
+
+    /// `POST /auth/tokens/long`, whatever comes of it.
+    pub async fn log_in(&self, client: &Client, credential: Value) -> Result<Answer, Stop> {
+        let mut body = json!({"grant_type": "client_credentials", "client_id": client.id, "ttl_seconds": 3600});
+        merge(&mut body, credential);
+        let mut request = endpoint::post(LONG, None, Some(body));
+        request.set("x-client-id", client.id.as_str());
+        self.send(&request).await
+    }
+
+    pub async fn log_in_by_secret(&self, client: &Client, secret: &str, want: Want) -> Result<(), Stop> {
+        let answer = self.log_in(client, json!({"client_secret": secret})).await?;
+        self.expect(want, &answer)
+    }
+
+    pub async fn log_in_by_code(&self, client: &Client, seed: &str, step: u64, want: Want) -> Result<(), Stop> {
+        let key = totp::base32(seed).ok_or_else(|| Stop::fail("a totp_secret in base32", "another text"))?;
+        let code = self.secret("GUEST_OTP_CODE", totp::code(&key, step));
+        let answer = self.log_in(client, json!({"otp_code": code})).await?;
+        self.expect(want, &answer)
+    }
+
+    pub async fn log_in_by_assertion(&self, client: &Client, signer: &Signer, want: Want) -> Result<(), Stop> {
+        let now = self.run.clock.now();
+        let header = json!({"alg": signer.key.alg, "kid": signer.key.kid, "typ": "JWT"});
+        let claims = json!({
+            "iss": client.id, "sub": client.id, "aud": self.run.client.url(LONG), "iat": now, "exp": now + 120,
+            "jti": self.unique(),
+        });
+        let assertion = self.secret("GUEST_ASSERTION", draft::sign(&signer.key, &header, &claims)?);
+        let credential = json!({"grant_type": "assertion", "assertion_type": CLIENT_ASSERTION, "assertion": assertion});
+        let answer = self.log_in(client, credential).await?;
+        self.expect(want, &answer)
+    }
+
+    /// A step whose code is the current one for some seconds more, on a clock that differs a little too.
+    pub async fn calm_step(&self) -> Result<u64, Stop> {
+        let now = self.run.clock.now();
+        if !CALM.contains(&(now % totp::STEP_SECONDS)) {
+            let next = (totp::step_at(now) + 1) * totp::STEP_SECONDS + CALM.start;
+            self.run.wait_until(next).await?;
+        }
+        Ok(totp::step_at(self.run.clock.now()))
+    }
+
+    pub async fn exchange_is(&self, long: &Token, want: Want) -> Result<(), Stop> {
+        let answer = self.send(&endpoint::exchange(&long.token)).await?;
+        self.expect(want, &answer)
+    }
+
+    pub async fn exchanges(&self, long: &Token) -> Result<(), Stop> {
+        self.exchange_is(long, GRANTED).await
+    }
+
+    /// A fresh Ed25519 key.
+    pub fn signer(&self, kid: &str) -> Result<Signer, Stop> {
+        let failed = |what: &str| Stop::Error(format!("no key could be made: {what}"));
+        let mut seed = [0; 32];
+        SystemRandom::new().fill(&mut seed).map_err(|_| failed("the system gives no randomness"))?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| failed("the seed does not fit"))?;
+        let x = jose::b64(pair.public_key().as_ref());
+        let d = self.secret("GUEST_KEY", jose::b64(seed));
+        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": "EdDSA", "x": x});
+        let private = json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": "EdDSA", "x": x, "d": d});
+        let key = PrivateKey::from_jwk(&private.to_string()).map_err(|problem| failed(&problem))?;
+        Ok(Signer { key, jwk })
+    }
+}
+
+/// A call with a token, and a body if there is one.
+pub fn call(token: &str, method: &str, path: &str, body: Option<Value>) -> Request {
+    let mut request = endpoint::post(path, Some(token), body);
+    request.method = method.to_owned();
+    request
+}
+
+/// RFC 7396 on the first level: null takes away.
+fn merge(body: &mut Value, members: Value) {
+    let (Some(body), Value::Object(members)) = (body.as_object_mut(), members) else { return };
+    for (name, value) in members {
+        match value {
+            Value::Null => body.remove(&name),
+            value => body.insert(name, value),
+        };
+    }
+}
