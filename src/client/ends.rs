@@ -31,7 +31,7 @@ pub(super) struct EarlyEnd {
 }
 
 impl EarlyEnd {
-    fn parse(key: &str, value: &str) -> Result<Self, Unavailable> {
+    pub(super) fn parse(key: &str, value: &str) -> Result<Self, Unavailable> {
         let mut numbers = value.split(' ').map(|number| number.parse().ok());
         let mut number = || numbers.next().flatten();
         match (number(), number(), number()) {
