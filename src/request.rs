@@ -327,8 +327,10 @@ impl Call {
 
     fn check_content_type(&self, known: &[&str]) -> Result<(), Error> {
         let header = self.content_type.as_deref().unwrap_or_default();
-        let media_type =
-            single(header).unwrap_or(header).split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
+        // Not a repeated header, but a parameter in quotes, if each comma stands between them.
+        let quoted = || Some(header).filter(|header| !header.split('"').step_by(2).any(|part| part.contains(',')));
+        let header = single(header).or_else(quoted).unwrap_or_default();
+        let media_type = header.split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
         if known.iter().any(|known| media_type.eq_ignore_ascii_case(known)) {
             return Ok(());
         }
@@ -540,6 +542,9 @@ mod tests {
             (Some("application/json, application/json"), true),
             (Some("application/json, text/plain"), false),
             (Some("text/plain, application/json"), false),
+            (Some("application/json; charset=utf-8, text/plain"), false),
+            (Some("application/json; charset=utf-8, application/json; charset=utf-8"), true),
+            (Some("application/json; a=\"b,c\""), true),
             (Some("application/jsonx"), false),
             (Some("text/plain; application/json"), false),
             (Some("application/x-www-form-urlencoded"), false),
