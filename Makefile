@@ -1,6 +1,7 @@
 # make run    the service on this machine, with a curl line that gets a token
 # make test   every test, the end-to-end ones included
 # make demo   two APIs behind the service, and how soon each refuses a revoked token and a suspended client
+# make fuzz   the fuzz targets under an engine, TIME=60 seconds each, or those whose name contains TARGET=…
 # make check  formatting, lints natively and for WASM, the API's description, and the dependencies: licences, sources, duplicates
 # make conformance BASE_URL=… IDENTITIES=…   the harness against any deployment; with neither, against this Worker
 # make bench  the Worker measured beside a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
@@ -28,7 +29,7 @@ export WRANGLER_SEND_METRICS := false
 export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
-.PHONY: help run test demo check conformance bench worker setup
+.PHONY: help run test demo fuzz check conformance bench worker setup
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -48,6 +49,10 @@ test: setup worker $(VENV) ## every test
 demo: setup worker $(WORKER_API)/build/index_bg.wasm
 	@echo "== Two APIs behind the service, a revocation and a suspension" && cargo build --quiet -p demo
 	@tools/with-dev.sh target/debug/demo $(ARGS)
+
+# `make test` runs the same targets, with few inputs each. Needs a C++ compiler, for the engine.
+fuzz:
+	@TIME=$(TIME) RUNS=$(RUNS) tools/fuzz.sh $(TARGET)
 
 # Against BASE_URL with IDENTITIES, or else against a wrangler dev that it starts and stops, which must pass all cases
 # (PROFILE=contract for fewer). ARGS are flags of `run`.

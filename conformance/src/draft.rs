@@ -347,17 +347,17 @@ fn parts(token: &str) -> Result<jose::Jwt, Stop> {
         .ok_or_else(|| Stop::Blocked("the server's token is no JWT, so it can't be forged as one".into()))
 }
 
-fn unsigned(token: &str) -> Result<String, Stop> {
+pub fn unsigned(token: &str) -> Result<String, Stop> {
     let mut jwt = parts(token)?;
     jwt.header["alg"] = "none".into();
     Ok(format!("{}.", jose::signing_input(&jwt.header, &jwt.claims)))
 }
 
 /// A longer life under the old signature.
-fn extended(token: &str) -> Result<String, Stop> {
+pub fn extended(token: &str) -> Result<String, Stop> {
     let mut jwt = parts(token)?;
     let end = jwt.claims["exp"].as_u64().unwrap_or(0);
-    jwt.claims["exp"] = (end + 60).into();
+    jwt.claims["exp"] = end.saturating_add(60).into();
     let signature = token.rsplit('.').next().unwrap_or_default();
     Ok(format!("{}.{signature}", jose::signing_input(&jwt.header, &jwt.claims)))
 }
@@ -396,4 +396,20 @@ pub fn needs(base: Base, changes: &[Change]) -> Vec<(Role, Credential)> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server may say anything of its own token.
+    #[test]
+    fn a_life_without_an_end_is_extended_too() {
+        let token =
+            |exp: Value| format!("{}.AAAA", jose::signing_input(&json!({"alg": "EdDSA"}), &json!({ "exp": exp })));
+        for (exp, extended_to) in [(json!(5), 65), (json!(u64::MAX), u64::MAX), (json!("x"), 60)] {
+            let jwt = extended(&token(exp)).ok().and_then(|text| jose::Jwt::read(&text));
+            assert_eq!(jwt.unwrap().claims["exp"], extended_to);
+        }
+    }
 }

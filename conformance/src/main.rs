@@ -13,6 +13,8 @@ mod command;
 mod curl;
 mod draft;
 mod feed;
+#[cfg(test)]
+mod fuzz;
 mod glob;
 mod http;
 mod identities;

@@ -69,23 +69,25 @@ impl Profile {
                         e.kind()
                     )
                 })?;
-                let profile: Self = toml::from_str(&text).map_err(|e| format!("--profile {path}: {}", e.message()))?;
-                if profile.limits.burst_requests == 0 || profile.limits.burst_concurrency == 0 {
-                    return Err(format!("--profile {path}: the burst limits must be at least 1"));
-                }
-                for Absent { case, reason } in &profile.absent {
-                    if !crate::cases::all().any(|known| crate::glob::matches(case, known.id)) {
-                        return Err(format!(
-                            "--profile {path}: [[absent]] case = \"{case}\" matches no case; `conformance list` shows them all"
-                        ));
-                    }
-                    if reason.trim().is_empty() {
-                        return Err(format!("--profile {path}: [[absent]] case = \"{case}\" needs a reason"));
-                    }
-                }
-                Ok(profile)
+                Self::parse(&text).map_err(|problem| format!("--profile {path}: {problem}"))
             }
         }
+    }
+
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let profile: Self = toml::from_str(text).map_err(|e| e.message().to_owned())?;
+        if profile.limits.burst_requests == 0 || profile.limits.burst_concurrency == 0 {
+            return Err("the burst limits must be at least 1".to_owned());
+        }
+        for Absent { case, reason } in &profile.absent {
+            if !crate::cases::all().any(|known| crate::glob::matches(case, known.id)) {
+                return Err(format!("[[absent]] case = \"{case}\" matches no case; `conformance list` shows them all"));
+            }
+            if reason.trim().is_empty() {
+                return Err(format!("[[absent]] case = \"{case}\" needs a reason"));
+            }
+        }
+        Ok(profile)
     }
 
     pub fn judges(&self, case: &Case) -> bool {

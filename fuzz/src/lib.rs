@@ -5,17 +5,21 @@ use core::fmt;
 use core::ops::{Deref, Range};
 
 use bolero::{Driver, ValueGenerator};
+use serde_json::Value;
 
 pub use bolero;
 
 /// How many inputs a target gets as a plain test. An engine decides by itself.
 pub const EFFORT: usize = 256;
 
-/// Runs a target: each input that the generator makes is handed to the body.
+/// Runs a target: each input that the generator makes is handed to the body. A slow one says how many it gets as a plain test.
 #[macro_export]
 macro_rules! check {
     ($generator:expr, |$input:pat_param| $body:expr) => {
-        $crate::bolero::check!().with_iterations($crate::EFFORT).with_generator($generator).for_each(|$input| $body)
+        $crate::check!($crate::EFFORT; $generator, |$input| $body)
+    };
+    ($effort:expr; $generator:expr, |$input:pat_param| $body:expr) => {
+        $crate::bolero::check!().with_iterations($effort).with_generator($generator).for_each(|$input| $body)
     };
 }
 
@@ -207,6 +211,29 @@ impl fmt::Debug for Text {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:?}", String::from_utf8_lossy(&self.0))
     }
+}
+
+/// Whether a document that serde_json reads repeats a name in an object, at any depth. Found without a JSON reader that looks for it:
+/// there is a colon outside of strings for each member, and serde_json drops the repeated ones.
+pub fn repeats_a_name(json: &[u8], value: &Value) -> bool {
+    fn members(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => items.iter().map(members).sum(),
+            Value::Object(object) => object.len() + object.values().map(members).sum::<usize>(),
+            _ => 0,
+        }
+    }
+    let (mut colons, mut in_string, mut escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b':' if !in_string => colons += 1,
+            _ => {}
+        }
+    }
+    members(value) < colons
 }
 
 #[cfg(test)]
