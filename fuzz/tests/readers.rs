@@ -7,6 +7,8 @@
 #[allow(dead_code, clippy::expect_used, reason = "the harness is a program, of which this needs one file")]
 mod jose;
 
+use core::panic::AssertUnwindSafe;
+
 use auth_edge::client::jwk::PublicJwk;
 use auth_edge::error::Unavailable;
 use auth_edge::feed::copy::Kept;
@@ -33,7 +35,7 @@ fn readers_of_one_token() {
     let header = r#"{"alg":"EdDSA","typ":"at+jwt","kid":"s"}"#;
     let payload = r#"{"exp":1800000900,"iat":1800000000,"iss":"https://auth.example.com","sub":"c","client_id":"c","aud":"https://api.example.com","jti":"tok_st_1","auth_time":1799999900,"scope":"jobs:* a:b","parent":"tok_lt_1"}"#;
     let (signer, worker) = (signer(), worker());
-    let verifier = core::panic::AssertUnwindSafe(verifier().without_feed());
+    let verifier = AssertUnwindSafe(verifier().without_feed());
     with_keys(&verifier);
     check!(16; (texts(&[header]), texts(&[payload]), texts(&["jobs:submit", "a:*"])), |(header, payload, needed)| {
         let (token, signature) = signed(&signer, header, payload);
@@ -122,9 +124,10 @@ fn readers_of_one_header() {
     });
 }
 
-fn signer() -> PrivateKey {
-    PrivateKey::from_jwk(&format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"s","alg":"EdDSA","d":"{D}","x":"{X}"}}"#))
-        .unwrap()
+/// A key has no state that a panic could break.
+fn signer() -> AssertUnwindSafe<PrivateKey> {
+    let jwk = format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"s","alg":"EdDSA","d":"{D}","x":"{X}"}}"#);
+    AssertUnwindSafe(PrivateKey::from_jwk(&jwk).unwrap())
 }
 
 /// A JWT, and its signature.
