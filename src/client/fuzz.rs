@@ -53,7 +53,7 @@ fn records() {
             assert!(shown.get(hidden).is_none() && shown["secrets"][0].get(hidden).is_none(), "{hidden}");
         }
         assert_eq!(shown["has_totp"], client.totp.is_some());
-        assert_eq!(Client::parse(&serde_json::to_string(&client.tombstone(1)).unwrap()).is_ok(), true);
+        assert!(Client::parse(&serde_json::to_string(&client.tombstone(1)).unwrap()).is_ok());
     });
 }
 
