@@ -31,6 +31,8 @@ mod command;
 mod curl;
 mod endpoint;
 mod exit;
+#[cfg(test)]
+mod fuzz;
 mod glob;
 mod groups;
 mod http;

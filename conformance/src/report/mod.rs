@@ -1,13 +1,13 @@
 //! The reports of a run. JSON is the canonical one; the others are drawn from the same [`Report`], so none of them
 //! knows more than it. Each is the same text for the same report, to the byte.
 
-mod diff;
+pub mod diff;
 mod html;
-mod json;
+pub mod json;
 mod junit;
 mod markdown;
 #[cfg(test)]
-mod sample;
+pub mod sample;
 mod words;
 
 use std::fmt;
