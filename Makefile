@@ -4,6 +4,7 @@
 # make simulate   the code under lag, crashes and lost calls, on fresh seeds; SEEDS=… STEPS=… for more, SEED=… for one again
 # make mutants    faults that the simulation must find; ONLY=TEXT for some
 # make model  every state of the protocol's model, within its large bounds; ARGS=small for those of make test
+# make fuzz   the fuzz targets under an engine, TIME=60 seconds each, or those whose name contains TARGET=…
 # make check  formatting, lints natively and for WASM, the API's description, and the dependencies: licences, sources, duplicates
 # make conformance BASE_URL=… IDENTITIES=…   the harness against any deployment; with neither, against this Worker
 # make bench  the Worker measured beside a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
@@ -31,7 +32,7 @@ export WRANGLER_SEND_METRICS := false
 export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
-.PHONY: help run test demo simulate mutants model check conformance bench worker setup
+.PHONY: help run test demo simulate mutants model fuzz check conformance bench worker setup
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -62,6 +63,10 @@ mutants: ## faults that the simulation must find
 
 model: ## every state of the protocol's model
 	@cargo run --release --quiet -p model -- $(ARGS)
+
+# `make test` runs the same targets, with few inputs each. Needs a C++ compiler, for the engine.
+fuzz:
+	@TIME=$(TIME) RUNS=$(RUNS) tools/fuzz.sh $(TARGET)
 
 # Against BASE_URL with IDENTITIES, or else against a wrangler dev that it starts and stops, which must pass all cases
 # (PROFILE=contract for fewer). ARGS are flags of `run`.

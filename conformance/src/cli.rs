@@ -177,7 +177,7 @@ impl Allow {
 }
 
 /// `250ms`, `10s`, `2m`, or bare seconds.
-fn time(text: &str) -> Result<Duration, String> {
+pub fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let number: u64 = number.parse().map_err(|_| "give a time such as 250ms, 10s or 2m".to_owned())?;
     let ms = match unit {

@@ -210,17 +210,19 @@ fn way(headers: &[String], cacert: Option<&Path>, vault: &Vault) -> Result<Way, 
 fn known_failures(path: &Path) -> Result<BTreeMap<String, String>, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| format!("--known-failures {} can't be read ({})", path.display(), e.kind()))?;
-    let all: BTreeMap<String, String> = toml::from_str(&text).map_err(|e| {
-        format!("--known-failures {}: {}; write: \"case.id\" = \"a piece of the reason\"", path.display(), e.message())
-    })?;
+    parse_known_failures(&text).map_err(|problem| format!("--known-failures {}: {problem}", path.display()))
+}
+
+pub fn parse_known_failures(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let all: BTreeMap<String, String> =
+        toml::from_str(text).map_err(|e| format!("{}; write: \"case.id\" = \"a piece of the reason\"", e.message()))?;
     for (id, reason) in &all {
-        let at = || format!("--known-failures {}: \"{id}\"", path.display());
         if cases::find(id).is_none() {
-            return Err(format!("{} is no case; `conformance list` shows them all", at()));
+            return Err(format!("\"{id}\" is no case; `conformance list` shows them all"));
         }
         // It would be part of any reason.
         if reason.trim().is_empty() {
-            return Err(format!("{} needs a piece of the reason that it fails by", at()));
+            return Err(format!("\"{id}\" needs a piece of the reason that it fails by"));
         }
     }
     Ok(all)

@@ -34,6 +34,8 @@ mod curl;
 mod endpoint;
 mod exit;
 mod explain;
+#[cfg(test)]
+mod fuzz;
 mod glob;
 mod groups;
 mod http;

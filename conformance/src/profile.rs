@@ -76,20 +76,24 @@ impl Profile {
                         e.kind()
                     )
                 })?;
-                let mut profile: Self =
-                    toml::from_str(&text).map_err(|e| format!("--profile {path}: {}", e.message()))?;
-                if profile.limits.burst_requests == 0 || profile.limits.burst_concurrency == 0 {
-                    return Err(format!("--profile {path}: the burst limits must be at least 1"));
-                }
-                for Absent { case, reason } in &profile.absent {
-                    if reason.trim().is_empty() {
-                        return Err(format!("--profile {path}: [[absent]] case = \"{case}\" needs a reason"));
-                    }
-                }
+                let mut profile = Self::parse(&text).map_err(|problem| format!("--profile {path}: {problem}"))?;
                 profile.file = path.to_owned();
                 Ok(profile)
             }
         }
+    }
+
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let profile: Self = toml::from_str(text).map_err(|e| e.message().to_owned())?;
+        if profile.limits.burst_requests == 0 || profile.limits.burst_concurrency == 0 {
+            return Err("the burst limits must be at least 1".to_owned());
+        }
+        for Absent { case, reason } in &profile.absent {
+            if reason.trim().is_empty() {
+                return Err(format!("[[absent]] case = \"{case}\" needs a reason"));
+            }
+        }
+        Ok(profile)
     }
 
     pub fn judges(&self, level: Level) -> bool {

@@ -83,7 +83,7 @@ fn masker(vault: &Vault, answer: &Answer) -> impl Fn(&str) -> String {
 }
 
 /// A feed's header and claims as text. It is no token: whoever reads a report may see what it lists.
-fn readable(answer: &Answer) -> Option<String> {
+pub fn readable(answer: &Answer) -> Option<String> {
     let jwt = Jwt::read(&answer.text()).filter(|jwt| jwt.header["typ"] == FEED_TYP)?;
     Some(format!("{}.{}", jwt.header, jwt.claims))
 }

@@ -33,6 +33,9 @@ pub const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 const MENDING: u64 = 65 * 60_000;
 /// A failed call to the feed is repeated within a minute.
 const SOON: u64 = 120_000;
+/// More events than these are no history, but an alarm that rings without end.
+const MOST_STEPS: u64 = 50_000;
+const MOST_STEPS_PER_ITEM: u64 = 200;
 /// And in this time, objects must sleep.
 const REST: u64 = 60 * 60_000;
 
@@ -110,7 +113,7 @@ impl Sim {
             seed: plan.seed,
             settings: Rc::new(settings),
             // The setting up takes no part in what is checked.
-            world: World::beginning(START - 3_600_000),
+            world: World::beginning(START - 3_600_000, MOST_STEPS + MOST_STEPS_PER_ITEM * plan.items.len() as u64),
             kv: Kv::default(),
             lag: Cell::new(Lag::None),
             is_mended: Cell::new(false),
@@ -134,7 +137,13 @@ impl Sim {
         self.world.end();
         self.homes.borrow().values().for_each(|home| home.end());
         let history = self.history.take();
-        let violation = checker::check(&self.plan, &history);
+        let rests = !self.world.never_rests();
+        let unrest = Violation {
+            promise: "The service comes to rest",
+            instead: format!("{} events, and no end", self.world.steps()),
+            at: self.world.now(),
+        };
+        let violation = checker::check(&self.plan, &history).or_else(|| Some(unrest).filter(|_| !rests));
         Outcome { steps: self.world.steps(), history, violation }
     }
 

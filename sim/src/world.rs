@@ -21,8 +21,9 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 pub struct World {
     /// The true time, Unix milliseconds. Every machine's clock differs from it.
     now: Cell<u64>,
-    /// The events so far.
+    /// The events so far, and the most that there may be.
     steps: Cell<u64>,
+    most_steps: u64,
     events: RefCell<BinaryHeap<Event>>,
     order: Cell<u64>,
     tasks: RefCell<BTreeMap<u64, (Machine, Option<Task>)>>,
@@ -74,8 +75,8 @@ impl Ord for Event {
 }
 
 impl World {
-    pub fn beginning(now: u64) -> Self {
-        Self { now: Cell::new(now), ..Self::default() }
+    pub fn beginning(now: u64, most_steps: u64) -> Self {
+        Self { now: Cell::new(now), most_steps, ..Self::default() }
     }
 
     pub fn now(&self) -> u64 {
@@ -133,9 +134,14 @@ impl World {
         self.tasks.borrow().values().any(|(of, _)| *of == machine)
     }
 
+    /// Whether so much happens that it will not end.
+    pub fn never_rests(&self) -> bool {
+        self.steps() >= self.most_steps
+    }
+
     /// Lets events happen until a time, or until there are none.
     pub fn run_until(&self, until: u64) {
-        loop {
+        while !self.never_rests() {
             self.poll_ready();
             let event = {
                 let mut events = self.events.borrow_mut();

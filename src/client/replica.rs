@@ -92,7 +92,7 @@ impl Replica {
     }
 
     /// What it says of a long-term token; `None` if the object must be asked.
-    fn standing(&self, token: &Presented, now: u64) -> Option<Result<Standing, TokenFault>> {
+    pub(super) fn standing(&self, token: &Presented, now: u64) -> Option<Result<Standing, TokenFault>> {
         if self.consistency == Consistency::Immediate {
             return None;
         }
@@ -118,7 +118,7 @@ impl Replica {
         rest.strip_prefix('=').and_then(|at| at.parse().ok()).map(Some).ok_or(())
     }
 
-    fn parse(json: &str) -> Option<Self> {
+    pub(super) fn parse(json: &str) -> Option<Self> {
         value::read(json).filter(|replica: &Self| replica.version == VERSION)
     }
 }

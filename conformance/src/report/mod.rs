@@ -3,10 +3,10 @@
 
 mod badge;
 pub mod delays;
-mod diff;
+pub mod diff;
 mod har;
 mod html;
-mod json;
+pub mod json;
 mod junit;
 mod markdown;
 #[cfg(test)]

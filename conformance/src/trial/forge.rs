@@ -33,7 +33,24 @@ pub fn unsigned(token: &str) -> Result<String, Stop> {
 pub fn extended(token: &str) -> Result<String, Stop> {
     let mut jwt = parts(token)?;
     let end = jwt.claims["exp"].as_u64().unwrap_or(0);
-    jwt.claims["exp"] = (end + 60).into();
+    jwt.claims["exp"] = end.saturating_add(60).into();
     let signature = token.rsplit('.').next().unwrap_or_default();
     Ok(format!("{}.{signature}", jose::signing_input(&jwt.header, &jwt.claims)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// A server may say anything of its own token.
+    #[test]
+    fn a_life_without_an_end_is_extended_too() {
+        let token =
+            |exp: Value| format!("{}.AAAA", jose::signing_input(&json!({"alg": "EdDSA"}), &json!({ "exp": exp })));
+        for (exp, extended_to) in [(json!(5), 65), (json!(u64::MAX), u64::MAX), (json!("x"), 60)] {
+            let jwt = extended(&token(exp)).ok().and_then(|text| jose::Jwt::read(&text));
+            assert_eq!(jwt.unwrap().claims["exp"], extended_to);
+        }
+    }
 }

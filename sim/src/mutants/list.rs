@@ -31,7 +31,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "let _ = reported;" },
     Mutant { name: "answer-before-commit", file: OBJECT, after: "let settled = step.judge(ask, genuine);",
         from: "step.commit()?;",
-        to: "let _ = step.commit();" },
+        to: "if step.commit().is_err() { return settled.map(|settled| settled.answer); }" },
     Mutant { name: "end-tokens-does-not-wait-for-its-second", file: OBJECT, after: "",
         from: "self.sleep_until(begun).await;",
         to: "let _ = begun;" },
