@@ -108,13 +108,9 @@ fn build(root: &Path) -> Result<PathBuf, String> {
     }
     let manifest = read("Cargo.toml")?;
     let members = manifest.lines().find(|line| line.starts_with("members = ")).unwrap_or_default();
-    write("Cargo.toml", manifest.replace(members, "members = [\"sim\", \"verify\"]"))?;
+    write("Cargo.toml", without_tests(&manifest.replace(members, "members = [\"sim\", \"verify\"]")))?;
     write("Cargo.lock", read("Cargo.lock")?)?;
-    let verify = read("verify/Cargo.toml")?;
-    write(
-        "verify/Cargo.toml",
-        verify.split("\n[[").next().unwrap_or_default().to_owned() + "\n[lints]\nworkspace = true\n",
-    )?;
+    write("verify/Cargo.toml", without_tests(&read("verify/Cargo.toml")?))?;
     write("sim/Cargo.toml", read("sim/Cargo.toml")?.replace("name = \"simulate\"", "name = \"simulate-mutants\""))?;
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--profile", "sim", "-p", "auth-edge-sim", "--manifest-path"])
@@ -128,6 +124,24 @@ fn build(root: &Path) -> Result<PathBuf, String> {
         Ok(_) => Err("the copy with the faults does not build".to_owned()),
         Err(error) => Err(format!("cargo: {error}")),
     }
+}
+
+/// A manifest without what only tests, examples and benches need.
+fn without_tests(manifest: &str) -> String {
+    let mut sections: Vec<String> = vec![String::new()];
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            sections.push(String::new());
+        }
+        if let Some(section) = sections.last_mut() {
+            *section += &format!("{line}\n");
+        }
+    }
+    let is_for_tests = |section: &String| {
+        let header = section.lines().next().unwrap_or_default();
+        header.contains("dev-dependencies]") || header.starts_with("[[")
+    };
+    sections.into_iter().filter(|section| !is_for_tests(section)).collect()
 }
 
 fn sources(root: &Path, folder: &str) -> std::io::Result<Vec<String>> {

@@ -18,7 +18,7 @@ use auth_edge::value;
 use crate::chance::Chance;
 use crate::history::What;
 use crate::kv::Write;
-use crate::plan::Trouble;
+use crate::plan::{Trouble, When};
 use crate::sim::{Sim, down};
 use crate::world::{Machine, Reply, Wait, reply};
 
@@ -46,8 +46,8 @@ pub struct Home {
     offset: Cell<i64>,
     /// How often it was called.
     called: Cell<u64>,
-    /// The instance dies after so many more commits.
-    doom: Cell<Option<u64>>,
+    /// When the instance dies.
+    doom: Cell<Option<When>>,
     /// Whether a write to KV is awaited.
     writing: Cell<bool>,
     chance: Chance,
@@ -105,10 +105,10 @@ impl Home {
         self.offset.set(offset);
     }
 
-    pub fn doom(&self, commits: Option<u64>) {
-        match commits {
-            None => self.die(),
-            commits => self.doom.set(commits),
+    pub fn doom(&self, when: When) {
+        match when {
+            When::Now => self.die(),
+            when => self.doom.set(Some(when)),
         }
     }
 
@@ -236,10 +236,11 @@ impl Home {
 
     /// After a commit: the instance may be doomed.
     fn meet_doom(&self) {
-        match self.doom.get() {
-            Some(0..=1) => self.die(),
-            Some(left) => self.doom.set(Some(left - 1)),
-            None => {}
+        if let Some(When::Commits(left)) = self.doom.get() {
+            match left {
+                0..=1 => self.die(),
+                _ => self.doom.set(Some(When::Commits(left - 1))),
+            }
         }
     }
 }
@@ -340,6 +341,10 @@ impl Ground for Table {
             return Err(down("KV"));
         }
         landing.after(takes * chance.between(1, 9) / 10);
+        if let Some(When::Write) = self.home.doom.get() {
+            let home = Rc::clone(&self.home);
+            sim.world.after(chance.below(takes), chance.next(), move || home.die());
+        }
         sim.world.pause(takes, chance.next()).await;
         Ok(())
     }
@@ -398,7 +403,7 @@ impl Landing {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        if self.fate % 3 == 1 && !self.is_over.replace(true) {
+        if !self.fate.is_multiple_of(3) && !self.is_over.replace(true) {
             let is_over = Rc::new(Cell::new(self.fate.is_multiple_of(2)));
             Self::land_after(&self.sim, &self.write, &is_over, self.fate % LATEST_LANDING, self.fate);
         }

@@ -34,10 +34,10 @@ pub enum Act {
         percent: u64,
         millis: u64,
     },
-    /// An object's instance dies: now, or after so many more commits.
+    /// An object's instance dies.
     Crash {
         object: &'static str,
-        commits: Option<u64>,
+        when: When,
     },
     /// An isolate dies.
     Evict {
@@ -48,6 +48,15 @@ pub enum Act {
         of: Clock,
         offset: i64,
     },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    Now,
+    /// After so many more commits.
+    Commits(u64),
+    /// While its next write to KV is on its way.
+    Write,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -516,8 +525,9 @@ impl Planner {
             54..=59 => Act::Trouble { kind: Trouble::Doubles, percent, millis },
             60..=63 => Act::Trouble { kind: Trouble::Storage, percent: percent / 2, millis: millis.min(5_000) },
             64..=67 => Act::Trouble { kind: Trouble::Alarms, percent, millis },
-            68..=77 => Act::Crash { object, commits: None },
-            78..=89 => Act::Crash { object, commits: Some(self.chance.between(1, 5)) },
+            68..=72 => Act::Crash { object, when: When::Now },
+            73..=79 => Act::Crash { object, when: When::Write },
+            80..=89 => Act::Crash { object, when: When::Commits(self.chance.between(1, 5)) },
             90..=93 => Act::Evict { location: self.chance.below(LOCATIONS as u64) as usize },
             _ => {
                 let offset = self.chance.between(0, 4_000) as i64 - 2_000;

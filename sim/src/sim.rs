@@ -155,7 +155,7 @@ impl Sim {
                 self.tell(format!("for {seconds} s, in {percent} of 100 cases: {what}"), false);
                 self.troubles.borrow_mut().push((kind, percent, self.world.now() + millis));
             }
-            Act::Crash { object, commits } => self.home(object).doom(commits),
+            Act::Crash { object, when } => self.home(object).doom(when),
             Act::Evict { location } => {
                 let new = Isolate::new(self, location);
                 let old = std::mem::replace(&mut self.isolates.borrow_mut()[location], new);
