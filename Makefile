@@ -105,7 +105,7 @@ need-python:
 # The Worker, and what runs it, built anew only when something that it is made of has changed. wrangler calls this too.
 worker: build/index_bg.wasm
 build/index_bg.wasm: Cargo.toml Cargo.lock tools/bundle.mjs tools/shrink.mjs $(shell find src assets tools/bindgen -type f) | need
-	$(AT_ONCE) 'Building the Worker and its tools: some 3 minutes on two cores the first time' \
+	$(AT_ONCE) 'Building the Worker and its tools: 3 to 4 minutes on two cores the first time' \
 		'the Worker' '$(COMPILE) auth-edge' \
 		'native programs' 'cargo build --package bindgen && cargo build $(NATIVE)' \
 		'npm packages' '$(SUB) $(NPM)'
