@@ -30,6 +30,7 @@ export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := wasm-bindgen-test-runner
 
 # The native programs of a target. What is built together shares its dependencies; the tests build everything together once.
 NATIVE = --package admin
+FIRST_TIME = 3 to 4 minutes
 EVERYTHING := --workspace --exclude bindgen
 WASM_TESTS := --target $(WASM) --no-default-features --test wasm
 # A Worker of this workspace, for tools/bundle.mjs. No path of this machine is in it.
@@ -51,18 +52,20 @@ test: ## the tests that start no server
 	@cargo test $(EVERYTHING) --lib --bins --test matrix --test documents --test admin
 else
 test: NATIVE = $(EVERYTHING) --bins --tests --examples
+test: FIRST_TIME = some 5 minutes
 test: need-python worker $(NPM) ## every test
-	$(AT_ONCE) 'Building the tests: some 4 minutes on two cores the first time' \
+	$(AT_ONCE) 'Building the tests: 2 to 3 minutes on two cores the first time' \
 		'native' 'cargo build $(NATIVE)' \
 		'in WASM' '$(SUB) $(TEST_RUNNER) && cargo test --no-run $(WASM_TESTS)' \
 		'the Worker API' '$(SUB) $(WORKER_API)/build/index_bg.wasm' \
 		'Schemathesis' '$(SUB) $(VENV)'
 	@echo "== Native tests, and the Worker under wrangler dev" && cargo test $(EVERYTHING)
-	@echo "== WASM tests, in Node" && cargo test $(WASM_TESTS)
-	@echo "== The harness proves itself" && target/debug/conformance selftest
-	@$(SUB) conformance NATIVE='$(NATIVE)'
-	@LIMIT=1000000 tools/with-dev.sh $(PYTHON) tests/api/run.py
-	@$(SUB) demo NATIVE='$(NATIVE)'
+	$(AT_ONCE) 'Tests in WASM and over HTTP: some 3 minutes on two cores' \
+		'WASM' 'cargo test $(WASM_TESTS)' \
+		'the harness proves itself' 'target/debug/conformance selftest' \
+		'conformance' '$(SUB) conformance NATIVE="$(NATIVE)"' \
+		'the API and its description' 'LIMIT=1000000 tools/with-dev.sh $(PYTHON) tests/api/run.py' \
+		'demo' '$(SUB) demo NATIVE="$(NATIVE)"'
 endif
 
 # Fails unless each API refuses in time, and nobody else is refused. ARGS are flags of the demo, such as --svg FILE.
@@ -105,7 +108,7 @@ need-python:
 # The Worker, and what runs it, built anew only when something that it is made of has changed. wrangler calls this too.
 worker: build/index_bg.wasm
 build/index_bg.wasm: Cargo.toml Cargo.lock tools/bundle.mjs tools/shrink.mjs $(shell find src assets tools/bindgen -type f) | need
-	$(AT_ONCE) 'Building the Worker and its tools: 3 to 4 minutes on two cores the first time' \
+	$(AT_ONCE) 'Building the Worker and its tools: $(FIRST_TIME) on two cores the first time' \
 		'the Worker' '$(COMPILE) auth-edge' \
 		'native programs' 'cargo build --package bindgen && cargo build $(NATIVE)' \
 		'npm packages' '$(SUB) $(NPM)'

@@ -1,6 +1,7 @@
 // node tools/at-once.mjs TITLE NAME COMMAND [NAME COMMAND …]   runs the commands side by side, and shows how far each has come
 //
-// A command's output goes to .tools/log/NAME. Of one that fails, its end is shown. What takes less than two seconds is silent.
+// A command's output goes to .tools/log/NAME. In the end its last line is shown, or more if it failed. Less than two seconds
+// are silent.
 
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
@@ -54,10 +55,18 @@ function finish() {
     show()
     console.log()
   }
-  const failed = jobs.find(({ progress }) => progress === 'failed')
-  if (!failed) return
-  // Without cargo's progress, of which each state overwrites the one before.
-  const lines = readFileSync(failed.log, 'utf8').split('\n').map((line) => line.replace(/^.*\r(\x1b\[K)?/, ''))
-  console.error(`${lines.slice(-60).join('\n').trimEnd()}\n\n"${failed.name}" failed. All of its output is in ${failed.log}.`)
+  const ends = jobs.map((job) => ({ ...job, lines: outputOf(job) }))
+  const failed = ends.find(({ progress }) => progress === 'failed')
+  if (!failed) {
+    if (isShown) for (const { name, lines } of ends) if (lines.length > 0) console.log(`   ${name}: ${lines.at(-1).trim()}`)
+    return
+  }
+  console.error(`${failed.lines.slice(-60).join('\n')}\n\n"${failed.name}" failed. All of its output is in ${failed.log}.`)
   process.exitCode = 1
+}
+
+// The lines of its output, without the states of cargo's progress that the next one overwrote.
+function outputOf({ log }) {
+  const lines = readFileSync(log, 'utf8').split('\n').map((line) => line.replace(/^.*\r(\x1b\[K)?/, ''))
+  return lines.filter((line) => line.trim() !== '')
 }
