@@ -1,6 +1,10 @@
 # make run    the service on this machine, with a curl line that gets a token
 # make test   every test, the end-to-end ones included; FAST=1 for those that start no server, which take seconds
 # make demo   two APIs behind the service, and how soon each refuses a revoked token and a suspended client
+# make simulate   the code under lag, crashes and lost calls, on fresh seeds; SEEDS=… STEPS=… for more, SEED=… for one again
+# make mutants    faults that the simulation must find; ONLY=TEXT for some
+# make model  every state of the protocol's model, within its large bounds; ARGS=small for those of make test
+# make fuzz   the fuzz targets under an engine, TIME=60 seconds each, or those whose name contains TARGET=…
 # make check  formatting, lints natively and for WASM, the API's description, and the dependencies: licences, sources, duplicates
 # make conformance BASE_URL=… IDENTITIES=…   the harness against any deployment; with neither, against this Worker
 # make bench  the Worker measured beside a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
@@ -39,7 +43,7 @@ COMPILE = RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/
 AT_ONCE := @node tools/at-once.mjs
 SUB := $(MAKE) --no-print-directory
 
-.PHONY: help run test demo check conformance bench worker need need-python
+.PHONY: help run test demo simulate mutants model fuzz check conformance bench worker need need-python
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -56,11 +60,13 @@ test: FIRST_TIME = some 5 minutes
 test: need-python worker $(NPM) ## every test
 	$(AT_ONCE) 'Building the tests: 2 to 3 minutes on two cores the first time' \
 		'native' 'cargo build $(NATIVE)' \
+		'the simulation' 'cargo build --profile sim -p auth-edge-sim' \
 		'in WASM' '$(SUB) $(TEST_RUNNER) && cargo test --no-run $(WASM_TESTS)' \
 		'the Worker API' '$(SUB) $(WORKER_API)/build/index_bg.wasm' \
 		'Schemathesis' '$(SUB) $(VENV)'
 	@echo "== Native tests, and the Worker under wrangler dev" && cargo test $(EVERYTHING)
 	$(AT_ONCE) 'Tests in WASM and over HTTP: some 3 minutes on two cores' \
+		'fresh seeds' '$(SIMULATE) --seeds 300 --seconds 60' \
 		'WASM' 'cargo test $(WASM_TESTS)' \
 		'the harness proves itself' 'target/debug/conformance selftest' \
 		'conformance' '$(SUB) conformance NATIVE="$(NATIVE)"' \
@@ -73,6 +79,20 @@ demo: NATIVE = --package admin --package demo
 demo: need worker $(NPM) $(WORKER_API)/build/index_bg.wasm
 	@echo "== Two APIs behind the service, a revocation and a suspension" && cargo build --quiet $(NATIVE)
 	@tools/with-dev.sh target/debug/demo $(ARGS)
+
+SIMULATE := cargo run --profile sim --quiet -p auth-edge-sim --
+simulate: ## the code in a world that seeds make
+	@$(SIMULATE) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),8000)) --steps $(or $(STEPS),2000) $(ARGS)
+
+mutants: ## faults that the simulation must find
+	@$(SIMULATE) --mutants $(ONLY) $(ARGS)
+
+model: ## every state of the protocol's model
+	@cargo run --release --quiet -p model -- $(ARGS)
+
+# `make test` runs the same targets, with few inputs each. Needs a C++ compiler, for the engine.
+fuzz:
+	@TIME=$(TIME) RUNS=$(RUNS) tools/fuzz.sh $(TARGET)
 
 # Against BASE_URL with IDENTITIES, or else against a wrangler dev that it starts and stops, which must pass all cases
 # (PROFILE=contract for fewer). ARGS are flags of `run`.

@@ -122,8 +122,6 @@ impl Members {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -167,12 +165,5 @@ mod tests {
         assert_eq!((field.as_deref(), message.as_str()), (Some("b"), "The field \"b\" is there more than once."));
         let many: Vec<_> = (0..=MOST_MEMBERS).map(|nth| format!("\"{nth}\":1")).collect();
         assert!(object(format!("{{{}}}", many.join(",")).as_bytes()).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = object_or_null(&bytes);
-        }
     }
 }

@@ -23,6 +23,8 @@ pub mod client;
 pub mod edge;
 pub mod error;
 pub mod feed;
+#[cfg(test)]
+mod fuzz;
 pub mod host;
 pub mod json;
 pub mod keys;

@@ -1,6 +1,7 @@
 //! What every object stores: rows with one alarm. `edge` gives them, in the object's SQLite database.
 
 use crate::error::Unavailable;
+use crate::value::{self, Read, Value};
 
 /// A stored row: its value, and when it may be forgotten (Unix seconds).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,4 +39,16 @@ pub trait Rows {
 
     /// Unix milliseconds.
     fn millis(&self) -> u64;
+}
+
+/// Reads rows as table.js gives them: `[[key, value, expires_at], …]`.
+pub fn parse(json: &str) -> Result<Vec<(String, Row)>, Unavailable> {
+    let row = |columns: Vec<Value>| match <[Value; 3]>::try_from(columns) {
+        Ok([key, value, expires_at]) => {
+            Some((Read::read(key)?, Row { value: Read::read(value)?, expires_at: Read::read(expires_at)? }))
+        }
+        Err(_) => None,
+    };
+    let rows = value::read::<Vec<Vec<Value>>>(json).and_then(|rows| rows.into_iter().map(row).collect());
+    rows.ok_or_else(|| Unavailable::new("CLIENT", "a row can't be read"))
 }

@@ -223,7 +223,7 @@ fn is_loopback(origin: &str) -> bool {
 pub(crate) mod tests {
     use super::*;
 
-    const KEYS: &str = r#"{"keys":[
+    pub(crate) const KEYS: &str = r#"{"keys":[
         {"kty":"oct","use":"lt+jwt","kid":"l","alg":"HS256","k":"AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM"},
         {"kty":"OKP","crv":"Ed25519","use":"at+jwt","kid":"s","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"},
         {"kty":"oct","use":"token-id","kid":"i","alg":"HS256","k":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"},

@@ -7,14 +7,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/architecture.md",
+    "docs/fuzzing.md",
     "docs/operations.md",
     "docs/performance.md",
+    "docs/proof.md",
     "conformance/README.md",
     "verify/README.md",
 ];
@@ -102,4 +104,16 @@ fn anchor(line: &str) -> Option<String> {
     let title = line.strip_prefix('#')?.trim_start_matches('#').trim();
     let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     Some(kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect())
+}
+
+#[test]
+fn every_fuzz_target_has_its_row() {
+    let document = read("docs/fuzzing.md");
+    let rows = document.lines().filter(|line| line.starts_with("| `")).filter_map(|line| quoted(line).next());
+    let targets =
+        ["src/fuzz.rs", "src/client/fuzz.rs", "verify/src/fuzz.rs", "conformance/src/fuzz.rs", "fuzz/tests/readers.rs"]
+            .map(read);
+    let targets =
+        targets.iter().flat_map(|text| text.split("#[test]\nfn ").skip(1)).filter_map(|rest| rest.split('(').next());
+    assert_eq!(rows.collect::<BTreeSet<_>>(), targets.collect::<BTreeSet<_>>());
 }

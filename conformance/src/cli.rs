@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::exit;
 use crate::report::Request;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 /// Proves any deployment of the token API right or wrong, over HTTP.
 #[derive(Parser)]
-#[command(name = "conformance", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
+#[command(name = "conformance", version, disable_help_subcommand = true, after_help = exit::HELP)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -15,9 +16,6 @@ pub struct Cli {
     #[arg(long, global = true, value_enum, default_value = "auto")]
     pub color: Color,
 }
-
-const EXIT_CODES: &str = "Exit codes: 0 conformant, 1 not conformant, 2 usage or configuration, 3 incomplete (something was \
-                          blocked, nothing ran, a token could not be revoked or a client deleted, or a signal came), 4 unreachable, 70 internal error.";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
@@ -31,7 +29,7 @@ pub enum Command {
     /// Run the cases against a deployment
     Run(Box<RunArgs>),
     /// List the cases: id, cell, requirement
-    List(Choice),
+    List(Chosen),
     /// Rehearse a run on the built-in reference server, and tell what a conformant deployment would be sent
     Plan(PlanArgs),
     /// Tell all about one case
@@ -58,8 +56,8 @@ pub enum Command {
     },
 }
 
-#[derive(Args, Clone, Default)]
-pub struct Choice {
+#[derive(Args)]
+pub struct Chosen {
     /// Only cases whose id matches (glob; repeatable); their positive controls come along
     #[arg(long = "case", value_name = "GLOB")]
     pub cases: Vec<String>,
@@ -75,7 +73,7 @@ pub struct Choice {
 #[derive(Args)]
 pub struct PlanArgs {
     #[command(flatten)]
-    pub choice: Choice,
+    pub choice: Chosen,
     /// Say also which cases these identities would leave blocked
     #[arg(long, value_name = "FILE")]
     pub identities: Option<PathBuf>,
@@ -90,7 +88,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub identities: Option<PathBuf>,
     #[command(flatten)]
-    pub choice: Choice,
+    pub choice: Chosen,
     /// What may be done to a host that is not loopback (comma-separated or repeated)
     #[arg(long, value_enum, value_delimiter = ',', value_name = "EFFECT")]
     pub allow: Vec<Allow>,
@@ -134,7 +132,7 @@ impl Allow {
 }
 
 /// `250ms`, `10s`, `2m`, or bare seconds.
-fn time(text: &str) -> Result<Duration, String> {
+pub fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let number: u64 = number.parse().map_err(|_| "give a time such as 250ms, 10s or 2m".to_owned())?;
     let ms = match unit {

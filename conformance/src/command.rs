@@ -1,24 +1,28 @@
 //! What each command does.
 
-use crate::cases::{self, Act, Case};
-use crate::cli::{Choice, Cli, Color, Command, PlanArgs, RunArgs};
+use crate::case::{Act, Case};
+use crate::choice::Choice;
+use crate::cli::{Chosen, Cli, Color, Command, PlanArgs, RunArgs};
 use crate::clock::Clock;
+use crate::exit::Exit;
 use crate::identities::Identities;
 use crate::interrupt::Interrupt;
 use crate::mask::Vault;
+use crate::matrix::Effect;
 use crate::profile::Profile;
-use crate::run::{self, Settings};
+use crate::run::Setup;
+use crate::schedule::{self, Settings};
 use crate::state::State;
 use crate::terminal::{self, Console, Paint};
-use crate::{http, report, selftest};
+use crate::{cases, http, report, selftest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The exit code, or what is wrong with the command line or the configuration.
-pub fn execute(cli: Cli) -> Result<u8, String> {
+/// How it ended, or what is wrong with the command line or the configuration.
+pub fn execute(cli: Cli) -> Result<Exit, String> {
     let to_stderr = matches!(&cli.command, Command::Run(args) if args.report.iter().any(|r| r.path.as_os_str() == "-"));
     let terminal = if to_stderr { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
     let paint = Paint(match cli.color {
@@ -28,13 +32,13 @@ pub fn execute(cli: Cli) -> Result<u8, String> {
     });
     match cli.command {
         Command::Run(args) => run_cases(*args, paint),
-        Command::List(choice) => list(&choice, paint),
-        Command::Plan(args) => plan(&args),
+        Command::List(chosen) => list(chosen, paint),
+        Command::Plan(args) => plan(args),
         Command::Explain { id } => explain(&id, paint),
         Command::Diff { before, after } => {
             let diff = report::diff(&report::read(&before)?, &report::read(&after)?);
             print(&diff.to_string());
-            Ok(u8::from(diff.is_worse()))
+            Ok(if diff.is_worse() { Exit::Failed } else { Exit::Good })
         }
         Command::Selftest { mutant, serve, identities, fault } => match (serve, identities) {
             (Some(port), Some(file)) => runtime()?.block_on(selftest::serve(port, &file, fault.as_deref())),
@@ -43,7 +47,7 @@ pub fn execute(cli: Cli) -> Result<u8, String> {
     }
 }
 
-fn run_cases(args: RunArgs, paint: Paint) -> Result<u8, String> {
+fn run_cases(args: RunArgs, paint: Paint) -> Result<Exit, String> {
     let piped = args.report.iter().filter(|wanted| wanted.path.as_os_str() == "-").count();
     if piped > 1 {
         return Err("two reports can't both go to standard output: give a file for one, KIND=PATH".to_owned());
@@ -57,25 +61,27 @@ fn run_cases(args: RunArgs, paint: Paint) -> Result<u8, String> {
     if loopback {
         allowed.extend(["mint", "revoke", "provision", "burst"]);
     }
-    let settings = Settings {
-        base_url,
-        identities: Identities::load(args.identities.as_deref(), &vault)?,
-        profile: Profile::load(&args.choice.profile)?,
-        allowed,
-        cases: args.choice.cases,
-        skip: args.choice.skip,
-        jobs: usize::from(args.jobs),
-        timeout: args.timeout,
-        window: args.consistency_window.unwrap_or(Duration::from_secs(if loopback { 5 } else { 90 })),
-        poll: Duration::from_millis(if loopback { 50 } else { 1000 }),
-        known_failures: args.known_failures.as_deref().map_or_else(|| Ok(BTreeMap::new()), known_failures)?,
-        trace: args.trace,
-        clock: Clock::System,
-        state: State::load(),
-        interrupt: interrupt.clone(),
-    };
     let console = Rc::new(Console::new(paint));
-    let finished = runtime()?.block_on(run::run(settings, vault, console.clone()))?;
+    let settings = Settings {
+        choice: choose(args.choice)?,
+        allowed,
+        jobs: usize::from(args.jobs),
+        known_failures: args.known_failures.as_deref().map_or_else(|| Ok(BTreeMap::new()), known_failures)?,
+        setup: Setup {
+            base_url,
+            identities: Identities::load(args.identities.as_deref(), &vault)?,
+            timeout: args.timeout,
+            window: args.consistency_window.unwrap_or(Duration::from_secs(if loopback { 5 } else { 90 })),
+            poll: Duration::from_millis(if loopback { 50 } else { 1000 }),
+            trace: args.trace,
+            clock: Clock::System,
+            state: State::load(),
+            interrupt: interrupt.clone(),
+            vault,
+            audience: console.clone(),
+        },
+    };
+    let finished = runtime()?.block_on(schedule::run(settings))?;
     interrupt.over();
     console.clear();
     let summary = terminal::summary(&finished.report, paint);
@@ -88,77 +94,61 @@ fn run_cases(args: RunArgs, paint: Paint) -> Result<u8, String> {
     let written: Vec<_> =
         args.report.iter().map(|wanted| report::write(wanted.kind, &wanted.path, &finished.report)).collect();
     written.into_iter().collect::<Result<(), _>>()?;
-    Ok(finished.report.exit_code)
+    Ok(finished.report.verdict.into())
 }
 
 fn known_failures(path: &Path) -> Result<BTreeMap<String, String>, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| format!("--known-failures {} can't be read ({})", path.display(), e.kind()))?;
-    let all: BTreeMap<String, String> = toml::from_str(&text).map_err(|e| {
-        format!("--known-failures {}: {}; write: \"case.id\" = \"a piece of the reason\"", path.display(), e.message())
-    })?;
+    parse_known_failures(&text).map_err(|problem| format!("--known-failures {}: {problem}", path.display()))
+}
+
+pub fn parse_known_failures(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let all: BTreeMap<String, String> =
+        toml::from_str(text).map_err(|e| format!("{}; write: \"case.id\" = \"a piece of the reason\"", e.message()))?;
     for (id, reason) in &all {
-        let at = || format!("--known-failures {}: \"{id}\"", path.display());
         if cases::find(id).is_none() {
-            return Err(format!("{} is no case; `conformance list` shows them all", at()));
+            return Err(format!("\"{id}\" is no case; `conformance list` shows them all"));
         }
         // It would be part of any reason.
         if reason.trim().is_empty() {
-            return Err(format!("{} needs a piece of the reason that it fails by", at()));
+            return Err(format!("\"{id}\" needs a piece of the reason that it fails by"));
         }
     }
     Ok(all)
 }
 
-/// The settings of a run that only chooses: nothing is sent with them.
-fn choosing(choice: &Choice) -> Result<Settings, String> {
-    Ok(Settings {
-        base_url: String::new(),
-        identities: Identities::default(),
-        profile: Profile::load(&choice.profile)?,
-        allowed: BTreeSet::new(),
-        cases: choice.cases.clone(),
-        skip: choice.skip.clone(),
-        jobs: 1,
-        timeout: Duration::from_secs(1),
-        window: Duration::from_secs(1),
-        poll: Duration::from_secs(1),
-        known_failures: BTreeMap::new(),
-        trace: false,
-        clock: Clock::System,
-        state: State::in_memory(),
-        interrupt: Interrupt::never(),
-    })
+fn choose(chosen: Chosen) -> Result<Choice, String> {
+    Choice::new(Profile::load(&chosen.profile)?, chosen.cases, chosen.skip)
 }
 
-fn list(choice: &Choice, paint: Paint) -> Result<u8, String> {
-    let chosen = run::choose(&choosing(choice)?)?;
+fn list(chosen: Chosen, paint: Paint) -> Result<Exit, String> {
+    let chosen = choose(chosen)?.rows;
     let width = chosen.iter().map(|case| case.id.len()).max().unwrap_or(0);
     let mut out = String::new();
     for case in &chosen {
-        let cell = case.cell();
-        out += &format!("{:width$}  {}  {}\n", case.id, paint.faint(&format!("{cell:24}")), case.says);
+        let cell = case.cell.to_string();
+        out += &format!("{:width$}  {}  {}\n", case.id, paint.faint(&format!("{cell:24}")), case.requirement);
     }
     out += &format!("{} cases\n", chosen.len());
     print(&out);
-    Ok(0)
+    Ok(Exit::Good)
 }
 
-fn plan(args: &PlanArgs) -> Result<u8, String> {
-    let choosing = choosing(&args.choice)?;
-    let chosen = run::choose(&choosing)?;
-    let burst = chosen.iter().filter(|c| c.effect == cases::Effect::Burst).count();
-    let limits = choosing.profile.limits.clone();
-    let finished = runtime()?.block_on(selftest::rehearse(&args.choice))?;
+fn plan(args: PlanArgs) -> Result<Exit, String> {
+    let choice = choose(args.choice)?;
+    let (chosen, limits) = (&choice.rows, &choice.profile.limits);
+    let finished = runtime()?.block_on(selftest::rehearse(&choice))?;
     let mut out = format!("{} cases. A conformant deployment would be sent, apart from the bursts:\n", chosen.len());
     for (operation, count) in &finished.sent {
         out += &format!("  {count:5} requests to {operation}\n");
     }
     out += &format!("and would mint {} tokens, all revoked at the end.\n", finished.report.cleanup.minted);
-    let provision = chosen.iter().filter(|c| c.effect == cases::Effect::Provision).count();
+    let provision = chosen.iter().filter(|c| c.effect == Effect::Provision).count();
     if provision > 0 {
         out += &format!("Each of {provision} cases makes a client of its own, deleted at the end.\n");
     }
+    let burst = chosen.iter().filter(|c| c.effect == Effect::Burst).count();
     if burst > 0 {
         out += &format!(
             "Each of {burst} burst cases sends up to {} requests, {} at once, and stops at the first 429.\n",
@@ -179,14 +169,15 @@ fn plan(args: &PlanArgs) -> Result<u8, String> {
         }
     }
     print(&out);
-    Ok(0)
+    Ok(Exit::Good)
 }
 
-fn explain(id: &str, paint: Paint) -> Result<u8, String> {
+fn explain(id: &str, paint: Paint) -> Result<Exit, String> {
     let case =
         cases::find(id).ok_or_else(|| format!("there is no case \"{id}\"; `conformance list` shows them all"))?;
-    let mut out = format!("{}\n{}\n\n", paint.strong(case.id), case.says);
-    out += &format!("cell     {}\nlevel    {}\neffect   {}\n", case.cell(), case.level.name(), case.effect.name());
+    let mut out = format!("{}\n{}\n\n", paint.strong(case.id), case.requirement);
+    out += &format!("section  {}\n", case.section);
+    out += &format!("cell     {}\nlevel    {}\neffect   {}\n", case.cell, case.level.name(), case.effect.name());
     if let Some(control) = case.control {
         out += &format!("control  {control} (unless it passed in the same run, this case is blocked)\n");
     }
@@ -194,8 +185,8 @@ fn explain(id: &str, paint: Paint) -> Result<u8, String> {
     if !needs.is_empty() {
         out += &format!("needs    {}\n", needs.join(", "));
     }
-    match &case.act {
-        Act::Ask { base, changes, want, also } => {
+    match &case.request {
+        Act::Ask(base, changes) => {
             out += &format!("request  {base:?}\n");
             for change in *changes {
                 out += &format!(
@@ -203,16 +194,16 @@ fn explain(id: &str, paint: Paint) -> Result<u8, String> {
                     terminal::printable(&format!("{change:?}")).chars().take(200).collect::<String>()
                 );
             }
-            out += &format!("wanted   {}\n", crate::trial::wanted(*want));
-            for check in *also {
+            out += &format!("wanted   {}\n", case.expect);
+            for check in case.also {
                 out += &format!("  and    {check:?}\n");
             }
         }
         Act::Steps(_) => out += "request  several steps: see its function in conformance/src/cases\n",
-        Act::Standing(_) => out += "judged   on every answer of the run\n",
+        Act::EveryAnswer(_) => out += "judged   on every answer of the run\n",
     }
     print(&out);
-    Ok(0)
+    Ok(Exit::Good)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {

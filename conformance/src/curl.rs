@@ -2,7 +2,7 @@
 
 use crate::http::{Client, Request};
 use crate::mask::{Piece, Vault};
-use crate::report::visible;
+use crate::text::visible;
 
 /// Masks each piece before quoting it: afterwards a secret with a quote in it would no longer look like itself.
 pub fn line(client: &Client, request: &Request, vault: &Vault) -> String {

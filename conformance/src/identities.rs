@@ -87,6 +87,11 @@ impl Credential {
     }
 }
 
+/// What to say where a case needs it and nobody has it.
+pub fn lacking(role: Role, credential: Credential) -> String {
+    format!("needs {} of role {}: add it to [{}] in the identities file", credential.name(), role.name(), role.name())
+}
+
 #[derive(Default)]
 pub struct Identity {
     pub client_id: Option<String>,

@@ -4,14 +4,13 @@
 //! lost between two waits, and one that comes while the report is being written to a reader who does not read ends the
 //! process too.
 
+use crate::exit::Exit;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// An interrupted run is incomplete, whatever it had judged.
-const INCOMPLETE: i32 = 3;
 /// What the run may still take after the second signal, before the process ends without it.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -76,7 +75,8 @@ async fn hear(tell: &watch::Sender<u8>, is_over: &AtomicBool, ready: &std::sync:
             () = tokio::time::sleep(LAST_WORDS), if count >= 2 => {}
         }
         if last || is_over.load(Ordering::SeqCst) {
-            std::process::exit(INCOMPLETE);
+            // Incomplete, whatever had been judged.
+            std::process::exit(Exit::Incomplete.code().into());
         }
         count += 1;
         tell.send_replace(count);

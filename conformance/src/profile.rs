@@ -1,12 +1,16 @@
 //! By what a deployment is judged, what it declares not to have, and its limits.
 
-use crate::cases::{Case, Level};
+use crate::glob;
+use crate::matrix::Level;
 use serde::Deserialize;
 use std::path::Path;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Profile {
+    /// The file that says so, if one does.
+    #[serde(skip)]
+    pub file: String,
     /// `seed` judges what the public API page itself promises, `contract` also what closes its gaps, `service` all rows.
     pub level: Level,
     /// Globs of case ids that this deployment does not have; they are reported as not applicable, with the reason.
@@ -39,7 +43,7 @@ pub struct Limits {
 
 impl Default for Profile {
     fn default() -> Self {
-        Self { level: Level::Contract, absent: Vec::new(), limits: Limits::default() }
+        Self { file: String::new(), level: Level::Contract, absent: Vec::new(), limits: Limits::default() }
     }
 }
 
@@ -69,31 +73,32 @@ impl Profile {
                         e.kind()
                     )
                 })?;
-                let profile: Self = toml::from_str(&text).map_err(|e| format!("--profile {path}: {}", e.message()))?;
-                if profile.limits.burst_requests == 0 || profile.limits.burst_concurrency == 0 {
-                    return Err(format!("--profile {path}: the burst limits must be at least 1"));
-                }
-                for Absent { case, reason } in &profile.absent {
-                    if !crate::cases::all().any(|known| crate::glob::matches(case, known.id)) {
-                        return Err(format!(
-                            "--profile {path}: [[absent]] case = \"{case}\" matches no case; `conformance list` shows them all"
-                        ));
-                    }
-                    if reason.trim().is_empty() {
-                        return Err(format!("--profile {path}: [[absent]] case = \"{case}\" needs a reason"));
-                    }
-                }
+                let mut profile = Self::parse(&text).map_err(|problem| format!("--profile {path}: {problem}"))?;
+                profile.file = path.to_owned();
                 Ok(profile)
             }
         }
     }
 
-    pub fn judges(&self, case: &Case) -> bool {
-        case.level <= self.level
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let profile: Self = toml::from_str(text).map_err(|e| e.message().to_owned())?;
+        if profile.limits.burst_requests == 0 || profile.limits.burst_concurrency == 0 {
+            return Err("the burst limits must be at least 1".to_owned());
+        }
+        for Absent { case, reason } in &profile.absent {
+            if reason.trim().is_empty() {
+                return Err(format!("[[absent]] case = \"{case}\" needs a reason"));
+            }
+        }
+        Ok(profile)
+    }
+
+    pub fn judges(&self, level: Level) -> bool {
+        level <= self.level
     }
 
     pub fn absent(&self, id: &str) -> Option<&str> {
-        self.absent.iter().find(|a| crate::glob::matches(&a.case, id)).map(|a| a.reason.as_str())
+        self.absent.iter().find(|a| glob::matches(&a.case, id)).map(|a| a.reason.as_str())
     }
 
     pub fn name(&self) -> &'static str {

@@ -3,6 +3,7 @@
 //! Everything here is already masked: no value that the run knows to be secret may enter these types.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The version of the JSON report's format; a breaking change raises it.
 pub const REPORT_VERSION: u32 = 1;
@@ -175,4 +176,8 @@ impl Cleanup {
         let clients = self.left.iter().filter(|(id, _)| id.starts_with("client ")).count();
         (self.left.len() - clients, clients)
     }
+}
+
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,9 @@
 //! What a person sees: how far the run is, the matrix, and each failure with all it takes to repeat it.
 
-use crate::report::visible;
+use crate::groups::is_failure;
 use crate::result::{CaseResult, Cell, Counts, Outcome, Report, Verdict};
 use crate::run::Audience;
+use crate::text::visible;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
@@ -75,10 +76,8 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     let _ = writeln!(out, "{} against {}", paint.strong(&report.tool.name), printable(&report.target.base_url));
     let _ = writeln!(out);
     matrix(&mut out, report, paint);
-    for case in &report.cases {
-        if matches!(case.outcome, Outcome::Fail | Outcome::UnexpectedPass | Outcome::Error) {
-            failure(&mut out, case, paint);
-        }
+    for case in report.cases.iter().filter(|case| is_failure(case.outcome)) {
+        failure(&mut out, case, paint);
     }
     let noted: Vec<_> =
         report.cases.iter().filter(|c| matches!(c.outcome, Outcome::ExpectedFail | Outcome::NotApplicable)).collect();

@@ -31,13 +31,15 @@ pub(super) struct EarlyEnd {
 }
 
 impl EarlyEnd {
-    fn parse(key: &str, value: &str) -> Result<Self, Unavailable> {
+    pub(super) fn parse(key: &str, value: &str) -> Result<Self, Unavailable> {
         let mut numbers = value.split(' ').map(|number| number.parse().ok());
         let mut number = || numbers.next().flatten();
-        match (number(), number(), number()) {
-            (Some(at), Some(change), Some(told)) => Ok(Self { at, change, told }),
-            _ => Err(unreadable(key)),
-        }
+        let end = match (number(), number(), number()) {
+            (Some(at), Some(change), Some(told)) => Some(Self { at, change, told }),
+            _ => None,
+        };
+        // What was written by another version, and says more, is not understood.
+        end.filter(|end| end.to_string() == value).ok_or_else(|| unreadable(key))
     }
 
     pub(super) const fn has_come(self) -> bool {
@@ -176,5 +178,20 @@ impl<G: Ground> Step<'_, G> {
             ends.push((key.strip_prefix(END).unwrap_or(key), if at <= self.now { 0 } else { at }));
         }
         Ok(Replica::new(client, ends.into_iter()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_read_as_it_is_written_or_not_at_all() {
+        let end = EarlyEnd { at: 1_800_000_000, change: 3, told: 0 };
+        assert_eq!(end.to_string(), "1800000000 3 0");
+        assert_eq!(EarlyEnd::parse("k", "1800000000 3 0"), Ok(end));
+        for other in ["", "1 2", "1 2 x", "1 2 3 4", "1 2 3 ", "+1 2 3", "01 2 3", "-1 2 3"] {
+            assert!(EarlyEnd::parse("k", other).is_err(), "{other:?}");
+        }
     }
 }

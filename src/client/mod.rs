@@ -5,6 +5,8 @@ pub mod ask;
 pub mod change;
 mod codes;
 mod ends;
+#[cfg(test)]
+mod fuzz;
 pub mod ground;
 pub mod jwk;
 pub mod object;

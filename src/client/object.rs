@@ -151,9 +151,7 @@ impl<G: Ground> Object<G> {
             return Ok(());
         }
         let mut step = self.step(settings, "")?;
-        if step.state.may_be_writing() {
-            step.state.uncertain();
-        }
+        step.state.recover();
         let is_telling = step.state.told < step.state.owed;
         step.commit()?;
         self.opened.set(true);
@@ -242,10 +240,12 @@ impl<G: Ground> Object<G> {
         };
         let value = replica.to_json();
         let digest = digest(&value);
-        let is_held = self.step(settings, client_id)?.state.holds(&digest);
-        let written = if is_held {
+        let mut step = self.step(settings, client_id)?;
+        let written = if step.state.holds(&digest) {
             Ok(())
         } else {
+            step.state.begins();
+            step.commit()?;
             self.wrote.set(began);
             self.ground.put(client_id, &value, status, expires_at).await
         };

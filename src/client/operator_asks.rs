@@ -80,6 +80,10 @@ impl<G: Ground> Step<'_, G> {
             if switches {
                 self.state.switched = self.state.change;
             }
+            if client.is_immediate() && !changed.is_immediate() {
+                // KV shows ends from now on, those ahead too: the alarm looks for the next one.
+                self.state.ends_at(self.now);
+            }
             if waits {
                 self.state.narrowed = self.state.change;
             }

@@ -57,13 +57,16 @@ pub struct State {
     failures: u32,
     /// When the value is to be written although KV has confirmed it, Unix milliseconds, in order.
     again: Vec<u64>,
+    /// When a write began to a replica that is not pending, Unix milliseconds, while its end is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rewriting: Option<u64>,
     /// When a stranger's rows are to be wiped, Unix milliseconds, or 0. A client's wrong codes set it too, so that they cost the
     /// same; it then wipes nothing.
     pub wipe: u64,
 }
 
 readable!(struct State {
-    clock, granted, change, shown, switched, owed, told, renounced, telling, narrowed, unconfirmed, next_end, digest, due, failures, again, wipe,
+    clock, granted, change, shown, switched, owed, told, renounced, telling, narrowed, unconfirmed, next_end, digest, due, failures, again, rewriting, wipe,
 });
 
 impl State {
@@ -101,9 +104,21 @@ impl State {
         (self.is_pending() && self.due <= self.clock) || self.must_rewrite()
     }
 
-    /// Whether a write may be on its way whose end nobody knows, where an instance of the object has just begun: one was due.
-    pub fn may_be_writing(&self) -> bool {
-        self.is_pending() || self.must_rewrite()
+    /// Notes that a write begins: until its end is stored, what KV holds is not certain. Of a change that is pending it is known anyway
+    /// that a write may have begun.
+    pub fn begins(&mut self) {
+        self.digest = None;
+        self.rewriting = (!self.is_pending()).then_some(self.clock);
+    }
+
+    /// An instance of the object has just begun: a write of an earlier one may be on its way, whose end nobody knows.
+    pub fn recover(&mut self) {
+        if self.is_pending() {
+            self.uncertain();
+        } else if self.rewriting.is_some() {
+            self.uncertain();
+            self.again.insert(0, self.clock);
+        }
     }
 
     /// Notes a validator of before a change. There are never many: each is of a change that KV did not take in time.
@@ -134,6 +149,7 @@ impl State {
     /// KV holds everything up to `change`, by a write that began then. `is_full`: its value says "ask the object".
     pub fn confirmed(&mut self, change: u64, began: u64, digest: String, is_full: bool) {
         self.digest = Some(digest);
+        self.rewriting = None;
         self.shown = self.shown.max(change);
         self.failures = 0;
         self.again.retain(|at| *at > began);
@@ -146,8 +162,8 @@ impl State {
     }
 
     /// A write was given up, or failed, or its end is unknown: it may still land.
-    pub fn uncertain(&mut self) {
-        self.digest = None;
+    fn uncertain(&mut self) {
+        self.rewriting = None;
         self.again = REWRITES.map(|later| self.clock + later).to_vec();
     }
 
@@ -244,6 +260,28 @@ mod tests {
     }
 
     #[test]
+    fn a_new_instance_makes_a_rewrite_that_is_due_and_follows_one_that_was_begun() {
+        let mut state = State::default();
+        state.changed(false);
+        state.failed();
+        state.clock = 2_000;
+        state.confirmed(1, 2_000, digest(), false);
+        state.clock = 60_000;
+        let due = state.clone();
+        state.recover();
+        assert!(state == due && state.is_due(), "nothing was begun");
+        state.begins();
+        state.clock = 90_000;
+        state.recover();
+        assert!(state.is_due());
+        state.confirmed(1, 90_000, digest(), false);
+        assert_eq!(state.again, REWRITES.map(|later| 90_000 + later));
+        let followed = state.clone();
+        state.recover();
+        assert_eq!(state, followed, "its end is known");
+    }
+
+    #[test]
     fn a_full_replica_is_looked_at_again() {
         let mut state = State::default();
         state.changed(false);
@@ -268,6 +306,8 @@ mod tests {
         assert!(!state.holds("d"));
         state.confirmed(1, 0, digest(), false);
         assert!(state.holds("d") && !state.holds("e"));
+        state.begins();
+        assert!(!state.holds("d"), "its end may never be stored");
         state.failed();
         assert!(!state.holds("d"));
         state.clock = 2_000;

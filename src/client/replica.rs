@@ -92,7 +92,7 @@ impl Replica {
     }
 
     /// What it says of a long-term token; `None` if the object must be asked.
-    fn standing(&self, token: &Presented, now: u64) -> Option<Result<Standing, TokenFault>> {
+    pub(super) fn standing(&self, token: &Presented, now: u64) -> Option<Result<Standing, TokenFault>> {
         if self.consistency == Consistency::Immediate {
             return None;
         }
@@ -118,7 +118,7 @@ impl Replica {
         rest.strip_prefix('=').and_then(|at| at.parse().ok()).map(Some).ok_or(())
     }
 
-    fn parse(json: &str) -> Option<Self> {
+    pub(super) fn parse(json: &str) -> Option<Self> {
         value::read(json).filter(|replica: &Self| replica.version == VERSION)
     }
 }
@@ -126,6 +126,7 @@ impl Replica {
 /// What an isolate read a moment ago.
 #[derive(Debug, Default)]
 pub struct Kept {
+    /// When each was read, Unix milliseconds, and what it said.
     replicas: RefCell<HashMap<String, (u64, Rc<Replica>)>>,
     /// Grows with each `forget`: a read that began before one is not kept.
     forgotten: Cell<u64>,
@@ -134,15 +135,17 @@ pub struct Kept {
 impl Kept {
     fn find(&self, client_id: &str, now: u64) -> Option<Rc<Replica>> {
         let replicas = self.replicas.borrow();
-        replicas.get(client_id).filter(|(until, _)| now < *until).map(|(_, replica)| Rc::clone(replica))
+        // A clock that was set back says nothing of its age.
+        let is_fresh = |(read_at, _): &&(u64, Rc<Replica>)| (*read_at..read_at + KEPT).contains(&now);
+        replicas.get(client_id).filter(is_fresh).map(|(_, replica)| Rc::clone(replica))
     }
 
-    fn keep(&self, client_id: &str, until: u64, replica: Rc<Replica>) {
+    fn keep(&self, client_id: &str, read_at: u64, replica: Rc<Replica>) {
         let mut replicas = self.replicas.borrow_mut();
         if replicas.len() >= MOST_KEPT {
             replicas.clear();
         }
-        replicas.insert(client_id.to_owned(), (until, replica));
+        replicas.insert(client_id.to_owned(), (read_at, replica));
     }
 
     /// Drops what is kept of a client, since it has changed.
@@ -185,7 +188,7 @@ async fn read(clients: &impl Clients, client_id: &str) -> Option<Rc<Replica>> {
     let json = clients.replica(client_id).await.ok()??;
     let replica = Rc::new(Replica::parse(&json)?);
     if kept.forgotten.get() == forgotten {
-        kept.keep(client_id, began + KEPT, Rc::clone(&replica));
+        kept.keep(client_id, began, Rc::clone(&replica));
     }
     Some(replica)
 }
@@ -286,9 +289,10 @@ mod tests {
         let kept = Kept::default();
         let value = Rc::new(replica(&client(), &[]));
         for nth in 0..10 * MOST_KEPT {
-            kept.keep(&nth.to_string(), 250, Rc::clone(&value));
-            assert!(kept.find(&nth.to_string(), 249).is_some());
-            assert!(kept.find(&nth.to_string(), 250).is_none());
+            kept.keep(&nth.to_string(), 1_000, Rc::clone(&value));
+            for (now, is_kept) in [(999, false), (1_000, true), (1_249, true), (1_250, false)] {
+                assert_eq!(kept.find(&nth.to_string(), now).is_some(), is_kept, "{now}");
+            }
             assert!(kept.replicas.borrow().len() <= MOST_KEPT);
         }
     }

@@ -14,8 +14,8 @@ use crate::client::jwk::PublicJwk;
 use crate::client::object::Object;
 use crate::error::{Error, Unavailable};
 use crate::feed::{self, End};
-use crate::rows::{Commit, Row, Rows};
-use crate::value::{self, Read};
+use crate::rows::{self, Commit, Row, Rows};
+use crate::value;
 
 #[wasm_bindgen(module = "/src/edge/table.js")]
 extern "C" {
@@ -99,28 +99,16 @@ struct Storage {
     env: Env,
 }
 
-/// Rows as table.js gives them: `[[key, value, expires_at], …]`.
-fn rows(json: &str) -> std::result::Result<Vec<(String, Row)>, Unavailable> {
-    let row = |columns: Vec<value::Value>| match <[value::Value; 3]>::try_from(columns) {
-        Ok([key, value, expires_at]) => {
-            Some((Read::read(key)?, Row { value: Read::read(value)?, expires_at: Read::read(expires_at)? }))
-        }
-        Err(_) => None,
-    };
-    let rows = value::read::<Vec<Vec<value::Value>>>(json).and_then(|rows| rows.into_iter().map(row).collect());
-    rows.ok_or_else(|| Unavailable::new("CLIENT", "a row can't be read"))
-}
-
 impl Rows for Storage {
     fn load(&self, key: &str) -> std::result::Result<Option<Row>, Unavailable> {
         let json = self.table.load(key).map_err(unavailable("CLIENT"))?;
-        Ok(rows(&json)?.pop().map(|(_, row)| row))
+        Ok(rows::parse(&json)?.pop().map(|(_, row)| row))
     }
 
     fn list(&self, prefix: &str, now: u64, limit: usize) -> std::result::Result<Vec<(String, Row)>, Unavailable> {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let json = self.table.list(prefix, now as f64, limit).map_err(unavailable("CLIENT"))?;
-        rows(&json)
+        rows::parse(&json)
     }
 
     fn commit(&self, commit: &Commit) -> std::result::Result<(), Unavailable> {

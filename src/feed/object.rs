@@ -12,7 +12,7 @@ use crate::value::{self, readable};
 
 /// The row `state`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-struct State {
+pub(crate) struct State {
     seq: u64,
     dropped: u64,
 }

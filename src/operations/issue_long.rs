@@ -115,7 +115,7 @@ async fn is_within(host: &impl Host, client_id: &str, ip: &str) -> Result<bool, 
 
 /// What counts as one address: of IPv6 (RFC 4291, section 2.2) the first four groups, which one customer has to itself. `core::net`
 /// would take 4 KB.
-fn network(ip: &str) -> String {
+pub(crate) fn network(ip: &str) -> String {
     let groups: Vec<&str> = ip.split(':').collect();
     let last = groups.last().copied().unwrap_or_default();
     // IPv4, by itself or mapped.

@@ -193,12 +193,12 @@ async fn check_keys(host: &impl Host, keys: &[PublicJwk]) -> Result<(), Error> {
 }
 
 /// KV's cursor, so that only one that was given out comes back.
-fn seal_cursor(settings: &Settings, cursor: &str) -> String {
+pub(crate) fn seal_cursor(settings: &Settings, cursor: &str) -> String {
     let mac = settings.keys.token_id.first().start().chain_update(CURSOR).chain_update(cursor).finalize().into_bytes();
     Base64UrlUnpadded::encode_string(&[&mac[..CURSOR_MAC], cursor.as_bytes()].concat())
 }
 
-fn open_cursor(settings: &Settings, text: &str) -> Option<String> {
+pub(crate) fn open_cursor(settings: &Settings, text: &str) -> Option<String> {
     let bytes = Base64UrlUnpadded::decode_vec(text).ok()?;
     let (mac, cursor) = bytes.split_at_checked(CURSOR_MAC)?;
     let genuine = settings

@@ -84,13 +84,13 @@ async fn text(settings: &Settings, host: &impl Host, since: Option<u64>) -> Resu
 }
 
 /// Whether `If-None-Match` names this validator; a weak one does as well (RFC 9110, section 13.1.2).
-fn names(header: &str, etag: &str) -> bool {
+pub(crate) fn names(header: &str, etag: &str) -> bool {
     header.split(',').map(str::trim_start).any(|value| if_match(value.strip_prefix("W/").unwrap_or(value), etag))
 }
 
 /// Whether `Accept-Encoding` names gzip (RFC 9110, section 12.5.3). With a weight or in capitals it counts as not named: the text
 /// itself is always acceptable.
-fn takes_gzip(header: &str) -> bool {
+pub(crate) fn takes_gzip(header: &str) -> bool {
     header.split(',').any(|coding| coding.trim_start() == "gzip")
 }
 

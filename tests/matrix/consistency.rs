@@ -139,6 +139,22 @@ fn the_switch_to_immediate() {
     service.send(&exchange(&other)).is(401, "invalid_token");
 }
 
+/// A retirement from before the switch back to eventual: when it has come, KV says so, and not only its time.
+#[test]
+fn a_retirement_of_an_immediate_client_that_becomes_eventual() {
+    let desk = Desk::at(Service::with(&[("ROTATION_GRACE_SECONDS", "60".to_owned())]));
+    let service = &desk.service;
+    desk.patch(ALICE, &json!({"consistency": "immediate"}));
+    let long = service.long_token("tokens:write");
+    service.send(&rotation(&service.short_token(&long))).token();
+    desk.patch(ALICE, &json!({"consistency": "eventual"}));
+    service.wake();
+    assert_eq!(service.replica(ALICE)["ends"], format!("{}={}", &long.id[7..29], NOW + 60));
+    service.pass(61);
+    service.wake();
+    assert_eq!(service.replica(ALICE)["ends"], format!("{}=0", &long.id[7..29]));
+}
+
 /// Where KV has no value, one that can't be read, or none of its own to give, the object is asked, and its word counts.
 #[test]
 fn kv_has_nothing_to_say() {

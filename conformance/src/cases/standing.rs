@@ -1,100 +1,231 @@
-//! Promises about every answer. They are held against all answers of a run, and each has a row of its own, so that a
-//! missing header is told once and by its name, not as a failure of a hundred other cases.
+//! What holds for every answer, one row for each promise. `watch.rs` holds the answers of a run against them.
 
-use super::*;
+use crate::case::*;
 use crate::clock;
 use crate::http::WELL_KNOWN;
+use crate::matrix::Op;
+use crate::watch::{Seen, Standing};
 use serde_json::Value;
 
 pub const CASES: &[Case] = &[
-    standing(
-        "long.201.x-token-id",
-        "201 carries X-Token-Id, the token_id of its body.",
-        Op::Long,
-        Some(201),
-        x_token_id,
-    )
-    .seed(),
-    standing(
-        "long.201.body",
-        "A LongTokenResponse has its six fields, well-formed, and no other.",
-        Op::Long,
-        Some(201),
-        |s| token_body(s, Op::Long),
-    ),
-    standing("long.201.expires-at", "expires_at is expires_in from now.", Op::Long, Some(201), |s| {
-        expires_at(s, Op::Long)
-    }),
-    standing(
-        "short.201.body",
-        "A ShortTokenResponse has its six fields, well-formed, and no other.",
-        Op::Short,
-        Some(201),
-        |s| token_body(s, Op::Short),
-    ),
-    standing("short.201.expires-at", "expires_at is expires_in from now.", Op::Short, Some(201), |s| {
-        expires_at(s, Op::Short)
-    }),
-    standing("revoke.204.empty", "204 has no body.", Op::Revoke, Some(204), empty_204).seed(),
-    standing("long.401.challenge", "Every 401 of /long carries WWW-Authenticate: Bearer.", Op::Long, Some(401), |s| {
-        challenge(s, Op::Long)
-    }),
-    standing(
-        "short.401.challenge",
-        "Every 401 of /short carries WWW-Authenticate: Bearer.",
-        Op::Short,
-        Some(401),
-        |s| challenge(s, Op::Short),
-    ),
-    standing(
-        "revoke.401.challenge",
-        "Every 401 of /revoke carries WWW-Authenticate: Bearer.",
-        Op::Revoke,
-        Some(401),
-        |s| challenge(s, Op::Revoke),
-    ),
-    standing(
-        "outside.challenge-error",
-        "A challenge has error= only when a token was presented, and then the body's code.",
-        Op::Outside,
-        None,
-        challenge_error,
-    ),
-    standing("long.429.retry-after", "Every 429 of /long carries Retry-After.", Op::Long, Some(429), |s| {
-        retry_after(s, Op::Long)
-    }),
-    standing("short.429.retry-after", "Every 429 of /short carries Retry-After.", Op::Short, Some(429), |s| {
-        retry_after(s, Op::Short)
-    }),
-    standing("outside.no-store", "Every answer carries Cache-Control: no-store.", Op::Outside, None, no_store),
-    standing("outside.nosniff", "Every answer carries X-Content-Type-Options: nosniff.", Op::Outside, None, nosniff),
-    standing("outside.json", "Every body is JSON and says so.", Op::Outside, None, json_body),
-    standing(
-        "outside.error-body",
-        "An error has code and message, perhaps details (an object), and nothing else.",
-        Op::Outside,
-        None,
-        error_body,
-    ),
-    standing("long.statuses", "/long answers 201, 400, 401, 403 or 429, and nothing else.", Op::Outside, None, |s| {
-        statuses(s, Op::Long, &[201, 400, 401, 403, 429])
-    })
-    .seed(),
-    standing("short.statuses", "/short answers 201, 400, 401 or 429, and never 403.", Op::Outside, None, |s| {
-        statuses(s, Op::Short, &[201, 400, 401, 429])
-    })
-    .seed(),
-    standing(
-        "revoke.statuses",
-        "/revoke answers 204, 401 or 404, and never 400, 403 or 429.",
-        Op::Outside,
-        None,
-        |s| statuses(s, Op::Revoke, &[204, 401, 404]),
-    )
-    .seed(),
-    standing("outside.statuses", "Other paths and methods are answered 404 or 405.", Op::Outside, None, |s| {
-        statuses(s, Op::Outside, &[404, 405])
-    }),
+    Case {
+        id: "long.201.x-token-id",
+        cell: Cell::Long(201),
+        level: Level::Seed,
+        requirement: "201 carries X-Token-Id, the token_id of its body.",
+        section: "openapi.yaml, issueLongTermToken",
+        request: EveryAnswer(x_token_id),
+        mutants: &[
+            mutant("no-x-token-id", "sends no X-Token-Id"),
+            mutant("x-token-id-other", "sends another X-Token-Id than the body's token_id"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "long.201.body",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A LongTokenResponse has its six fields, well-formed, and no other.",
+        section: "openapi.yaml, LongTokenResponse",
+        request: EveryAnswer(|s| token_body(s, Op::Long)),
+        mutants: &[mutant("extra-field", "adds a field to its answers")],
+        ..ROW
+    },
+    Case {
+        id: "long.201.expires-at",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "expires_at is expires_in from now.",
+        section: "openapi.yaml, LongTokenResponse; RFC 3339 section 5.6",
+        request: EveryAnswer(|s| expires_at(s, Op::Long)),
+        mutants: &[mutant("expires-at-late", "has expires_at two hours off")],
+        ..ROW
+    },
+    Case {
+        id: "short.201.body",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "A ShortTokenResponse has its six fields, well-formed, and no other.",
+        section: "openapi.yaml, ShortTokenResponse",
+        request: EveryAnswer(|s| token_body(s, Op::Short)),
+        mutants: &[mutant("token-type-lower", "says bearer in lower case")],
+        ..ROW
+    },
+    Case {
+        id: "short.201.expires-at",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "expires_at is expires_in from now.",
+        section: "openapi.yaml, ShortTokenResponse; RFC 3339 section 5.6",
+        request: EveryAnswer(|s| expires_at(s, Op::Short)),
+        ..ROW
+    },
+    Case {
+        id: "revoke.204.empty",
+        cell: Cell::Revoke(204),
+        level: Level::Seed,
+        requirement: "204 has no body.",
+        section: "openapi.yaml, revokeToken; RFC 9110 section 15.3.5",
+        request: EveryAnswer(empty_204),
+        mutants: &[mutant("204-has-body", "sends a body behind its 204")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.challenge",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "Every 401 of /long carries WWW-Authenticate: Bearer.",
+        section: "RFC 9110 section 11.6.1; RFC 6750 section 3",
+        request: EveryAnswer(|s| challenge(s, Op::Long)),
+        mutants: &[
+            mutant("no-www-authenticate", "sends no challenge with 401"),
+            mutant("challenge-basic", "challenges with Basic"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "short.401.challenge",
+        cell: Cell::Short(401),
+        level: Level::Contract,
+        requirement: "Every 401 of /short carries WWW-Authenticate: Bearer.",
+        section: "RFC 9110 section 11.6.1; RFC 6750 section 3",
+        request: EveryAnswer(|s| challenge(s, Op::Short)),
+        mutants: &[mutant("no-challenge-short", "sends no challenge with a 401 of /short")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.401.challenge",
+        cell: Cell::Revoke(401),
+        level: Level::Contract,
+        requirement: "Every 401 of /revoke carries WWW-Authenticate: Bearer.",
+        section: "RFC 9110 section 11.6.1; RFC 6750 section 3",
+        request: EveryAnswer(|s| challenge(s, Op::Revoke)),
+        mutants: &[mutant("no-challenge-revoke", "sends no challenge with a 401 of /revoke")],
+        ..ROW
+    },
+    Case {
+        id: "outside.challenge-error",
+        cell: Cell::Throughout,
+        level: Level::Contract,
+        requirement: "A challenge has error= only when a token was presented, and then the body's code.",
+        section: "RFC 6750 section 3.1",
+        request: EveryAnswer(challenge_error),
+        mutants: &[
+            mutant("challenge-always-error", "has error= though no token was presented"),
+            mutant("challenge-never-error", "has no error= though a token was presented"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "long.429.retry-after",
+        cell: Cell::Long(429),
+        level: Level::Contract,
+        requirement: "Every 429 of /long carries Retry-After.",
+        section: "openapi.yaml, RateLimited; RFC 6585 section 4",
+        request: EveryAnswer(|s| retry_after(s, Op::Long)),
+        mutants: &[
+            mutant("no-retry-after", "sends no Retry-After with 429"),
+            mutant("later-429-bare", "sends Retry-After with the first 429 only"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "short.429.retry-after",
+        cell: Cell::Short(429),
+        level: Level::Contract,
+        requirement: "Every 429 of /short carries Retry-After.",
+        section: "openapi.yaml, RateLimited; RFC 6585 section 4",
+        request: EveryAnswer(|s| retry_after(s, Op::Short)),
+        ..ROW
+    },
+    Case {
+        id: "outside.no-store",
+        cell: Cell::Throughout,
+        level: Level::Contract,
+        requirement: "Every answer carries Cache-Control: no-store.",
+        section: "openapi.yaml, NoStore; RFC 6749 section 5.1",
+        request: EveryAnswer(no_store),
+        mutants: &[
+            mutant("no-no-store", "sends no Cache-Control: no-store"),
+            mutant("no-no-store-on-404", "sends no Cache-Control: no-store with 404"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "outside.nosniff",
+        cell: Cell::Throughout,
+        level: Level::Contract,
+        requirement: "Every answer carries X-Content-Type-Options: nosniff.",
+        section: "openapi.yaml, info",
+        request: EveryAnswer(nosniff),
+        mutants: &[mutant("no-nosniff", "sends no X-Content-Type-Options")],
+        ..ROW
+    },
+    Case {
+        id: "outside.json",
+        cell: Cell::Throughout,
+        level: Level::Contract,
+        requirement: "Every body is JSON and says so.",
+        section: "openapi.yaml, info",
+        request: EveryAnswer(json_body),
+        mutants: &[
+            mutant("html-errors", "answers errors as HTML"),
+            mutant("json-as-text", "calls its JSON text/plain"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "outside.error-body",
+        cell: Cell::Throughout,
+        level: Level::Contract,
+        requirement: "An error has code and message, perhaps details (an object), and nothing else.",
+        section: "openapi.yaml, AuthError",
+        request: EveryAnswer(error_body),
+        mutants: &[
+            mutant("error-extra-field", "adds a field to errors"),
+            mutant("details-string", "has details as a string"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "long.statuses",
+        cell: Cell::Throughout,
+        level: Level::Seed,
+        requirement: "/long answers 201, 400, 401, 403 or 429, and nothing else.",
+        section: "openapi.yaml, issueLongTermToken",
+        request: EveryAnswer(|s| statuses(s, Op::Long, &[201, 400, 401, 403, 429])),
+        mutants: &[mutant("422-for-400", "answers 422 where 400 belongs")],
+        ..ROW
+    },
+    Case {
+        id: "short.statuses",
+        cell: Cell::Throughout,
+        level: Level::Seed,
+        requirement: "/short answers 201, 400, 401 or 429, and never 403.",
+        section: "openapi.yaml, issueShortTermToken",
+        request: EveryAnswer(|s| statuses(s, Op::Short, &[201, 400, 401, 429])),
+        mutants: &[mutant("short-403", "answers 403 on /short")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.statuses",
+        cell: Cell::Throughout,
+        level: Level::Seed,
+        requirement: "/revoke answers 204, 401 or 404, and never 400, 403 or 429.",
+        section: "openapi.yaml, revokeToken",
+        request: EveryAnswer(|s| statuses(s, Op::Revoke, &[204, 401, 404])),
+        mutants: &[mutant("revoke-403", "answers 403 on /revoke")],
+        ..ROW
+    },
+    Case {
+        id: "outside.statuses",
+        cell: Cell::Throughout,
+        level: Level::Contract,
+        requirement: "Other paths and methods are answered 404 or 405.",
+        section: "openapi.yaml, info",
+        request: EveryAnswer(|s| statuses(s, Op::Outside, &[404, 405])),
+        ..ROW
+    },
 ];
 
 fn broken(wanted: impl Into<String>, got: impl Into<String>) -> Standing {

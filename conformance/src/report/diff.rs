@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::text::{clip, one_line};
-use super::{outcome_name, plural, verdict_name};
+use super::words::{outcome_name, plural, verdict_name};
 use crate::result::{CaseResult, Outcome, Report, Verdict};
+use crate::text::{clip, one_line};
 
 /// From run `a` to run `b`; every list is in the order of `b`'s cases, or of `a`'s for those that went.
 #[derive(Debug, Clone, Serialize)]

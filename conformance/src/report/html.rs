@@ -3,12 +3,13 @@
 //!
 //! The page is also well-formed XML, so that a test can prove with a parser that nothing from the server breaks out.
 
-use super::text::{escape, one_line};
-use super::{
-    WORST_FIRST, attention, cell, count, duration, group_title, holds, operation_path, operations, outcome_name,
-    plural, spelled, statuses, summary, total, verdict_name, worst,
+use super::words::{
+    cell, count, duration, group_title, holds, operation_path, operations, outcome_name, plural, spelled, statuses,
+    summary, total, verdict_name, worst,
 };
+use crate::groups::{WORST_FIRST, attention};
 use crate::result::{Answer, CaseResult, Cell, Cleanup, Consistency, Counts, Exchange, Outcome, Report, Verdict};
+use crate::text::{escape, one_line};
 
 const STYLE: &str = include_str!("html.css");
 const ICONS: &str = include_str!("html.icons.svg");
@@ -209,7 +210,7 @@ fn next(report: &Report) -> String {
 }
 
 fn needs(report: &Report) -> String {
-    let items: String = attention(report)
+    let items: String = attention(&report.cases)
         .into_iter()
         .map(|case| {
             format!(
@@ -219,7 +220,7 @@ fn needs(report: &Report) -> String {
                 icon(case.outcome),
                 outcome_name(case.outcome),
                 inline(&case.id),
-                inline(&super::text::clip(&in_short(case), 240)),
+                inline(&crate::text::clip(&in_short(case), 240)),
             )
         })
         .collect();
@@ -243,7 +244,7 @@ fn cases(report: &Report) -> String {
     if report.cases.is_empty() {
         return String::new();
     }
-    let failed = attention(report).into_iter().filter(|case| case.outcome != Outcome::Blocked);
+    let failed = attention(&report.cases).into_iter().filter(|case| case.outcome != Outcome::Blocked);
     let open: Vec<&str> = failed.take(OPEN_AT_MOST).map(|case| case.id.as_str()).collect();
     let is_open = |case: &CaseResult| open.contains(&case.id.as_str());
 
@@ -602,7 +603,8 @@ mod tests {
     use roxmltree::{Document, Node, ParsingOptions};
 
     use super::*;
-    use crate::report::{sample, text};
+    use crate::report::sample;
+    use crate::text;
 
     fn parse(html: &str) -> Document<'_> {
         Document::parse_with_options(html, ParsingOptions { allow_dtd: true, ..ParsingOptions::default() }).unwrap()

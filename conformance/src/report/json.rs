@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::text::is_hidden;
 use crate::result::{REPORT_VERSION, Report};
+use crate::text::is_hidden;
 
 const HOW_TO_MAKE_ONE: &str = "make one with `conformance run --report json=PATH`";
 
@@ -83,7 +83,7 @@ mod tests {
         let evil = "\u{1b}[31m \u{202e} \u{2066} \u{9b} \u{7f} \u{e0041} end";
         let text = render(&sample::poisoned(evil)).unwrap();
         assert!(text.contains("\\u001b[31m \\u202e \\u2066 \\u009b \\u007f \\udb40\\udc41 end"));
-        assert_eq!(super::super::visible(&text), text);
+        assert_eq!(crate::text::visible(&text), text);
         assert_eq!(parse(&text).unwrap().cases[0].reason.as_deref(), Some(evil));
     }
 

@@ -3,9 +3,9 @@
 //! A Blocked case is an `<error>`, not `<skipped>`: readers show skipped as green, and what could not be judged is not.
 //! For the same reason a run that is not conformant, and yet has no case to blame, gets a case of its own.
 
-use super::text::{escape, one_line};
-use super::{operations, outcome_name, summary, verdict_name};
+use super::words::{operations, outcome_name, summary, verdict_name};
 use crate::result::{CaseResult, Exchange, Outcome, Report};
+use crate::text::{escape, one_line};
 
 /// How readers count a case.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -247,9 +247,10 @@ mod tests {
     use roxmltree::{Document, Node};
 
     use super::*;
-    use crate::report::text::visible;
-    use crate::report::{holds, sample};
+    use crate::report::sample;
+    use crate::report::words::holds;
     use crate::result::{Counts, Verdict};
+    use crate::text::visible;
 
     fn number(node: Node<'_, '_>, name: &str) -> usize {
         node.attribute(name).unwrap().parse().unwrap()

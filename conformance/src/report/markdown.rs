@@ -2,12 +2,13 @@
 //!
 //! Whatever came from the server stands in fences, where no mark, mention or link works; our own sentences are escaped.
 
-use super::text::{clip, one_line, visible};
-use super::{
-    attention, cell, duration, group_title, left_behind, operation_path, operations, outcome_name, plural, spelled,
-    statuses, summary, total, verdict_name, worst,
+use super::words::{
+    cell, duration, group_title, left_behind, operation_path, operations, outcome_name, plural, spelled, statuses,
+    summary, total, verdict_name, worst,
 };
+use crate::groups::attention;
 use crate::result::{CaseResult, Cell, Outcome, Report, Verdict};
+use crate::text::{clip, one_line, visible};
 
 /// GitHub refuses a comment of more than 65,536 characters; a bot may add its own lines. In bytes, to be safe.
 const LIMIT: usize = 60_000;
@@ -20,7 +21,7 @@ pub fn render(report: &Report) -> String {
     out.push_str(&advice(report));
 
     let (blocked, failed): (Vec<_>, Vec<_>) =
-        attention(report).into_iter().partition(|case| case.outcome == Outcome::Blocked);
+        attention(&report.cases).into_iter().partition(|case| case.outcome == Outcome::Blocked);
     let expected: Vec<_> = report.cases.iter().filter(|case| case.outcome == Outcome::ExpectedFail).collect();
     let tail = tail(report);
     let room = LIMIT.saturating_sub(tail.len() + RESERVE);

@@ -1,6 +1,6 @@
 //! The identities of a selftest, made on the fly: the same people as the reference's records and as the harness's file.
 
-use super::reference::{BURST_CLIENT, ClientRecord};
+use super::reference::state::{BURST_CLIENT, ClientRecord};
 use crate::identities::Role;
 use crate::jose::b64;
 use ring::rand::{SecureRandom, SystemRandom};

@@ -1,7 +1,7 @@
 //! HTTP/1.1 for the reference server, by hand: only so can a mutant hang, trickle, or break off in the middle.
 
-use super::reference::Reference;
-use serde_json::Value;
+use super::reference::message::{Asked, Form, Reply};
+use super::reference::state::Reference;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,43 +9,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 const DIES_AFTER: u64 = 200;
 
-pub struct Asked {
-    pub method: String,
-    pub path: String,
-    headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-}
-
-impl Asked {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.all(name).first().copied()
-    }
-
-    pub fn all(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect()
-    }
-}
-
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    /// Null for none.
-    pub body: Value,
-    pub form: Form,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    Json,
-    Html,
-    /// The body is a string: what it holds is sent under this media type.
-    Text(&'static str),
-}
-
 pub async fn serve(listener: TcpListener, reference: Arc<Mutex<Reference>>) {
     while let Ok((stream, _)) = listener.accept().await {
         // Half of a usual run is behind it then. The port is given up, as by a process that ended.
-        if reference.lock().is_ok_and(|r| r.on("dies-half-way") && r.requests > DIES_AFTER) {
+        if reference.lock().is_ok_and(|r| r.on("dies-half-way") && r.memory.requests > DIES_AFTER) {
             return;
         }
         tokio::spawn(connection(stream, reference.clone()));
@@ -58,7 +25,7 @@ async fn connection(mut stream: TcpStream, reference: Arc<Mutex<Reference>>) {
         // What comes of a request is decided in one piece: two at once are one after the other.
         let (reply, fault, count) = {
             let Ok(mut reference) = reference.lock() else { return };
-            (reference.answer(&asked), reference.fault.unwrap_or_default(), reference.requests)
+            (reference.answer(&asked), reference.fault.unwrap_or_default(), reference.memory.requests)
         };
         if write(&mut stream, &asked, &reply, fault, count).await.is_none() {
             return;

@@ -1,0 +1,431 @@
+//! The feed of ends: how it is served, signed and kept.
+
+use crate::case::*;
+use crate::endpoint::{self, FEED, FEED_TYP, KEYS};
+use crate::jose::{Jwt, unb64};
+use crate::trial::feed::{CLOCKS, Feed, MEMBERS, Mode};
+use ring::signature::{ED25519, UnparsedPublicKey};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Seconds that a text has left at least, less what a location may keep it and what clocks differ by.
+const LEAST_LEFT: u64 = 150 - 10;
+/// How often a read and its repetition may be parted by an end.
+const TRIES: usize = 10;
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "feed.200.served",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "The feed of ends is a JWT at /.well-known/revocations of the origin, as application/jwt.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("short.201.exchange"),
+        request: steps!(served),
+        expect: plain(200),
+        mutants: &[
+            mutant("feed-missing", "names a feed and serves none"),
+            mutant("feed-below-base", "serves the feed below its base path"),
+            mutant("feed-as-text", "calls the feed text/plain"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.metadata",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "The metadata names it as revocations_uri.",
+        section: "openapi.yaml, getMetadata; RFC 8414 section 3",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.200.served"),
+        request: steps!(metadata),
+        expect: plain(200),
+        mutants: &[
+            mutant("feed-unnamed", "does not name the feed in its metadata"),
+            mutant("feed-named-below-base", "names the feed below its base path"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.cache",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "It carries Cache-Control: public, max-age=2 (private where it is private).",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.200.served"),
+        request: steps!(cache),
+        expect: plain(200),
+        mutants: &[
+            mutant("feed-no-store", "forbids to keep the feed"),
+            mutant("feed-max-age-300", "lets the feed be kept for five minutes"),
+            mutant("private-feed-public-cache", "lets anybody's cache keep a private feed").with_private_feed(),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.header",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "Its header has typ revocations+jwt, alg EdDSA, and the kid of a published key.",
+        section: "openapi.yaml, getRevocations; RFC 7515 section 4.1",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.200.served"),
+        request: steps!(header),
+        expect: plain(200),
+        mutants: &[
+            mutant("feed-typ-jwt", "has typ JWT"),
+            mutant("feed-alg-hs256", "says HS256"),
+            mutant("feed-kid-unknown", "names a key that it does not publish"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.signature",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "Its signature is that of the published key.",
+        section: "openapi.yaml, getRevocations; RFC 7515 section 4.1",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.200.header"),
+        request: steps!(signature),
+        expect: plain(200),
+        mutants: &[
+            mutant("feed-unsigned", "serves the feed unsigned"),
+            mutant("feed-other-key", "publishes another key than it signs with"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.issuer",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "Its iss is the issuer of the metadata.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.200.metadata"),
+        request: steps!(issuer),
+        expect: plain(200),
+        mutants: &[mutant("feed-other-issuer", "has another iss than its metadata")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.times",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "It counts for 300 s from its iat, and has at least 150 s of them left.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.200.served"),
+        request: steps!(times),
+        expect: plain(200),
+        mutants: &[
+            mutant("feed-lives-an-hour", "lets a text count for an hour"),
+            mutant("feed-stale", "serves a text that is about to end"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.claims",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "It has an integer seq, since where that was asked for, and in ended the objects token, parent and client, if empty.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.200.served"),
+        request: steps!(claims),
+        expect: plain(200),
+        mutants: &[
+            mutant("feed-seq-string", "has seq as a string"),
+            mutant("feed-since-always", "has since in the whole"),
+            mutant("feed-empty-left-out", "leaves out what is empty"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "feed.304.etag",
+        cell: Cell::Service(304),
+        level: Level::Service,
+        requirement: "If-None-Match with its ETag is 304, without a body.",
+        section: "openapi.yaml, getRevocations; RFC 9110 section 13.1.2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.200.served"),
+        request: steps!(not_modified),
+        expect: plain(304),
+        mutants: &[
+            mutant("feed-no-etag", "sends no ETag"),
+            mutant("feed-never-304", "ignores If-None-Match"),
+            mutant("feed-etag-random", "has another ETag with each read"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.etag-other",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "If-None-Match with another ETag is 200.",
+        section: "openapi.yaml, getRevocations; RFC 9110 section 13.1.2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.200.served"),
+        request: steps!(modified),
+        expect: plain(200),
+        mutants: &[mutant("feed-always-304", "answers 304 to any If-None-Match")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.etag-changes",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "An end changes its ETag.",
+        section: "openapi.yaml, getRevocations; RFC 9110 section 13.1.2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("feed.200.token"),
+        request: steps!(etag_changes),
+        expect: plain(200),
+        mutants: &[mutant("feed-etag-constant", "has the same ETag always")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.head",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "HEAD works where GET does.",
+        section: "openapi.yaml, getRevocations; RFC 9110 section 9.3.2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.200.served"),
+        request: steps!(head),
+        expect: plain(200),
+        mutants: &[mutant("feed-head-405", "refuses HEAD")],
+        ..ROW
+    },
+    Case {
+        id: "feed.405.methods",
+        cell: Cell::Service(405),
+        level: Level::Service,
+        requirement: "Any other method is 405 with Allow: GET, HEAD.",
+        section: "openapi.yaml, MethodNotAllowed; RFC 9110 section 15.5.6",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.200.served"),
+        request: steps!(methods),
+        expect: plain(405),
+        mutants: &[
+            mutant("feed-any-method", "takes any method for GET"),
+            mutant("feed-405-allow-get", "does not allow HEAD in Allow"),
+        ],
+        ..ROW
+    },
+];
+
+async fn served(t: &Trial<'_>) -> Result<(), Stop> {
+    is_jwt(&t.feed("").await?.answer)
+}
+
+fn is_jwt(answer: &Answer) -> Result<(), Stop> {
+    let kind = answer.header("content-type").unwrap_or("none");
+    let media = kind.split(';').next().unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case("application/jwt") {
+        return Ok(());
+    }
+    Err(Stop::fail("Content-Type: application/jwt", format!("Content-Type: {kind}")))
+}
+
+/// The metadata, which must be there for what is judged by it.
+async fn told(t: &Trial<'_>) -> Result<Value, Stop> {
+    let answer = t.metadata().await?;
+    match answer.json().filter(|_| answer.status == 200) {
+        Some(metadata) => Ok(metadata),
+        None => Err(Stop::fail("200 with the metadata of the authorization server", t.summary(&answer))),
+    }
+}
+
+async fn metadata(t: &Trial<'_>) -> Result<(), Stop> {
+    let metadata = told(t).await?;
+    let issuer = t.issuer().await?;
+    let host = issuer.find("://").map_or(0, |at| at + 3);
+    let origin = issuer[host..].find('/').map_or(issuer.as_str(), |at| &issuer[..host + at]);
+    let wanted = format!("{origin}{FEED}");
+    if metadata["revocations_uri"] == wanted.as_str() {
+        return Ok(());
+    }
+    Err(Stop::fail(format!("revocations_uri {wanted}"), format!("revocations_uri {}", metadata["revocations_uri"])))
+}
+
+async fn cache(t: &Trial<'_>) -> Result<(), Stop> {
+    let scope = match t.feed_mode().await? {
+        Mode::Public => "public",
+        Mode::Private => "private",
+    };
+    let feed = t.feed("").await?;
+    let value = feed.answer.header("cache-control").unwrap_or("none");
+    let directives: BTreeSet<_> = value.split(',').map(|d| d.trim().to_lowercase()).collect();
+    if directives == BTreeSet::from([scope.to_owned(), "max-age=2".to_owned()]) {
+        return Ok(());
+    }
+    Err(Stop::fail(format!("Cache-Control: {scope}, max-age=2"), format!("Cache-Control: {value}")))
+}
+
+/// The published key that the feed names.
+async fn key(t: &Trial<'_>, feed: &Feed) -> Result<Value, Stop> {
+    let answer = t.send(&endpoint::bare("GET", KEYS, None)).await?;
+    let keys = answer.json().unwrap_or_default();
+    let kid = &feed.jwt.header["kid"];
+    let found = keys["keys"].as_array().and_then(|keys| keys.iter().find(|key| kid.is_string() && key["kid"] == *kid));
+    found.cloned().ok_or_else(|| Stop::fail("the kid of a key in /.well-known/jwks.json", format!("kid {kid}")))
+}
+
+async fn header(t: &Trial<'_>) -> Result<(), Stop> {
+    let feed = t.feed("").await?;
+    for (name, wanted) in [("typ", FEED_TYP), ("alg", "EdDSA")] {
+        let got = &feed.jwt.header[name];
+        if got != wanted {
+            return Err(Stop::fail(format!("{name} {wanted}"), format!("{name} {got}")));
+        }
+    }
+    key(t, &feed).await.map(drop)
+}
+
+async fn signature(t: &Trial<'_>) -> Result<(), Stop> {
+    let feed = t.feed("").await?;
+    let key = key(t, &feed).await?;
+    let public = key["x"].as_str().and_then(unb64).filter(|_| key["kty"] == "OKP" && key["crv"] == "Ed25519");
+    let public = public.ok_or_else(|| Stop::fail("an Ed25519 key for EdDSA", format!("kty {}", key["kty"])))?;
+    let (input, signature) = feed.token.rsplit_once('.').unwrap_or_default();
+    let signature = unb64(signature).unwrap_or_default();
+    UnparsedPublicKey::new(&ED25519, public)
+        .verify(input.as_bytes(), &signature)
+        .map_err(|_| Stop::fail("a signature of the published key", "one that does not verify"))
+}
+
+async fn issuer(t: &Trial<'_>) -> Result<(), Stop> {
+    let metadata = told(t).await?;
+    let feed = t.feed("").await?;
+    let (wanted, got) = (&metadata["issuer"], &feed.jwt.claims["iss"]);
+    if wanted.is_string() && wanted == got {
+        return Ok(());
+    }
+    Err(Stop::fail(format!("iss {wanted}"), format!("iss {got}")))
+}
+
+async fn times(t: &Trial<'_>) -> Result<(), Stop> {
+    let feed = t.feed("").await?;
+    let now = t.run.clock.now();
+    let (iat, exp) = (&feed.jwt.claims["iat"], &feed.jwt.claims["exp"]);
+    let (Some(from), Some(until)) = (iat.as_u64(), exp.as_u64()) else {
+        return Err(Stop::fail("iat and exp as integers", format!("iat {iat}, exp {exp}")));
+    };
+    if from.checked_add(300) != Some(until) {
+        return Err(Stop::fail("exp 300 s after iat", format!("iat {iat}, exp {exp}")));
+    }
+    if from > now + CLOCKS || until < now + LEAST_LEFT {
+        return Err(Stop::fail(
+            format!("a text from before {now} with at least {LEAST_LEFT} s left"),
+            format!("iat {iat}, exp {exp}"),
+        ));
+    }
+    Ok(())
+}
+
+/// What is after its own `seq` is empty, unless something ends in between.
+async fn claims(t: &Trial<'_>) -> Result<(), Stop> {
+    let whole = t.feed("").await?;
+    let part = t.feed(&format!("?since={}", whole.seq()?)).await?;
+    for feed in [&whole, &part] {
+        feed.seq()?;
+        let ended = &feed.jwt.claims["ended"];
+        let members: BTreeSet<_> = ended.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        if members != BTreeSet::from(MEMBERS) || !MEMBERS.iter().all(|name| ended[name].is_object()) {
+            return Err(Stop::fail("ended with the objects token, parent and client", format!("ended {ended}")));
+        }
+    }
+    let since = whole.jwt.claims.get("since");
+    if let Some(since) = since {
+        return Err(Stop::fail("no since where the whole was asked for", format!("since {since}")));
+    }
+    let since = &part.jwt.claims["since"];
+    if since.is_u64() { Ok(()) } else { Err(Stop::fail("since as an integer", format!("since {since}"))) }
+}
+
+/// The feed again, unless it is this text still.
+async fn unless(t: &Trial<'_>, etag: &str) -> Result<Answer, Stop> {
+    let mut request = t.feed_request("").await?;
+    request.set("if-none-match", etag);
+    t.send(&request).await
+}
+
+async fn not_modified(t: &Trial<'_>) -> Result<(), Stop> {
+    let mut ended_each_time = true;
+    for _ in 0..TRIES {
+        let feed = t.feed("").await?;
+        let answer = unless(t, feed.etag()?).await?;
+        if answer.status == 304 && answer.body.is_empty() {
+            return Ok(());
+        }
+        let other = answer.header("etag").is_some_and(|etag| Some(etag) != feed.answer.header("etag"));
+        // Another text: something ended in between, here or by somebody else's hand.
+        if answer.status != 200 || !other {
+            return Err(Stop::fail("304 without a body", t.summary(&answer)));
+        }
+        let again = Jwt::read(&answer.text()).and_then(|jwt| jwt.claims["seq"].as_u64());
+        ended_each_time &= again != feed.jwt.claims["seq"].as_u64();
+        t.thin_out();
+    }
+    if ended_each_time {
+        return Err(Stop::Blocked("something ended between each two reads: run again when less goes on".to_owned()));
+    }
+    Err(Stop::fail("304 where nothing has ended", "another text each time"))
+}
+
+async fn modified(t: &Trial<'_>) -> Result<(), Stop> {
+    let answer = unless(t, "\"another\"").await?;
+    t.as_feed(answer).map(drop)
+}
+
+async fn etag_changes(t: &Trial<'_>) -> Result<(), Stop> {
+    let before = t.feed("").await?;
+    let (_, short) = t.ended_short().await?;
+    let (after, _) = t.feed_lists("token", &short.id).await?;
+    let (old, new) = (before.etag()?, after.etag()?);
+    if old != new {
+        return Ok(());
+    }
+    Err(Stop::fail("another ETag after an end", format!("ETag: {new} still")))
+}
+
+async fn head(t: &Trial<'_>) -> Result<(), Stop> {
+    let mut request = t.feed_request("").await?;
+    request.method = "HEAD".to_owned();
+    let answer = t.send(&request).await?;
+    if answer.status != 200 || answer.header("etag").is_none() {
+        return Err(Stop::fail("200 with an ETag", t.summary(&answer)));
+    }
+    is_jwt(&answer)
+}
+
+async fn methods(t: &Trial<'_>) -> Result<(), Stop> {
+    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        let mut request = t.feed_request("").await?;
+        request.method = method.to_owned();
+        let answer = t.send(&request).await?;
+        t.expect(plain(405), &answer)?;
+        let allow = answer.header("allow").unwrap_or("none");
+        let allowed: BTreeSet<_> = allow.split(',').map(str::trim).collect();
+        if allowed != BTreeSet::from(["GET", "HEAD"]) {
+            return Err(Stop::fail(format!("{method}: Allow: GET, HEAD"), format!("Allow: {allow}")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! POST /auth/tokens/{tokenId}/revoke: ids that name nothing of the client.
+
+use crate::case::*;
+use crate::endpoint;
+
+/// A well-formed id that nobody was ever given.
+pub const UNKNOWN: &str = "/auth/tokens/tok_lt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/revoke";
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "revoke.404.unknown",
+        cell: Cell::Revoke(404),
+        level: Level::Seed,
+        requirement: "An id that does not exist is 404.",
+        section: "openapi.yaml, revokeToken",
+        effect: Effect::Mint,
+        control: Some("revoke.204.sibling"),
+        request: Ask(Revoke(Valid), &[Path(UNKNOWN)]),
+        expect: NOT_FOUND,
+        mutants: &[mutant("unknown-id-204", "answers 204 for ids that do not exist")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.404.malformed",
+        cell: Cell::Revoke(404),
+        level: Level::Seed,
+        requirement: "A malformed id is 404.",
+        section: "openapi.yaml, revokeToken",
+        effect: Effect::Mint,
+        control: Some("revoke.204.sibling"),
+        request: Ask(Revoke(Valid), &[Path("/auth/tokens/not-an-id/revoke")]),
+        expect: NOT_FOUND,
+        mutants: &[mutant("malformed-id-400", "answers 400 to a malformed id")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.404.percent-broken",
+        cell: Cell::Revoke(404),
+        level: Level::Contract,
+        requirement: "A broken percent-escape in an id is a malformed id.",
+        section: "openapi.yaml, revokeToken; RFC 3986 section 2.1",
+        effect: Effect::Mint,
+        control: Some("revoke.204.sibling"),
+        request: Ask(Revoke(Valid), &[Path("/auth/tokens/tok_lt_%zz/revoke")]),
+        expect: NOT_FOUND,
+        ..ROW
+    },
+    Case {
+        id: "revoke.404.percent-not-utf8",
+        cell: Cell::Revoke(404),
+        level: Level::Contract,
+        requirement: "An id that is not UTF-8 is a malformed id.",
+        section: "openapi.yaml, revokeToken; RFC 3986 section 2.1",
+        effect: Effect::Mint,
+        control: Some("revoke.204.sibling"),
+        request: Ask(Revoke(Valid), &[Path("/auth/tokens/tok_lt_%ff%fe/revoke")]),
+        expect: NOT_FOUND,
+        ..ROW
+    },
+    Case {
+        id: "revoke.404.very-long",
+        cell: Cell::Revoke(404),
+        level: Level::Contract,
+        requirement: "An id of 4000 characters is a malformed id.",
+        section: "openapi.yaml, revokeToken",
+        effect: Effect::Mint,
+        control: Some("revoke.204.sibling"),
+        request: Ask(Revoke(Valid), &[Path(VERY_LONG)]),
+        expect: NOT_FOUND,
+        ..ROW
+    },
+    Case {
+        id: "revoke.404.forged",
+        cell: Cell::Revoke(404),
+        level: Level::Contract,
+        requirement: "An id with one character changed is 404.",
+        section: "openapi.yaml, revokeToken",
+        effect: Effect::Mint,
+        control: Some("revoke.204.sibling"),
+        request: Ask(Revoke(Valid), &[Path("/auth/tokens/${valid.spare_id_altered}/revoke")]),
+        expect: NOT_FOUND,
+        mutants: &[mutant("id-mac-unchecked", "takes any well-formed id for one of its own")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.404.trailing-characters",
+        cell: Cell::Revoke(404),
+        level: Level::Contract,
+        requirement: "An id with something behind it is 404.",
+        section: "openapi.yaml, revokeToken",
+        effect: Effect::Mint,
+        control: Some("revoke.204.sibling"),
+        request: Ask(Revoke(Valid), &[Path("/auth/tokens/${valid.spare_id}x/revoke")]),
+        expect: NOT_FOUND,
+        mutants: &[mutant("id-prefix", "reads the start of an id only")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.404.foreign",
+        cell: Cell::Revoke(404),
+        level: Level::Seed,
+        requirement: "Another client's token is 404.",
+        section: "openapi.yaml, revokeToken",
+        effect: Effect::Mint,
+        control: Some("revoke.204.sibling"),
+        request: Ask(Revoke(Valid), &[Path("/auth/tokens/${other.spare_id}/revoke")]),
+        expect: NOT_FOUND,
+        mutants: &[mutant("foreign-revocable", "revokes another client's token")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.404.foreign-short",
+        cell: Cell::Revoke(404),
+        level: Level::Contract,
+        requirement: "Another client's short-term token is 404.",
+        section: "openapi.yaml, revokeToken",
+        effect: Effect::Mint,
+        control: Some("revoke.204.sibling"),
+        request: Ask(Revoke(Valid), &[Path("/auth/tokens/${other.short_id}/revoke")]),
+        expect: NOT_FOUND,
+        ..ROW
+    },
+    Case {
+        id: "revoke.404.alike",
+        cell: Cell::Revoke(404),
+        level: Level::Contract,
+        requirement: "A malformed, an unknown and another client's id are answered with the same body.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Other, ClientId), (Other, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.404.foreign"),
+        request: steps!(alike),
+        expect: NOT_FOUND,
+        mutants: &[mutant("foreign-told", "tells that an id is another client's")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.404.foreign-survives",
+        cell: Cell::Revoke(404),
+        level: Level::Contract,
+        requirement: "Another client's token is not touched.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Other, ClientId), (Other, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.404.foreign"),
+        request: steps!(foreign_survives),
+        expect: NOT_FOUND,
+        mutants: &[mutant("foreign-404-but-revoked", "says 404 and revokes another client's token")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.404.without-scope",
+        cell: Cell::Revoke(404),
+        level: Level::Contract,
+        requirement: "Also without tokens:revoke an id that does not exist is 404.",
+        section: "openapi.yaml, revokeToken",
+        effect: Effect::Mint,
+        control: Some("revoke.404.unknown"),
+        request: Ask(Revoke(Valid), &[Path(UNKNOWN), Header("authorization", "Bearer ${narrow.short}")]),
+        expect: NOT_FOUND,
+        mutants: &[mutant("unknown-needs-scope", "answers 401 for an id that does not exist")],
+        ..ROW
+    },
+];
+
+const VERY_LONG: &str = {
+    const BYTES: [u8; 4020] = {
+        let mut all = [b'A'; 4020];
+        let (head, tail) = (b"/auth/tokens/", b"/revoke");
+        let mut i = 0;
+        while i < head.len() {
+            all[i] = head[i];
+            i += 1;
+        }
+        i = 0;
+        while i < tail.len() {
+            all[4020 - tail.len() + i] = tail[i];
+            i += 1;
+        }
+        all
+    };
+    match std::str::from_utf8(&BYTES) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+};
+
+async fn alike(t: &Trial<'_>) -> Result<(), Stop> {
+    let bearer = t.shared(Valid, "short").await?;
+    let foreign = t.shared(Other, "spare").await?.id;
+    let unknown = UNKNOWN.split('/').nth(3).unwrap_or_default();
+    let mut bodies = Vec::new();
+    for id in [foreign.as_str(), "not-an-id", unknown] {
+        let answer = t.send(&endpoint::revoke(&bearer.token, id)).await?;
+        t.expect(t.due, &answer)?;
+        bodies.push(answer);
+    }
+    match bodies.iter().find(|b| b.json() != bodies[0].json()) {
+        None => Ok(()),
+        Some(odd) => Err(Stop::fail(format!("the same body each time: {}", t.summary(&bodies[0])), t.summary(odd))),
+    }
+}
+
+async fn foreign_survives(t: &Trial<'_>) -> Result<(), Stop> {
+    let bearer = t.shared(Valid, "short").await?;
+    let foreign = t.mint_long(Other, &["tokens:revoke"]).await?;
+    let answer = t.send(&endpoint::revoke(&bearer.token, &foreign.id)).await?;
+    t.expect(t.due, &answer)?;
+    let answer = t.send(&endpoint::exchange(&foreign.token)).await?;
+    t.expect(GRANTED, &answer)
+}

@@ -1,0 +1,88 @@
+//! Whether the server is there at all. The first of these rows runs before all others, the second after them.
+
+use crate::case::*;
+use crate::endpoint;
+use crate::http::BROKE;
+use crate::transcript;
+
+pub const CASES: &[Case] = &[
+    Case {
+        id: "sanity.first",
+        cell: Cell::Throughout,
+        level: Level::Seed,
+        requirement: "The base URL leads to a server that answers a call without credentials by itself, in HTTP.",
+        section: "README.md, Run conformance against a deployment",
+        effect: Effect::Read,
+        request: steps!(sane),
+        mutants: &[
+            mutant("always-500", "answers 500 to everything"),
+            mutant("hang", "takes the connection and stays silent"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "sanity.last",
+        cell: Cell::Throughout,
+        level: Level::Seed,
+        requirement: "The server survived the run.",
+        section: "README.md, Run conformance against a deployment",
+        effect: Effect::Read,
+        request: steps!(survived),
+        mutants: &[mutant("dies-half-way", "stops for good in the middle of the run")],
+        ..ROW
+    },
+];
+
+async fn probe(t: &Trial<'_>) -> Result<Answer, Stop> {
+    t.expects_429.set(true);
+    let request = endpoint::post(endpoint::LONG, None, Some(serde_json::json!({})));
+    t.send(&request).await
+}
+
+/// Lenient on purpose: a server that answers wrongly is for the cases to name. What ends the run here is an address
+/// where no such server is.
+async fn sane(t: &Trial<'_>) -> Result<(), Stop> {
+    let answer = probe(t).await.map_err(|stop| match stop {
+        // A silent socket was never reached; an answer that never ends was.
+        Stop::Fail { got, .. } if got.starts_with("no whole answer") || got.starts_with(BROKE) => Stop::Error(got),
+        other => other,
+    })?;
+    let kind = answer.header("content-type").unwrap_or_default().to_lowercase();
+    let asked = "the answer of a token service to POST /auth/tokens/long";
+    if (300..400).contains(&answer.status) {
+        let to = answer.header("location").unwrap_or("elsewhere");
+        return Err(Stop::fail(
+            asked,
+            format!("{} to {to}; redirects are not followed: give the final URL", answer.status),
+        ));
+    }
+    if kind.contains("html") && ![400, 401, 403, 429].contains(&answer.status) {
+        return Err(Stop::fail(
+            asked,
+            format!(
+                "{} with an HTML page ({}): is --base-url right, up to its /v1?",
+                answer.status,
+                transcript::words(&t.run.vault, &answer)
+            ),
+        ));
+    }
+    if answer.status >= 500 {
+        return Err(Stop::fail(asked, format!("{}: the server is not well", t.summary(&answer))));
+    }
+    Ok(())
+}
+
+async fn survived(t: &Trial<'_>) -> Result<(), Stop> {
+    let answer = probe(t).await;
+    t.run.uninterrupted()?;
+    match answer {
+        Ok(answer) if answer.status < 500 => Ok(()),
+        Ok(answer) => {
+            Err(Stop::fail("an answer as at the start", format!("{}: the server did not survive", t.summary(&answer))))
+        }
+        Err(Stop::Fail { got, .. } | Stop::Error(got) | Stop::Blocked(got)) => {
+            Err(Stop::fail("an answer as at the start", format!("{got}: the server did not survive")))
+        }
+        Err(other) => Err(other),
+    }
+}

@@ -1,0 +1,6 @@
+//! POST /auth/tokens/short.
+
+pub mod bearer;
+pub mod body;
+pub mod scopes;
+pub mod token;

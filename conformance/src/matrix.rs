@@ -1,0 +1,126 @@
+//! Where a case stands: its cell of operation × status, the level that it is judged by, and what it does to a deployment.
+
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Op {
+    Long,
+    Short,
+    Revoke,
+    /// What no cell of the matrix holds.
+    Outside,
+    /// What stands around the tokens: operators, keys, metadata, the feed of ends.
+    Service,
+}
+
+impl Op {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Long => "issueLongTermToken",
+            Self::Short => "issueShortTermToken",
+            Self::Revoke => "revokeToken",
+            Self::Outside => "outside",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// A cell of the matrix, or a place beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cell {
+    Long(u16),
+    Short(u16),
+    Revoke(u16),
+    Outside(u16),
+    /// Outside, and about answers of any status.
+    Throughout,
+    Service(u16),
+}
+
+impl Cell {
+    pub fn op(self) -> Op {
+        match self {
+            Self::Long(_) => Op::Long,
+            Self::Short(_) => Op::Short,
+            Self::Revoke(_) => Op::Revoke,
+            Self::Outside(_) | Self::Throughout => Op::Outside,
+            Self::Service(_) => Op::Service,
+        }
+    }
+
+    pub fn status(self) -> Option<u16> {
+        match self {
+            Self::Long(status) | Self::Short(status) | Self::Revoke(status) => Some(status),
+            Self::Outside(status) | Self::Service(status) => Some(status),
+            Self::Throughout => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.op().name())?;
+        self.status().map_or(Ok(()), |status| write!(f, " {status}"))
+    }
+}
+
+/// The twelve cells, in the contract's order.
+pub const MATRIX: [Cell; 12] = [
+    Cell::Long(201),
+    Cell::Long(400),
+    Cell::Long(401),
+    Cell::Long(403),
+    Cell::Long(429),
+    Cell::Short(201),
+    Cell::Short(400),
+    Cell::Short(401),
+    Cell::Short(429),
+    Cell::Revoke(204),
+    Cell::Revoke(401),
+    Cell::Revoke(404),
+];
+
+/// Each judges what those before it do, and more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// The public API page itself promises it.
+    Seed,
+    /// The contract closes what that page leaves open.
+    Contract,
+    /// The contract promises it of what stands around the three operations.
+    Service,
+}
+
+impl Level {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Seed => "seed",
+            Self::Contract => "contract",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// What a case does to the deployment, mildest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    Read,
+    Mint,
+    Revoke,
+    /// Makes clients of its own, and deletes them at the end. Their ids can't be used again.
+    Provision,
+    Burst,
+}
+
+impl Effect {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Mint => "mint",
+            Self::Revoke => "revoke",
+            Self::Provision => "provision",
+            Self::Burst => "burst",
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The harness proves itself: the reference passes everything, every mutant of it is killed by the case that it stands
+//! with, and every case kills at least one.
+
+use super::lab::{mutants, one};
+use crate::case::{Case, FeedMode, Level, Mutant};
+use crate::cases;
+use crate::choice::Choice;
+use crate::exit::Exit;
+use crate::glob;
+use crate::profile::Profile;
+use crate::result::{CaseResult, Outcome, Report};
+use crate::terminal::{Paint, word};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Mutex;
+use std::time::Instant;
+
+fn block_on<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("the runtime can't start ({e})"))?
+        .block_on(future)
+}
+
+/// A mutant with the case that must find it.
+type Pair = (&'static Case, &'static Mutant);
+
+fn choice(profile: &str, only: &[&str]) -> Result<Choice, String> {
+    Choice::new(Profile::load(profile)?, only.iter().map(|glob| (*glob).to_owned()).collect(), Vec::new())
+}
+
+fn whole() -> Result<Choice, String> {
+    choice("service", &[])
+}
+
+fn feed_alone() -> Result<Choice, String> {
+    choice("service", &["feed.*"])
+}
+
+/// The cases that a mutant is held against. A fault of what stands around the tokens is none of the tokens': there the
+/// cases of its killer's kind are enough, such as `feed.*`.
+fn about(killer: &Case) -> Result<Choice, String> {
+    let kind = killer.id.split('.').next().unwrap_or_default();
+    match killer.level {
+        Level::Service => choice("service", &[&format!("{kind}.*")]),
+        _ => choice("contract", &[]),
+    }
+}
+
+/// All the mutants' reports, made on as many threads as there are processors.
+fn all_reports(chosen: &[Pair]) -> Result<Vec<(Pair, Report)>, String> {
+    let queue = Mutex::new(chosen.iter().enumerate().rev().collect::<Vec<_>>());
+    let done = Mutex::new(Vec::new());
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((at, pair)) = queue.lock().ok().and_then(|mut queue| queue.pop()) {
+                    let (killer, mutant) = *pair;
+                    let report = about(killer).and_then(|choice| block_on(one(Some(mutant.name), mutant.feed, choice)));
+                    if let Ok(mut done) = done.lock() {
+                        done.push((at, report.map(|finished| (*pair, finished.report))));
+                    }
+                }
+            });
+        }
+    });
+    let mut all = done.into_inner().map_err(|_| "a thread of the selftest failed".to_owned())?;
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, report)| report).collect()
+}
+
+/// The reference passes everything that applies to it.
+fn is_as_it_should_be(case: &CaseResult, feed: FeedMode) -> bool {
+    match (feed, case.outcome) {
+        (_, Outcome::Pass) => true,
+        (FeedMode::Public, Outcome::NotApplicable) => case.id.starts_with("feed.401."),
+        _ => false,
+    }
+}
+
+/// Good when every promise of the harness about itself holds.
+pub fn run(only: &[String], paint: Paint) -> Result<Exit, String> {
+    let started = Instant::now();
+    let mut out = String::new();
+    let mut broken = Vec::new();
+    let is_chosen = |mutant: &Mutant| only.is_empty() || only.iter().any(|g| glob::matches(g, mutant.name));
+    let chosen: Vec<_> = mutants().filter(|(_, mutant)| is_chosen(mutant)).collect();
+    if chosen.is_empty() {
+        return Err("no mutant matches --mutant".to_owned());
+    }
+
+    for (feed, choice) in [(FeedMode::Public, whole()?), (FeedMode::Private, feed_alone()?)] {
+        let reference = block_on(one(None, feed, choice))?.report;
+        for case in reference.cases.iter().filter(|c| !is_as_it_should_be(c, feed)) {
+            broken.push(format!(
+                "the reference does not pass {}: {} ({})",
+                case.id,
+                word(case.outcome),
+                case.reason.as_deref().unwrap_or_default()
+            ));
+        }
+        if !reference.cleanup.left.is_empty() {
+            broken.push(format!("something was left behind on the reference: {:?}", reference.cleanup.left));
+        }
+    }
+
+    let mut kills: BTreeMap<String, u32> = BTreeMap::new();
+    let width = chosen.iter().map(|(_, mutant)| mutant.name.len()).max().unwrap_or(0);
+    for ((killer, mutant), report) in all_reports(&chosen)? {
+        let by: Vec<_> = report
+            .cases
+            .iter()
+            .filter(|c| c.outcome == Outcome::Fail || (c.outcome == Outcome::Error && c.id == killer.id))
+            .map(|c| c.id.as_str())
+            .collect();
+        by.iter().for_each(|id| *kills.entry((*id).to_owned()).or_default() += 1);
+        let named = by.contains(&killer.id) && report.exit_code != 0;
+        if !named {
+            broken.push(format!("{} was not killed by {}, but by {by:?}", mutant.name, killer.id));
+        }
+        let others: Vec<_> = by.iter().filter(|id| **id != killer.id).take(4).copied().collect();
+        let more = by.len().saturating_sub(others.len() + usize::from(named));
+        let mut line =
+            format!("{:width$}  {}", mutant.name, if named { paint.good(killer.id) } else { paint.bad("survived") });
+        if !others.is_empty() {
+            line += &paint.faint(&format!("  also {}", others.join(" ")));
+        }
+        if more > 0 {
+            line += &paint.faint(&format!(" and {more} more"));
+        }
+        out += &format!("{line}\n{:width$}  {}\n", "", paint.faint(mutant.says));
+    }
+    if only.is_empty() {
+        for case in cases::all().filter(|c| !kills.contains_key(c.id)) {
+            broken.push(format!("{} kills no mutant: it may pass whatever the server does", case.id));
+        }
+    }
+    for line in &broken {
+        out += &format!("{} {line}\n", paint.bad("BROKEN"));
+    }
+    out += &format!(
+        "{} cases, {} mutants, {} in {:.1} s\n",
+        cases::all().count(),
+        chosen.len(),
+        if broken.is_empty() {
+            paint.good("all promises kept")
+        } else {
+            paint.bad(&format!("{} broken", broken.len()))
+        },
+        started.elapsed().as_secs_f64()
+    );
+    let _ = std::io::stdout().write_all(out.as_bytes());
+    Ok(if broken.is_empty() { Exit::Good } else { Exit::Failed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_mutant_stands_with_one_case() {
+        let mut names = BTreeSet::new();
+        for (killer, mutant) in mutants() {
+            assert!(names.insert(mutant.name), "{} is declared twice, also with {}", mutant.name, killer.id);
+        }
+    }
+
+    #[test]
+    fn the_reference_passes_everything_and_keeps_nothing() {
+        for (feed, choice) in [(FeedMode::Public, whole()), (FeedMode::Private, feed_alone())] {
+            let report = block_on(one(None, feed, choice.unwrap())).unwrap().report;
+            let odd: Vec<_> =
+                report.cases.iter().filter(|c| !is_as_it_should_be(c, feed)).map(|c| (&c.id, &c.reason)).collect();
+            assert!(odd.is_empty(), "{odd:?}");
+            assert_eq!((report.exit_code, report.cleanup.left.len()), (0, 0));
+            assert_eq!(report.cleanup.minted, report.cleanup.revoked);
+        }
+    }
+
+    #[test]
+    fn what_serves_no_feed_and_names_none_owes_none() {
+        let report = block_on(one(None, FeedMode::Off, feed_alone().unwrap())).unwrap().report;
+        let feed: Vec<_> = report.cases.iter().filter(|c| c.id.starts_with("feed.")).collect();
+        assert!(!feed.is_empty() && feed.iter().all(|c| c.outcome == Outcome::NotApplicable), "{feed:?}");
+        assert_eq!(report.exit_code, 0);
+    }
+}

@@ -1,0 +1,95 @@
+//! Who presents a token, and whether it still counts.
+
+use super::message::{Asked, Refused};
+use super::state::{Bearer, Reference};
+use crate::jose::{self, Jwt, unb64};
+use ring::signature::{self, KeyPair};
+use serde_json::Value;
+
+impl Reference {
+    pub fn bearer(&mut self, asked: &Asked, header: Option<&str>, kind: &'static str) -> Result<Bearer, Refused> {
+        let bearer = self.verified(asked, header, kind)?;
+        let over = self.is_over(&bearer);
+        let forgiven = kind == "short" && self.on("short-revocation-unchecked");
+        if over && !forgiven {
+            return Err(self.refuse(asked, 401, "invalid_token", "The token is revoked."));
+        }
+        Ok(bearer)
+    }
+
+    /// Signature, kind and end; not whether it was revoked.
+    pub fn verified(&mut self, asked: &Asked, header: Option<&str>, kind: &'static str) -> Result<Bearer, Refused> {
+        let refused = self.refuse(asked, 401, "invalid_token", "The token is missing or not valid.");
+        let from_query = asked.path.split_once("access_token=").map(|(_, token)| format!("Bearer {token}"));
+        let header = match (header, from_query) {
+            (None, Some(token)) if self.on("bearer-in-query") => token,
+            (Some(header), _) => header.to_owned(),
+            _ => return Err(refused),
+        };
+        let token = match header.split_once(' ') {
+            Some(("Bearer", token)) => token,
+            Some((_, token)) if self.on("any-scheme") => token,
+            _ => return Err(refused),
+        };
+        let Some(jwt) = Jwt::read(token) else { return Err(refused) };
+        let input = token.rsplit_once('.').map_or("", |(input, _)| input);
+        let unsigned = jwt.header["alg"] == "none" && self.on("token-alg-none");
+        let long = jwt.header["typ"] == "lt+jwt"
+            && (self.long_mac(input) == token
+                || unsigned
+                || self.on("long-signature-unchecked")
+                || (self.on("hs256-empty-key") && jose::hs256(b"", input) == token));
+        let public = self.key.public_key();
+        let short = jwt.header["typ"] == "at+jwt"
+            && (token.rsplit('.').next().and_then(unb64).is_some_and(|mac| {
+                signature::UnparsedPublicKey::new(&signature::ED25519, public.as_ref())
+                    .verify(input.as_bytes(), &mac)
+                    .is_ok()
+            }) || unsigned
+                || self.on("short-signature-unchecked")
+                || self.on("short-hs256")
+                || self.on("short-typ-jwt"));
+        let short = short || (self.on("short-typ-jwt") && jwt.header["typ"] == "JWT");
+        let fits = match kind {
+            "long" => long || (short && self.on("short-where-long")),
+            _ => short || (long && self.on("long-where-short")),
+        };
+        let exp = jwt.claims["exp"].as_u64().unwrap_or(0);
+        if !fits || exp <= self.clock.now() || jwt.claims["iss"] != self.issuer.as_str() {
+            return Err(refused);
+        }
+        let text = |name: &str| jwt.claims[name].as_str().unwrap_or_default().to_owned();
+        let scopes = match &jwt.claims["scope"] {
+            Value::Array(all) => all.iter().filter_map(|s| Some(s.as_str()?.to_owned())).collect(),
+            _ => text("scope").split(' ').map(str::to_owned).collect(),
+        };
+        Ok(Bearer {
+            kind: if long { "long" } else { "short" },
+            client: text("client_id"),
+            id: text("jti"),
+            scopes,
+            exp,
+            parent: jwt.claims["parent"].as_str().map(str::to_owned),
+            auth_time: jwt.claims["auth_time"].as_u64().unwrap_or(0),
+        })
+    }
+
+    pub fn is_over(&mut self, bearer: &Bearer) -> bool {
+        let retired = |id: &str| self.memory.retired.get(id).is_some_and(|until| *until <= self.clock.now());
+        let mut over = self.memory.revoked.contains(&bearer.id) || retired(&bearer.id);
+        if let Some(parent) = &bearer.parent
+            && !self.on("no-cascade")
+        {
+            over |= self.memory.revoked.contains(parent) || retired(parent);
+        }
+        // A deleted client has no record.
+        let client = self.clients.iter().find(|c| c.id == bearer.client);
+        over |= client.is_none_or(|c| c.suspended || bearer.auth_time < c.valid_from);
+        if over && self.on("flapping") && bearer.kind == "long" {
+            let flips = self.memory.flips.entry(bearer.id.clone()).or_default();
+            *flips += 1;
+            return flips.is_multiple_of(2);
+        }
+        over
+    }
+}

@@ -1,0 +1,161 @@
+//! How the reference reads a request: headers that may be repeated, the body, and the types of its members.
+
+use super::message::{Asked, Refused};
+use super::state::Reference;
+use serde::de::{MapAccess, Visitor};
+use serde_json::{Map, Value, json};
+
+impl Reference {
+    /// The value of a header that may be there more than once, if it says the same each time. `place` ends the names of
+    /// the faults of this operation.
+    pub fn single(&self, asked: &Asked, name: &str, code: &str, place: &str) -> Result<Option<String>, Refused> {
+        let all = asked.all(name);
+        let differ = all.iter().any(|value| *value != all[0]);
+        if differ && !self.on(&format!("first-header-wins{place}")) {
+            let told = match self.on("repeated-header-untold") {
+                true => "The call could not be authenticated.".to_owned(),
+                false => format!("The header {name} is there more than once, with different values."),
+            };
+            return Err(self.refuse(asked, 401, code, &told));
+        }
+        if !differ && all.len() > 1 && self.on(&format!("repeated-header-refused{place}")) {
+            return Err(self.refuse(asked, 401, code, &format!("The header {name} is there more than once.")));
+        }
+        Ok(all.first().map(|value| (*value).to_owned()))
+    }
+
+    pub fn body(&self, asked: &Asked) -> Result<Map<String, Value>, Refused> {
+        let bad = |told: &str| self.refuse(asked, 400, "invalid_request", told);
+        let kind = asked.header("content-type").unwrap_or_default();
+        let media = kind.split(';').next().unwrap_or_default().trim();
+        let fits = if self.on("content-type-exact") {
+            kind == "application/json"
+        } else if self.on("content-type-prefix") {
+            media.to_lowercase().starts_with("application/json")
+        } else {
+            media.eq_ignore_ascii_case("application/json") || self.on("content-type-unchecked")
+        };
+        if !fits {
+            return Err(bad("Content-Type must be application/json."));
+        }
+        let limit = if self.on("body-limit-8k") { 8192 } else { 16_384 };
+        let counted = if self.on("size-by-content-length") && asked.header("content-length").is_none() {
+            0
+        } else {
+            asked.body.len()
+        };
+        if counted > limit && !self.on("size-unchecked") {
+            return Err(bad("The body is longer than 16384 bytes."));
+        }
+        if self.on("chunked-refused") && asked.header("content-length").is_none() {
+            return Err(bad("Content-Length is needed."));
+        }
+        let lossy = String::from_utf8_lossy(&asked.body).into_owned();
+        let bytes = if self.on("utf8-lossy") { lossy.as_bytes() } else { asked.body.as_slice() };
+        if self.on("json-escapes-refused") && lossy.contains("\\u") {
+            return Err(bad("Escapes."));
+        }
+        if self.on("trailing-data-ignored") {
+            let mut first = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>();
+            if let Some(Ok(Value::Object(members))) = first.next() {
+                return Ok(members);
+            }
+        }
+        if self.on("trailing-comma-ok") {
+            let text = lossy.replace(",}", "}");
+            if let Ok(Value::Object(members)) = serde_json::from_str(&text) {
+                return Ok(members);
+            }
+        }
+        if self.on("repeated-key-last-wins")
+            && let Ok(Value::Object(members)) = serde_json::from_slice(bytes)
+        {
+            return Ok(members);
+        }
+        match serde_json::from_slice::<Strict>(bytes) {
+            Ok(Strict(mut members)) => {
+                if self.on("null-as-absent") || self.on("client-id-optional") {
+                    members.retain(|_, v| !v.is_null());
+                }
+                Ok(members)
+            }
+            Err(_) if self.on("malformed-401") => Err(self.refuse(asked, 401, "invalid_client", "No JSON.")),
+            Err(_) => Err(bad("The body is not a JSON object with each key once.")),
+        }
+    }
+
+    pub fn only(&self, asked: &Asked, body: &Map<String, Value>, known: &[&str]) -> Result<(), Refused> {
+        if self.on("unknown-field-ignored") {
+            return Ok(());
+        }
+        match body.keys().find(|k| !known.contains(&k.as_str())) {
+            None => Ok(()),
+            Some(_) if self.on("unknown-field-unnamed") => {
+                Err(self.refuse(asked, 400, "invalid_request", "There is an unknown field."))
+            }
+            Some(field) => {
+                let details = json!({"field": field});
+                Err(Box::new(self.error(
+                    asked,
+                    400,
+                    "invalid_request",
+                    &format!("Unknown field {field}."),
+                    Some(details),
+                )))
+            }
+        }
+    }
+
+    pub fn text(&self, asked: &Asked, body: &Map<String, Value>, name: &str) -> Result<Option<String>, Refused> {
+        match body.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(other) if self.on("types-coerced") => Ok(Some(other.to_string())),
+            Some(_) => Err(self.refuse(asked, 400, "invalid_request", &format!("{name} must be a string."))),
+        }
+    }
+
+    pub fn ttl(&self, asked: &Asked, body: &Map<String, Value>) -> Result<Option<u64>, Refused> {
+        let bad =
+            || Err(self.refuse(asked, 400, "invalid_request", "ttl_seconds must be an integer from 3600 to 7776000."));
+        let ttl = match body.get("ttl_seconds") {
+            None => return Ok(None),
+            Some(_) if self.on("ttl-ignored") => return Ok(None),
+            Some(value) if self.on("types-coerced") && !value.is_u64() => return Ok(Some(3600)),
+            Some(value) if self.on("ttl-range-unchecked") && value.is_number() => {
+                return Ok(Some(value.as_u64().unwrap_or(3600).clamp(3600, 7_776_000)));
+            }
+            Some(value) => value.as_u64(),
+        };
+        let most = if self.on("ttl-max-exclusive") { 7_775_999 } else { 7_776_000 };
+        match ttl {
+            Some(ttl) if (3600..=most).contains(&ttl) => Ok(Some(ttl)),
+            _ => bad(),
+        }
+    }
+}
+
+/// A JSON object in which no key is repeated.
+struct Strict(Map<String, Value>);
+
+impl<'de> serde::Deserialize<'de> for Strict {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Strict;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Strict, A::Error> {
+                let mut members = Map::new();
+                while let Some((key, value)) = access.next_entry::<String, Value>()? {
+                    if members.insert(key, value).is_some() {
+                        return Err(serde::de::Error::custom("a repeated key"));
+                    }
+                }
+                Ok(Strict(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}

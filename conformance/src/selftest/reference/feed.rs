@@ -1,0 +1,167 @@
+//! The feed of ends: what is reported to it, and how it is served.
+
+use super::message::{Asked, Form, Refused, Reply};
+use super::state::{Bearer, Ended, Reference};
+use crate::case::FeedMode;
+use crate::jose::{self, b64};
+use ring::digest;
+use serde_json::{Map, Value, json};
+use std::time::{Duration, Instant};
+
+const LIFE: u64 = 300;
+/// A text is signed anew so often, in seconds: half of its life is always left.
+const RENEWED: u64 = 120;
+const MEMBERS: [&str; 3] = ["token", "parent", "client"];
+
+impl Reference {
+    /// A revocation, which may be another one of the same token.
+    pub fn report_token(&mut self, id: &str, caller: &Bearer) {
+        let now = self.clock.now();
+        let kind = if id.starts_with("tok_lt_") { "parent" } else { "token" };
+        match (kind, self.fault) {
+            ("token", Some("feed-lacks-token")) | ("parent", Some("feed-lacks-parent")) => return,
+            ("parent", Some("feed-parent-ahead")) => return self.report(kind, id, now + 3000),
+            ("parent", Some("feed-parent-as-token")) => self.report("token", id, now),
+            (_, Some("feed-lacks-immediate")) if caller.client == "ref_Immediate" => return,
+            (_, Some("feed-blames-client")) => self.report("client", &caller.client, now + 1),
+            (_, Some("feed-blames-caller")) => self.report("token", &caller.id, now),
+            _ => {}
+        }
+        self.report(kind, id, now);
+    }
+
+    /// An earlier end is never undone by a later one; of a client the last word counts.
+    pub fn report(&mut self, kind: &'static str, id: &str, at: u64) {
+        let last_word = kind == "client" || self.on("feed-puts-off");
+        let name = (kind, self.listed_as(kind, id));
+        if self.memory.ended.get(&name).is_some_and(|known| known.at == at || (known.at < at && !last_word)) {
+            return;
+        }
+        self.memory.seq += 1;
+        self.memory.ended.insert(name, Ended { at, seq: self.memory.seq, reported: Instant::now(), was_read: false });
+    }
+
+    pub fn listed_as(&self, kind: &str, id: &str) -> String {
+        let text = if self.on("feed-hash-bare") { id.to_owned() } else { format!("{kind}:{id}") };
+        let hash = digest::digest(&digest::SHA256, text.as_bytes());
+        match self.fault {
+            Some("feed-hash-32") => b64(hash),
+            Some("feed-hash-hex") => hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect(),
+            _ => b64(&hash.as_ref()[..16]),
+        }
+    }
+
+    pub fn serve_feed(&mut self, asked: &Asked) -> Result<Reply, Refused> {
+        let get = asked.method == "GET" || (asked.method == "HEAD" && !self.on("feed-head-405"));
+        if !get && !self.on("feed-any-method") {
+            let mut reply = self.error(asked, 405, "invalid_request", "Use GET.", None);
+            let allow = if self.on("feed-405-allow-get") { "GET" } else { "GET, HEAD" };
+            reply.headers.push(("Allow".into(), allow.into()));
+            return Ok(reply);
+        }
+        if self.feed == FeedMode::Private {
+            self.may_read(asked)?;
+        }
+        let since = asked.path.split_once("?since=").map(|(_, since)| since);
+        let number = since.and_then(|since| since.parse().ok());
+        if since.is_some() && number.is_none() && self.on("feed-nonsense-400") {
+            return Err(self.refuse(asked, 400, "invalid_request", "since is a number."));
+        }
+        let number = if since.is_some() && self.on("feed-nonsense-as-zero") { number.or(Some(0)) } else { number };
+        let ahead = number.is_some_and(|since| since > self.memory.seq) && !self.on("feed-ahead-believed");
+        let number = number.filter(|_| !ahead && !self.on("feed-since-ignored"));
+        let text = self.feed_text(number);
+        let etag = match self.fault {
+            Some("feed-etag-constant") => "\"feed\"".to_owned(),
+            Some("feed-etag-random") => format!("\"{}\"", self.memory.requests),
+            _ => format!("\"{}\"", b64(&digest::digest(&digest::SHA256, text.as_bytes()).as_ref()[..16])),
+        };
+        let known = asked.header("if-none-match").is_some_and(|known| known == etag || self.on("feed-always-304"));
+        let mut reply = self.dressed(200, text.into());
+        reply.form = Form::Text(if self.on("feed-as-text") { "text/plain" } else { "application/jwt" });
+        if known && !self.on("feed-never-304") {
+            (reply.status, reply.body) = (304, Value::Null);
+        }
+        if !self.on("feed-no-etag") {
+            reply.headers.push(("ETag".into(), etag));
+        }
+        let is_public = self.feed == FeedMode::Public || self.on("private-feed-public-cache");
+        let cache = match (self.fault, is_public) {
+            (Some("feed-no-store"), _) => "no-store",
+            (Some("feed-max-age-300"), _) => "public, max-age=300",
+            (_, true) => "public, max-age=2",
+            (_, false) => "private, max-age=2",
+        };
+        reply.set_header("Cache-Control", cache);
+        Ok(reply)
+    }
+
+    fn may_read(&mut self, asked: &Asked) -> Result<(), Refused> {
+        let header = asked.header("authorization");
+        if header.is_none() && self.on("private-feed-other-code") {
+            return Err(self.refuse(asked, 401, "insufficient_scope", "tokens:introspect is needed."));
+        }
+        if header.is_some() && self.on("private-feed-any-bearer") {
+            return Ok(());
+        }
+        let bearer = match self.on("private-feed-revoked") {
+            true => self.verified(asked, header, "short")?,
+            false => self.bearer(asked, header, "short")?,
+        };
+        if !self.any_covers(&bearer.scopes, "tokens:introspect") && !self.on("private-feed-any-scope") {
+            return Err(self.refuse(asked, 401, "insufficient_scope", "tokens:introspect is needed."));
+        }
+        Ok(())
+    }
+
+    /// What came after `since`, or the whole.
+    fn feed_text(&mut self, since: Option<u64>) -> String {
+        let (late, as_text) = (self.on("feed-late"), self.on("feed-times-text"));
+        let after = match (since, self.fault) {
+            (None, _) | (_, Some("feed-since-unfiltered")) => 0,
+            (Some(_), Some("feed-since-empty")) => self.memory.seq,
+            (Some(since), _) => since,
+        };
+        let mut all: Map<String, Value> = MEMBERS.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+        let mut news = false;
+        for ((kind, name), entry) in self.memory.ended.iter_mut().filter(|(_, entry)| entry.seq > after) {
+            if late && entry.reported.elapsed() < Duration::from_secs(5) {
+                continue;
+            }
+            news |= !entry.was_read;
+            entry.was_read = true;
+            all[*kind][name] = if as_text { entry.at.to_string().into() } else { entry.at.into() };
+        }
+        if self.on("feed-empty-left-out") {
+            all.retain(|_, entries| entries.as_object().is_some_and(|entries| !entries.is_empty()));
+        }
+        let now = self.clock.now();
+        let iat = if self.on("feed-stale") { now - 200 } else { now - now % RENEWED };
+        let exp = iat + if self.on("feed-lives-an-hour") { 3600 } else { LIFE };
+        let issuer = if self.on("feed-other-issuer") { "https://other.example" } else { &self.issuer };
+        let mut claims = json!({"iss": issuer, "iat": iat, "exp": exp, "seq": self.memory.seq, "ended": all});
+        match self.fault {
+            Some("feed-seq-string") => claims["seq"] = self.memory.seq.to_string().into(),
+            Some("feed-seq-constant") => claims["seq"] = 1.into(),
+            Some("feed-seq-falls") if news => claims["seq"] = (self.memory.seq + 1000).into(),
+            _ => {}
+        }
+        match (since, self.fault) {
+            (None, Some("feed-since-always")) => claims["since"] = 0.into(),
+            (Some(since), Some("feed-since-wrong")) => claims["since"] = (since + 1).into(),
+            (Some(since), _) => claims["since"] = since.into(),
+            _ => {}
+        }
+        let mut header = json!({"alg": "EdDSA", "typ": "revocations+jwt", "kid": "s1"});
+        for (fault, name, value) in
+            [("feed-typ-jwt", "typ", "JWT"), ("feed-alg-hs256", "alg", "HS256"), ("feed-kid-unknown", "kid", "s2")]
+        {
+            if self.on(fault) {
+                header[name] = value.into();
+            }
+        }
+        let input = jose::signing_input(&header, &claims);
+        let signature = if self.on("feed-unsigned") { String::new() } else { b64(self.key.sign(input.as_bytes())) };
+        format!("{input}.{signature}")
+    }
+}

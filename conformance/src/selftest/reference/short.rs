@@ -1,0 +1,81 @@
+//! POST /auth/tokens/short.
+
+use super::message::{Asked, Refused, Reply};
+use super::state::{Bearer, Reference};
+use serde_json::Map;
+
+impl Reference {
+    pub fn issue_short(&mut self, asked: &Asked) -> Result<Reply, Refused> {
+        let header = self.single(asked, "authorization", "invalid_token", "-on-short")?;
+        if self.on("body-before-bearer") && !asked.body.is_empty() {
+            let body = self.body(asked)?;
+            self.scopes(asked, &body)?;
+        }
+        if self.on("any-bearer-exchanges") {
+            let bearer = self.bearer(asked, header.as_deref(), "long");
+            if bearer.is_err() {
+                let client = self.clients[0].clone();
+                let nobody = Bearer {
+                    kind: "long",
+                    client: client.id.clone(),
+                    id: "tok_lt_x".to_owned(),
+                    scopes: Vec::new(),
+                    exp: u64::MAX,
+                    parent: None,
+                    auth_time: self.clock.now(),
+                };
+                return Ok(self.mint_short(&client, &nobody, client.scopes.clone()));
+            }
+        }
+        // With a header, the bearer goes before the body; without one the body is where it may be.
+        let from_header = match &header {
+            None if self.on("bearer-in-query") && asked.path.contains('?') => Some(self.bearer(asked, None, "long")?),
+            Some(_) => Some(self.bearer(asked, header.as_deref(), "long")?),
+            None => None,
+        };
+        let mut body = Map::new();
+        let no_body = asked.body.is_empty() || (asked.body == b"null" && !self.on("null-body-refused"));
+        if !no_body {
+            if header.is_none() && asked.body.len() > 16_384 {
+                return Err(self.refuse(asked, 400, "invalid_request", "The body is too long."));
+            }
+            body = self.body(asked)?;
+            if self.on("empty-object-400") && body.is_empty() {
+                return Err(self.refuse(asked, 400, "invalid_request", "An empty object."));
+            }
+            self.only(asked, &body, &["scopes", "long_token"])?;
+        }
+        let in_body = self.text(asked, &body, "long_token")?.filter(|_| !self.on("long-token-ignored"));
+        let bearer = match (from_header, in_body) {
+            (Some(bearer), None) => bearer,
+            (Some(bearer), Some(token)) => {
+                let same = header.as_deref() == Some(&format!("Bearer {token}"));
+                if (!same && !self.on("long-token-differs-ok")) || (same && self.on("long-token-twice-400")) {
+                    return Err(self.refuse(asked, 400, "invalid_request", "long_token and the bearer differ."));
+                }
+                bearer
+            }
+            (None, Some(token)) => self.bearer(asked, Some(&format!("Bearer {token}")), "long")?,
+            (None, None) if self.on("bearer-missing-400") => {
+                return Err(self.refuse(asked, 400, "invalid_request", "No token."));
+            }
+            (None, None) => return Err(self.refuse(asked, 401, "invalid_token", "No token.")),
+        };
+        let scopes = self.scopes(asked, &body)?;
+        self.limit(asked, &format!("short {}", bearer.id), &bearer.client)?;
+        if self.on("exchange-refused") {
+            return Err(self.refuse(asked, 401, "invalid_token", "No."));
+        }
+        let held =
+            if self.on("short-scopes-by-client") { self.client(&bearer.client).scopes } else { bearer.scopes.clone() };
+        let scopes = match scopes {
+            None if self.on("short-default-first") => bearer.scopes[..1].to_vec(),
+            None => bearer.scopes.clone(),
+            Some(_) if self.on("short-scopes-ignored") => bearer.scopes.clone(),
+            Some(scopes) if self.on("short-escalates") => scopes,
+            Some(scopes) => self.grantable(asked, scopes, &held, if self.on("short-403") { 403 } else { 400 })?,
+        };
+        let client = self.client(&bearer.client);
+        Ok(self.mint_short(&client, &bearer, scopes))
+    }
+}

@@ -1,0 +1,109 @@
+//! Tokens: their ids, which authenticate themselves, and how they are made.
+
+use super::message::Reply;
+use super::state::{Bearer, ClientRecord, Reference};
+use crate::jose::{self, b64, unb64};
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::json;
+
+impl Reference {
+    pub fn mint_long(&mut self, client: &ClientRecord, scopes: Vec<String>, ttl: Option<u64>, auth_time: u64) -> Reply {
+        let default = if self.on("ttl-default-hour") { 3600 } else { 2_592_000 };
+        let unclamped = self.on("no-clamp") || (ttl.is_none() && self.on("default-not-clamped"));
+        let ttl = ttl.unwrap_or(default);
+        let ttl = match client.max_ttl {
+            Some(most) if self.on("capped-always") => most,
+            Some(most) if !unclamped => ttl.min(most),
+            _ => ttl,
+        };
+        let now = self.clock.now();
+        let id = self.new_id("lt", &client.id, now + ttl);
+        if scopes == ["jobs:submit"] {
+            self.memory.alone.entry(client.id.clone()).or_default().push(id.clone());
+        }
+        let header = json!({"alg": "HS256", "typ": "lt+jwt", "kid": "l1"});
+        let claims = json!({
+            "iss": self.issuer, "client_id": client.id, "scope": scopes.join(" "), "iat": now, "exp": now + ttl, "jti": id,
+            "auth_time": auth_time,
+        });
+        let token = self.long_mac(&jose::signing_input(&header, &claims));
+        let mut reply = self.granted("long", &id, &token, &scopes, ttl);
+        if !self.on("no-x-token-id") {
+            let told = if self.on("x-token-id-other") { "tok_lt_other".to_owned() } else { id };
+            reply.headers.push(("X-Token-Id".into(), told));
+        }
+        reply
+    }
+
+    pub fn mint_short(&mut self, client: &ClientRecord, parent: &Bearer, scopes: Vec<String>) -> Reply {
+        let now = self.clock.now();
+        let lives = if self.on("short-lives-60") { 60 } else { 900 };
+        let mut ttl = lives.min(parent.exp.saturating_sub(now));
+        if self.on("short-outlives-long") {
+            ttl = parent.exp.saturating_sub(now) + 900;
+        }
+        let id = self.new_id("st", &client.id, now + ttl);
+        let exp = if self.on("exp-an-hour") { now + 3600 } else { now + ttl };
+        let typ = if self.on("short-typ-jwt") { "JWT" } else { "at+jwt" };
+        let mut header = json!({"alg": "EdDSA", "typ": typ, "kid": "s1"});
+        let mut claims = json!({
+            "iss": self.issuer, "sub": client.id, "client_id": client.id, "aud": self.issuer, "iat": now, "exp": exp,
+            "jti": id, "scope": scopes.join(" "), "parent": parent.id, "auth_time": parent.auth_time,
+        });
+        for (fault, claim) in [("short-lacks-aud", "aud"), ("no-parent", "parent")] {
+            if self.on(fault)
+                && let Some(members) = claims.as_object_mut()
+            {
+                members.remove(claim);
+            }
+        }
+        if self.on("scope-claim-array") {
+            claims["scope"] = json!(scopes);
+        }
+        if self.on("short-hs256") {
+            header["alg"] = "HS256".into();
+        }
+        let input = jose::signing_input(&header, &claims);
+        let mut token = format!("{input}.{}", b64(self.key.sign(input.as_bytes())));
+        if self.on("opaque-short-token") {
+            token = id.replace("tok", "opaque");
+        }
+        self.granted("short", &id, &token, &scopes, ttl)
+    }
+
+    pub fn long_mac(&self, input: &str) -> String {
+        format!("{input}.{}", b64(hmac::sign(&self.secret, input.as_bytes())))
+    }
+
+    /// A token id authenticates itself: end, random part, and a MAC over those, the kind and the client.
+    fn new_id(&self, kind: &str, client: &str, exp: u64) -> String {
+        let mut random = [0; 8];
+        if !self.on("tokens-repeat") {
+            let _ = SystemRandom::new().fill(&mut random);
+        }
+        let mut bytes = exp.to_be_bytes().to_vec();
+        bytes.extend(random);
+        let mac = hmac::sign(&self.secret, &[kind.as_bytes(), client.as_bytes(), &bytes].concat());
+        bytes.extend(&mac.as_ref()[..17]);
+        if self.on("token-id-bare") { format!("{kind}.{}", b64(bytes)) } else { format!("tok_{kind}_{}", b64(bytes)) }
+    }
+
+    pub fn owner(&self, id: &str) -> Option<String> {
+        let id = match self.on("id-prefix") {
+            true => id.get(..51).unwrap_or(id),
+            false => id,
+        };
+        let rest = id.strip_prefix("tok_").or(id.get(0..).filter(|_| self.on("token-id-bare")))?;
+        let (kind, text) = rest.split_at_checked(2)?;
+        let bytes = unb64(text.get(1..)?)?;
+        if bytes.len() != 33 || !["lt", "st"].contains(&kind) {
+            return None;
+        }
+        let fits = |client: &&ClientRecord| {
+            let mac = hmac::sign(&self.secret, &[kind.as_bytes(), client.id.as_bytes(), &bytes[..16]].concat());
+            mac.as_ref()[..17] == bytes[16..] || (self.on("id-mac-unchecked") && self.memory.revoked.len() < usize::MAX)
+        };
+        self.clients.iter().find(fits).map(|c| c.id.clone())
+    }
+}

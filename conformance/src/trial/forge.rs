@@ -1,0 +1,56 @@
+//! What is nearly right: a name in another case, a token without its signature, or with a claim changed under it.
+
+use crate::jose;
+use crate::stop::Stop;
+
+/// The other case for its first letter.
+pub fn recased(text: &str) -> Result<String, Stop> {
+    let at = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .ok_or_else(|| Stop::Absent("it has no letter whose case could be changed".to_owned()))?;
+    Ok(text
+        .char_indices()
+        .map(|(i, c)| match c {
+            c if i != at => c,
+            c if c.is_ascii_lowercase() => c.to_ascii_uppercase(),
+            c => c.to_ascii_lowercase(),
+        })
+        .collect())
+}
+
+fn parts(token: &str) -> Result<jose::Jwt, Stop> {
+    jose::Jwt::read(token)
+        .ok_or_else(|| Stop::Blocked("the server's token is no JWT, so it can't be forged as one".into()))
+}
+
+pub fn unsigned(token: &str) -> Result<String, Stop> {
+    let mut jwt = parts(token)?;
+    jwt.header["alg"] = "none".into();
+    Ok(format!("{}.", jose::signing_input(&jwt.header, &jwt.claims)))
+}
+
+/// A longer life under the old signature.
+pub fn extended(token: &str) -> Result<String, Stop> {
+    let mut jwt = parts(token)?;
+    let end = jwt.claims["exp"].as_u64().unwrap_or(0);
+    jwt.claims["exp"] = end.saturating_add(60).into();
+    let signature = token.rsplit('.').next().unwrap_or_default();
+    Ok(format!("{}.{signature}", jose::signing_input(&jwt.header, &jwt.claims)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// A server may say anything of its own token.
+    #[test]
+    fn a_life_without_an_end_is_extended_too() {
+        let token =
+            |exp: Value| format!("{}.AAAA", jose::signing_input(&json!({"alg": "EdDSA"}), &json!({ "exp": exp })));
+        for (exp, extended_to) in [(json!(5), 65), (json!(u64::MAX), u64::MAX), (json!("x"), 60)] {
+            let jwt = extended(&token(exp)).ok().and_then(|text| jose::Jwt::read(&text));
+            assert_eq!(jwt.unwrap().claims["exp"], extended_to);
+        }
+    }
+}

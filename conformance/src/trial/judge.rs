@@ -1,0 +1,165 @@
+//! Whether an answer is the one that is due.
+
+use crate::ask::{Also, Want};
+use crate::http::{Answer, Request, human};
+use crate::matrix::Level;
+use crate::stop::Stop;
+use crate::trial::Trial;
+use crate::trial::mint::token_in;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+impl Trial<'_> {
+    pub fn summary(&self, answer: &Answer) -> String {
+        self.run.summary(answer)
+    }
+
+    pub fn expect(&self, want: Want, answer: &Answer) -> Result<(), Stop> {
+        let body = answer.json();
+        let code = body.as_ref().and_then(|b| b["code"].as_str());
+        let lenient = self.run.profile.level == Level::Seed;
+        let coded = |codes: &[&str]| lenient || codes.is_empty() || code.is_some_and(|c| codes.contains(&c));
+        let alternative = want.or.iter().any(|(status, code)| *status == answer.status && coded(&[code]));
+        if !alternative && (answer.status != want.status || !coded(want.codes)) {
+            return Err(Stop::fail(want.to_string(), self.summary(answer)));
+        }
+        if answer.status == 201 && token_in(answer).is_none() {
+            let wanted = "201 with access_token, token_id and expires_in in a JSON object";
+            return Err(Stop::fail(wanted, self.summary(answer)));
+        }
+        Ok(())
+    }
+
+    pub fn check(&self, also: Also, answer: &Answer) -> Result<(), Stop> {
+        let body = answer.json().unwrap_or_default();
+        let lives = |wanted: u64| {
+            let lived = body["expires_in"].as_u64();
+            if lived.is_some_and(|s| s <= wanted && s + 2 >= wanted) {
+                return Ok(());
+            }
+            Err(Stop::fail(format!("expires_in {wanted}"), format!("expires_in {}", body["expires_in"])))
+        };
+        let granted = |wanted: Vec<&str>| {
+            if body["scopes"] == json!(wanted) {
+                return Ok(());
+            }
+            Err(Stop::fail(format!("scopes {}", json!(wanted)), format!("scopes {}", body["scopes"])))
+        };
+        match also {
+            Also::ExpiresIn(seconds) => lives(seconds),
+            Also::LongDefault => lives(self.run.profile.limits.long_default_seconds),
+            Also::LongCap(role) => {
+                let told = self.run.identities.role(role).and_then(|i| i.max_ttl_seconds);
+                lives(told.ok_or_else(|| {
+                    Stop::Blocked(format!(
+                        "needs max_ttl_seconds of role {}: add it to the identities file",
+                        role.name()
+                    ))
+                })?)
+            }
+            Also::ShortDefault => lives(self.run.profile.limits.short_seconds),
+            Also::Scopes(scopes) => granted(scopes.to_vec()),
+            Also::ManyScopes(count) => {
+                let all: Vec<_> = (0..count).map(|i| format!("jobs:s{i}")).collect();
+                granted(all.iter().map(String::as_str).collect())
+            }
+            Also::ScopesWithin(role) => {
+                let allowed = self.run.identities.role(role).map(|i| i.scopes.clone()).unwrap_or_default();
+                let scopes: Vec<&str> =
+                    body["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                let beyond = scopes.iter().find(|s| !allowed.is_empty() && !allowed.iter().any(|a| covers(a, s)));
+                match (scopes.is_empty(), beyond) {
+                    (false, None) => Ok(()),
+                    (true, _) => Err(Stop::fail("at least one scope", format!("scopes {}", body["scopes"]))),
+                    (_, Some(scope)) => {
+                        Err(Stop::fail(format!("scopes within {}", json!(allowed)), format!("also {scope}")))
+                    }
+                }
+            }
+            Also::Names(field) => {
+                let told = format!("{} {}", body["message"], body["details"]);
+                if told.contains(field) {
+                    return Ok(());
+                }
+                Err(Stop::fail(format!("\"{field}\" named in message or details"), self.summary(answer)))
+            }
+            Also::SaysRepeated => {
+                let message = body["message"].as_str().unwrap_or_default().to_lowercase();
+                let words = ["more than once", "twice", "repeated", "multiple", "several", "duplicate"];
+                if words.iter().any(|word| message.contains(word)) {
+                    return Ok(());
+                }
+                Err(Stop::fail("a message that says that the header is there more than once", self.summary(answer)))
+            }
+            Also::AllowsPost => {
+                let allow = answer.header("allow").unwrap_or("none");
+                if allow.split(',').any(|m| m.trim() == "POST") {
+                    return Ok(());
+                }
+                Err(Stop::fail("the header Allow: POST", format!("Allow: {allow}")))
+            }
+            Also::Challenge(error) => {
+                let Some(challenge) = answer.header("www-authenticate") else {
+                    return Err(Stop::Blocked("there is no challenge at all: see revoke.401.challenge".to_owned()));
+                };
+                if challenge.contains(&format!("error=\"{error}\"")) {
+                    return Ok(());
+                }
+                Err(Stop::fail(
+                    format!("WWW-Authenticate: Bearer with error=\"{error}\""),
+                    format!("WWW-Authenticate: {challenge}"),
+                ))
+            }
+            Also::TokenIdStarts(start) => {
+                if body["token_id"].as_str().is_some_and(|id| id.starts_with(start)) {
+                    return Ok(());
+                }
+                Err(Stop::fail(
+                    format!("a token_id that starts with {start}"),
+                    format!("token_id {}", body["token_id"]),
+                ))
+            }
+        }
+    }
+
+    /// Polls until the refusal holds three times in a row: the one thing that may take time is a revocation.
+    pub async fn until_refused(&self, request: &Request, want: Want) -> Result<(), Stop> {
+        let started = Instant::now();
+        let mut in_a_row = 0;
+        let mut came_back = false;
+        let mut first = Duration::ZERO;
+        loop {
+            let answer = self.send(request).await?;
+            let verdict = self.expect(want, &answer);
+            came_back |= in_a_row > 0 && verdict.is_err();
+            in_a_row = if verdict.is_ok() { in_a_row + 1 } else { 0 };
+            if in_a_row == 1 {
+                first = started.elapsed();
+            }
+            if in_a_row == 3 {
+                self.run.observed_delay(self.id, first);
+                return Ok(());
+            }
+            self.thin_out();
+            if started.elapsed() >= self.run.window && in_a_row == 0 {
+                let Err(Stop::Fail { wanted, got }) = verdict else { continue };
+                let window = human(self.run.window);
+                return Err(Stop::fail(
+                    format!("{wanted}, three times in a row within {window} of the revocation (--consistency-window)"),
+                    format!("{got} still after {window}"),
+                ));
+            }
+            // Slow answers alone are no fault.
+            if started.elapsed() >= self.run.window * 2 && came_back {
+                return Err(Stop::fail(want.to_string(), "a refusal that comes and goes".to_owned()));
+            }
+            tokio::time::sleep(self.run.poll).await;
+        }
+    }
+}
+
+/// A scope covers itself, and `resource:*` every action of that very resource.
+pub fn covers(held: &str, asked: &str) -> bool {
+    held == asked
+        || held.strip_suffix('*').is_some_and(|resource| resource.ends_with(':') && asked.starts_with(resource))
+}

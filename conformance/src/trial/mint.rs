@@ -1,0 +1,144 @@
+//! Tokens that cases work with: minted for one case, or shared by the run.
+
+use crate::endpoint::{self, LONG, SHORT};
+use crate::http::{Answer, Request};
+use crate::identities::{Credential, Role};
+use crate::run::Run;
+use crate::stop::Stop;
+use crate::trial::Trial;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use tokio::sync::Mutex;
+
+/// A token in use.
+#[derive(Debug, Clone)]
+pub struct Token {
+    pub id: String,
+    pub token: String,
+    /// Seconds.
+    pub expires_in: u64,
+    pub body: Value,
+}
+
+type Minted = Result<Token, Stop>;
+type Slot = Rc<Mutex<Option<Minted>>>;
+
+/// The tokens that a run's cases share, each by its role and its name.
+#[derive(Default)]
+struct Shelf(RefCell<HashMap<(Role, String), Slot>>);
+
+impl Shelf {
+    fn slot(&self, role: Role, what: &str) -> Slot {
+        self.0.borrow_mut().entry((role, what.to_owned())).or_default().clone()
+    }
+}
+
+/// A shared token that a case has asked for, if one has.
+pub async fn known(run: &Run, role: Role, what: &str) -> Option<Minted> {
+    run.memory::<Shelf>().slot(role, what).lock().await.clone()
+}
+
+pub fn token_in(answer: &Answer) -> Option<Token> {
+    let body = answer.json()?;
+    if answer.status != 201 {
+        return None;
+    }
+    let text = |name: &str| body[name].as_str().filter(|v| !v.is_empty()).map(str::to_owned);
+    Some(Token { id: text("token_id")?, token: text("access_token")?, expires_in: body["expires_in"].as_u64()?, body })
+}
+
+impl Trial<'_> {
+    /// A long-term token of its own for this case, by client secret.
+    pub async fn mint_long(&self, role: Role, scopes: &[&str]) -> Result<Token, Stop> {
+        let client_id = self.setting(role, Credential::ClientId)?;
+        let secret = self.setting(role, Credential::ClientSecret)?;
+        self.mint_long_as(&client_id, &secret, scopes).await
+    }
+
+    pub async fn mint_long_as(&self, client_id: &str, secret: &str, scopes: &[&str]) -> Result<Token, Stop> {
+        let body = json!({
+            "grant_type": "client_credentials", "client_id": client_id, "client_secret": secret,
+            "scopes": scopes, "ttl_seconds": 3600,
+        });
+        let mut request = endpoint::post(LONG, None, Some(body));
+        request.set("x-client-id", client_id);
+        self.mint(&request, "a long-term token", scopes).await
+    }
+
+    pub async fn mint_short(&self, long: &Token, scopes: &[&str]) -> Result<Token, Stop> {
+        let body = Some(json!({"scopes": scopes}));
+        self.mint(&endpoint::post(SHORT, Some(&long.token), body), "a short-term token", scopes).await
+    }
+
+    /// What a case needs before it starts; its own promise is another, so a refusal here blocks it.
+    async fn mint(&self, request: &Request, what: &str, scopes: &[&str]) -> Result<Token, Stop> {
+        let needed = |got: String| Stop::Blocked(format!("{what} was needed first: {got}"));
+        let answer = match self.send(request).await {
+            Err(Stop::Fail { got, .. }) => return Err(needed(got)),
+            other => other?,
+        };
+        let token =
+            token_in(&answer).ok_or_else(|| needed(format!("the server answered {}", self.run.summary(&answer))))?;
+        if token.body["scopes"] != json!(scopes) && !scopes.is_empty() {
+            return Err(needed(format!("scopes {} were asked for, {} granted", json!(scopes), token.body["scopes"])));
+        }
+        Ok(token)
+    }
+
+    /// A live token shared by the run: `long`, `spare` and `parent` with all that the role may have; `short` made from
+    /// `long`, and `turn` from `parent`, which rotating retires.
+    pub async fn shared(&self, role: Role, what: &str) -> Result<Token, Stop> {
+        let slot = self.run.memory::<Shelf>().slot(role, what);
+        let mut slot = slot.lock().await;
+        if let Some(known) = &*slot {
+            return known.clone();
+        }
+        let all: &[&str] = match role {
+            Role::Valid | Role::Immediate => &["jobs:*", "templates:*", "tokens:*"],
+            Role::Operator => &["clients:*", "tokens:*"],
+            Role::Reader => &["tokens:introspect"],
+            Role::Narrow => &["jobs:submit", "tokens:revoke"],
+            Role::Other => &["tokens:*"],
+            _ => &["jobs:submit"],
+        };
+        let parent = match what {
+            "short" => Some("long"),
+            "turn" => Some("parent"),
+            _ => None,
+        };
+        let minted = match parent {
+            Some(parent) => match Box::pin(self.shared(role, parent)).await {
+                Ok(long) => self.mint_short(&long, all).await,
+                Err(stop) => Err(stop),
+            },
+            None => self.mint_long(role, all).await,
+        };
+        // Only what was decided stays: a case that was interrupted must not decide for the others.
+        if !matches!(minted, Err(Stop::Error(_))) {
+            *slot = Some(minted.clone());
+        }
+        minted
+    }
+
+    pub fn rotate_request(&self, role: Role, short: &str, scopes: Option<&[&str]>) -> Result<Request, Stop> {
+        let client_id = self.setting(role, Credential::ClientId)?;
+        let mut body = json!({"grant_type": "client_credentials", "client_id": client_id, "ttl_seconds": 3600});
+        if let Some(scopes) = scopes {
+            body["scopes"] = json!(scopes);
+        }
+        let mut request = endpoint::post(LONG, Some(short), Some(body));
+        request.set("x-client-id", client_id);
+        Ok(request)
+    }
+
+    /// A scope that the role may ask for; none when its identity does not tell.
+    pub fn one_scope(&self, role: Role) -> Option<String> {
+        match role {
+            Role::Valid | Role::Narrow => Some("jobs:submit".to_owned()),
+            Role::Other => Some("tokens:revoke".to_owned()),
+            _ => self.run.identities.role(role)?.scopes.first().cloned(),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The feed: its object (`src/feed/object.rs`), an isolate's copy (`src/feed/copy.rs`) and a verifier that follows it
+//! (`verify/src/feed.rs`).
+
+use crate::mutant::Mutant;
+use crate::protocol::Protocol;
+use crate::world::{
+    CLIENT, Ends, Entries, Entry, FOR_EVER, Feed, Follower, HOUR, Isolate, Owed, Question, TOKENS, World,
+};
+
+/// What a caller gets: `feed::copy::Part` and its entries.
+struct Text {
+    seq: u8,
+    since: Option<u8>,
+    entries: Entries,
+}
+
+impl Feed {
+    /// `Feed::take`. Which keys it changed.
+    fn take(&mut self, ends: &Ends, now: u8, protocol: &Protocol) -> [bool; TOKENS + 1] {
+        let mut changed = [false; TOKENS + 1];
+        for (key, end) in ends.iter().enumerate() {
+            let Some(Owed { at, keep, number }) = *end else { continue };
+            let known = self.entries[key];
+            let at = match known {
+                Some(known) if key == CLIENT => {
+                    let is_older = if protocol.is(Mutant::FeedIgnoresTheSameNumber) {
+                        known.number >= number
+                    } else {
+                        known.number > number && !protocol.is(Mutant::FeedTakesLowerNumbers)
+                    };
+                    if is_older {
+                        continue;
+                    }
+                    at
+                }
+                Some(known) if protocol.is(Mutant::LaterEndWinsInFeed) => known.at.max(at),
+                Some(known) => known.at.min(at),
+                None => at,
+            };
+            let begun = if at == FOR_EVER { now } else { at.max(now) };
+            let until = begun.saturating_add(keep);
+            if known.is_some_and(|known| known.at == at && known.number == number && known.until == until) {
+                continue;
+            }
+            changed[key] = known.is_none_or(|known| known.at != at);
+            if !(protocol.is(Mutant::RenewalKeepsItsSeq) && known.is_some()) {
+                self.seq += 1;
+            }
+            self.entries[key] = Some(Entry { at, seq: self.seq, number, until });
+        }
+        changed
+    }
+
+    /// `Feed::judge`, of `Ends`.
+    fn ends(&mut self, since: Option<u8>, now: u8) -> (Option<u8>, Self) {
+        self.dropped = self.dropped.max(drop_old(&mut self.entries, now));
+        let since = since.filter(|since| (self.dropped..=self.seq).contains(since));
+        let newer = |entry: Option<Entry>| entry.filter(|entry| since.is_none_or(|since| entry.seq > since));
+        (since, Self { entries: self.entries.map(newer), ..*self })
+    }
+}
+
+/// Drops what has been there for long enough, and gives the latest `seq` of it.
+fn drop_old(entries: &mut Entries, now: u8) -> u8 {
+    let mut dropped = 0;
+    for entry in entries {
+        if let Some(old) = entry.filter(|entry| now >= entry.until) {
+            dropped = dropped.max(old.seq);
+            *entry = None;
+        }
+    }
+    dropped
+}
+
+impl Isolate {
+    /// `Kept::lacks`, for a caller who has all up to `since`. A copy of this tick counts as fresh, however often it is renewed.
+    fn lacks(&self, since: Option<u8>, now: u8, protocol: &Protocol) -> bool {
+        let is_fresh = self.asked == now || (self.seq.is_some() && protocol.is(Mutant::CopyIsNotRenewed));
+        !(is_fresh && since <= self.seq)
+    }
+
+    /// `Kept::take`.
+    fn take(&mut self, since: Option<u8>, ends: &Feed, now: u8, protocol: &Protocol) {
+        if self.seq > Some(ends.seq) && !protocol.is(Mutant::OvertakenAnswerIsTaken) {
+            return;
+        }
+        if since.is_none() {
+            self.entries = Entries::default();
+        }
+        for (mine, newer) in self.entries.iter_mut().zip(ends.entries) {
+            *mine = newer.or(*mine);
+        }
+        self.seq = Some(ends.seq);
+        self.dropped = self.dropped.max(ends.dropped);
+        self.asked = now;
+    }
+
+    /// `Kept::part` and `Kept::ended`.
+    fn text(&mut self, since: Option<u8>, now: u8) -> Text {
+        self.dropped = self.dropped.max(drop_old(&mut self.entries, now));
+        let seq = self.seq.unwrap_or(0);
+        let since = since.filter(|since| (self.dropped..=seq).contains(since));
+        let newer = |entry: Option<Entry>| entry.filter(|entry| since.is_none_or(|since| entry.seq > since));
+        Text { seq, since, entries: self.entries.map(newer) }
+    }
+}
+
+impl Follower {
+    /// `Feed::since` of the verifier.
+    fn since(&self, now: u8) -> Option<u8> {
+        let (seq, whole_at) = self.held.filter(|_| !self.whole_wanted)?;
+        (now - whole_at < HOUR).then_some(seq)
+    }
+
+    /// `Feed::take` of the verifier.
+    fn take(&mut self, text: &Text, now: u8) {
+        let whole_at = match (text.since, self.held) {
+            (_, Some((seq, _))) if text.seq < seq => return,
+            (None, _) => {
+                self.ended = Default::default();
+                self.whole_wanted = false;
+                now
+            }
+            (Some(since), Some((seq, whole_at))) if since <= seq => whole_at,
+            _ => {
+                self.whole_wanted = true;
+                return;
+            }
+        };
+        for (mine, entry) in self.ended.iter_mut().zip(text.entries) {
+            *mine = entry.map(|entry| entry.at).or(*mine);
+        }
+        self.held = Some((text.seq, whole_at));
+        self.polled = now;
+    }
+}
+
+impl World {
+    /// The feed's object takes a report.
+    pub fn report_lands(&mut self, ends: &Ends, protocol: &Protocol) {
+        let before = self.feed;
+        let changed = self.feed.take(ends, self.now, protocol);
+        if protocol.is(Mutant::FeedAnswersBeforeItStores) && self.feed != before && self.feed_stored.is_none() {
+            self.feed_stored = Some(before);
+        }
+        for (told, owed) in self.ghost.told.iter_mut().zip(ends) {
+            if let Some(owed) = owed {
+                *told = Some(told.map_or(owed.at, |earliest| earliest.min(owed.at)));
+            }
+        }
+        for key in 0..=TOKENS {
+            if changed[key] {
+                self.ghost.changed[key] = self.now;
+            }
+            if let (Some(owed), Some(entry)) = (ends[key], self.feed.entries[key])
+                && owed.number == entry.number
+            {
+                self.ghost.reported[key] = self.now;
+            }
+        }
+    }
+
+    /// Whether an isolate has reason to ask: `revocations::text`, for some caller.
+    pub fn may_ask(&self, isolate: usize, protocol: &Protocol) -> bool {
+        let Isolate { seq, asked, questions, .. } = &self.isolates[isolate];
+        questions.len() < protocol.scope.questions && (*seq != Some(self.feed.seq) || *asked != self.now)
+    }
+
+    pub fn ask_feed(&mut self, isolate: usize) {
+        let isolate = &mut self.isolates[isolate];
+        isolate.questions.push(Question { known: isolate.seq, answer: None });
+    }
+
+    pub fn feed_answers(&mut self, isolate: usize, question: usize) {
+        let known = self.isolates[isolate].questions[question].known;
+        let answer = self.feed.ends(known, self.now);
+        self.isolates[isolate].questions[question].answer = Some(answer);
+    }
+
+    pub fn take_answer(&mut self, isolate: usize, question: usize, protocol: &Protocol) {
+        let isolate = &mut self.isolates[isolate];
+        let Some((since, ends)) = isolate.questions.remove(question).answer else { return };
+        let before = isolate.seq;
+        isolate.take(since, &ends, self.now, protocol);
+        self.ghost.went_back |= isolate.seq < before;
+    }
+
+    /// Whether an isolate can answer the follower without asking.
+    pub fn may_poll(&self, isolate: usize, protocol: &Protocol) -> bool {
+        let since = self.follower.since(self.now);
+        !self.isolates[isolate].lacks(since, self.now, protocol)
+    }
+
+    /// The follower asks an isolate that need not ask.
+    pub fn poll(&mut self, isolate: usize) {
+        let text = self.isolates[isolate].text(self.follower.since(self.now), self.now);
+        let before = self.follower.held.map(|(seq, _)| seq);
+        self.follower.take(&text, self.now);
+        self.ghost.went_back |= self.follower.held.map(|(seq, _)| seq) < before;
+    }
+}

@@ -1,0 +1,628 @@
+//! The client's object, step for step as `src/client/` has it. What is one turn there, from one await to the next, is one step
+//! here, with its commit: the runtime lets nothing out before that is durable.
+
+use crate::mutant::Mutant;
+use crate::protocol::Protocol;
+use crate::world::{
+    At, CLIENT, COME, CallState, End, FOR_EVER, HOUR, Instance, Owed, Put, REWRITES, Report, Rows, SOON, TOKENS, Task,
+    Value, World,
+};
+
+/// A question to the object. The caller of `Revoke` is the token itself, that of `Retire` a short-term token of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ask {
+    /// `POST /revoke`.
+    Revoke(usize),
+    /// A rotation, which retires the token.
+    Retire(usize),
+    /// `PATCH {"status": "suspended"}`.
+    Suspend,
+    /// `PATCH {"status": "active"}`.
+    Restore,
+    /// `POST /end-tokens`.
+    EndTokens,
+    /// `PATCH {"consistency": "immediate"}`.
+    Immediate,
+    /// `PATCH {"consistency": "eventual"}`.
+    Eventual,
+    /// An assertion, always with the same `jti`.
+    Spend,
+}
+
+/// `step::Settled`: what must have come about before the answer.
+#[derive(Clone, Copy, Default)]
+struct Settled {
+    shown: u8,
+    told: u8,
+}
+
+/// Who acts, where it is not one of the calls.
+pub const ALARM: usize = usize::MAX;
+
+/// A step of the object: its rows, which are stored when it ends.
+struct Step<'a> {
+    rows: &'a mut Rows,
+    protocol: &'a Protocol,
+    now: u8,
+}
+
+impl Step<'_> {
+    /// `Step::judge`. `None` is 401.
+    fn judge(&mut self, ask: Ask) -> Option<Settled> {
+        match ask {
+            Ask::Revoke(token) => self.revoke(token),
+            Ask::Retire(token) => self.retire(token),
+            Ask::Suspend => Some(self.suspend()),
+            Ask::Restore => Some(self.restore()),
+            Ask::EndTokens => Some(self.end_tokens()),
+            Ask::Immediate => Some(self.become_immediate()),
+            Ask::Eventual => Some(self.become_eventual()),
+            Ask::Spend => self.spend(),
+        }
+    }
+
+    /// `token_asks::revoke`.
+    fn revoke(&mut self, token: usize) -> Option<Settled> {
+        // Of a token that has ended this call is the repeat.
+        if !self.rows.honours() {
+            return None;
+        }
+        let end = self.end(token, COME, true);
+        Some(Settled { shown: end.change, told: end.told })
+    }
+
+    /// `token_asks::rotate`.
+    fn retire(&mut self, token: usize) -> Option<Settled> {
+        let has_ended = self.end_of(token).is_some_and(|end| end.at == COME);
+        if !self.rows.honours() || (has_ended && !self.protocol.is(Mutant::LaterEndWins)) {
+            return None;
+        }
+        self.end(token, self.now + self.protocol.scope.grace, false);
+        Some(Settled::default())
+    }
+
+    /// `operator_asks::change`, to suspended.
+    fn suspend(&mut self) -> Settled {
+        if !self.rows.suspended {
+            self.rows.suspended = true;
+            let waits = self.follows_kv();
+            let change = self.rows.changed();
+            if waits {
+                self.rows.narrowed = change;
+            }
+            self.owe_client(true);
+        }
+        Settled { shown: self.rows.narrowed, told: self.rows.renounced }
+    }
+
+    /// `operator_asks::change`, to active.
+    fn restore(&mut self) -> Settled {
+        if self.rows.suspended {
+            self.rows.suspended = false;
+            self.rows.changed();
+            if !self.protocol.is(Mutant::RestorationIsNotReported) {
+                self.owe_client(false);
+            }
+        }
+        Settled::default()
+    }
+
+    /// `operator_asks::end_tokens`.
+    fn end_tokens(&mut self) -> Settled {
+        self.rows.renewed = true;
+        let is_shown = self.follows_kv();
+        let change = self.rows.changed();
+        if is_shown {
+            self.rows.narrowed = change;
+        }
+        self.owe_client(true);
+        Settled { shown: if is_shown { self.rows.narrowed } else { 0 }, told: self.rows.renounced }
+    }
+
+    /// `operator_asks::change`, to immediate.
+    fn become_immediate(&mut self) -> Settled {
+        if !self.rows.immediate {
+            self.rows.immediate = true;
+            self.rows.switched = self.rows.changed();
+            self.rows.narrowed = self.rows.change;
+        }
+        Settled { shown: self.rows.narrowed, told: 0 }
+    }
+
+    /// `operator_asks::change`, to eventual.
+    fn become_eventual(&mut self) -> Settled {
+        if self.rows.immediate {
+            self.rows.immediate = false;
+            self.rows.changed();
+            if !self.protocol.is(Mutant::SwitchForgetsEndsAhead) {
+                self.ends_at(self.now);
+            }
+        }
+        Settled::default()
+    }
+
+    /// `token_asks::authenticate`, of an assertion.
+    fn spend(&mut self) -> Option<Settled> {
+        if self.rows.spent {
+            return None;
+        }
+        self.rows.spent = !self.protocol.is(Mutant::SpendsWhenItAnswers);
+        Some(Settled::default())
+    }
+
+    /// `Step::end_of`.
+    fn end_of(&mut self, token: usize) -> Option<End> {
+        let end = self.rows.ends[token]?;
+        if end.at == COME || end.at > self.now {
+            return Some(end);
+        }
+        let end = End { at: COME, change: self.shown_change(), told: end.told };
+        self.rows.ends[token] = Some(end);
+        Some(end)
+    }
+
+    /// `Step::end`.
+    fn end(&mut self, token: usize, at: u8, awaited: bool) -> End {
+        let later_wins = self.protocol.is(Mutant::LaterEndWins);
+        let settled = self.end_of(token).filter(|settled| settled.at <= at && !later_wins);
+        if let Some(settled) = settled
+            && (settled.told > 0 || !awaited)
+        {
+            return settled;
+        }
+        let at = settled.map_or(at, |settled| settled.at);
+        let ends_at = if at == COME { self.now } else { at };
+        let is_near = ends_at < self.now + HOUR;
+        let told = if is_near { self.owe(token, ends_at, HOUR) } else { 0 };
+        let change = match settled {
+            Some(settled) if told == 0 => return settled,
+            Some(settled) => settled.change,
+            None => self.shown_change(),
+        };
+        let end = End { at, change, told };
+        self.rows.ends[token] = Some(end);
+        if change > 0 && at != COME {
+            self.ends_at(at);
+        }
+        end
+    }
+
+    /// `Step::shown_change`.
+    fn shown_change(&mut self) -> u8 {
+        if self.follows_kv() { self.rows.changed() } else { 0 }
+    }
+
+    /// `Step::follows_kv`.
+    fn follows_kv(&self) -> bool {
+        let is_switching = self.rows.shown < self.rows.switched && !self.protocol.is(Mutant::SwitchCountsAtOnce);
+        !self.rows.immediate || is_switching
+    }
+
+    /// `Step::owe_client`.
+    fn owe_client(&mut self, awaited: bool) {
+        let (at, keep) = match (self.rows.suspended, self.rows.renewed) {
+            (true, _) => (FOR_EVER, FOR_EVER),
+            // 90 days are for ever, where an hour is three ticks.
+            (false, true) => (1, FOR_EVER),
+            (false, false) => (0, HOUR),
+        };
+        let number = self.owe(CLIENT, at, keep);
+        if awaited {
+            self.rows.renounced = number;
+        }
+    }
+
+    /// `Step::owe` and `State::owe`.
+    fn owe(&mut self, key: usize, at: u8, keep: u8) -> u8 {
+        self.rows.owed += 1;
+        self.rows.owing[key] = Some(Owed { at, keep, number: self.rows.owed });
+        self.rows.owed
+    }
+
+    /// `State::ends_at`.
+    fn ends_at(&mut self, at: u8) {
+        if self.rows.next_end == 0 || at < self.rows.next_end {
+            self.rows.next_end = at;
+        }
+    }
+
+    /// `Step::settle_ends`, if its time has come.
+    fn settle_ends(&mut self) {
+        if self.rows.next_end == 0 || self.rows.next_end > self.now {
+            return;
+        }
+        self.rows.next_end = 0;
+        for token in 0..TOKENS {
+            match self.rows.ends[token] {
+                Some(end) if end.at > self.now => self.ends_at(end.at),
+                _ => _ = self.end_of(token),
+            }
+        }
+    }
+}
+
+impl Rows {
+    /// `Client::honours`, of both tokens.
+    pub fn honours(&self) -> bool {
+        !self.suspended && !self.renewed
+    }
+
+    /// Whether a token counts where the object is asked: `Step::life`.
+    pub fn counts(&self, token: usize, now: u8) -> bool {
+        self.honours() && self.ends[token].is_none_or(|end| end.at > now)
+    }
+
+    /// `State::changed`.
+    fn changed(&mut self) -> u8 {
+        self.change += 1;
+        self.change
+    }
+
+    /// `State::is_pending`.
+    pub fn is_pending(&self) -> bool {
+        self.shown < self.change
+    }
+
+    /// `State::must_rewrite`.
+    pub fn must_rewrite(&self, now: u8) -> bool {
+        self.again.first().is_some_and(|at| *at <= now)
+    }
+
+    /// `State::is_due`. Whatever is due within a minute counts as due: an alarm may come before it, and finds it done or not.
+    fn is_due(&self, now: u8) -> bool {
+        self.is_pending() || self.must_rewrite(now)
+    }
+
+    /// `State::holds`.
+    fn holds(&self, value: &Value, now: u8, protocol: &Protocol) -> bool {
+        self.digest == Some(*value) && (!self.must_rewrite(now) || protocol.is(Mutant::RewritesAreSkipped))
+    }
+
+    /// `State::begins`.
+    fn begins(&mut self, protocol: &Protocol) {
+        if !protocol.is(Mutant::DigestOutlivesFailure) {
+            self.digest = None;
+        }
+        self.rewriting = !self.is_pending();
+    }
+
+    /// `State::recover`.
+    fn recover(&mut self, now: u8, protocol: &Protocol) {
+        if protocol.is(Mutant::CrashesAreNotFollowed) {
+            return;
+        }
+        if self.is_pending() || (protocol.is(Mutant::DueCountsAsBegun) && self.must_rewrite(now)) {
+            self.uncertain(now, protocol);
+        } else if self.rewriting && !protocol.is(Mutant::CrashesInRewritesAreNotFollowed) {
+            self.uncertain(now, protocol);
+            self.again.insert(0, now);
+        }
+    }
+
+    /// `State::uncertain`.
+    fn uncertain(&mut self, now: u8, protocol: &Protocol) {
+        self.rewriting = false;
+        if !protocol.is(Mutant::NoRewrites) {
+            self.again = REWRITES.map(|later| now + later).to_vec();
+        }
+    }
+
+    /// `State::confirmed`.
+    fn confirmed(&mut self, change: u8, began: u8, value: Value, protocol: &Protocol) {
+        self.digest = Some(value);
+        self.rewriting = false;
+        self.shown = self.shown.max(if protocol.is(Mutant::ConfirmsWhatIsNewer) { self.change } else { change });
+        if protocol.is(Mutant::OneRewrite) {
+            self.again.clear();
+        }
+        self.again.retain(|at| *at > began);
+    }
+
+    /// `State::failed`.
+    fn failed(&mut self, now: u8, protocol: &Protocol) {
+        self.uncertain(now, protocol);
+        if !self.is_pending() {
+            self.again.insert(0, now);
+        }
+    }
+
+    /// `State::alarm`. Pauses of less than a minute are no time at all, so the alarm may come at any point of them.
+    fn next_alarm(&self) -> Option<u8> {
+        let soon = (self.is_pending() || self.told < self.owed).then_some(SOON);
+        let end = (self.next_end > 0).then_some(self.next_end);
+        [soon, self.again.first().copied(), end].into_iter().flatten().min()
+    }
+
+    /// `Step::replica` and `Replica::new`.
+    pub fn replica(&self, now: u8) -> Value {
+        let at = |end: Option<End>| end.map(|End { at, .. }| if at <= now { COME } else { at });
+        Value {
+            suspended: self.suspended,
+            immediate: self.immediate,
+            renewed: self.renewed,
+            ends: if self.immediate { [None; TOKENS] } else { self.ends.map(at) },
+        }
+    }
+
+    /// `Step::told`.
+    fn take_told(&mut self, report: &Report, protocol: &Protocol) {
+        for key in 0..=TOKENS {
+            let is_same = report.ends[key] == self.owing[key] || protocol.is(Mutant::DropsWhatIsOwedAnew);
+            if report.ends[key].is_some() && is_same {
+                self.owing[key] = None;
+            }
+        }
+        let number = if protocol.is(Mutant::ToldCountsWhatIsNewer) { self.owed } else { report.number };
+        self.told = self.told.max(number);
+    }
+}
+
+impl World {
+    pub fn task(&self, who: usize) -> Option<&Task> {
+        if who == ALARM {
+            return self.alarm.as_ref();
+        }
+        match &self.calls.get(who)?.state {
+            CallState::Running(task) => Some(task),
+            _ => None,
+        }
+    }
+
+    fn task_mut(&mut self, who: usize) -> Option<&mut Task> {
+        if who == ALARM {
+            return self.alarm.as_mut();
+        }
+        match &mut self.calls.get_mut(who)?.state {
+            CallState::Running(task) => Some(task),
+            _ => None,
+        }
+    }
+
+    /// `Step::commit`: the rows with the alarm.
+    fn commit(&mut self) {
+        self.rows.alarm = self.rows.next_alarm();
+    }
+
+    /// `Object::open`.
+    fn open(&mut self, protocol: &Protocol) {
+        if self.instance.opened {
+            return;
+        }
+        let before = self.rows.clone();
+        self.rows.recover(self.now, protocol);
+        self.instance.opened = true;
+        if self.rows != before {
+            self.commit();
+        }
+    }
+
+    /// `Object::answer`, its first step: opens, judges, commits, and goes on to what the caller waits for.
+    pub fn send(&mut self, who: usize, protocol: &Protocol) {
+        self.calls[who].tries -= 1;
+        self.open(protocol);
+        let before = self.rows.clone();
+        let ask = protocol.scope.asks[who];
+        let settled = Step { rows: &mut self.rows, protocol, now: self.now }.judge(ask);
+        self.remember(ask, protocol);
+        if self.rows != before && !protocol.is(Mutant::CommitForgetsTheAlarm) {
+            self.commit();
+        }
+        if self.rows != before && protocol.stores_late() {
+            self.stored = Some(Box::new(before));
+        }
+        let Some(Settled { shown, told }) = settled else {
+            self.calls[who].state = CallState::Refused;
+            return;
+        };
+        let told = if protocol.is(Mutant::AnswersBeforeReport) { 0 } else { told };
+        let shown = if protocol.is(Mutant::AnswersBeforePublication) { 0 } else { shown };
+        let task = Task { at: At::Report, shown, told, reported: true, failures: 0, patient: true, undone: false };
+        self.calls[who].state = CallState::Running(task);
+        self.run(who, protocol);
+    }
+
+    /// The runtime's alarm: `Object::postpone_alarm`, and the first step of `Object::wake`.
+    pub fn ring(&mut self, protocol: &Protocol) {
+        self.rows.alarm = (!protocol.is(Mutant::AlarmIsNotPostponed)).then_some(SOON);
+        self.open(protocol);
+        let before = self.rows.clone();
+        Step { rows: &mut self.rows, protocol, now: self.now }.settle_ends();
+        if self.rows != before {
+            self.commit();
+        }
+        let told = if self.rows.told < self.rows.owed { self.rows.owed } else { 0 };
+        let shown = if self.rows.is_due(self.now) { self.rows.change } else { 0 };
+        self.alarm =
+            Some(Task { at: At::Report, shown, told, reported: true, failures: 0, patient: true, undone: false });
+        self.run(ALARM, protocol);
+    }
+
+    /// Goes on until something is awaited.
+    pub fn run(&mut self, who: usize, protocol: &Protocol) {
+        while let Some(task) = self.task(who).copied() {
+            let goes_on = match task.at {
+                At::Report => self.report(who, task),
+                At::Publish if who == ALARM => self.write(task, protocol),
+                At::Publish => self.publish(who, task, protocol),
+                At::Reporting | At::Writing | At::Answer => false,
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        self.forget_failures();
+    }
+
+    /// Whether somebody waits for a lock that is free.
+    pub fn may_go_on(&self, who: usize) -> bool {
+        match self.task(who).map(|task| task.at) {
+            Some(At::Report) => self.reports.is_empty(),
+            Some(At::Publish) => self.puts.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// `Object::report`, up to the call of the feed.
+    fn report(&mut self, who: usize, task: Task) -> bool {
+        if self.rows.told >= task.told {
+            self.go_to(who, At::Publish);
+            return true;
+        }
+        if !self.reports.is_empty() {
+            return false;
+        }
+        self.reports.push(Report { who, ends: self.rows.owing, number: self.rows.owed, landed: false });
+        self.go_to(who, At::Reporting);
+        false
+    }
+
+    /// `Object::report`, from the feed's answer on.
+    pub fn report_answered(&mut self, report: usize, is_taken: bool, protocol: &Protocol) {
+        let report = self.reports.remove(report);
+        if is_taken {
+            self.rows.take_told(&report, protocol);
+        } else if let Some(task) = self.task_mut(report.who) {
+            task.reported = false;
+        }
+        self.commit();
+        self.go_to(report.who, At::Publish);
+        self.run(report.who, protocol);
+    }
+
+    /// `Object::publish`, up to the call of KV.
+    fn publish(&mut self, who: usize, task: Task, protocol: &Protocol) -> bool {
+        if self.rows.shown >= task.shown {
+            let fails = !task.reported && !protocol.is(Mutant::UntoldIsSuccess);
+            self.calls[who].state =
+                if fails { CallState::Failed } else { CallState::Running(Task { at: At::Answer, ..task }) };
+            return false;
+        }
+        if !self.puts.is_empty() && !protocol.is(Mutant::WritesOverlap) {
+            return false;
+        }
+        let (failures, last) = self.instance.failed;
+        let failed = if last >= task.shown { failures - task.failures } else { 0 };
+        if failed > 1 || (failed == 1 && !task.patient) {
+            let answer = CallState::Running(Task { at: At::Answer, ..task });
+            self.calls[who].state = if protocol.is(Mutant::UnshownIsSuccess) { answer } else { CallState::Failed };
+            return false;
+        }
+        self.write_in_turn(who, protocol)
+    }
+
+    /// `Object::write`, and `Object::rest` when that is over.
+    fn write(&mut self, task: Task, protocol: &Protocol) -> bool {
+        if task.shown > 0 {
+            if !self.puts.is_empty() && !protocol.is(Mutant::WritesOverlap) {
+                return false;
+            }
+            if self.rows.is_due(self.now) && !self.write_in_turn(ALARM, protocol) {
+                return false;
+            }
+        }
+        self.rest();
+        false
+    }
+
+    /// `Object::rest`.
+    fn rest(&mut self) {
+        self.alarm = None;
+        self.commit();
+    }
+
+    /// `Object::write_in_turn`, up to the call of KV. Whether none was needed.
+    fn write_in_turn(&mut self, who: usize, protocol: &Protocol) -> bool {
+        let (value, change) = (self.rows.replica(self.now), self.rows.change);
+        if self.rows.holds(&value, self.now, protocol) {
+            self.rows.confirmed(change, self.now, value, protocol);
+            self.commit();
+            return true;
+        }
+        let before = self.rows.clone();
+        self.rows.begins(protocol);
+        if self.rows != before {
+            self.commit();
+        }
+        self.puts.push(Put { who, value, change, began: self.now, landed: false });
+        self.go_to(who, At::Writing);
+        false
+    }
+
+    /// `Object::write_in_turn`, from KV's answer on. `slowly`: it took more than `PATIENCE`.
+    pub fn put_answered(&mut self, put: usize, is_taken: bool, slowly: bool, protocol: &Protocol) {
+        let Put { who, value, change, began, .. } = self.puts.remove(put);
+        if is_taken {
+            self.rows.confirmed(change, began, value, protocol);
+        } else {
+            self.instance.failed = (self.instance.failed.0 + 1, change);
+            self.rows.failed(self.now, protocol);
+        }
+        self.commit();
+        self.go_to(who, At::Publish);
+        if slowly {
+            for who in 0..self.calls.len() {
+                if let Some(task) = self.task_mut(who).filter(|task| matches!(task.at, At::Publish)) {
+                    task.patient = false;
+                }
+            }
+        }
+        if who == ALARM {
+            self.rest();
+        } else if is_taken {
+            self.run(who, protocol);
+        }
+        self.forget_failures();
+    }
+
+    fn go_to(&mut self, who: usize, at: At) {
+        let failures = self.instance.failed.0;
+        if let Some(task) = self.task_mut(who) {
+            if task.at != At::Writing && at == At::Publish {
+                (task.failures, task.patient) = (failures, true);
+            }
+            task.at = at;
+        }
+    }
+
+    /// Failures count from when a caller began to wait. Where none waits, they say nothing, and worlds that differ in them are alike.
+    fn forget_failures(&mut self) {
+        let is_waiting = |who| self.task(who).is_some_and(|task| matches!(task.at, At::Publish | At::Writing));
+        if !(0..self.calls.len()).any(is_waiting) {
+            self.instance.failed = (0, 0);
+        }
+    }
+
+    /// The object dies. What it waited for may still land: `puts` and `reports` are for the caller to see to.
+    pub fn crash(&mut self) {
+        if let Some(stored) = self.stored.take() {
+            self.rows = *stored;
+        }
+        self.instance = Instance::default();
+        self.alarm = None;
+        for call in &mut self.calls {
+            if matches!(call.state, CallState::Running(_)) {
+                call.state = CallState::Failed;
+            }
+        }
+    }
+
+    /// What the checker notes of a step: the earliest end of each token, and which answers hold no longer.
+    fn remember(&mut self, ask: Ask, protocol: &Protocol) {
+        for token in 0..TOKENS {
+            let Some(end) = self.rows.ends[token] else { continue };
+            let earliest = self.ghost.earliest[token].map_or(end.at, |earliest| earliest.min(end.at));
+            self.ghost.earliest[token] = Some(earliest);
+        }
+        let undone = match ask {
+            Ask::Restore => Ask::Suspend,
+            Ask::Eventual => Ask::Immediate,
+            _ => return,
+        };
+        for (who, _) in protocol.scope.asks.iter().enumerate().filter(|(_, ask)| **ask == undone) {
+            self.ghost.answered[who] = None;
+            if let Some(task) = self.task_mut(who) {
+                task.undone = true;
+            }
+        }
+    }
+}

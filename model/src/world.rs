@@ -1,0 +1,269 @@
+//! A state of the model: what is stored, what is remembered, what is under way, and what the checker remembers of the past.
+
+use crate::scope::Left;
+
+/// The long-term tokens of the one client.
+pub const TOKENS: usize = 2;
+/// Under which key the feed has the client itself. Before it are those of its tokens.
+pub const CLIENT: usize = TOKENS;
+/// An end that has come, whatever any clock says.
+pub const COME: u8 = 0;
+/// An alarm that is due in less than a tick: at once, or after seconds. The clock starts behind it.
+pub const SOON: u8 = 0;
+/// The first tick.
+pub const START: u8 = 1;
+/// A time that never comes: 253402300799.
+pub const FOR_EVER: u8 = u8::MAX;
+/// In ticks, when a value is written again: a minute, five minutes and an hour later.
+pub const REWRITES: [u8; 3] = [1, 2, 3];
+/// In ticks, for how long an end stays in the feed, and when a follower takes a whole.
+pub const HOUR: u8 = 3;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct World {
+    /// Ticks. Between two of them lies a minute or more, so no call lasts from one to the next.
+    pub now: u8,
+    pub rows: Rows,
+    /// What is stored, if that is not what the object believes: only in mutants.
+    pub stored: Option<Box<Rows>>,
+    pub instance: Instance,
+    pub calls: Vec<Call>,
+    /// The alarm while it runs.
+    pub alarm: Option<Task>,
+    /// The writes to KV that are awaited, and those that were given up and may still land.
+    pub puts: Vec<Put>,
+    pub late_puts: Vec<Late<Put>>,
+    /// The same of reports to the feed.
+    pub reports: Vec<Report>,
+    pub late_reports: Vec<Late<Report>>,
+    pub kv: Kv,
+    pub locations: Vec<Location>,
+    pub feed: Feed,
+    /// As `stored`.
+    pub feed_stored: Option<Feed>,
+    pub isolates: Vec<Isolate>,
+    pub follower: Follower,
+    /// What may still go wrong.
+    pub left: Left,
+    pub ghost: Ghost,
+}
+
+/// What the object stores: `client::step`, `client::ends` and `client::publication::State`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Rows {
+    pub suspended: bool,
+    pub immediate: bool,
+    /// `tokens_valid_from` lies after the `auth_time` of both tokens.
+    pub renewed: bool,
+    /// The rows `end:…`.
+    pub ends: [Option<End>; TOKENS],
+    /// The rows `owed:…`.
+    pub owing: Ends,
+    /// The row `jti:…`.
+    pub spent: bool,
+    pub change: u8,
+    pub shown: u8,
+    pub switched: u8,
+    pub narrowed: u8,
+    pub owed: u8,
+    pub told: u8,
+    pub renounced: u8,
+    /// 0 if there is none.
+    pub next_end: u8,
+    /// What KV holds for certain.
+    pub digest: Option<Value>,
+    pub again: Vec<u8>,
+    pub rewriting: bool,
+    pub alarm: Option<u8>,
+}
+
+/// `client::ends::EarlyEnd`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct End {
+    pub at: u8,
+    pub change: u8,
+    pub told: u8,
+}
+
+/// `feed::End`, by key.
+pub type Ends = [Option<Owed>; TOKENS + 1];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owed {
+    /// Of the client: 0 if it is active and no token has ended, 1 if those from before `end-tokens` have, `FOR_EVER` if it is
+    /// suspended.
+    pub at: u8,
+    pub keep: u8,
+    pub number: u8,
+}
+
+/// What an instance of the object remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Instance {
+    pub opened: bool,
+    /// The writes that failed: how many, and the change of the last.
+    pub failed: (u8, u8),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Call {
+    /// How often it may still be sent.
+    pub tries: u8,
+    pub state: CallState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallState {
+    Unsent,
+    Running(Task),
+    /// 201, 200 or 204.
+    Answered,
+    /// 401.
+    Refused,
+    /// 503, or the answer was lost.
+    Failed,
+}
+
+/// Where a call is in `Object::answer`, or the alarm in `Object::wake`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Task {
+    pub at: At,
+    /// What it waits for: the change that KV must show, the number that the feed must have.
+    pub shown: u8,
+    pub told: u8,
+    /// The feed took the report.
+    pub reported: bool,
+    /// The failures when `publish` began, and whether that is less than `PATIENCE` ago.
+    pub failures: u8,
+    pub patient: bool,
+    /// Another call undid what this one did, so its answer promises nothing. Only the checker knows.
+    pub undone: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum At {
+    /// Before `report`, or waiting for its lock.
+    Report,
+    Reporting,
+    /// Before `publish`, or waiting for its lock.
+    Publish,
+    Writing,
+    /// All is done but the answer.
+    Answer,
+}
+
+/// A write to KV.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Put {
+    pub who: usize,
+    pub value: Value,
+    pub change: u8,
+    pub began: u8,
+    pub landed: bool,
+}
+
+/// A report to the feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Report {
+    pub who: usize,
+    pub ends: Ends,
+    pub number: u8,
+    pub landed: bool,
+}
+
+/// What was given up, and lands before `until` if it ever does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Late<T> {
+    pub what: T,
+    pub until: u8,
+}
+
+/// `client::replica::Replica`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Value {
+    pub suspended: bool,
+    pub immediate: bool,
+    pub renewed: bool,
+    pub ends: [Option<u8>; TOKENS],
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Kv {
+    pub value: Value,
+    /// What KV has was written by a write that had been given up.
+    pub by_late: bool,
+}
+
+/// A location: what its cache of KV holds, and what an isolate there keeps for 250 ms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Location {
+    pub cached: Option<Kv>,
+    pub kept: Option<Kv>,
+}
+
+/// What the feed's object stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Feed {
+    pub seq: u8,
+    pub dropped: u8,
+    pub entries: Entries,
+}
+
+pub type Entries = [Option<Entry>; TOKENS + 1];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    pub at: u8,
+    pub seq: u8,
+    pub number: u8,
+    pub until: u8,
+}
+
+/// An isolate's copy of the feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Isolate {
+    /// `None` until the feed has been asked.
+    pub seq: Option<u8>,
+    pub dropped: u8,
+    pub entries: Entries,
+    /// The tick in which it was asked last.
+    pub asked: u8,
+    /// Its questions, and what the feed answered. Answers may overtake each other.
+    pub questions: Vec<Question>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Question {
+    pub known: Option<u8>,
+    pub answer: Option<(Option<u8>, Feed)>,
+}
+
+/// A verifier that follows the feed: `verify::feed`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Follower {
+    /// The `seq` that it holds, and when it took a whole.
+    pub held: Option<(u8, u8)>,
+    pub whole_wanted: bool,
+    /// When each key ends.
+    pub ended: [Option<u8>; TOKENS + 1],
+    /// The tick in which it took an answer last.
+    pub polled: u8,
+}
+
+/// What the checker remembers, and no part of the service knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ghost {
+    /// The earliest end of each token that was ever settled.
+    pub earliest: [Option<u8>; TOKENS],
+    /// The earliest end of each token that the feed was ever told.
+    pub told: [Option<u8>; TOKENS],
+    /// The calls that were answered with success, with the tick, while nothing undid them.
+    pub answered: Vec<Option<u8>>,
+    /// The tick in which the feed's entry of each key changed last, and in which it was last reported.
+    pub changed: [u8; TOKENS + 1],
+    pub reported: [u8; TOKENS + 1],
+    /// A number of the feed that somebody held went back.
+    pub went_back: bool,
+    /// How many calls got a token for the one assertion.
+    pub uses: u8,
+}

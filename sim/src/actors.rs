@@ -1,0 +1,626 @@
+//! Those around the service: clients, whoever stole their tokens, operators, and APIs that verify offline. They do what the plan
+//! says, know what a caller knows, and repeat what was not answered.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use auth_edge::{otp, response::Response};
+use auth_edge_verify::{Due, Error as VerifyError, KeySet, Verifier};
+use base32ct::{Base32UpperUnpadded, Encoding as _};
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use serde_json::{Value, json};
+
+use crate::chance::Chance;
+use crate::history::{Answer, Op, Patch, Proof, Token, What};
+use crate::isolate::{Request, answer_by_kv_alone, send};
+use crate::plan::{By, CLIENTS, Call, Change, ROOT, START, VERIFIERS};
+use crate::sim::{AUDIENCE, ISSUER, PUBLIC, ROOTS_SECRET, Sim};
+use crate::world::{NO_MACHINE, Reply, reply};
+
+const LONG: &str = "/v1/auth/tokens/long";
+const SHORT: &str = "/v1/auth/tokens/short";
+const ALL: [&str; 3] = ["jobs:*", "templates:read", "tokens:*"];
+const FEW: [&str; 2] = ["jobs:submit", "tokens:revoke"];
+/// How often a verifier asks for the feed, seconds.
+pub const POLL: [u64; VERIFIERS] = [5, 30];
+/// How many of a client's tokens are tried at each look.
+const MOST_LOOKS: usize = 12;
+
+pub struct Actors {
+    sim: Rc<Sim>,
+    calls: Cell<usize>,
+    slots: RefCell<HashMap<usize, Slot>>,
+    clients: RefCell<HashMap<String, Credentials>>,
+    tokens: RefCell<Vec<Rc<Token>>>,
+    verifiers: Vec<(Verifier, i64)>,
+    /// The operator's short-term token.
+    operator: RefCell<Option<Rc<Token>>>,
+    chance: Chance,
+}
+
+/// What became of an item of the plan.
+#[derive(Default)]
+struct Slot {
+    is_done: bool,
+    waiting: Vec<Reply<()>>,
+    token: Option<Rc<Token>>,
+    proof: Option<(String, Proof, Value)>,
+    secret: Option<usize>,
+    etag: Option<String>,
+}
+
+#[derive(Default)]
+struct Credentials {
+    /// Ids and secrets.
+    secrets: Vec<(String, String)>,
+    seed: Vec<u8>,
+}
+
+impl Actors {
+    pub fn new(sim: &Rc<Sim>) -> Rc<Self> {
+        let chance = Chance::of(sim.seed, "actors");
+        let verifiers =
+            POLL.map(|interval| (Verifier::new(ISSUER, AUDIENCE).poll_interval(interval), sim.offset(&chance)));
+        let numbers = sim.plan.items.iter().map(|item| (item.number, Slot::default()));
+        Rc::new(Self {
+            sim: Rc::clone(sim),
+            calls: Cell::new(0),
+            slots: RefCell::new(numbers.collect()),
+            clients: RefCell::default(),
+            tokens: RefCell::default(),
+            verifiers: verifiers.into(),
+            operator: RefCell::default(),
+            chance,
+        })
+    }
+
+    pub fn end(&self) {
+        self.slots.take();
+        self.operator.take();
+    }
+
+    /// Makes the clients, in a world in which nothing fails.
+    pub fn set_up(self: &Rc<Self>) {
+        let actors = Rc::clone(self);
+        self.sim.world.spawn(NO_MACHINE, async move {
+            for (nth, client) in CLIENTS.into_iter().enumerate() {
+                actors.create(0, 0, client, nth == 1).await;
+            }
+            for _ in 0..actors.sim.plan.crowd {
+                let (client, body) = (CLIENTS[0], actors.body_of_secret(CLIENTS[0], 0));
+                let answer = actors.issue(0, 0, client, Proof::Secret(0), body).await;
+                if let Some(token) = answer.token {
+                    actors.revoke(0, &token, &token).await;
+                }
+            }
+        });
+        self.sim.world.run_until(START);
+    }
+
+    /// Does one item of the plan.
+    pub fn begin(self: &Rc<Self>, number: usize, location: usize, tries: u64, call: Call) {
+        let actors = Rc::clone(self);
+        self.sim.world.spawn(NO_MACHINE, async move {
+            for attempt in 1..=tries {
+                let status = actors.perform(number, location, &call).await;
+                if !matches!(status, Some(0 | 503)) || attempt == tries {
+                    break;
+                }
+                let wait = 500 + actors.chance.below(2_000);
+                actors.sim.world.pause(wait, actors.chance.next()).await;
+            }
+            if let Some(slot) = actors.slots.borrow_mut().get_mut(&number) {
+                slot.is_done = true;
+                slot.waiting.clear();
+            }
+        });
+    }
+
+    /// Waits until an item has come to its end. One that is not in the plan has none.
+    async fn done(&self, number: usize) {
+        let wait = match self.slots.borrow_mut().get_mut(&number) {
+            Some(slot) if !slot.is_done => {
+                let (reply, wait) = reply();
+                slot.waiting.push(reply);
+                wait
+            }
+            _ => return,
+        };
+        wait.await;
+    }
+
+    async fn token(&self, number: usize) -> Option<Rc<Token>> {
+        self.done(number).await;
+        self.slots.borrow().get(&number)?.token.clone()
+    }
+
+    fn slot(&self, number: usize, change: impl FnOnce(&mut Slot)) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(&number) {
+            change(slot);
+        }
+    }
+
+    /// The status of the call; `None` if there was nothing to ask.
+    async fn perform(&self, number: usize, location: usize, call: &Call) -> Option<u16> {
+        let answer = match call {
+            Call::Issue { client, by, narrow } => {
+                let (proof, mut body) = self.prove(number, client, *by).await?;
+                if *narrow {
+                    body["scopes"] = json!(["jobs:submit", "tokens:write"]);
+                }
+                self.slot(number, |slot| slot.proof = Some(((*client).to_owned(), proof.clone(), body.clone())));
+                self.issue(number, location, client, proof, body).await
+            }
+            // At the same time as the first, maybe.
+            Call::Replay { of } => {
+                let (client, proof, body) = self.slots.borrow().get(of)?.proof.clone()?;
+                self.issue(number, location, &client, proof, body).await
+            }
+            Call::Exchange { of, narrow } => {
+                let token = self.token(*of).await?;
+                let asked = narrow.then(|| vec!["jobs:submit".to_owned()]);
+                self.exchange(number, location, &token, asked).await
+            }
+            Call::Rotate { of } => {
+                let bearer = self.token(*of).await?;
+                let body = json!({"grant_type": "client_credentials", "client_id": bearer.client});
+                let request = Request { bearer: Some(bearer.text.clone()), ..post(LONG, &body) };
+                self.ask(number, location, Op::Rotate { bearer }, request).await
+            }
+            Call::Revoke { by, of } => {
+                let (by, of) = (self.token(*by).await?, self.token(*of).await?);
+                self.revoke(location, &by, &of).await
+            }
+            Call::Introspect { of } => {
+                let token = self.token(*of).await?;
+                let caller = self.operator(location).await?;
+                let request = Request {
+                    method: "POST",
+                    path: "/v1/auth/tokens/introspect".to_owned(),
+                    bearer: Some(caller.text.clone()),
+                    content_type: Some("application/x-www-form-urlencoded"),
+                    body: format!("token={}", token.text),
+                    ..Request::default()
+                };
+                self.ask(number, location, Op::Introspect { token }, request).await
+            }
+            Call::Verify { verifier, of } => {
+                let token = self.token(*of).await?;
+                self.verify(*verifier, location, token).await
+            }
+            Call::Create { client, is_immediate } => self.create(number, location, client, *is_immediate).await,
+            Call::Show { client } => {
+                let op = Op::Show { client: (*client).to_owned() };
+                let answer = self.operate(number, location, op, "GET", &format!("/{client}"), Value::Null).await;
+                self.slot(number, |slot| slot.etag = answer.etag.clone());
+                answer
+            }
+            Call::Change { client, change, guarded } => {
+                let if_match = match guarded {
+                    Some(of) => {
+                        self.done(*of).await;
+                        self.slots.borrow().get(of)?.etag.clone()
+                    }
+                    None => None,
+                };
+                let (patch, body) = change.patch();
+                let op = Op::Change { client: (*client).to_owned(), patch, if_match };
+                self.operate(number, location, op, "PATCH", &format!("/{client}"), body).await
+            }
+            Call::AddSecret { client } => {
+                let op = Op::AddSecret { client: (*client).to_owned() };
+                let answer =
+                    self.operate(number, location, op, "POST", &format!("/{client}/secrets"), Value::Null).await;
+                if let (Some(id), Some(secret)) =
+                    (answer.body["secret_id"].as_str(), answer.body["client_secret"].as_str())
+                {
+                    let mut clients = self.clients.borrow_mut();
+                    let secrets = &mut clients.entry((*client).to_owned()).or_default().secrets;
+                    secrets.push((id.to_owned(), secret.to_owned()));
+                    let nth = secrets.len() - 1;
+                    self.slot(number, |slot| slot.secret = Some(nth));
+                }
+                answer
+            }
+            Call::EndSecret { client, of } => {
+                let nth = match of {
+                    Some(of) => {
+                        self.done(*of).await;
+                        self.slots.borrow().get(of)?.secret?
+                    }
+                    None => 0,
+                };
+                let id = self.clients.borrow().get(*client)?.secrets.get(nth)?.0.clone();
+                let op = Op::EndSecret { client: (*client).to_owned(), secret: nth };
+                self.operate(number, location, op, "DELETE", &format!("/{client}/secrets/{id}"), Value::Null).await
+            }
+            Call::EndTokens { client } => {
+                let op = Op::EndTokens { client: (*client).to_owned() };
+                self.operate(number, location, op, "POST", &format!("/{client}/end-tokens"), Value::Null).await
+            }
+            Call::Delete { client } => {
+                let op = Op::Delete { client: (*client).to_owned() };
+                self.operate(number, location, op, "DELETE", &format!("/{client}"), Value::Null).await
+            }
+        };
+        Some(answer.status)
+    }
+
+    /// A credential of a client, and the body that shows it.
+    async fn prove(&self, number: usize, client: &str, by: By) -> Option<(Proof, Value)> {
+        let base = |name: &str, value: &str| {
+            let mut body = json!({"grant_type": "client_credentials", "client_id": client});
+            body[name] = value.into();
+            body
+        };
+        let step = self.sim.world.now() / 1000 / otp::STEP;
+        Some(match by {
+            By::Secret => (Proof::Secret(0), self.body_of_secret(client, 0)),
+            By::SecretOf(of) => {
+                self.done(of).await;
+                let nth = self.slots.borrow().get(&of)?.secret?;
+                (Proof::Secret(nth), self.body_of_secret(client, nth))
+            }
+            By::Code => {
+                let seed = self.clients.borrow().get(client)?.seed.clone();
+                let code = otp::code(&seed, step);
+                (Proof::Code(step), base("otp_code", &String::from_utf8_lossy(&code)))
+            }
+            By::WrongCode => {
+                let seed = self.clients.borrow().get(client).map_or(Vec::new(), |known| known.seed.clone());
+                let right: Vec<_> = (step - 2..=step + 2).map(|step| otp::code(&seed, step)).collect();
+                let wrong = [*b"000000", *b"111111", *b"222222", *b"333333", *b"444444", *b"555555"];
+                let wrong = wrong.iter().find(|code| !right.contains(code))?;
+                (Proof::WrongCode, base("otp_code", &String::from_utf8_lossy(wrong)))
+            }
+            By::Assertion => {
+                let (now, jti) = (self.sim.world.now() / 1000, format!("j{number}"));
+                let header = json!({"alg": "EdDSA", "kid": "k"}).to_string();
+                let claims =
+                    json!({"iss": client, "sub": client, "aud": ISSUER, "iat": now, "exp": now + 300, "jti": jti});
+                let [header, claims] =
+                    [header, claims.to_string()].map(|part| Base64UrlUnpadded::encode_string(part.as_bytes()));
+                let message = format!("{header}.{claims}");
+                let signature = Base64UrlUnpadded::encode_string(&self.sim.sign(message.as_bytes()));
+                let body = json!({
+                    "grant_type": "assertion", "client_id": client, "assertion": format!("{message}.{signature}"),
+                    "assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                });
+                (Proof::Assertion(jti), body)
+            }
+        })
+    }
+
+    fn body_of_secret(&self, client: &str, nth: usize) -> Value {
+        let clients = self.clients.borrow();
+        let known = clients.get(client).and_then(|known| known.secrets.get(nth)).map(|(_, secret)| secret.as_str());
+        let secret = if client == ROOT { ROOTS_SECRET } else { known.unwrap_or("no secret") };
+        json!({"grant_type": "client_credentials", "client_id": client, "client_secret": secret})
+    }
+
+    async fn issue(&self, number: usize, location: usize, client: &str, proof: Proof, body: Value) -> Answer {
+        let request = Request { client_id: Some(client.to_owned()), ..post(LONG, &body) };
+        self.ask(number, location, Op::Issue { client: client.to_owned(), proof }, request).await
+    }
+
+    async fn exchange(&self, number: usize, location: usize, token: &Rc<Token>, asked: Option<Vec<String>>) -> Answer {
+        let op = Op::Exchange { token: Rc::clone(token), asked: asked.clone() };
+        self.ask(number, location, op, exchange(token, asked)).await
+    }
+
+    async fn revoke(&self, location: usize, by: &Rc<Token>, target: &Rc<Token>) -> Answer {
+        let request = Request {
+            method: "POST",
+            path: format!("/v1/auth/tokens/{}/revoke", target.id),
+            bearer: Some(by.text.clone()),
+            ..Request::default()
+        };
+        self.ask(0, location, Op::Revoke { by: Rc::clone(by), target: Rc::clone(target) }, request).await
+    }
+
+    async fn create(&self, number: usize, location: usize, client: &str, is_immediate: bool) -> Answer {
+        let body = json!({
+            "client_id": client, "scopes": ALL, "mechanisms": ["secret", "otp", "assertion", "rotation"],
+            "consistency": if is_immediate { "immediate" } else { "eventual" },
+            "jwks": {"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "k", "x": PUBLIC}]},
+        });
+        let answer = self.operate(number, location, Op::Create { client: client.to_owned() }, "POST", "", body).await;
+        if answer.status == 201 {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let secret = (text(&answer.body["secrets"][0]["secret_id"]), text(&answer.body["client_secret"]));
+            let seed = Base32UpperUnpadded::decode_vec(&text(&answer.body["totp_secret"])).unwrap_or_default();
+            self.clients.borrow_mut().insert(client.to_owned(), Credentials { secrets: vec![secret], seed });
+        }
+        answer
+    }
+
+    /// A call of the operators' API. A token that has ended is replaced once.
+    async fn operate(
+        &self,
+        number: usize,
+        location: usize,
+        op: Op,
+        method: &'static str,
+        path: &str,
+        body: Value,
+    ) -> Answer {
+        let mut answer = Answer::default();
+        for _ in 0..2 {
+            let Some(caller) = self.operator(location).await else { return answer };
+            let has_body = !body.is_null();
+            let request = Request {
+                method,
+                path: format!("/v1/clients{path}"),
+                bearer: Some(caller.text.clone()),
+                content_type: has_body.then_some("application/json"),
+                body: if has_body { body.to_string() } else { String::new() },
+                if_match: if let Op::Change { if_match, .. } = &op { if_match.clone() } else { None },
+                ..Request::default()
+            };
+            answer = self.ask(number, location, op.clone(), request).await;
+            if answer.status != 401 {
+                break;
+            }
+            self.operator.take();
+        }
+        answer
+    }
+
+    /// A short-term token of the operator.
+    async fn operator(&self, location: usize) -> Option<Rc<Token>> {
+        let kept = self.operator.borrow().clone();
+        let now = self.sim.world.now() / 1000;
+        if let Some(kept) = kept.filter(|token| token.expires_at > now + 60) {
+            return Some(kept);
+        }
+        let long = self.issue(0, location, ROOT, Proof::Secret(0), self.body_of_secret(ROOT, 0)).await.token?;
+        let short = self.exchange(0, location, &long, None).await.token?;
+        self.operator.replace(Some(Rc::clone(&short)));
+        Some(short)
+    }
+
+    /// An API checks a token offline, after it has fetched what is due.
+    async fn verify(&self, nth: usize, location: usize, token: Rc<Token>) -> Answer {
+        let (verifier, offset) = &self.verifiers[nth];
+        let now = || self.sim.world.now().saturating_add_signed(*offset) / 1000;
+        let call = self.call();
+        self.sim.note(call, What::Asked { op: Op::Verify { verifier: nth, token: Rc::clone(&token) }, location });
+        for _ in 0..4 {
+            match verifier.due(&token.text, now()) {
+                Due::Keys => match self.keys() {
+                    Some(keys) => verifier.take_keys(keys, 86_400, now()),
+                    None => verifier.keys_failed(),
+                },
+                Due::Feed(request) => {
+                    let asked = self.sim.world.now();
+                    let query = request.uri.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
+                    let path = "/.well-known/revocations".to_owned();
+                    let request = Request {
+                        method: "GET",
+                        path,
+                        query,
+                        if_none_match: request.if_none_match,
+                        ..Request::default()
+                    };
+                    let response = send(&self.sim, location, request, call).await.map(|(response, _)| response);
+                    let taken = match response {
+                        Some(Response { status: 200, body: Some(body), headers, .. }) => {
+                            let etag =
+                                headers.iter().find(|(name, _)| *name == "ETag").map(|(_, value)| value.as_str());
+                            verifier.take_feed(body.as_bytes(), etag, now()).is_ok()
+                        }
+                        Some(Response { status: 304, .. }) => {
+                            verifier.feed_unchanged(now());
+                            true
+                        }
+                        _ => {
+                            verifier.feed_failed();
+                            false
+                        }
+                    };
+                    if taken {
+                        self.sim.note(call, What::Followed { verifier: nth, asked });
+                    }
+                }
+                Due::Wait => self.sim.world.pause(20, self.chance.next()).await,
+                _ => break,
+            }
+        }
+        let (status, code) = match verifier.verify(&token.text, now()) {
+            Ok(_) => (200, String::new()),
+            Err(error @ (VerifyError::StaleFeed { .. } | VerifyError::NoKeys)) => (503, error.to_string()),
+            Err(VerifyError::Ended { by, .. }) => (401, format!("by the feed, under {by}")),
+            Err(error) => (401, error.to_string()),
+        };
+        let answer = Answer { status, code, ..Answer::default() };
+        self.sim.note(call, What::Answered(answer.clone()));
+        answer
+    }
+
+    fn keys(&self) -> Option<KeySet> {
+        let request = Request { method: "GET", path: "/.well-known/jwks.json".to_owned(), ..Request::default() };
+        let response = answer_by_kv_alone(&self.sim, request)?;
+        KeySet::parse(response.body?.as_bytes()).ok()
+    }
+
+    fn call(&self) -> usize {
+        self.calls.set(self.calls.get() + 1);
+        self.calls.get()
+    }
+
+    /// Sends a request, and notes what comes of it.
+    async fn ask(&self, number: usize, location: usize, op: Op, request: Request) -> Answer {
+        let call = self.call();
+        let asked = self.sim.world.now();
+        self.sim.note(call, What::Asked { op: op.clone(), location });
+        let response = send(&self.sim, location, request, call).await;
+        let answered = self.sim.world.now();
+        let mut answer = Answer::default();
+        if let Some((response, disturbed)) = response {
+            let body: Value =
+                response.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+            answer.status = response.status;
+            answer.code = body["code"].as_str().unwrap_or_default().to_owned();
+            answer.etag = response.headers.iter().find(|(name, _)| *name == "ETag").map(|(_, value)| value.clone());
+            answer.disturbed = disturbed;
+            if response.status == 201 {
+                answer.token = read_token(&op, &body, number, call, (asked, answered)).map(Rc::new);
+            }
+            answer.body = body;
+        }
+        if let Some(token) = &answer.token {
+            self.tokens.borrow_mut().push(Rc::clone(token));
+            self.slot(number, |slot| slot.token = Some(Rc::clone(token)));
+        }
+        self.sim.note(call, What::Answered(answer.clone()));
+        self.look_behind(&op, &answer);
+        answer
+    }
+
+    /// What was answered as ended must be so where exchanges and verifiers look.
+    fn look_behind(&self, op: &Op, answer: &Answer) {
+        let client = match (op, answer.status) {
+            (Op::Revoke { target, .. }, 204) => &target.client,
+            (Op::EndTokens { client } | Op::Delete { client }, 204) | (Op::Change { client, .. }, 200) => client,
+            _ => return,
+        };
+        let tokens = self.tokens.borrow();
+        let own = tokens.iter().rev().filter(|token| token.is_long && token.client == *client && client != ROOT);
+        for token in own.take(4) {
+            self.by_kv_alone(token);
+        }
+        self.look_at_feed();
+    }
+
+    fn by_kv_alone(&self, token: &Rc<Token>) {
+        let begun = self.sim.shown_by_kv(&token.client).map(|version| version.begun);
+        if let Some(response) = answer_by_kv_alone(&self.sim, exchange(token, None)) {
+            self.sim.note(0, What::ByKvAlone { token: Rc::clone(token), status: response.status, begun });
+        }
+    }
+
+    fn look_at_feed(&self) {
+        let request = Request { method: "GET", path: "/.well-known/revocations".to_owned(), ..Request::default() };
+        let body = answer_by_kv_alone(&self.sim, request).and_then(|response| response.body);
+        // Its object may be unable to store what it drops.
+        if let Some(payload) = body.as_deref().and_then(payload) {
+            self.sim.note(0, What::Feed(payload));
+        }
+    }
+
+    /// Looks at everything there is, when nothing fails any more.
+    pub fn look_around(self: &Rc<Self>) {
+        // First what was to come about by itself: a call would wake the objects.
+        for client in crate::sim::clients().filter(|client| *client != ROOT) {
+            let longs = self
+                .tokens
+                .borrow()
+                .iter()
+                .rev()
+                .filter(|token| token.is_long && token.client == client)
+                .cloned()
+                .collect::<Vec<_>>();
+            longs.iter().take(MOST_LOOKS).for_each(|long| self.by_kv_alone(long));
+        }
+        self.look_at_feed();
+        self.sim.note(0, What::Listed(self.sim.listed_by_kv()));
+        let actors = Rc::clone(self);
+        self.sim.world.spawn(NO_MACHINE, async move {
+            for client in crate::sim::clients() {
+                let op = Op::Show { client: client.to_owned() };
+                actors.operate(0, 0, op, "GET", &format!("/{client}"), Value::Null).await;
+                let own: Vec<_> =
+                    actors.tokens.borrow().iter().rev().filter(|token| token.client == client).cloned().collect();
+                let (longs, shorts): (Vec<_>, Vec<_>) = own.into_iter().partition(|token| token.is_long);
+                for long in longs.into_iter().take(MOST_LOOKS) {
+                    let short = actors.exchange(0, 0, &long, None).await.token;
+                    if let Some(short) = short {
+                        actors.verify(0, 1, short).await;
+                    }
+                }
+                for short in shorts.into_iter().take(MOST_LOOKS) {
+                    if short.expires_at * 1000 > actors.sim.world.now() {
+                        actors.verify(1, 1, short).await;
+                    }
+                }
+            }
+            actors.look_at_feed();
+        });
+        self.sim.world.run_until(self.sim.world.now() + 120_000);
+    }
+}
+
+impl Change {
+    fn patch(self) -> (Patch, Value) {
+        let patch = match self {
+            Self::Suspend => Patch { is_active: Some(false), ..Patch::default() },
+            Self::Activate => Patch { is_active: Some(true), ..Patch::default() },
+            Self::Narrow => Patch { scopes: Some(FEW.map(str::to_owned).into()), ..Patch::default() },
+            Self::Widen => Patch { scopes: Some(ALL.map(str::to_owned).into()), ..Patch::default() },
+            Self::Immediate => Patch { is_immediate: Some(true), ..Patch::default() },
+            Self::Eventual => Patch { is_immediate: Some(false), ..Patch::default() },
+        };
+        let body = match self {
+            Self::Suspend => json!({"status": "suspended"}),
+            Self::Activate => json!({"status": "active"}),
+            Self::Narrow => json!({"scopes": FEW}),
+            Self::Widen => json!({"scopes": ALL}),
+            Self::Immediate => json!({"consistency": "immediate"}),
+            Self::Eventual => json!({"consistency": "eventual"}),
+        };
+        (patch, body)
+    }
+}
+
+fn post(path: &str, body: &Value) -> Request {
+    Request {
+        method: "POST",
+        path: path.to_owned(),
+        content_type: Some("application/json"),
+        body: body.to_string(),
+        ..Request::default()
+    }
+}
+
+fn exchange(token: &Token, asked: Option<Vec<String>>) -> Request {
+    let request = match asked {
+        Some(scopes) => post(SHORT, &json!({"scopes": scopes})),
+        None => Request { method: "POST", path: SHORT.to_owned(), ..Request::default() },
+    };
+    Request { bearer: Some(token.text.clone()), ..request }
+}
+
+fn payload(token: &str) -> Option<Value> {
+    let payload = token.split('.').nth(1)?;
+    serde_json::from_slice(&Base64UrlUnpadded::decode_vec(payload).ok()?).ok()
+}
+
+/// The token in the body of a 201, as its bearer can read it.
+fn read_token(op: &Op, body: &Value, number: usize, call: usize, made: (u64, u64)) -> Option<Token> {
+    let text = body["access_token"].as_str()?.to_owned();
+    let claims = payload(&text)?;
+    let (parent, root, is_long) = match op {
+        Op::Issue { .. } => (None, made, true),
+        Op::Rotate { bearer } => (None, bearer.root, true),
+        Op::Exchange { token, .. } => (Some(Rc::clone(token)), token.root, false),
+        _ => return None,
+    };
+    let name = if number == 0 { format!("o{call}") } else { format!("t{number}") };
+    Some(Token {
+        name,
+        id: body["token_id"].as_str()?.to_owned(),
+        client: claims["sub"].as_str()?.to_owned(),
+        is_long,
+        scopes: body["scopes"].as_array()?.iter().filter_map(|scope| Some(scope.as_str()?.to_owned())).collect(),
+        issued_at: claims["iat"].as_u64()?,
+        auth_time: claims["auth_time"].as_u64()?,
+        expires_at: claims["exp"].as_u64()?,
+        is_immediate: claims["consistency"] == "immediate",
+        text,
+        parent,
+        made_by: call,
+        root,
+        made,
+    })
+}

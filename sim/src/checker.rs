@@ -1,0 +1,979 @@
+//! What is promised, held against what happened. It knows the contract and the calls, and nothing of how the service works.
+//!
+//! A call takes effect at some time between its being sent and its answer. One that was not answered with success or refusal may
+//! have taken effect within a minute, or not at all. So of everything that ends or changes something there are two questions: *must*
+//! it hold for a call (it was answered before that call looked), and *may* it (it was sent before that call was answered).
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::history::{Answer, Entry, Op, Proof, Token, Violation, What};
+use crate::plan::{CLIENTS, Plan, ROOT};
+
+/// A call that was not answered took effect by then, if it did. Milliseconds, as all times here.
+const UNKNOWN: u64 = 60_000;
+/// For how long an isolate keeps what KV showed it. A clock that is set back meanwhile can double that.
+const KEPT: u64 = 2 * 250 + 50;
+/// How old what a location serves of the feed may be.
+const FEED_AGE: u64 = 2_000;
+/// How soon, where nothing fails, the feed tells what no answer waits for.
+const TOLD: u64 = 5_000;
+/// What an exchange makes later than this after the end of its parent is outside the promise.
+const OUTSIDE: u64 = 45 * 60_000;
+/// When everything that was owed to KV is there, after everything is mended: the longest pause between two tries is a minute.
+const PUBLISHED: u64 = 110_000;
+/// When the last rewrite of a value is over, after everything is mended.
+const MENDED: u64 = 61 * 60_000;
+/// A verifier refuses everything when its copy is older, with what its clock may be off.
+const STALE: u64 = 310_000;
+/// A failure explains a 503 for so long after.
+const AFTERMATH: u64 = 20_000;
+/// An object that owes nothing sleeps: its alarms of an hour. One whose clock is behind is woken a few times too early.
+const MOST_ALARMS: u64 = 30;
+const SUSPENDED: u64 = 253_402_300_799;
+/// The longest that a call may take, and the longest where nothing fails.
+const LONGEST: u64 = 35_000;
+const LONGEST_IN_CALM: u64 = 5_500;
+
+/// A call that changes something.
+#[derive(Clone, Copy, Debug)]
+struct Try {
+    call: usize,
+    from: u64,
+    until: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not answered yet.
+    Open,
+    Done,
+    /// Nobody knows whether it took effect.
+    Unknown,
+    /// Refused: it did not.
+    Void,
+}
+
+/// The values that something was given, each by a call.
+type Register<T> = Vec<(Try, T)>;
+
+#[derive(Default)]
+struct Client {
+    created: Vec<Try>,
+    deleted: Vec<Try>,
+    tokens_ended: Vec<Try>,
+    secrets_ended: HashMap<usize, Vec<Try>>,
+    is_active: Register<bool>,
+    scopes: Register<Vec<String>>,
+    is_immediate: Register<bool>,
+    /// Calls that showed a credential: the call, when it was sent, what it showed, and its answer.
+    shown: Vec<(usize, u64, Proof, Answered)>,
+    /// Changes with `If-Match` that were answered 200.
+    guarded: Vec<(String, bool, u64)>,
+}
+
+struct Checker<'a> {
+    plan: &'a Plan,
+    /// By how much two clocks differ at most, with the rounding to seconds.
+    skew: u64,
+    clients: HashMap<String, Client>,
+    /// By the id of the token.
+    revoked: HashMap<String, Vec<Try>>,
+    rotated: HashMap<String, Vec<Try>>,
+    /// The calls: when they were sent, where, and what they ask.
+    calls: HashMap<usize, (u64, usize, Op)>,
+    shorts: Vec<Rc<Token>>,
+    /// What KV showed: when, at which location, to which call, of whom, and when that write began.
+    shown: Vec<(u64, usize, usize, String, Option<u64>)>,
+    /// When each verifier last asked for the feed and got it.
+    followed: HashMap<usize, u64>,
+    written: HashMap<(String, u64), u64>,
+    last_fault: Option<u64>,
+    healed: Option<u64>,
+    seq: u64,
+}
+
+/// When a call was answered, and how, if it was.
+type Answered = Option<(u64, Answer)>;
+
+type Verdict = Result<(), (&'static str, String)>;
+
+/// Holds a history against the contract. The first promise that it breaks.
+pub fn check(plan: &Plan, history: &[Entry]) -> Option<Violation> {
+    let mut checker = Checker {
+        plan,
+        skew: 2 * plan.skew + 2_000,
+        clients: HashMap::new(),
+        revoked: HashMap::new(),
+        rotated: HashMap::new(),
+        calls: HashMap::new(),
+        shorts: Vec::new(),
+        shown: Vec::new(),
+        followed: HashMap::new(),
+        written: HashMap::new(),
+        last_fault: None,
+        healed: None,
+        seq: 0,
+    };
+    history.iter().find_map(|entry| {
+        let verdict = checker.see(entry);
+        verdict.err().map(|(promise, instead)| Violation { promise, instead, at: entry.at })
+    })
+}
+
+fn broken(promise: &'static str, instead: impl Into<String>) -> Verdict {
+    Err((promise, instead.into()))
+}
+
+impl Try {
+    fn is_done_by(&self, time: u64) -> bool {
+        self.state == State::Done && self.until <= time
+    }
+
+    fn is_begun_by(&self, time: u64) -> bool {
+        self.state != State::Void && self.from < time
+    }
+}
+
+fn is_done(tries: Option<&Vec<Try>>, time: u64) -> bool {
+    tries.is_some_and(|tries| tries.iter().any(|attempt| attempt.is_done_by(time)))
+}
+
+fn is_begun(tries: Option<&Vec<Try>>, time: u64) -> bool {
+    tries.is_some_and(|tries| tries.iter().any(|attempt| attempt.is_begun_by(time)))
+}
+
+/// What a register may hold for one who looks at some time from `from` to `until`: the values that were sent before, but those that
+/// another had replaced by then for certain.
+fn possible<T>(register: &Register<T>, from: u64, until: u64) -> impl Iterator<Item = &T> {
+    let stands = move |written: &Try| {
+        let replaced = |(other, _): &(Try, T)| other.from >= written.until && other.is_done_by(from);
+        written.is_begun_by(until) && !register.iter().any(replaced)
+    };
+    register.iter().filter(move |(written, _)| stands(written)).map(|(_, value)| value)
+}
+
+/// RFC-like scopes: `jobs:*` covers `jobs:submit`.
+fn covers(held: &[String], scope: &str) -> bool {
+    held.iter().any(|held| match held.strip_suffix('*') {
+        Some(start) => scope.starts_with(start),
+        None => held == scope,
+    })
+}
+
+fn all_covered(scopes: &[String], held: &[String]) -> bool {
+    scopes.iter().all(|scope| covers(held, scope))
+}
+
+impl Client {
+    fn may_be_active(&self, from: u64, until: u64) -> bool {
+        // Who looked before it was made saw nothing to suspend.
+        let mut values = possible(&self.is_active, from, until).peekable();
+        values.peek().is_none() || values.any(|active| *active)
+    }
+
+    fn may_be_suspended(&self, from: u64, until: u64) -> bool {
+        possible(&self.is_active, from, until).any(|active| !active)
+    }
+
+    /// Whether it may hold all of these scopes.
+    fn may_hold(&self, scopes: &[String], from: u64, until: u64) -> bool {
+        self.scopes.is_empty() || possible(&self.scopes, from, until).any(|held| all_covered(scopes, held))
+    }
+
+    fn was_narrowed(&self) -> bool {
+        self.scopes.len() > 1
+    }
+}
+
+impl Checker<'_> {
+    fn see(&mut self, entry: &Entry) -> Verdict {
+        let at = entry.at;
+        match &entry.what {
+            What::Asked { op, location } => self.asked(entry.call, at, *location, op),
+            What::Answered(answer) => return self.answered(entry.call, at, answer),
+            What::Shown { location, client, begun } => {
+                self.shown.push((at, *location, entry.call, client.clone(), *begun));
+            }
+            What::Written { client, instance, is_awaited } => {
+                if *is_awaited {
+                    return broken("No write to KV starts while one is awaited", format!("two writes of {client}"));
+                }
+                let last = self.written.insert((client.clone(), *instance), at);
+                if last.is_some_and(|last| at < last + 1_000) {
+                    return broken("KV takes one write per key per second", format!("two writes of {client}"));
+                }
+            }
+            // A pause that is measured by a clock is as long as that clock says.
+            What::ClockSet { of, .. } => {
+                self.written.retain(|(client, _), _| client != of);
+                self.last_fault = Some(at);
+            }
+            What::Followed { verifier, asked } => {
+                let last = self.followed.entry(*verifier).or_default();
+                *last = (*last).max(*asked);
+            }
+            What::ByKvAlone { token, status, begun } => return self.by_kv_alone(token, *status, *begun, at),
+            What::Feed(payload) => return self.feed(payload, at),
+            What::AtRest { client, rows, alarms } => return self.at_rest(client, *rows, *alarms),
+            What::Listed(list) => return self.listed(list, at),
+            What::Healed => self.healed = Some(at),
+            What::Told { is_fault: true, .. } => self.last_fault = Some(at),
+            What::Told { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn client(&mut self, client: &str) -> &mut Client {
+        self.clients.entry(client.to_owned()).or_default()
+    }
+
+    /// Where a call that changes something is noted.
+    fn change(&mut self, op: &Op, note: impl Fn(&mut Try), new: Option<Try>) {
+        fn meet(tries: &mut Vec<Try>, note: &impl Fn(&mut Try), new: Option<Try>) {
+            tries.extend(new);
+            tries.iter_mut().for_each(note);
+        }
+        fn set<T>(register: &mut Register<T>, note: &impl Fn(&mut Try), new: Option<(Try, T)>) {
+            register.extend(new);
+            register.iter_mut().for_each(|(attempt, _)| note(attempt));
+        }
+        match op {
+            Op::Revoke { target, .. } => meet(self.revoked.entry(target.id.clone()).or_default(), &note, new),
+            Op::Rotate { bearer } => {
+                let parent = bearer.parent.as_ref().map_or(String::new(), |parent| parent.id.clone());
+                meet(self.rotated.entry(parent).or_default(), &note, new);
+            }
+            Op::EndTokens { client } => meet(&mut self.client(client).tokens_ended, &note, new),
+            Op::Delete { client } => meet(&mut self.client(client).deleted, &note, new),
+            Op::EndSecret { client, secret } => {
+                meet(self.client(client).secrets_ended.entry(*secret).or_default(), &note, new);
+            }
+            Op::Create { client } => {
+                let known = self.client(client);
+                meet(&mut known.created, &note, new);
+                set(&mut known.is_active, &note, new.map(|new| (new, true)));
+                let all = ["jobs:*", "templates:read", "tokens:*"].map(str::to_owned).to_vec();
+                set(&mut known.scopes, &note, new.map(|new| (new, all)));
+            }
+            Op::Change { client, patch, .. } => {
+                let known = self.client(client);
+                set(&mut known.is_active, &note, new.zip(patch.is_active));
+                set(&mut known.scopes, &note, new.zip(patch.scopes.clone()));
+                set(&mut known.is_immediate, &note, new.zip(patch.is_immediate));
+            }
+            _ => {}
+        }
+    }
+
+    fn asked(&mut self, call: usize, at: u64, location: usize, op: &Op) {
+        self.calls.insert(call, (at, location, op.clone()));
+        let new = Try { call, from: at, until: u64::MAX, state: State::Open };
+        self.change(op, |_| {}, Some(new));
+        if let Op::Issue { client, proof } = op {
+            self.client(client).shown.push((call, at, proof.clone(), None));
+        }
+    }
+
+    fn answered(&mut self, call: usize, at: u64, answer: &Answer) -> Verdict {
+        let Some((from, location, op)) = self.calls.remove(&call) else { return Ok(()) };
+        let (state, until) = match answer.status {
+            200..=299 => (State::Done, at),
+            0 | 500.. => (State::Unknown, from + UNKNOWN),
+            _ if answer.disturbed => (State::Unknown, from + UNKNOWN),
+            _ => (State::Void, at),
+        };
+        // What a call refuses it can't have changed, and what it changed it must be judged by.
+        if state != State::Done {
+            self.settle(call, &op, state, until);
+        }
+        let verdict = self.judge(&op, from, at, location, call, answer);
+        self.settle(call, &op, state, until);
+        if let Some(token) = answer.token.as_ref().filter(|token| !token.is_long) {
+            self.shorts.push(Rc::clone(token));
+        }
+        if let Op::Issue { client, .. } = &op
+            && let Some(shown) = self.client(client).shown.iter_mut().find(|shown| shown.0 == call)
+        {
+            shown.3 = Some((at, answer.clone()));
+        }
+        verdict
+    }
+
+    fn settle(&mut self, call: usize, op: &Op, state: State, until: u64) {
+        let settle = |attempt: &mut Try| {
+            if attempt.call == call {
+                (attempt.state, attempt.until) = (state, until);
+            }
+        };
+        self.change(op, settle, None);
+    }
+
+    fn judge(&mut self, op: &Op, from: u64, at: u64, location: usize, call: usize, answer: &Answer) -> Verdict {
+        let status = answer.status;
+        self.in_time(op, from, at, status)?;
+        if status == 0 || (status == 503 && !matches!(op, Op::Verify { .. })) {
+            return Ok(());
+        }
+        if status == 201
+            && answer.token.is_none()
+            && matches!(op, Op::Issue { .. } | Op::Rotate { .. } | Op::Exchange { .. })
+        {
+            return broken("A 201 carries a token", "it can't be read");
+        }
+        match op {
+            Op::Issue { client, proof } => self.issue(client, proof, from, at, call, answer),
+            Op::Rotate { bearer } => self.rotate(bearer, from, at, answer),
+            Op::Exchange { token, asked } => self.exchange(token, asked.as_deref(), from, at, location, call, answer),
+            Op::Revoke { by, target } => self.revoke(by, target, from, at, call, answer),
+            Op::Introspect { token } => self.introspect(token, from, at, answer),
+            Op::Verify { verifier, token } => self.verify(*verifier, token, at, answer),
+            Op::Create { client } => self.create(client, from, at, call, status),
+            Op::Show { .. }
+            | Op::Change { .. }
+            | Op::AddSecret { .. }
+            | Op::EndSecret { .. }
+            | Op::EndTokens { .. }
+            | Op::Delete { .. } => self.operate(op, from, at, answer),
+        }
+    }
+
+    fn in_time(&self, op: &Op, from: u64, at: u64, status: u16) -> Verdict {
+        let is_offline = matches!(op, Op::Verify { .. });
+        let is_calm = self.last_fault.is_none_or(|fault| fault + AFTERMATH < from);
+        if matches!(status, 0 | 503) && is_calm && !is_offline {
+            return broken("What does not fail is not answered 503", format!("{status} though nothing had failed"));
+        }
+        if at - from > LONGEST || (is_calm && at - from > LONGEST_IN_CALM && !is_offline) {
+            return broken("A call is answered within seconds", format!("it took {} ms", at - from));
+        }
+        Ok(())
+    }
+
+    /// Why a token must be refused by one who looked at the client from `seen` to `until`, and at the clock at `clock`, if it must.
+    /// `retired`: a retirement counts too.
+    fn must_refuse(&self, token: &Token, seen: u64, until: u64, clock: u64, retired: bool) -> Option<&'static str> {
+        if token.expires_at * 1000 + self.skew <= clock {
+            return Some("A token ends at its end");
+        }
+        for id in ids(token) {
+            if is_done(self.revoked.get(id), seen) {
+                return Some("Nothing is issued or accepted for a token after the 204 of its revocation");
+            }
+            let has_retired = |rotation: &Try| {
+                rotation.is_done_by(seen) && rotation.until + self.plan.grace * 1000 + self.skew <= clock
+            };
+            if retired && self.rotated.get(id).is_some_and(|tries| tries.iter().any(has_retired)) {
+                return Some("A retired token counts as revoked after its grace");
+            }
+        }
+        let client = self.clients.get(&token.client)?;
+        if !client.may_be_active(seen, until) {
+            return Some("A suspended client's tokens are refused");
+        }
+        if client.tokens_ended.iter().any(|end| end.is_done_by(seen) && token.root.1 <= end.from) {
+            return Some("end-tokens ends every token issued until then, and what comes of it");
+        }
+        is_done(Some(&client.deleted), seen).then_some("Nothing of a deleted client works again")
+    }
+
+    /// Whether a token may be refused by one who looked then.
+    fn may_refuse(&self, token: &Token, seen: u64, until: u64, clock: u64) -> bool {
+        self.may_refuse_but_for(token, seen, until, clock, "")
+    }
+
+    /// The same, where the end of one token (by its id) is no reason.
+    fn may_refuse_but_for(&self, token: &Token, seen: u64, until: u64, clock: u64, id_but: &str) -> bool {
+        if token.expires_at * 1000 <= clock + self.skew {
+            return true;
+        }
+        let ends = ids(token).filter(|id| *id != id_but).any(|id| {
+            let may_have_retired = |rotation: &Try| {
+                rotation.is_begun_by(until) && rotation.from + self.plan.grace * 1000 <= clock + self.skew
+            };
+            is_begun(self.revoked.get(id), until)
+                || self.rotated.get(id).is_some_and(|tries| tries.iter().any(may_have_retired))
+        });
+        let Some(client) = self.clients.get(&token.client) else { return ends };
+        ends || client.may_be_suspended(seen, until)
+            || client.tokens_ended.iter().any(|end| end.is_begun_by(until) && token.root.0 < end.until)
+            || is_begun(Some(&client.deleted), until)
+    }
+
+    /// The times at which an exchange may have looked: when the write began of a value that KV showed it, or while it asked the
+    /// object. A token that says so, and a value that does, lead to the object.
+    fn looks(&self, token: &Token, from: u64, at: u64, location: usize, call: usize) -> Vec<(u64, u64)> {
+        let mut looks = vec![(from, at)];
+        if token.is_immediate || self.healed.is_some_and(|healed| healed + MENDED <= from) {
+            return looks;
+        }
+        let client = self.clients.get(&token.client);
+        for (shown_at, shown_location, for_call, shown_client, begun) in self.shown.iter().rev() {
+            if *shown_at + LONGEST < from {
+                break;
+            }
+            let is_seen = *for_call == call
+                || (*shown_location == location && (from.saturating_sub(KEPT)..=at).contains(shown_at));
+            let Some(begun) = begun.filter(|_| is_seen && *shown_client == token.client) else { continue };
+            let may_be_eventual = client.is_none_or(|client| {
+                client.is_immediate.is_empty() || possible(&client.is_immediate, begun, begun).any(|immediate| !immediate)
+                    // It was made so.
+                    || !client.is_immediate.iter().any(|(set, immediate)| *immediate && set.is_done_by(begun))
+            });
+            if may_be_eventual {
+                looks.push((begun, begun));
+            }
+        }
+        looks
+    }
+
+    fn issue(&mut self, client: &str, proof: &Proof, from: u64, at: u64, call: usize, answer: &Answer) -> Verdict {
+        let skew = self.skew;
+        let known = self.client(client);
+        let others = known.shown.iter().filter(|(other, ..)| *other != call);
+        match answer.status {
+            201 => {
+                if is_done(Some(&known.deleted), from) {
+                    return broken("Nothing of a deleted client works again", "a token was issued");
+                }
+                if !known.may_be_active(from, at) {
+                    return broken("Nothing is issued to a suspended client", "a token was issued");
+                }
+                let granted = others.filter_map(|(_, sent, proof, answer)| match answer {
+                    Some((at, answer)) if answer.status == 201 => Some((*sent, proof, *at)),
+                    _ => None,
+                });
+                match proof {
+                    Proof::Secret(nth) if is_done(known.secrets_ended.get(nth), from) => {
+                        return broken("A secret that was ended does not work", "a token was issued for it");
+                    }
+                    Proof::Secret(_) => {}
+                    Proof::WrongCode => return broken("A wrong code does not work", "a token was issued for it"),
+                    Proof::Code(step) => {
+                        let mut steps = granted.filter_map(|(_, proof, answered)| match proof {
+                            Proof::Code(other) => Some((*other, answered)),
+                            _ => None,
+                        });
+                        if steps.any(|(other, answered)| other == *step || (other > *step && answered <= from)) {
+                            return broken(
+                                "A code works once, and none before one that was accepted",
+                                format!("step {step} again"),
+                            );
+                        }
+                        if known.is_locked(from, at, skew) {
+                            return broken(
+                                "Five wrong codes in 5 minutes lock the mechanism for 5 minutes",
+                                "a code was accepted",
+                            );
+                        }
+                    }
+                    Proof::Assertion(jti) => {
+                        if granted
+                            .into_iter()
+                            .any(|(_, other, _)| matches!(other, Proof::Assertion(other) if other == jti))
+                        {
+                            return broken("An assertion works once", format!("{jti} again"));
+                        }
+                    }
+                }
+                let Some(token) = &answer.token else { return Ok(()) };
+                if !known.may_hold(&token.scopes, from, at) {
+                    return broken("A credential grants no more than its client holds", token.scopes.join(" "));
+                }
+                Ok(())
+            }
+            401 => {
+                let is_made = client == ROOT || is_done(Some(&known.created), from);
+                let is_gone = is_begun(Some(&known.deleted), at);
+                let is_justified = match proof {
+                    Proof::WrongCode => true,
+                    Proof::Secret(nth) => is_begun(known.secrets_ended.get(nth), at),
+                    Proof::Code(step) => {
+                        let is_spent = others.clone().any(|(_, sent, other, _)| {
+                            *sent < at && matches!(other, Proof::Code(other) if other >= step)
+                        });
+                        // A code of long ago is a wrong one. One that was doubled counts twice, and one that was not answered may.
+                        let wrong =
+                            others.filter(|(_, _, other, _)| matches!(other, Proof::WrongCode | Proof::Code(_)));
+                        let wrong = wrong.map(|(_, _, _, answer)| match answer {
+                            Some((_, answer)) if answer.status == 201 => 0,
+                            Some((_, answer)) if answer.status == 401 && !answer.disturbed => 1,
+                            _ => 2,
+                        });
+                        let wrong: usize = wrong.sum();
+                        is_spent || wrong >= 4 || at - from > 20_000 || from > (step + 1) * 30_000 + 20_000
+                    }
+                    Proof::Assertion(jti) => others.clone().any(|(_, sent, other, _)| {
+                        *sent < at && matches!(other, Proof::Assertion(other) if other == jti)
+                    }),
+                };
+                if is_made && !is_gone && !is_justified && !answer.disturbed {
+                    return broken("A good credential is not refused", "it was");
+                }
+                Ok(())
+            }
+            403 if known.may_be_suspended(from, at) || known.was_narrowed() => Ok(()),
+            status => broken("/long answers what the matrix says", format!("{status} {}", answer.code)),
+        }
+    }
+
+    fn rotate(&mut self, bearer: &Token, from: u64, at: u64, answer: &Answer) -> Verdict {
+        match answer.status {
+            201 => {
+                if let Some(promise) = self.must_refuse(bearer, from, at, from, true) {
+                    return broken(promise, format!("{} rotated", bearer.name));
+                }
+                let Some(token) = &answer.token else { return Ok(()) };
+                let may_hold = self.client(&bearer.client).may_hold(&token.scopes, from, at);
+                if !all_covered(&token.scopes, &bearer.scopes) || !covers(&bearer.scopes, "tokens:write") || !may_hold {
+                    return broken("No scope grows along a rotation", token.scopes.join(" "));
+                }
+                self.hands_on(bearer, token)
+            }
+            401 if self.may_refuse(bearer, from, at, at) => Ok(()),
+            403 if self.client(&bearer.client).was_narrowed() || !covers(&bearer.scopes, "tokens:write") => Ok(()),
+            status => broken("A live short-term token with tokens:write rotates", format!("{status} {}", answer.code)),
+        }
+    }
+
+    fn hands_on(&self, from: &Token, made: &Token) -> Verdict {
+        if made.auth_time != from.auth_time || made.client != from.client {
+            return broken(
+                "An exchange and a rotation hand auth_time on unchanged",
+                format!("{} → {}", from.auth_time, made.auth_time),
+            );
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "an exchange is judged by all of these")]
+    fn exchange(
+        &mut self,
+        token: &Token,
+        asked: Option<&[String]>,
+        from: u64,
+        at: u64,
+        location: usize,
+        call: usize,
+        answer: &Answer,
+    ) -> Verdict {
+        let looks = self.looks(token, from, at, location, call);
+        match answer.status {
+            201 => {
+                let Some(made) = &answer.token else { return Ok(()) };
+                let refusals = looks.iter().map(|(seen, until)| self.must_refuse(token, *seen, *until, from, true));
+                let reasons: Vec<_> = refusals.collect();
+                if let Some(Some(promise)) = reasons.iter().find(|reason| reason.is_some())
+                    && reasons.iter().all(Option::is_some)
+                {
+                    return broken(promise, format!("{} exchanged for {}", token.name, made.name));
+                }
+                // Of those looks by which it counts at all.
+                let counted = looks.iter().zip(&reasons).filter(|(_, reason)| reason.is_none()).map(|(look, _)| *look);
+                let counted: Vec<_> = counted.collect();
+                let holds = |(seen, until): &(u64, u64)| {
+                    self.clients.get(&token.client).is_none_or(|client| client.may_hold(&made.scopes, *seen, *until))
+                };
+                if !all_covered(&made.scopes, &token.scopes) || made.scopes.is_empty() || !counted.iter().any(holds) {
+                    return broken("No scope grows along an exchange", made.scopes.join(" "));
+                }
+                let latest = (made.issued_at + 900).min(token.expires_at);
+                if made.expires_at > latest {
+                    return broken(
+                        "A short-term token lives 900 s, never past its long-term token's end",
+                        made.name.clone(),
+                    );
+                }
+                let seen = counted.iter().map(|(seen, _)| *seen).min().unwrap_or(from);
+                let rotations = self.rotated.get(&token.id).into_iter().flatten();
+                let ends = rotations.filter(|rotation| rotation.is_done_by(seen)).map(|rotation| rotation.until);
+                if ends.min().is_some_and(|end| made.expires_at * 1000 > end + self.plan.grace * 1000 + self.skew) {
+                    return broken("A short-term token never outlives the early end of its parent", made.name.clone());
+                }
+                self.hands_on(token, made)
+            }
+            401 => {
+                let seen = looks.iter().map(|(seen, _)| *seen).min().unwrap_or(from);
+                if self.may_refuse(token, seen, at, at) {
+                    return Ok(());
+                }
+                broken("A live long-term token is exchanged", format!("401 {}", answer.code))
+            }
+            400 => {
+                let narrowed = self.client(&token.client).was_narrowed();
+                if narrowed || asked.is_some_and(|asked| !all_covered(asked, &token.scopes)) {
+                    return Ok(());
+                }
+                broken("A live long-term token is exchanged", format!("400 {}", answer.code))
+            }
+            status => broken("/short answers what the matrix says", format!("{status} {}", answer.code)),
+        }
+    }
+
+    fn revoke(&mut self, by: &Token, target: &Token, from: u64, at: u64, call: usize, answer: &Answer) -> Verdict {
+        let is_own = by.id == target.id;
+        let is_parent = by.parent.as_ref().is_some_and(|parent| parent.id == target.id);
+        // This very call is no reason against itself.
+        let before = |tries: Option<&Vec<Try>>, time| {
+            tries.is_some_and(|tries| tries.iter().any(|attempt| attempt.call != call && attempt.is_done_by(time)))
+        };
+        let was_ended = before(self.revoked.get(&target.id), from);
+        match answer.status {
+            204 => {
+                if by.client != target.client {
+                    return broken("Another client's token is 404", "204");
+                }
+                let client = self.clients.get(&by.client);
+                let may_revoke = covers(&by.scopes, "tokens:revoke")
+                    && client.is_none_or(|client| client.may_hold(&["tokens:revoke".to_owned()], from, at));
+                if !is_own && !may_revoke {
+                    return broken("To revoke another token it needs tokens:revoke", format!("{} had none", by.name));
+                }
+                match self.must_refuse(by, from, at, from, true) {
+                    Some(promise) if !((is_own || is_parent) && promise.contains("revo")) => {
+                        broken(promise, format!("{} revoked {}", by.name, target.name))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            401 if answer.code == "insufficient_scope" => {
+                if is_own || (covers(&by.scopes, "tokens:revoke") && !self.client(&by.client).was_narrowed()) {
+                    return broken(
+                        "A token may always revoke itself, and others with tokens:revoke",
+                        "insufficient_scope",
+                    );
+                }
+                Ok(())
+            }
+            401 => {
+                let is_repeat = (is_own || is_parent) && was_ended && target.expires_at * 1000 > at + self.skew;
+                let but_for = if is_repeat { target.id.as_str() } else { "" };
+                if self.may_refuse_but_for(by, from, at, at, but_for) {
+                    return Ok(());
+                }
+                let promise =
+                    if is_repeat { "A token that revoked itself may repeat that call" } else { "A live token revokes" };
+                broken(promise, format!("401 {}", answer.code))
+            }
+            404 if by.client != target.client => Ok(()),
+            status => broken("/revoke answers what the matrix says", format!("{status} {}", answer.code)),
+        }
+    }
+
+    fn introspect(&mut self, token: &Token, from: u64, at: u64, answer: &Answer) -> Verdict {
+        match (answer.status, answer.body["active"].as_bool()) {
+            (200, Some(true)) => {
+                if let Some(promise) = self.must_refuse(token, from, at, from, true) {
+                    return broken(promise, format!("{} is active", token.name));
+                }
+                let scopes: Vec<String> = answer.body["scope"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .split(' ')
+                    .filter(|scope| !scope.is_empty())
+                    .map(str::to_owned)
+                    .collect();
+                if !all_covered(&scopes, &token.scopes) || !self.client(&token.client).may_hold(&scopes, from, at) {
+                    return broken("Introspection shows scopes as bounded by those of now", scopes.join(" "));
+                }
+                Ok(())
+            }
+            (200, Some(false)) if self.may_refuse(token, from, at, at) => Ok(()),
+            (200, Some(false)) => broken("A token that counts is active", format!("{} is not", token.name)),
+            (401, _) => self.refused_operator(at),
+            (status, _) => broken("Introspection answers 200", format!("{status} {}", answer.code)),
+        }
+    }
+
+    /// The operator's tokens end only by `end-tokens`, and at their end.
+    fn refused_operator(&mut self, at: u64) -> Verdict {
+        if self.clients.get(ROOT).is_some_and(|root| is_begun(Some(&root.tokens_ended), at)) {
+            return Ok(());
+        }
+        broken("The operator's token counts", "401")
+    }
+
+    fn verify(&mut self, verifier: usize, token: &Token, at: u64, answer: &Answer) -> Verdict {
+        let followed = self.followed.get(&verifier).copied();
+        match answer.status {
+            200 => {
+                let Some(followed) = followed else {
+                    return broken("A verifier without a feed fails closed", "it accepted a token");
+                };
+                if at > followed + STALE + self.skew {
+                    return broken("A verifier whose copy is too old fails closed", "it accepted a token");
+                }
+                // An end has come when it has by the verifier's clock.
+                let seen = followed.saturating_sub(FEED_AGE).min(at.saturating_sub(self.skew));
+                self.accepted_offline(token, seen, followed, at, false)
+            }
+            401 if self.may_refuse(token, self.told_by(followed.unwrap_or(0).saturating_sub(FEED_AGE)), at, at) => {
+                Ok(())
+            }
+            401 => broken("The feed blames nobody", format!("{}: {}", token.name, answer.code)),
+            _ => Ok(()),
+        }
+    }
+
+    /// As of when the feed tells what waits for no report, a restoration or a retirement: it comes by the alarm, or when failures are
+    /// over.
+    fn told_by(&self, time: u64) -> u64 {
+        match self.healed {
+            Some(healed) if healed + 60_000 <= time => time,
+            _ if self.last_fault.is_none_or(|fault| fault + 120_000 < time) => time.saturating_sub(TOLD),
+            _ => 0,
+        }
+    }
+
+    /// A verifier that knows the feed as of then takes a token for good.
+    fn accepted_offline(&self, token: &Token, seen: u64, until: u64, clock: u64, retired: bool) -> Verdict {
+        let Some(promise) = self.must_refuse(token, seen, until, clock, retired) else { return Ok(()) };
+        let of_parent = |tries: &HashMap<String, Vec<Try>>, later: u64| {
+            let tries = token.parent.as_ref().and_then(|parent| tries.get(&parent.id)).into_iter().flatten();
+            // One that was not answered stands, if it took effect.
+            tries.filter(|end| end.state != State::Void).map(|end| end.from + later).min()
+        };
+        let ends = [of_parent(&self.revoked, 0), of_parent(&self.rotated, self.plan.grace * 1000)];
+        if ends.into_iter().flatten().min().is_some_and(|ended| token.made.0 > ended + OUTSIDE) {
+            return Ok(());
+        }
+        broken("The feed misses nothing", format!("{} is accepted, although: {promise}", token.name))
+    }
+
+    fn by_kv_alone(&mut self, token: &Token, status: u16, begun: Option<u64>, at: u64) -> Verdict {
+        let is_published = self.healed.is_some_and(|healed| healed + PUBLISHED <= at);
+        match status {
+            201 => match self.must_refuse(token, at, at, at, is_published) {
+                Some(promise) => broken(
+                    "What ends or narrows is answered when KV has the value that shows it, and is never undone",
+                    format!("KV alone lets {} be exchanged, although: {promise}", token.name),
+                ),
+                None => Ok(()),
+            },
+            401 if self.may_refuse(token, begun.unwrap_or(at).min(at), at, at) => Ok(()),
+            401 => broken("KV refuses nothing that counts", format!("{} is refused", token.name)),
+            503 if is_published => {
+                let Some(client) = self.clients.get(&token.client) else { return Ok(()) };
+                let may_be_immediate = token.is_immediate
+                    || CLIENTS.iter().position(|client| *client == token.client) == Some(1)
+                    || client.is_immediate.iter().any(|(_, immediate)| *immediate)
+                    || client.created.iter().any(|_| !CLIENTS.contains(&token.client.as_str()));
+                if may_be_immediate || self.plan.crowd > 0 {
+                    return Ok(());
+                }
+                broken(
+                    "What was to be published is published in the end",
+                    format!("KV knows nothing of {}", token.client),
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn feed(&mut self, payload: &Value, at: u64) -> Verdict {
+        let seq = payload["seq"].as_u64().unwrap_or(0);
+        if seq < self.seq {
+            return broken("seq never goes back", format!("{} → {seq}", self.seq));
+        }
+        self.seq = seq;
+        for (id, client) in &self.clients {
+            // Another one that is on its way may have set a later second.
+            let has_just_ended = client.tokens_ended.iter().any(|end| end.until == at)
+                && client.tokens_ended.iter().all(|end| end.is_done_by(at));
+            let begins = entry(&payload["ended"], "client", id).filter(|begins| *begins != SUSPENDED);
+            if has_just_ended && begins.is_some_and(|begins| begins * 1000 > at + 2 * self.plan.skew) {
+                return broken("end-tokens is answered when its second has begun", format!("for {id} it had not"));
+            }
+        }
+        for token in &self.shorts {
+            if token.expires_at * 1000 <= at {
+                continue;
+            }
+            if !refuses(&payload["ended"], token, (at + self.skew) / 1000) {
+                self.accepted_offline(token, at, at, at, false)?;
+                let told_by = self.told_by(at);
+                self.accepted_offline(token, told_by, at, at, true)?;
+            } else if refuses(&payload["ended"], token, at.saturating_sub(self.skew) / 1000)
+                && !self.may_refuse(token, self.told_by(at), at, at)
+            {
+                return broken("The feed blames nobody", format!("{} is in it", token.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, client: &str, from: u64, at: u64, call: usize, status: u16) -> Verdict {
+        let known = self.client(client);
+        let others = |created: &&Try| created.call != call;
+        match status {
+            201 if known.created.iter().filter(others).any(|created| created.is_done_by(from)) => {
+                broken("409 if the id exists or ever did", "it was made twice")
+            }
+            201 => Ok(()),
+            409 if known.created.iter().filter(others).any(|created| created.is_begun_by(at)) => Ok(()),
+            401 => self.refused_operator(at),
+            status => broken("A client is made", format!("{status}")),
+        }
+    }
+
+    fn operate(&mut self, op: &Op, from: u64, at: u64, answer: &Answer) -> Verdict {
+        let (Op::Show { client }
+        | Op::Change { client, .. }
+        | Op::AddSecret { client }
+        | Op::EndSecret { client, .. }
+        | Op::EndTokens { client }
+        | Op::Delete { client }) = op
+        else {
+            return Ok(());
+        };
+        let is_root = client == ROOT;
+        let known = self.client(client);
+        let (is_made, is_gone) = (is_root || is_done(Some(&known.created), from), is_begun(Some(&known.deleted), at));
+        match answer.status {
+            200 | 201 | 204 => {
+                let is_repeat = matches!(op, Op::Delete { .. });
+                if is_done(Some(&known.deleted), from) && !is_repeat {
+                    return broken("A deleted id is 404 to all but DELETE", format!("{}", answer.status));
+                }
+                if !is_root && !known.created.iter().any(|created| created.is_begun_by(at)) {
+                    return broken("A client that was never made is 404", format!("{}", answer.status));
+                }
+                if is_root && !matches!(op, Op::Show { .. } | Op::EndTokens { .. }) {
+                    return broken("Storage can't change the client of OPERATOR", format!("{}", answer.status));
+                }
+                if let Op::Change { patch, if_match: Some(etag), .. } = op
+                    && let Some(active) = patch.is_active
+                {
+                    let mut guarded = known.guarded.iter();
+                    if guarded
+                        .any(|(other, other_active, done)| other == etag && *other_active != active && *done <= from)
+                    {
+                        return broken("If-Match that does not match is 412", "two changes by one ETag");
+                    }
+                    let others: Vec<_> = known.is_active.iter().filter(|(set, _)| set.from != from).cloned().collect();
+                    let changes = possible(&others, from, from).all(|before| *before != active);
+                    if changes {
+                        known.guarded.push((etag.clone(), active, at));
+                    }
+                }
+                if let Op::Show { .. } = op {
+                    return known.is_shown_truly(&answer.body, from, at);
+                }
+                Ok(())
+            }
+            404 if !is_made || is_gone => Ok(()),
+            404 if matches!(op, Op::EndSecret { .. }) => Ok(()),
+            409 if is_root || matches!(op, Op::AddSecret { .. }) => Ok(()),
+            412 if matches!(op, Op::Change { if_match: Some(_), .. }) => Ok(()),
+            401 => self.refused_operator(at),
+            status => broken("An operator's call is answered as the table says", format!("{status} {}", answer.code)),
+        }
+    }
+
+    fn at_rest(&mut self, client: &str, rows: usize, alarms: u64) -> Verdict {
+        let was_made = client == ROOT
+            || self
+                .clients
+                .get(client)
+                .is_some_and(|known| known.created.iter().any(|created| created.state != State::Void));
+        if !was_made && rows > 0 {
+            return broken(
+                "An unknown client leaves nothing that outlives ten minutes",
+                format!("{client} left {rows} rows"),
+            );
+        }
+        if alarms > MOST_ALARMS {
+            return broken("An object that owes nothing sleeps", format!("{alarms} alarms of {client} in an hour"));
+        }
+        Ok(())
+    }
+
+    fn listed(&mut self, list: &[(String, String)], at: u64) -> Verdict {
+        for (client, known) in &self.clients {
+            let listed = list.iter().find(|(id, _)| id == client).map(|(_, status)| status.as_str());
+            let is_certain = known.created.iter().any(|created| created.state == State::Done);
+            if !is_certain || is_begun(Some(&known.deleted), at) {
+                continue;
+            }
+            let fits = match listed {
+                Some("active") => known.may_be_active(at, at),
+                Some("suspended") => known.may_be_suspended(at, at),
+                _ => false,
+            };
+            if !fits {
+                return broken("KV's list shows each client in the end", format!("{client}: {listed:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    fn is_shown_truly(&self, body: &Value, from: u64, at: u64) -> Verdict {
+        if self.is_active.is_empty() {
+            return Ok(());
+        }
+        let is_active = body["status"] == "active";
+        if !possible(&self.is_active, from, at).any(|possible| *possible == is_active) {
+            return broken("A client is shown as it is", format!("status {}", body["status"]));
+        }
+        let scopes: Vec<_> = body["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if !possible(&self.scopes, from, at).any(|possible| *possible == scopes) {
+            return broken("A client is shown as it is", format!("scopes {}", scopes.join(" ")));
+        }
+        Ok(())
+    }
+
+    /// Whether wrong codes lock the mechanism for certain: five were refused within five minutes, none in the ten minutes before
+    /// them, nothing was in doubt, and nothing was accepted or forgiven since.
+    fn is_locked(&self, from: u64, at: u64, skew: u64) -> bool {
+        let wrong: Vec<_> =
+            self.shown.iter().filter(|(_, sent, proof, _)| *proof == Proof::WrongCode && *sent < at).collect();
+        let Some(last) = wrong.len().checked_sub(5).map(|nth| &wrong[nth..]) else { return false };
+        let answers: Option<Vec<u64>> = last
+            .iter()
+            .map(|(_, _, _, answer)| match answer {
+                Some((at, answer)) if answer.status == 401 && !answer.disturbed => Some(*at),
+                _ => None,
+            })
+            .collect();
+        let (Some(answers), Some((_, first, ..)), Some((_, fifth, ..))) = (answers, last.first(), last.last()) else {
+            return false;
+        };
+        let (Some(latest), earliest_other) = (answers.iter().max(), wrong.len().checked_sub(6).map(|nth| wrong[nth].1))
+        else {
+            return false;
+        };
+        let is_alone = earliest_other.is_none_or(|other| other + 700_000 < *first);
+        let is_near = *latest < first + 300_000 - skew;
+        let is_forgiven = self.is_active.iter().any(|(set, active)| *active && set.until > *first)
+            || self.shown.iter().any(|(_, sent, proof, answer)| {
+                matches!(proof, Proof::Code(_)) && *sent < from && answer.as_ref().is_none_or(|(at, _)| *at > *first)
+            });
+        is_alone && is_near && !is_forgiven && *latest <= from && at + skew < fifth + 300_000
+    }
+}
+
+/// The ids that a token ends by: its own, and its parent's.
+fn ids(token: &Token) -> impl Iterator<Item = &str> {
+    std::iter::once(token.id.as_str()).chain(token.parent.as_ref().map(|parent| parent.id.as_str()))
+}
+
+/// Whether the feed refuses a token, by the contract's words.
+fn refuses(ended: &Value, token: &Token, now: u64) -> bool {
+    let has_come = |end: Option<u64>| end.is_some_and(|end| end <= now);
+    has_come(entry(ended, "token", &token.id))
+        || token.parent.as_ref().is_some_and(|parent| has_come(entry(ended, "parent", &parent.id)))
+        || entry(ended, "client", &token.client).is_some_and(|end| token.auth_time < end)
+}
+
+/// The time that the feed has for an id, Unix seconds.
+fn entry(ended: &Value, kind: &str, id: &str) -> Option<u64> {
+    let digest = Sha256::digest(format!("{kind}:{id}"));
+    ended[kind][Base64UrlUnpadded::encode_string(&digest[..16])].as_u64()
+}

@@ -1,0 +1,269 @@
+//! What happened, as the checker reads it and as a person does.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use crate::plan::START;
+
+/// A token that was issued, as its bearer can read it.
+#[derive(Debug)]
+pub struct Token {
+    /// Names it in the history: the call that issued it.
+    pub name: String,
+    pub text: String,
+    pub id: String,
+    pub client: String,
+    pub is_long: bool,
+    pub scopes: Vec<String>,
+    /// Unix seconds.
+    pub issued_at: u64,
+    pub auth_time: u64,
+    pub expires_at: u64,
+    /// The long-term token says that the object must be asked.
+    pub is_immediate: bool,
+    /// The long-term token that a short-term one came from.
+    pub parent: Option<Rc<Token>>,
+    /// The call that issued it.
+    pub made_by: usize,
+    /// When the call that showed the credential, from which it all came, was sent and answered. True time, Unix milliseconds.
+    pub root: (u64, u64),
+    /// When the call that made it was sent and answered.
+    pub made: (u64, u64),
+}
+
+/// What an operator changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Patch {
+    pub is_active: Option<bool>,
+    pub scopes: Option<Vec<String>>,
+    pub is_immediate: Option<bool>,
+}
+
+/// How a client shows who it is. What works once is told from the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    Secret(usize),
+    /// The time step of the code (RFC 6238).
+    Code(u64),
+    WrongCode,
+    Assertion(String),
+}
+
+/// What is asked of the service.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Issue {
+        client: String,
+        proof: Proof,
+    },
+    Rotate {
+        bearer: Rc<Token>,
+    },
+    Exchange {
+        token: Rc<Token>,
+        asked: Option<Vec<String>>,
+    },
+    Revoke {
+        by: Rc<Token>,
+        target: Rc<Token>,
+    },
+    Introspect {
+        token: Rc<Token>,
+    },
+    Create {
+        client: String,
+    },
+    Show {
+        client: String,
+    },
+    Change {
+        client: String,
+        patch: Patch,
+        if_match: Option<String>,
+    },
+    AddSecret {
+        client: String,
+    },
+    EndSecret {
+        client: String,
+        secret: usize,
+    },
+    EndTokens {
+        client: String,
+    },
+    Delete {
+        client: String,
+    },
+    /// An API asks its offline verifier.
+    Verify {
+        verifier: usize,
+        token: Rc<Token>,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A call was sent to a location.
+    Asked {
+        op: Op,
+        location: usize,
+    },
+    Answered(Answer),
+    /// KV showed the isolate at a location a client's value: when its write began, if there was one.
+    Shown {
+        location: usize,
+        client: String,
+        begun: Option<u64>,
+    },
+    /// A write to KV began.
+    Written {
+        client: String,
+        instance: u64,
+        is_awaited: bool,
+    },
+    /// An offline verifier was given the feed, which it had asked for then.
+    Followed {
+        verifier: usize,
+        asked: u64,
+    },
+    /// An exchange by the newest value that KV has, with no object to ask. Its status.
+    ByKvAlone {
+        token: Rc<Token>,
+        status: u16,
+        begun: Option<u64>,
+    },
+    /// The feed, whole, from its object: the payload.
+    Feed(Value),
+    /// What a client's object still holds, an hour after the last call: its rows, and how often its alarm came in that hour.
+    AtRest {
+        client: String,
+        rows: usize,
+        alarms: u64,
+    },
+    /// KV's list of clients: id and status.
+    Listed(Vec<(String, String)>),
+    /// The clock of a location or of an object was set.
+    ClockSet {
+        of: String,
+        offset: i64,
+    },
+    /// Nothing fails from now on, and KV lags no more.
+    Healed,
+    /// Something went wrong with the world, or, if not `is_fault`, is worth telling.
+    Told {
+        text: String,
+        is_fault: bool,
+    },
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// 0 if none came.
+    pub status: u16,
+    pub code: String,
+    /// The token that was issued.
+    pub token: Option<Rc<Token>>,
+    /// Of a shown client, an introspection.
+    pub body: Value,
+    pub etag: Option<String>,
+    /// An ask to an object was doubled.
+    pub disturbed: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// True time, Unix milliseconds.
+    pub at: u64,
+    /// The call; 0 for what belongs to none.
+    pub call: usize,
+    pub what: What,
+}
+
+/// What a run broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The sentence that does not hold.
+    pub promise: &'static str,
+    /// What happened instead.
+    pub instead: String,
+    pub at: u64,
+}
+
+impl Op {
+    fn told(&self) -> String {
+        match self {
+            Self::Issue { client, proof } => match proof {
+                Proof::Secret(nth) => format!("/long for {client} by its secret {nth}"),
+                Proof::Code(step) => format!("/long for {client} by the code of step {step}"),
+                Proof::WrongCode => format!("/long for {client} by a wrong code"),
+                Proof::Assertion(jti) => format!("/long for {client} by the assertion {jti}"),
+            },
+            Self::Rotate { bearer } => format!("/long, rotation by {}", bearer.name),
+            Self::Exchange { token, asked: None } => format!("/short with {}", token.name),
+            Self::Exchange { token, asked: Some(asked) } => {
+                format!("/short with {} for {}", token.name, asked.join(" "))
+            }
+            Self::Revoke { by, target } => format!("/revoke of {} by {}", target.name, by.name),
+            Self::Introspect { token } => format!("/introspect of {}", token.name),
+            Self::Create { client } => format!("operator creates {client}"),
+            Self::Show { client } => format!("operator looks at {client}"),
+            Self::Change { client, patch, if_match } => {
+                let mut told = format!("operator changes {client}:");
+                if let Some(active) = patch.is_active {
+                    told += if active { " active" } else { " suspended" };
+                }
+                if let Some(scopes) = &patch.scopes {
+                    told += &format!(" scopes {}", scopes.join(" "));
+                }
+                if let Some(immediate) = patch.is_immediate {
+                    told += if immediate { " immediate" } else { " eventual" };
+                }
+                if if_match.is_some() { told + ", with If-Match" } else { told }
+            }
+            Self::AddSecret { client } => format!("operator gives {client} another secret"),
+            Self::EndSecret { client, secret } => format!("operator ends the secret {secret} of {client}"),
+            Self::EndTokens { client } => format!("operator ends all tokens of {client}"),
+            Self::Delete { client } => format!("operator deletes {client}"),
+            Self::Verify { verifier, token } => format!("API {verifier} is shown {}", token.name),
+        }
+    }
+}
+
+/// The history in words: a line for each call, and for each thing that went wrong.
+pub fn tell(history: &[Entry], from: u64) -> String {
+    let mut told = String::new();
+    let clock = |at: u64| {
+        let millis = at.saturating_sub(START);
+        format!("{:>7}.{:03}", millis / 1000, millis % 1000)
+    };
+    for entry in history.iter().filter(|entry| entry.at >= from) {
+        let line = match &entry.what {
+            What::Asked { op, .. } => {
+                let answer = history.iter().find_map(|other| match &other.what {
+                    What::Answered(answer) if other.call == entry.call => Some((other.at, answer)),
+                    _ => None,
+                });
+                let answer = match answer {
+                    None => "no answer".to_owned(),
+                    Some((at, answer)) => {
+                        let made = answer.token.as_ref().map_or(String::new(), |token| format!(" {}", token.name));
+                        let status = match answer.status {
+                            0 => "no answer".to_owned(),
+                            status => format!("{status} {}", answer.code),
+                        };
+                        format!("{}{made} after {} ms", status.trim_end(), at - entry.at)
+                    }
+                };
+                format!("{} → {answer}", op.told())
+            }
+            What::Told { text, .. } => text.clone(),
+            What::ByKvAlone { token, status, .. } => format!("KV alone, asked for {}: {status}", token.name),
+            What::ClockSet { of, offset } => format!("the clock of {of} is set to {offset} ms beside the true time"),
+            What::Healed => "from now on nothing fails, and KV lags no more".to_owned(),
+            _ => continue,
+        };
+        told += &format!("{}  {line}\n", clock(entry.at));
+    }
+    told
+}

@@ -1,0 +1,484 @@
+//! The objects: rows that outlive instances, instances that die between any two of their steps, an alarm each, and what they stand
+//! on. `auth_edge::client::object` and `auth_edge::feed::object` run in them, unchanged.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+
+use auth_edge::client::ask::{Ask, Question};
+use auth_edge::client::ground::Ground;
+use auth_edge::client::jwk::PublicJwk;
+use auth_edge::client::object::Object;
+use auth_edge::error::{Error, Unavailable};
+use auth_edge::feed::object::Feed;
+use auth_edge::feed::{self, Ends};
+use auth_edge::rows::{Commit, Row, Rows};
+use auth_edge::value;
+
+use crate::chance::Chance;
+use crate::history::What;
+use crate::kv::Write;
+use crate::plan::{Trouble, When};
+use crate::sim::{Sim, down};
+use crate::world::{Machine, Reply, Wait, reply};
+
+/// The feed's object. No client can have this id.
+pub const FEED: &str = "feed!";
+/// How long an object waits for a write to KV or for the feed, milliseconds.
+const PATIENCE: u64 = 3_000;
+/// The latest that a write lands after it was given up, milliseconds. What lands later than the last rewrite, after an hour, is
+/// outside the promise.
+const LATEST_LANDING: u64 = 55 * 60_000;
+
+/// The least time after which an instance with nothing to do is ended, milliseconds.
+const LEAST_IDLE: u64 = 10_000;
+
+/// Where an object is stored, and its instance if it has one.
+pub struct Home {
+    sim: Weak<Sim>,
+    id: String,
+    rows: RefCell<BTreeMap<String, Row>>,
+    /// When it is to be woken, Unix milliseconds, and which setting that was.
+    alarm: Cell<(Option<u64>, u64)>,
+    alarms: Cell<u64>,
+    instance: RefCell<Option<Instance>>,
+    /// The clock of the machine that it is on, against the true time.
+    offset: Cell<i64>,
+    /// How often it was called.
+    called: Cell<u64>,
+    /// When the instance dies.
+    doom: Cell<Option<When>>,
+    /// Whether a write to KV is awaited.
+    writing: Cell<bool>,
+    chance: Chance,
+}
+
+#[derive(Clone)]
+struct Instance {
+    machine: Machine,
+    body: Body,
+}
+
+#[derive(Clone)]
+enum Body {
+    Client(Rc<Object<Table>>),
+    Feed(Rc<Feed<Table>>),
+}
+
+/// What an instance stands on.
+pub struct Table {
+    home: Rc<Home>,
+    machine: Machine,
+}
+
+impl Home {
+    pub fn new(sim: &Rc<Sim>, id: &str) -> Rc<Self> {
+        Rc::new(Self {
+            sim: Rc::downgrade(sim),
+            id: id.to_owned(),
+            rows: RefCell::default(),
+            alarm: Cell::default(),
+            alarms: Cell::default(),
+            instance: RefCell::default(),
+            offset: Cell::new(0),
+            called: Cell::default(),
+            doom: Cell::default(),
+            writing: Cell::default(),
+            chance: Chance::of(sim.seed, &format!("object {id}")),
+        })
+    }
+
+    fn sim(&self) -> Rc<Sim> {
+        // A home ends with its world.
+        self.sim.upgrade().unwrap_or_else(|| unreachable!("the world has ended"))
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows.borrow().len()
+    }
+
+    pub fn alarms(&self) -> u64 {
+        self.alarms.get()
+    }
+
+    pub fn set_clock(&self, offset: i64) {
+        self.offset.set(offset);
+    }
+
+    pub fn doom(&self, when: When) {
+        match when {
+            When::Now => self.die(),
+            when => self.doom.set(Some(when)),
+        }
+    }
+
+    /// No instance is doomed any more.
+    pub fn spare(&self) {
+        self.doom.set(None);
+    }
+
+    /// The instance dies. What was sent is on its way; what it awaited it never learns.
+    fn die(&self) {
+        self.doom.set(None);
+        let Some(instance) = self.instance.take() else { return };
+        self.sim().tell(format!("the object of {} dies", self.id), true);
+        self.sim().world.kill(instance.machine);
+        self.writing.set(false);
+    }
+
+    /// Lets go of the instance, and with it of the world.
+    pub fn end(&self) {
+        self.instance.take();
+    }
+
+    fn instance(self: &Rc<Self>) -> Instance {
+        self.evict_when_idle();
+        if let Some(instance) = &*self.instance.borrow() {
+            return instance.clone();
+        }
+        let sim = self.sim();
+        let machine = sim.world.machine();
+        self.offset.set(sim.offset(&self.chance));
+        let table = Table { home: Rc::clone(self), machine };
+        let body = if self.id == FEED {
+            Body::Feed(Rc::new(Feed::new(table)))
+        } else {
+            Body::Client(Rc::new(Object::new(table)))
+        };
+        let instance = Instance { machine, body };
+        self.instance.replace(Some(instance.clone()));
+        instance
+    }
+
+    /// The runtime ends an instance that nothing has called for some time, and that awaits nothing.
+    fn evict_when_idle(self: &Rc<Self>) {
+        let call = self.called.get() + 1;
+        self.called.set(call);
+        let home = Rc::downgrade(self);
+        let idle = self.chance.between(LEAST_IDLE, 8 * LEAST_IDLE);
+        self.sim().world.after(idle, self.chance.next(), move || {
+            let Some(home) = home.upgrade().filter(|home| home.called.get() == call) else { return };
+            let is_idle = |instance: &Instance| !home.sim().world.has_tasks(instance.machine);
+            if home.instance.borrow().as_ref().is_some_and(is_idle) {
+                home.instance.take();
+            }
+        });
+    }
+
+    /// A question arrives. The answer leaves after `back` milliseconds more.
+    fn take(self: &Rc<Self>, question: &str, reply: Reply<String>, back: u64) {
+        let sim = self.sim();
+        let Instance { machine, body } = self.instance();
+        match body {
+            Body::Feed(feed) => {
+                let Some(ask) = value::read::<feed::Ask>(question) else { return };
+                let answer = serde_json::to_string(&feed.answer(&ask)).unwrap_or_default();
+                self.meet_doom();
+                sim.world.after(back, self.chance.next(), move || reply.send(answer));
+            }
+            Body::Client(object) => {
+                let Some(Question { client_id, ask }) = value::read::<Question<String, Ask>>(question) else { return };
+                let (settings, home) = (Rc::clone(&sim.settings), Rc::clone(self));
+                sim.world.spawn(machine, async move {
+                    let answer: Result<_, Error> = object.answer(&settings, &client_id, ask).await;
+                    let answer = serde_json::to_string(&answer).unwrap_or_default();
+                    let world = &home.sim().world;
+                    world.after(back, home.chance.next(), move || reply.send(answer));
+                });
+            }
+        }
+    }
+
+    fn set_alarm(self: &Rc<Self>, at: Option<u64>) {
+        let (old, number) = self.alarm.get();
+        if old == at {
+            return;
+        }
+        self.alarm.set((at, number + 1));
+        if let Some(at) = at {
+            let sim = self.sim();
+            let mut wait = at.saturating_sub(sim.world.now()) + self.chance.below(300);
+            if sim.strikes(Trouble::Alarms, &self.chance) {
+                wait += self.chance.below(60_000);
+                sim.tell(format!("the alarm of {} comes late", self.id), true);
+            }
+            self.ring_after(wait, number + 1);
+        }
+    }
+
+    fn ring_after(self: &Rc<Self>, millis: u64, number: u64) {
+        let home = Rc::downgrade(self);
+        self.sim().world.after(millis, self.chance.next(), move || {
+            if let Some(home) = home.upgrade().filter(|home| home.alarm.get() == (home.alarm.get().0, number)) {
+                home.ring();
+            }
+        });
+    }
+
+    /// The alarm. The runtime repeats one that throws.
+    fn ring(self: &Rc<Self>) {
+        let (Some(_), number) = self.alarm.get() else { return };
+        self.alarm.set((None, number));
+        self.alarms.set(self.alarms.get() + 1);
+        let sim = self.sim();
+        let Instance { machine, body: Body::Client(object) } = self.instance() else { return };
+        let home = Rc::clone(self);
+        sim.world.spawn(machine, async move {
+            if object.postpone_alarm().is_err() {
+                home.alarm.set((Some(home.sim().world.now()), number));
+                return home.ring_after(2_000, number);
+            }
+            let settings = Rc::clone(&home.sim().settings);
+            // What fails is in the log, and due again.
+            let _ = object.wake(&settings).await;
+        });
+    }
+
+    /// After a commit: the instance may be doomed.
+    fn meet_doom(&self) {
+        if let Some(When::Commits(left)) = self.doom.get() {
+            match left {
+                0..=1 => self.die(),
+                _ => self.doom.set(Some(When::Commits(left - 1))),
+            }
+        }
+    }
+}
+
+impl Rows for Table {
+    fn load(&self, key: &str) -> Result<Option<Row>, Unavailable> {
+        Ok(self.home.rows.borrow().get(key).cloned())
+    }
+
+    fn list(&self, prefix: &str, now: u64, limit: usize) -> Result<Vec<(String, Row)>, Unavailable> {
+        let rows = self.home.rows.borrow();
+        let from = rows.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
+        Ok(from
+            .filter(|(_, row)| row.expires_at > now)
+            .take(limit)
+            .map(|(key, row)| (key.clone(), row.clone()))
+            .collect())
+    }
+
+    fn commit(&self, commit: &Commit) -> Result<(), Unavailable> {
+        let sim = self.home.sim();
+        if sim.strikes(Trouble::Storage, &self.home.chance) {
+            sim.tell(format!("a commit of {} fails", self.home.id), true);
+            return Err(down("storage"));
+        }
+        {
+            let mut rows = self.home.rows.borrow_mut();
+            if !commit.rows.is_empty() {
+                rows.retain(|_, row| row.expires_at > commit.now);
+            }
+            for (key, row) in &commit.rows {
+                match row {
+                    Some(row) => rows.insert(key.clone(), row.clone()),
+                    None => rows.remove(key),
+                };
+            }
+        }
+        if self.home.id != FEED {
+            self.home.set_alarm(commit.alarm);
+            // The feed's instance dies when its step is over.
+            self.home.meet_doom();
+        }
+        Ok(())
+    }
+
+    fn wipe(&self) -> Result<(), Unavailable> {
+        self.home.rows.borrow_mut().clear();
+        self.home.set_alarm(None);
+        Ok(())
+    }
+
+    fn millis(&self) -> u64 {
+        self.home.sim().world.now().saturating_add_signed(self.home.offset.get())
+    }
+}
+
+impl Ground for Table {
+    fn random(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.home.chance.next().to_le_bytes()[..chunk.len()]);
+        }
+        Ok(())
+    }
+
+    async fn put(&self, key: &str, value: &str, status: &str, _: Option<u64>) -> Result<(), Unavailable> {
+        let (sim, chance) = (self.home.sim(), &self.home.chance);
+        let begun = sim.world.now();
+        let is_awaited = self.home.writing.replace(true);
+        sim.note(0, What::Written { client: key.to_owned(), instance: self.machine, is_awaited });
+        let _writing = Writing(&self.home);
+        let takes = chance.between(5, 300);
+        if sim.strikes(Trouble::KvWrites, chance) {
+            sim.tell(format!("KV refuses to write {key}"), true);
+            sim.world.pause(takes, chance.next()).await;
+            return Err(down("KV"));
+        }
+        if !sim.kv.admits(key, begun) {
+            sim.tell(format!("KV refuses to write {key}: too many writes"), false);
+            sim.world.pause(takes, chance.next()).await;
+            return Err(down("KV"));
+        }
+        let mut landing = Landing {
+            sim: Rc::clone(&sim),
+            write: Rc::new(Write { key: key.to_owned(), value: value.to_owned(), status: status.to_owned(), begun }),
+            is_over: Rc::new(Cell::new(false)),
+            fate: chance.next(),
+        };
+        if sim.strikes(Trouble::KvHangs, chance) {
+            sim.tell(format!("KV hangs as it writes {key}"), true);
+            match chance.below(10) {
+                0..=2 => landing.after(chance.between(10, PATIENCE)),
+                3..=4 => landing.after(PATIENCE + chance.below(20_000)),
+                5..=7 => landing.after(PATIENCE + chance.below(LATEST_LANDING)),
+                _ => landing.is_over.set(true),
+            }
+            sim.world.pause(PATIENCE, chance.next()).await;
+            landing.fate = 0;
+            return Err(down("KV"));
+        }
+        landing.after(takes * chance.between(1, 9) / 10);
+        if let Some(When::Write) = self.home.doom.get() {
+            let home = Rc::clone(&self.home);
+            sim.world.after(chance.below(takes), chance.next(), move || home.die());
+        }
+        sim.world.pause(takes, chance.next()).await;
+        Ok(())
+    }
+
+    async fn report(&self, ends: &[feed::End]) -> Result<(), Unavailable> {
+        let sim = self.home.sim();
+        ask_feed(&sim, &feed::Ask::Report(ends.to_vec()), PATIENCE, &self.home.chance).await.map(|_| ())
+    }
+
+    async fn sleep(&self, millis: u64) {
+        // A clock that lags may take a little longer.
+        self.home.sim().world.pause(millis, self.home.chance.next()).await;
+    }
+
+    async fn verify(&self, _: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
+        let sim = self.home.sim();
+        sim.world.pause(1, self.home.chance.next()).await;
+        Ok(sim.is_signed(message, signature))
+    }
+}
+
+struct Writing<'a>(&'a Home);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.writing.set(false);
+    }
+}
+
+/// When a write lands. If the object dies while it awaits that, it may land late, or never.
+struct Landing {
+    sim: Rc<Sim>,
+    write: Rc<Write>,
+    /// It has landed, or never will as it was meant to.
+    is_over: Rc<Cell<bool>>,
+    fate: u64,
+}
+
+impl Landing {
+    fn after(&self, millis: u64) {
+        Self::land_after(&self.sim, &self.write, &self.is_over, millis, self.fate);
+    }
+
+    fn land_after(sim: &Rc<Sim>, write: &Rc<Write>, is_over: &Rc<Cell<bool>>, millis: u64, tie: u64) {
+        let (weak, write, is_over) = (Rc::downgrade(sim), Rc::clone(write), Rc::clone(is_over));
+        sim.world.after(millis, tie, move || {
+            let Some(sim) = weak.upgrade().filter(|_| !is_over.replace(true)) else { return };
+            let (now, Write { key, begun, .. }) = (sim.world.now(), &*write);
+            if now > begun + PATIENCE {
+                sim.tell(format!("a write of {key} lands that began {} ms ago", now - begun), true);
+            }
+            sim.kv.land(&write, now, sim.lag.get(), &sim.chance);
+        });
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        if !self.fate.is_multiple_of(3) && !self.is_over.replace(true) {
+            let is_over = Rc::new(Cell::new(self.fate.is_multiple_of(2)));
+            Self::land_after(&self.sim, &self.write, &is_over, self.fate % LATEST_LANDING, self.fate);
+        }
+    }
+}
+
+/// Sends a question to an object. `None`: no answer came in time, whatever became of the question.
+pub async fn call(
+    sim: &Rc<Sim>,
+    object: &str,
+    question: String,
+    patience: u64,
+    chance: &Chance,
+    doubled: Option<&Cell<bool>>,
+) -> Option<String> {
+    let home = sim.home(object);
+    let trouble = if object == FEED { Trouble::Feed } else { Trouble::Calls };
+    let (mut out, mut back) = (chance.between(1, 60), chance.between(1, 60));
+    let (reply, wait) = reply();
+    if sim.strikes(trouble, chance) {
+        match chance.below(4) {
+            0 => {
+                sim.tell(format!("a call to {object} is lost"), true);
+                sim.world.pause(out, chance.next()).await;
+                return None;
+            }
+            1 => {
+                sim.tell(format!("an answer of {object} comes too late"), true);
+                back = patience + out;
+            }
+            _ => {
+                out = chance.between(100, 40_000);
+                sim.tell(format!("a call to {object} takes {out} ms"), true);
+            }
+        }
+    }
+    let send = |reply: Reply<String>, out: u64, back: u64| {
+        let (home, question) = (Rc::clone(&home), question.clone());
+        sim.world.after(out, chance.next(), move || home.take(&question, reply, back));
+    };
+    if doubled.is_some() && sim.strikes(Trouble::Doubles, chance) {
+        sim.tell(format!("a call to {object} comes twice"), true);
+        if let Some(doubled) = doubled {
+            doubled.set(true);
+        }
+        let (unheard, _) = crate::world::reply();
+        send(unheard, chance.between(1, 4_000), back);
+    }
+    send(reply, out, back);
+    within(sim, wait, patience, chance).await
+}
+
+/// The answer, if it comes in so many milliseconds.
+async fn within<T: 'static>(sim: &Rc<Sim>, wait: Wait<T>, patience: u64, chance: &Chance) -> Option<T> {
+    let (over, timer) = reply::<()>();
+    sim.world.after(patience, chance.next(), move || over.send(()));
+    match futures_util::future::select(wait, timer).await {
+        futures_util::future::Either::Left((answer, _)) => answer,
+        futures_util::future::Either::Right(_) => None,
+    }
+}
+
+pub async fn ask_feed(sim: &Rc<Sim>, ask: &feed::Ask, patience: u64, chance: &Chance) -> Result<Ends, Unavailable> {
+    let question = serde_json::to_string(ask).map_err(|_| down("the feed"))?;
+    // A report that comes twice must change nothing.
+    let doubled = Cell::new(false);
+    let doubled = matches!(ask, feed::Ask::Report(_)).then_some(&doubled);
+    let answer = call(sim, FEED, question, patience, chance, doubled).await.ok_or_else(|| down("the feed"))?;
+    value::read::<Result<Ends, Unavailable>>(&answer).unwrap_or_else(|| Err(down("the feed")))
+}
+
+/// Asks the feed's object, past everything that could go wrong.
+pub fn feed_now(sim: &Rc<Sim>, ask: &feed::Ask) -> Result<Ends, Unavailable> {
+    match sim.home(FEED).instance().body {
+        Body::Feed(feed) => feed.answer(ask),
+        Body::Client(_) => Err(down("the feed")),
+    }
+}

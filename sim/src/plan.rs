@@ -1,0 +1,549 @@
+//! What happens in a run: a list of items, made of the seed alone. Items name each other by number, so that some can be left out and
+//! the others still mean the same; one that names an item which came to nothing does nothing.
+
+use crate::chance::Chance;
+use crate::kv::LOCATIONS;
+
+/// When runs begin, Unix milliseconds.
+pub const START: u64 = 1_800_000_000_000;
+/// The clients that are there from the beginning.
+pub const CLIENTS: [&str; 3] = ["alice", "bob", "carol"];
+/// Ids that are tried before there is such a client.
+pub const LATER: [&str; 2] = ["dave", "erin"];
+/// The client of the secret `OPERATOR`.
+pub const ROOT: &str = "root";
+pub const VERIFIERS: usize = 2;
+
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub number: usize,
+    /// Milliseconds from the start.
+    pub at: u64,
+    pub act: Act,
+}
+
+#[derive(Clone, Debug)]
+pub enum Act {
+    Call {
+        location: usize,
+        tries: u64,
+        call: Call,
+    },
+    Trouble {
+        kind: Trouble,
+        percent: u64,
+        millis: u64,
+    },
+    /// An object's instance dies.
+    Crash {
+        object: &'static str,
+        when: When,
+    },
+    /// An isolate dies.
+    Evict {
+        location: usize,
+    },
+    /// A clock is set: that of a location, or of an object.
+    SetClock {
+        of: Clock,
+        offset: i64,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    Now,
+    /// After so many more commits.
+    Commits(u64),
+    /// While its next write to KV is on its way.
+    Write,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Clock {
+    Location(usize),
+    Object(&'static str),
+}
+
+/// A call. Numbers are those of items.
+#[derive(Clone, Debug)]
+pub enum Call {
+    Issue {
+        client: &'static str,
+        by: By,
+        narrow: bool,
+    },
+    /// The very same credential again.
+    Replay {
+        of: usize,
+    },
+    Exchange {
+        of: usize,
+        narrow: bool,
+    },
+    Rotate {
+        of: usize,
+    },
+    Revoke {
+        by: usize,
+        of: usize,
+    },
+    Introspect {
+        of: usize,
+    },
+    Verify {
+        verifier: usize,
+        of: usize,
+    },
+    Create {
+        client: &'static str,
+        is_immediate: bool,
+    },
+    Show {
+        client: &'static str,
+    },
+    Change {
+        client: &'static str,
+        change: Change,
+        guarded: Option<usize>,
+    },
+    AddSecret {
+        client: &'static str,
+    },
+    /// The secret that an item gave, or the first.
+    EndSecret {
+        client: &'static str,
+        of: Option<usize>,
+    },
+    EndTokens {
+        client: &'static str,
+    },
+    Delete {
+        client: &'static str,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Secret,
+    SecretOf(usize),
+    Code,
+    WrongCode,
+    Assertion,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Suspend,
+    Activate,
+    Narrow,
+    Widen,
+    Immediate,
+    Eventual,
+}
+
+/// What fails for a while, each time with a probability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// KV refuses to be read.
+    KvReads,
+    /// KV refuses to be written.
+    KvWrites,
+    /// A write to KV does not end in time. It may land, soon, late or never.
+    KvHangs,
+    /// The feed's object does not answer.
+    Feed,
+    /// A call to an object is lost, or its answer, or it comes late.
+    Calls,
+    /// A call to an object comes twice.
+    Doubles,
+    /// An object's commit fails.
+    Storage,
+    /// Alarms come up to a minute late.
+    Alarms,
+}
+
+/// How much goes wrong in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// Nothing but lag.
+    Calm,
+    Usual,
+    Wild,
+}
+
+/// What a seed decides before anything happens.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub weather: Weather,
+    /// How long a retired token still works, seconds.
+    pub grace: u64,
+    /// Milliseconds by which clocks differ at most from the true time.
+    pub skew: u64,
+    /// Early ends that alice has from the beginning: with more than 256, her replica says "ask the object".
+    pub crowd: usize,
+    pub items: Vec<Item>,
+}
+
+impl Plan {
+    /// A plan of some `steps` events.
+    pub fn of(seed: u64, steps: u64) -> Self {
+        let chance = Chance::of(seed, "plan");
+        let weather =
+            chance.weighted(&[(2, Weather::Calm), (5, Weather::Usual), (3, Weather::Wild)]).unwrap_or(Weather::Usual);
+        let grace = *chance.pick(&[0, 5, 60, 1_200, 5_000, 86_400]).unwrap_or(&60);
+        let skew = *chance.pick(&[0, 300, 2_000]).unwrap_or(&0);
+        let crowd = if chance.percent(3) { 252 + chance.below(6) as usize } else { 0 };
+        let mut planner = Planner {
+            chance,
+            weather,
+            items: Vec::new(),
+            now: 1_000,
+            longs: Vec::new(),
+            shorts: Vec::new(),
+            proofs: Vec::new(),
+            secrets: Vec::new(),
+            shown: Vec::new(),
+            // A seed has a pace, so that some runs are one rush and others go over days.
+            pace: 0,
+        };
+        planner.pace = planner.chance.below(4);
+        planner.prelude();
+        while (planner.items.len() as u64) < steps / STEPS_PER_ITEM {
+            planner.next();
+        }
+        Self { seed, weather, grace, skew, crowd, items: planner.items }
+    }
+}
+
+/// About how many events an item brings about.
+const STEPS_PER_ITEM: u64 = 14;
+
+struct Planner {
+    chance: Chance,
+    weather: Weather,
+    items: Vec<Item>,
+    now: u64,
+    /// Items that get tokens: number, client.
+    longs: Vec<(usize, &'static str)>,
+    shorts: Vec<(usize, &'static str)>,
+    /// Items that show a code or an assertion.
+    proofs: Vec<usize>,
+    secrets: Vec<(usize, &'static str)>,
+    shown: Vec<(usize, &'static str)>,
+    pace: u64,
+}
+
+impl Planner {
+    fn prelude(&mut self) {
+        for client in CLIENTS {
+            let long = self.call(Call::Issue { client, by: By::Secret, narrow: false });
+            self.now += 300;
+            self.call(Call::Exchange { of: long, narrow: false });
+        }
+        self.now += 500;
+    }
+
+    fn next(&mut self) {
+        let wrong = match self.weather {
+            Weather::Calm => 0,
+            Weather::Usual => 8,
+            Weather::Wild => 18,
+        };
+        if self.chance.percent(wrong) {
+            self.go_wrong();
+        } else {
+            self.go_on();
+        }
+        self.now += self.gap();
+    }
+
+    fn gap(&self) -> u64 {
+        let chance = &self.chance;
+        let kinds = match self.pace {
+            0 => [(90, 0), (9, 1), (1, 2), (0, 3), (0, 4)],
+            1 => [(60, 0), (30, 1), (8, 2), (2, 3), (0, 4)],
+            2 => [(50, 0), (25, 1), (15, 2), (8, 3), (2, 4)],
+            _ => [(40, 0), (20, 1), (20, 2), (14, 3), (6, 4)],
+        };
+        match chance.weighted(&kinds) {
+            Some(0) => chance.below(150),
+            Some(1) => chance.between(150, 3_000),
+            Some(2) => chance.between(3_000, 40_000),
+            Some(3) => chance.between(40_000, 1_200_000),
+            _ => chance.between(1_200_000, 2 * 86_400_000),
+        }
+    }
+
+    fn push(&mut self, at: u64, act: Act) -> usize {
+        let number = self.items.len() + 1;
+        self.items.push(Item { number, at, act });
+        number
+    }
+
+    fn call(&mut self, call: Call) -> usize {
+        self.call_at(self.now, call)
+    }
+
+    fn call_at(&mut self, at: u64, call: Call) -> usize {
+        let location = self.chance.below(LOCATIONS as u64) as usize;
+        let tries = if self.chance.percent(35) { 3 } else { 1 };
+        let owner = |of: usize, known: &[(usize, &'static str)]| {
+            known.iter().find(|(number, _)| *number == of).map(|(_, client)| *client)
+        };
+        let gets = match &call {
+            Call::Issue { client, by, .. } if *by != By::WrongCode => Some((true, *client)),
+            Call::Replay { .. } => None,
+            Call::Exchange { of, .. } => owner(*of, &self.longs).map(|client| (false, client)),
+            Call::Rotate { of } => owner(*of, &self.shorts).map(|client| (true, client)),
+            _ => None,
+        };
+        let is_proof = matches!(&call, Call::Issue { by: By::Code | By::Assertion, .. });
+        let secret = if let Call::AddSecret { client } = &call { Some(*client) } else { None };
+        let shown = if let Call::Show { client } = &call { Some(*client) } else { None };
+        let number = self.push(at, Act::Call { location, tries, call });
+        match gets {
+            Some((true, client)) => self.longs.push((number, client)),
+            Some((false, client)) => self.shorts.push((number, client)),
+            None => {}
+        }
+        if is_proof {
+            self.proofs.push(number);
+        }
+        self.secrets.extend(secret.map(|client| (number, client)));
+        self.shown.extend(shown.map(|client| (number, client)));
+        number
+    }
+
+    /// One of the last ones, mostly.
+    fn recent<T: Copy>(&self, of: &[T]) -> Option<T> {
+        let from = if self.chance.percent(75) { of.len().saturating_sub(6) } else { 0 };
+        self.chance.pick(&of[from..]).copied()
+    }
+
+    fn recent_of(&self, known: &[(usize, &'static str)], client: &str) -> Option<usize> {
+        let own: Vec<usize> = known.iter().filter(|(_, owner)| *owner == client).map(|(number, _)| *number).collect();
+        self.recent(&own)
+    }
+
+    fn client(&self) -> &'static str {
+        match self.chance.below(20) {
+            0..=9 => CLIENTS[0],
+            10..=13 => CLIENTS[1],
+            14..=17 => CLIENTS[2],
+            _ => LATER[self.chance.below(2) as usize],
+        }
+    }
+
+    fn go_on(&mut self) {
+        let client = self.client();
+        let verifier = self.chance.below(VERIFIERS as u64) as usize;
+        match self.chance.below(100) {
+            0..=11 => {
+                let by = match self.chance.below(10) {
+                    0..=3 => By::Secret,
+                    4..=5 => By::Code,
+                    6 => self.recent_of(&self.secrets, client).map_or(By::WrongCode, By::SecretOf),
+                    _ => By::Assertion,
+                };
+                let narrow = self.chance.percent(20);
+                let number = self.call(Call::Issue { client, by, narrow });
+                if matches!(by, By::Code | By::Assertion) && self.chance.percent(50) {
+                    let at = self.now + self.chance.below(if self.chance.percent(50) { 30 } else { 20_000 });
+                    self.call_at(at, Call::Replay { of: number });
+                }
+            }
+            12..=13 => {
+                if let Some(of) = self.recent(&self.proofs) {
+                    self.call(Call::Replay { of });
+                }
+            }
+            14..=33 => {
+                if let Some((of, _)) = self.recent(&self.longs) {
+                    let narrow = self.chance.percent(20);
+                    let short = self.call(Call::Exchange { of, narrow });
+                    if self.chance.percent(30) {
+                        self.call_at(self.now + 100 + self.chance.below(3_000), Call::Verify { verifier, of: short });
+                    }
+                }
+            }
+            34..=41 => {
+                if let Some((of, _)) = self.recent(&self.shorts) {
+                    self.call(Call::Rotate { of });
+                    self.uses_after(&[of]);
+                }
+            }
+            42..=59 => self.revoke(),
+            60..=63 => {
+                if let Some((of, _)) = self.recent(&self.shorts) {
+                    self.call(Call::Introspect { of });
+                }
+            }
+            64..=69 => {
+                if let Some((of, _)) = self.recent(&self.shorts) {
+                    self.call(Call::Verify { verifier, of });
+                }
+            }
+            70..=73 => self.change(client, Change::Suspend),
+            74..=77 => self.change(client, Change::Activate),
+            78..=80 => self.change(client, Change::Narrow),
+            81..=82 => self.change(client, Change::Widen),
+            83 => self.change(client, Change::Immediate),
+            84 => self.change(client, Change::Eventual),
+            85..=88 => {
+                let client = if self.chance.percent(10) { ROOT } else { client };
+                self.call(Call::EndTokens { client });
+                if self.chance.percent(50) {
+                    let at = self.now + self.chance.below(2_500);
+                    let long = self.call_at(at, Call::Issue { client, by: By::Secret, narrow: false });
+                    self.call_at(at + 500 + self.chance.below(3_000), Call::Exchange { of: long, narrow: false });
+                }
+                self.uses_of_client(client);
+            }
+            89 => {
+                if self.chance.percent(40) {
+                    let client = if self.chance.percent(40) { LATER[self.chance.below(2) as usize] } else { client };
+                    self.call(Call::Delete { client });
+                    self.uses_of_client(client);
+                    if LATER.contains(&client) {
+                        let at = self.now + 500 + self.chance.below(5_000);
+                        self.call_at(at, Call::Create { client, is_immediate: false });
+                    }
+                }
+            }
+            90..=91 => {
+                let client = LATER[self.chance.below(2) as usize];
+                let is_immediate = self.chance.percent(30);
+                self.call(Call::Create { client, is_immediate });
+            }
+            92..=93 => {
+                let client = LATER[self.chance.below(2) as usize];
+                let by = if self.chance.percent(50) { By::WrongCode } else { By::Assertion };
+                self.call(Call::Issue { client, by, narrow: false });
+            }
+            94 => {
+                for _ in 0..self.chance.between(1, 6) {
+                    self.call_at(
+                        self.now + self.chance.below(4_000),
+                        Call::Issue { client, by: By::WrongCode, narrow: false },
+                    );
+                }
+                self.call_at(self.now + 5_000, Call::Issue { client, by: By::Code, narrow: false });
+            }
+            95 => {
+                self.call(Call::Show { client });
+            }
+            96..=97 => {
+                self.call(Call::AddSecret { client });
+            }
+            _ => {
+                let of = self.recent_of(&self.secrets, client);
+                self.call(Call::EndSecret { client, of });
+                self.call_at(
+                    self.now + self.chance.below(2_000),
+                    Call::Issue { client, by: of.map_or(By::Secret, By::SecretOf), narrow: false },
+                );
+            }
+        }
+    }
+
+    /// Revokes one token, or several at once.
+    fn revoke(&mut self) {
+        let mut ended = Vec::new();
+        let count = if self.chance.percent(10) { self.chance.between(2, 12) } else { 1 };
+        for _ in 0..count {
+            let known = if self.chance.percent(65) { &self.longs } else { &self.shorts };
+            let Some((of, client)) = self.recent(known) else { continue };
+            let by = match self.chance.below(10) {
+                0..=4 => Some(of),
+                5..=8 => self.recent_of(if self.chance.percent(50) { &self.shorts } else { &self.longs }, client),
+                _ => self.recent(&self.shorts).map(|(number, _)| number),
+            };
+            if let Some(by) = by {
+                let at = self.now + self.chance.below(60);
+                self.call_at(at, Call::Revoke { by, of });
+                ended.push(of);
+            }
+        }
+        self.uses_after(&ended);
+    }
+
+    fn change(&mut self, client: &'static str, change: Change) {
+        let guarded = if self.chance.percent(15) { self.recent_of(&self.shown, client) } else { None };
+        if self.chance.percent(10) {
+            self.call(Call::Show { client });
+        }
+        self.call(Call::Change { client, change, guarded });
+        if change == Change::Suspend && self.chance.percent(50) {
+            let at = self.now + self.gap().min(60_000);
+            self.uses_of_client(client);
+            self.call_at(at, Call::Change { client, change: Change::Activate, guarded: None });
+        }
+        self.uses_of_client(client);
+    }
+
+    fn uses_of_client(&mut self, client: &str) {
+        let some = [self.recent_of(&self.longs, client), self.recent_of(&self.shorts, client)];
+        self.uses_after(&some.into_iter().flatten().collect::<Vec<_>>());
+    }
+
+    /// Tokens are tried soon after what may have ended them, here and there.
+    fn uses_after(&mut self, tokens: &[usize]) {
+        for of in tokens {
+            for _ in 0..self.chance.below(4) {
+                let soon = self.chance.weighted(&[(3, 400), (3, 3_000), (2, 70_000), (1, 4_000_000)]).unwrap_or(400);
+                let at = self.now + self.chance.below(soon);
+                let is_long = self.longs.iter().any(|(number, _)| number == of);
+                let verifier = self.chance.below(VERIFIERS as u64) as usize;
+                let call = match (is_long, self.chance.below(6)) {
+                    (true, 0..=4) => Call::Exchange { of: *of, narrow: false },
+                    (false, 0..=1) => Call::Verify { verifier, of: *of },
+                    (false, 2..=3) => Call::Introspect { of: *of },
+                    (false, 4) => Call::Rotate { of: *of },
+                    _ => Call::Revoke { by: *of, of: *of },
+                };
+                self.call_at(at, call);
+            }
+        }
+    }
+
+    fn go_wrong(&mut self) {
+        let percent = *self.chance.pick(&[20, 50, 100]).unwrap_or(&50);
+        let millis = match self.chance.below(10) {
+            0..=5 => self.chance.between(100, 5_000),
+            6..=8 => self.chance.between(5_000, 60_000),
+            _ => self.chance.between(60_000, 1_200_000),
+        };
+        let object = match self.chance.below(8) {
+            0 => "feed!",
+            1 => LATER[self.chance.below(2) as usize],
+            2 => ROOT,
+            _ => CLIENTS[self.chance.below(3) as usize],
+        };
+        let act = match self.chance.below(100) {
+            0..=7 => Act::Trouble { kind: Trouble::KvReads, percent, millis },
+            8..=19 => Act::Trouble { kind: Trouble::KvWrites, percent, millis },
+            20..=33 => Act::Trouble { kind: Trouble::KvHangs, percent, millis },
+            34..=43 => Act::Trouble { kind: Trouble::Feed, percent, millis },
+            44..=53 => Act::Trouble { kind: Trouble::Calls, percent: percent / 2, millis: millis.min(20_000) },
+            54..=59 => Act::Trouble { kind: Trouble::Doubles, percent, millis },
+            60..=63 => Act::Trouble { kind: Trouble::Storage, percent: percent / 2, millis: millis.min(5_000) },
+            64..=67 => Act::Trouble { kind: Trouble::Alarms, percent, millis },
+            68..=72 => Act::Crash { object, when: When::Now },
+            73..=79 => Act::Crash { object, when: When::Write },
+            80..=89 => Act::Crash { object, when: When::Commits(self.chance.between(1, 5)) },
+            90..=93 => Act::Evict { location: self.chance.below(LOCATIONS as u64) as usize },
+            _ => {
+                let offset = self.chance.between(0, 4_000) as i64 - 2_000;
+                let of = if self.chance.percent(50) {
+                    Clock::Location(self.chance.below(LOCATIONS as u64) as usize)
+                } else {
+                    Clock::Object(object)
+                };
+                Act::SetClock { of, offset }
+            }
+        };
+        self.push(self.now, act);
+    }
+}
