@@ -1,5 +1,5 @@
 # make run    the service on this machine, with a curl line that gets a token
-# make test   every test, the end-to-end ones included
+# make test   every test, the end-to-end ones included; FAST=1 for those that start no server, which take seconds
 # make demo   two APIs behind the service, and how soon each refuses a revoked token and a suspended client
 # make simulate   the code under lag, crashes and lost calls, on fresh seeds; SEEDS=… STEPS=… for more, SEED=… for one again
 # make mutants    faults that the simulation must find; ONLY=TEXT for some
@@ -9,7 +9,7 @@
 # make conformance BASE_URL=… IDENTITIES=…   the harness against any deployment; with neither, against this Worker
 # make bench  the Worker measured beside a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
 #
-# Each installs what it needs, into .tools/ and node_modules/ of this folder where that is possible.
+# Each gets what it needs into .tools/ and node_modules/ of this folder, and says what it can't get.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -20,8 +20,7 @@ PROFILE ?= service
 WASM := wasm32-unknown-unknown
 WORKER_API := verify/examples/worker
 locked = $(shell grep -A1 '^name = "$(1)"$$' Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p')
-WORKER_BUILD := .tools/worker-build-$(call locked,worker)
-WASM_BINDGEN := .tools/wasm-bindgen-$(call locked,wasm-bindgen)
+TEST_RUNNER := .tools/wasm-bindgen-cli-$(call locked,wasm-bindgen)
 CARGO_DENY := .tools/cargo-deny-0.20.2
 NPM := node_modules/.package-lock.json
 PYTHON := .tools/venv/bin/python
@@ -31,27 +30,54 @@ export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 export WRANGLER_SEND_METRICS := false
 export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
+export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := wasm-bindgen-test-runner
 
-.PHONY: help run test demo simulate mutants model fuzz check conformance bench worker setup
+# The native programs of a target. What is built together shares its dependencies; the tests build everything together once.
+NATIVE = --package admin
+FIRST_TIME = 3 to 4 minutes
+EVERYTHING := --workspace --exclude bindgen
+WASM_TESTS := --target $(WASM) --no-default-features --test wasm
+# A Worker of this workspace, for tools/bundle.mjs. No path of this machine is in it.
+COMPILE = RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=" \
+	cargo build --release --lib --target $(WASM) --package
+AT_ONCE := @node tools/at-once.mjs
+SUB := $(MAKE) --no-print-directory
+
+.PHONY: help run test demo simulate mutants model fuzz check conformance bench worker need need-python
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
-run: setup worker ## the service on this machine
-	@cargo build --quiet --package admin && PORT=$(PORT) tools/run.sh
+run: need worker $(NPM) ## the service on this machine
+	@cargo build --quiet $(NATIVE) && PORT=$(PORT) tools/run.sh
 
-test: setup worker $(VENV) ## every test
-	@echo "== Native tests, and the Worker under wrangler dev" && cargo test --workspace
-	@echo "== WASM tests, in Node" && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
-		cargo test --target $(WASM) --no-default-features --test wasm
-	@echo "== Fresh seeds, simulated" && $(SIMULATE) --seeds 300 --seconds 60
-	@echo "== The harness proves itself" && cargo run --quiet -p conformance -- selftest
-	@$(MAKE) --no-print-directory conformance
-	@LIMIT=1000000 tools/with-dev.sh $(PYTHON) tests/api/run.py
-	@$(MAKE) --no-print-directory demo
+ifdef FAST
+test: ## the tests that start no server
+	@tools/need.sh rust cc
+	@cargo test $(EVERYTHING) --lib --bins --test matrix --test documents --test admin
+else
+test: NATIVE = $(EVERYTHING) --bins --tests --examples
+test: FIRST_TIME = some 5 minutes
+test: need-python worker $(NPM) ## every test
+	$(AT_ONCE) 'Building the tests: 2 to 3 minutes on two cores the first time' \
+		'native' 'cargo build $(NATIVE)' \
+		'the simulation' 'cargo build --profile sim -p auth-edge-sim' \
+		'in WASM' '$(SUB) $(TEST_RUNNER) && cargo test --no-run $(WASM_TESTS)' \
+		'the Worker API' '$(SUB) $(WORKER_API)/build/index_bg.wasm' \
+		'Schemathesis' '$(SUB) $(VENV)'
+	@echo "== Native tests, and the Worker under wrangler dev" && cargo test $(EVERYTHING)
+	$(AT_ONCE) 'Tests in WASM and over HTTP: some 3 minutes on two cores' \
+		'fresh seeds' '$(SIMULATE) --seeds 300 --seconds 60' \
+		'WASM' 'cargo test $(WASM_TESTS)' \
+		'the harness proves itself' 'target/debug/conformance selftest' \
+		'conformance' '$(SUB) conformance NATIVE="$(NATIVE)"' \
+		'the API and its description' 'LIMIT=1000000 tools/with-dev.sh $(PYTHON) tests/api/run.py' \
+		'demo' '$(SUB) demo NATIVE="$(NATIVE)"'
+endif
 
 # Fails unless each API refuses in time, and nobody else is refused. ARGS are flags of the demo, such as --svg FILE.
-demo: setup worker $(WORKER_API)/build/index_bg.wasm
-	@echo "== Two APIs behind the service, a revocation and a suspension" && cargo build --quiet -p demo
+demo: NATIVE = --package admin --package demo
+demo: need worker $(NPM) $(WORKER_API)/build/index_bg.wasm
+	@echo "== Two APIs behind the service, a revocation and a suspension" && cargo build --quiet $(NATIVE)
 	@tools/with-dev.sh target/debug/demo $(ARGS)
 
 SIMULATE := cargo run --profile sim --quiet -p auth-edge-sim --
@@ -70,15 +96,17 @@ fuzz:
 
 # Against BASE_URL with IDENTITIES, or else against a wrangler dev that it starts and stops, which must pass all cases
 # (PROFILE=contract for fewer). ARGS are flags of `run`.
-conformance: $(if $(BASE_URL),,setup worker)
 ifdef BASE_URL
+conformance:
 	@cargo run --quiet -p conformance -- run --base-url $(BASE_URL) $(if $(IDENTITIES),--identities $(IDENTITIES)) $(ARGS)
 else
-	@echo "== Conformance of the Worker under wrangler dev" && cargo build --quiet -p conformance
+conformance: NATIVE = --package admin --package conformance
+conformance: need worker $(NPM)
+	@echo "== Conformance of the Worker under wrangler dev" && cargo build --quiet $(NATIVE)
 	@tools/with-dev.sh bash -c 'target/debug/conformance run --base-url "$$BASE_URL" --identities "$$IDENTITIES" --profile $(PROFILE) $(ARGS)'
 endif
 
-check: setup $(CARGO_DENY)
+check: need $(NPM) $(CARGO_DENY)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --target $(WASM) -- -D warnings
@@ -88,49 +116,38 @@ check: setup $(CARGO_DENY)
 	cargo deny --locked --workspace --all-features check licenses sources
 	cargo deny --locked --exclude-dev --target $(WASM) check bans
 
-bench: setup worker ## how fast, beside a floor and a peer
+bench: need worker $(NPM) ## how fast, beside a floor and a peer
 	@npm --prefix bench ci --no-audit --no-fund --loglevel=error && npm --prefix bench run --silent build
 	@cargo run --release --quiet --package bench -- $(if $(QUICK),--quick) $(ONLY)
 
-setup: $(WORKER_BUILD) $(WASM_BINDGEN) $(NPM)
+need:
+	@tools/need.sh rust wasm cc node curl
+need-python:
+	@tools/need.sh rust wasm cc node curl python
 
-BUILD_RELEASE := RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=" \
-	WASM_BINDGEN_BIN=$(CURDIR)/.tools/bin/wasm-bindgen worker-build --release
-
-# The Worker, built anew only when something that it is made of has changed. wrangler calls this too. No path of this machine is in it.
+# The Worker, and what runs it, built anew only when something that it is made of has changed. wrangler calls this too.
 worker: build/index_bg.wasm
-build/index_bg.wasm: Cargo.toml Cargo.lock tools/shrink.mjs $(shell find src assets -type f) | setup
-	@echo "== Building the Worker"
-	@$(BUILD_RELEASE)
-	@node tools/shrink.mjs $@ && cp src/edge/entry.js build/
+build/index_bg.wasm: Cargo.toml Cargo.lock tools/bundle.mjs tools/shrink.mjs $(shell find src assets tools/bindgen -type f) | need
+	$(AT_ONCE) 'Building the Worker and its tools: $(FIRST_TIME) on two cores the first time' \
+		'the Worker' '$(COMPILE) auth-edge' \
+		'native programs' 'cargo build --package bindgen && cargo build $(NATIVE)' \
+		'npm packages' '$(SUB) $(NPM)'
+	@echo "== Making its WASM smaller" && node tools/bundle.mjs
 
 # The API of `make demo` that is a Worker. Its size does not matter there.
-$(WORKER_API)/build/index_bg.wasm: Cargo.lock verify/Cargo.toml $(shell find verify/src $(WORKER_API)/src $(WORKER_API)/Cargo.toml -type f) | setup
-	@echo "== Building the Worker API"
-	@cd $(WORKER_API) && $(BUILD_RELEASE) --no-opt
+$(WORKER_API)/build/index_bg.wasm: Cargo.lock verify/Cargo.toml $(shell find verify/src $(WORKER_API)/src $(WORKER_API)/Cargo.toml -type f) | worker
+	@$(COMPILE) auth-edge-verify-worker && node tools/bundle.mjs auth-edge-verify-worker $(@D)
 
-$(WORKER_BUILD): | .tools/wasm-target
-	@echo "== Installing $(@F) into .tools/ (once, some minutes)"
-	@cargo install worker-build --version $(@F:worker-build-%=%) --root .tools --target-dir .tools/target && touch $@
+$(NPM): package.json package-lock.json
+	@npm install --no-audit --no-fund --loglevel=error && touch $@
 
-$(WASM_BINDGEN): | .tools/wasm-target
-	@echo "== Installing $(@F) into .tools/ (once, some minutes)"
-	@cargo install wasm-bindgen-cli --version $(@F:wasm-bindgen-%=%) --root .tools --target-dir .tools/target && touch $@
+# The version of the WASM tests' runner is that of wasm-bindgen.
+$(TEST_RUNNER):
+	@tools/install.sh wasm-bindgen-cli $(@F:wasm-bindgen-cli-%=%) wasm-bindgen-test-runner && touch $@
 
 $(CARGO_DENY):
 	@echo "== Installing $(@F) into .tools/ (once, some minutes)"
-	@cargo install cargo-deny --version $(@F:cargo-deny-%=%) --locked --root .tools --target-dir .tools/target && touch $@
-
-.tools/wasm-target:
-	@echo "== Adding the compile target $(WASM)"
-	@test -d "$$(rustc --print target-libdir --target $(WASM))" || rustup target add $(WASM)
-	@mkdir -p .tools && touch $@
-
-$(NPM): package.json package-lock.json
-	@echo "== Installing wrangler, its Node, wasm-opt and linters into node_modules/"
-	@npm install --no-audit --no-fund --loglevel=error && touch $@
+	@tools/install.sh cargo-deny $(@F:cargo-deny-%=%) cargo-deny --locked && touch $@
 
 $(VENV): tests/api/requirements.txt
-	@echo "== Installing Schemathesis and the generator of clients into .tools/venv/"
-	@python3 -m venv --clear .tools/venv || { echo "This needs Python 3.10 or newer, with its module venv." >&2; exit 1; }
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $< && touch $@
+	@python3 -m venv --clear .tools/venv && $(PYTHON) -m pip install --quiet --disable-pip-version-check -r $< && touch $@

@@ -15,7 +15,7 @@ import { createRequire } from 'node:module'
 const SECONDS = 3
 const root = new URL('../', import.meta.url)
 const WORKER = `
-import { Feed } from './entry.js'
+import { Feed } from './index.js'
 export { Feed }
 export default {
   async fetch(request, env) {
@@ -36,7 +36,7 @@ const folder = mkdtempSync(join(tmpdir(), 'feed-'))
 const port = await free()
 const date = /compatibility_date = "(.*)"/.exec(readFileSync(new URL('wrangler.toml', root), 'utf8'))[1]
 mkdirSync(join(folder, 'objects'))
-for (const module of ['entry.js', 'index.js', 'index_bg.wasm']) {
+for (const module of ['index.js', 'index_bg.wasm']) {
   writeFileSync(join(folder, module), readFileSync(new URL(`build/${module}`, root)))
 }
 writeFileSync(join(folder, 'main.js'), WORKER)
@@ -48,8 +48,8 @@ const config :Workerd.Config = (
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
 );
 const main :Workerd.Worker = (
-  modules = [(name = "main.js", esModule = embed "main.js"), (name = "entry.js", esModule = embed "entry.js"),
-    (name = "index.js", esModule = embed "index.js"), (name = "index_bg.wasm", wasm = embed "index_bg.wasm")],
+  modules = [(name = "main.js", esModule = embed "main.js"), (name = "index.js", esModule = embed "index.js"),
+    (name = "index_bg.wasm", wasm = embed "index_bg.wasm")],
   compatibilityDate = "${date}",
   bindings = [(name = "FEED", durableObjectNamespace = "Feed")],
   durableObjectNamespaces = [(className = "Feed", uniqueKey = "feed", enableSql = true, preventEviction = true)],

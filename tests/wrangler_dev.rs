@@ -405,42 +405,60 @@ async fn a_missing_or_broken_setting_stops_the_service() {
     }
 }
 
-/// After a panic the WASM is made anew, and the next request is answered. None can be had from outside, so one is made up: by the
-/// mark that the panic hook leaves, and by a call that breaks off within the WASM.
+/// After a trap, in which every panic ends, the WASM has new memory, and the next request is answered. No panic can be had from
+/// outside, so a call that breaks off within the WASM stands for it.
 #[tokio::test]
 async fn a_panic_is_survived() {
     let dev = Dev::start("panic").await;
     let long = dev.issue("valid").await;
     let probe = r#"
-        import entry, { Client, Feed } from "../../../build/entry.js";
-        export { Client, Feed };
+        import entry, { Client as Object, Feed } from "../../../build/index.js";
+        let isDue = false;
+        function trap() {
+          isDue = false;
+          try {
+            entry.fetch({});
+          } catch {
+            return new Response("trapped");
+          }
+        }
+        export { Feed };
+        export class Client extends Object {
+          fetch(request) {
+            if (isDue) trap();
+            return super.fetch(request);
+          }
+        }
         export default {
           fetch(request, env, ctx) {
-            if (request.url.endsWith("/break")) return entry.fetch({}, env, ctx);
-            if (!request.url.endsWith("/mark")) return entry.fetch(request, env, ctx);
-            globalThis.__worker_init_state.criticalError = true;
-            return new Response("marked");
+            if (request.url.endsWith("/trap")) return trap();
+            if (!request.url.endsWith("/trap-before-an-object")) return entry.fetch(request, env, ctx);
+            isDue = true;
+            return new Response("due");
           },
         };"#;
     fs::write(dev.folder.join("probe.js"), probe).unwrap();
     let config = fs::read_to_string(dev.folder.join("wrangler.toml")).unwrap();
-    fs::write(dev.folder.join("wrangler.toml"), config.replace("../../../build/entry.js", "probe.js")).unwrap();
-    let mut marked = dev.send(Method::POST, "/mark", &[], None).await;
+    fs::write(dev.folder.join("wrangler.toml"), config.replace("../../../build/index.js", "probe.js")).unwrap();
+    let send = async |path| dev.send(Method::POST, path, &[], None).await;
     for _ in 0..40 {
-        if marked.status == 200 {
+        if send("/trap").await.status == 200 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
-        marked = dev.send(Method::POST, "/mark", &[], None).await;
     }
-    for path in ["/mark", "/break", "/break", "/mark"] {
-        let status = dev.send(Method::POST, path, &[], None).await.status;
-        assert_eq!(status, if path == "/mark" { 200 } else { 500 });
+    for (path, says) in [("/trap", "trapped"), ("/trap-before-an-object", "due"), ("/trap", "trapped")] {
+        assert_eq!(send(path).await.body, says);
+        if says == "due" {
+            // What waits for the object waits in the old memory.
+            let answer = dev.long(&dev.id("valid"), &dev.by_secret("valid")).await;
+            assert_eq!(answer.status, 500, "{}", answer.body);
+        }
         for _ in 0..3 {
             dev.short(token(&long), None).await.is(201);
             dev.short("x", None).await.is(401).code("invalid_token");
         }
-        // The client's object lived in the same WASM.
+        // The client's object lived in the same memory.
         let issued = dev.issue("valid").await;
         dev.revoke(token(&issued), text(&issued, "token_id")).await.is(204);
         dev.short(token(&issued), None).await.is(401).code("invalid_token");

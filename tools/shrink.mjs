@@ -1,12 +1,10 @@
-// node tools/shrink.mjs FILE.wasm   makes the built WASM smaller and faster, by wasm-opt.
-//
-// First it takes out exports, since what is exported is never removed: the crates worker and wasm-streams export classes that
-// this Worker never makes, 4 KB gzipped. Should one be made after all, JavaScript throws.
+// Makes the service's WASM smaller and faster, by wasm-opt.
 
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 
-const [file] = process.argv.slice(2)
+// What is exported is never removed. The crates worker and wasm-streams export classes that this Worker never makes, 4 KB
+// gzipped. Should one be made after all, JavaScript throws.
 const UNUSED = /intounderlying|containerstartupoptions|minifyconfig|r2range/
 const EXPORTS = 7
 const FLAGS = [
@@ -21,48 +19,53 @@ const FLAGS = [
   ),
 ]
 
-const wasm = readFileSync(file)
-let at = 8
-
-/** Numbers in WASM are LEB128. */
-function number() {
-  let value = 0
-  for (let shift = 0; ; shift += 7) {
-    const byte = wasm[at++]
-    value |= (byte & 127) << shift
-    if (byte < 128) return value
-  }
-}
-function encoded(value) {
-  const bytes = []
-  for (; value > 127; value >>>= 7) bytes.push((value & 127) | 128)
-  return Buffer.from([...bytes, value])
+export function shrink(file) {
+  writeFileSync(file, withoutUnused(readFileSync(file), file))
+  execFileSync('wasm-opt', [file, '-o', file, ...FLAGS], { stdio: 'inherit' })
 }
 
-const parts = [wasm.subarray(0, 8)]
-let dropped = 0
-while (at < wasm.length) {
-  const start = at
-  const section = wasm[at++]
-  const end = number() + at
-  if (section === EXPORTS) {
-    const kept = []
-    for (let left = number(); left > 0; left--) {
-      const entry = at
-      const length = number()
-      const name = wasm.toString('utf8', at, at + length)
-      at += length + 1
-      number()
-      if (UNUSED.test(name)) dropped++
-      else kept.push(wasm.subarray(entry, at))
+function withoutUnused(wasm, file) {
+  let at = 8
+
+  // Numbers in WASM are LEB128.
+  function number() {
+    let value = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = wasm[at++]
+      value |= (byte & 127) << shift
+      if (byte < 128) return value
     }
-    const body = Buffer.concat([encoded(kept.length), ...kept])
-    parts.push(Buffer.from([EXPORTS]), encoded(body.length), body)
-  } else {
-    parts.push(wasm.subarray(start, end))
   }
-  at = end
+  function encoded(value) {
+    const bytes = []
+    for (; value > 127; value >>>= 7) bytes.push((value & 127) | 128)
+    return Buffer.from([...bytes, value])
+  }
+
+  const parts = [wasm.subarray(0, 8)]
+  let dropped = 0
+  while (at < wasm.length) {
+    const start = at
+    const section = wasm[at++]
+    const end = number() + at
+    if (section === EXPORTS) {
+      const kept = []
+      for (let left = number(); left > 0; left--) {
+        const entry = at
+        const length = number()
+        const name = wasm.toString('utf8', at, at + length)
+        at += length + 1
+        number()
+        if (UNUSED.test(name)) dropped++
+        else kept.push(wasm.subarray(entry, at))
+      }
+      const body = Buffer.concat([encoded(kept.length), ...kept])
+      parts.push(Buffer.from([EXPORTS]), encoded(body.length), body)
+    } else {
+      parts.push(wasm.subarray(start, end))
+    }
+    at = end
+  }
+  if (dropped === 0) throw new Error(`${file} has none of the exports to be dropped: look whether this step is still of use`)
+  return Buffer.concat(parts)
 }
-if (dropped === 0) throw new Error(`${file} has none of the exports to be dropped: look whether this step is still of use`)
-writeFileSync(file, Buffer.concat(parts))
-execFileSync('wasm-opt', [file, '-o', file, ...FLAGS], { stdio: 'inherit' })

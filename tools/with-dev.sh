@@ -14,7 +14,6 @@ export PATH="$root/node_modules/.bin:$PATH" WRANGLER_SEND_METRICS=false NO_PROXY
 
 [ $# -gt 0 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 [ -e "$root/build/index_bg.wasm" ] || { echo "with-dev: the Worker is not built; run make worker" >&2; exit 2; }
-cargo build --quiet --package admin --manifest-path "$root/Cargo.toml"
 
 mkdir -p "$root/target/with-dev"
 DEV_FOLDER=$(mktemp -d "$root/target/with-dev/XXXXXX")

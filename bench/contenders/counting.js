@@ -1,5 +1,5 @@
 // The Worker, with Durable Objects that report each call and each alarm to the KV service before they go on.
-import Worker, { Client as InnerClient, Feed as InnerFeed } from "./entry.js";
+import Worker, { Client as InnerClient, Feed as InnerFeed } from "./index.js";
 
 export default Worker;
 

@@ -309,7 +309,7 @@ impl Bench {
     fn modules(&self, contender: Contender) -> Vec<PathBuf> {
         let paths: &[&str] = match contender {
             Contender::Floor => &["bench/contenders/floor.js"],
-            Contender::Ours => &["build/entry.js", "build/index.js", "build/index_bg.wasm"],
+            Contender::Ours => &["build/index.js", "build/index_bg.wasm"],
             Contender::Peer => &["bench/build/peer.js"],
         };
         paths.iter().map(|path| self.root.join(path)).collect()

@@ -1,15 +1,39 @@
-// The Worker's entry. What worker-build makes (of worker 0.8.7) is a class behind proxies, of which the runtime makes and asks one
-// for each request; this is the same fetch as a plain object, which costs a refusal a twelfth less.
-import Shim, { Client, Feed } from "./index.js";
+// The Worker's entry, around what wasm-bindgen exports. After a trap, in which every panic ends, wasm-bindgen gives the WASM new
+// memory at the next call. A Durable Object that lived in the old memory is made again.
+import { Client as ClientInWasm, Feed as FeedInWasm, __worker_init_state, fetch } from "./index.js";
 
-const { fetch } = Shim.prototype;
-const state = globalThis.__worker_init_state;
+const lasting = (Class) =>
+  class {
+    #made;
+    #memory;
+    #parts;
 
-export { Client, Feed };
+    constructor(state, env) {
+      this.#parts = [state, env];
+      this.instance();
+    }
 
-export default {
-  fetch(request, env, ctx) {
-    // After a panic the shim makes the WASM anew before it answers.
-    return state.criticalError ? new Shim(ctx, env).fetch(request) : fetch.call({ env, ctx }, request);
-  },
-};
+    instance() {
+      // Renews the memory first if that is due, as any call does, and tells which one it is (worker 0.8.7).
+      const memory = __worker_init_state().instanceId;
+      if (memory !== this.#memory) {
+        this.#made = new Class(...this.#parts);
+        this.#memory = memory;
+      }
+      return this.#made;
+    }
+
+    fetch(request) {
+      return this.instance().fetch(request);
+    }
+  };
+
+export class Client extends lasting(ClientInWasm) {
+  alarm() {
+    return this.instance().alarm();
+  }
+}
+
+export const Feed = lasting(FeedInWasm);
+
+export default { fetch };

@@ -21,7 +21,7 @@ use kv::Kv;
 
 /// The Worker behind a clock that can be set, with a feed that can be down.
 const MAIN: &str = r#"
-import entry, { Client, Feed as Inner } from "./entry.js";
+import entry, { Client, Feed as Inner } from "./index.js";
 
 const real = Date.now;
 let ahead = 0;
@@ -94,7 +94,7 @@ impl Locations {
         let folder = Path::new(ROOT).join("target/locations").join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("objects")).unwrap();
-        for module in ["entry.js", "index.js", "index_bg.wasm"] {
+        for module in ["index.js", "index_bg.wasm"] {
             fs::copy(build.join(module), folder.join(module)).unwrap();
         }
         for (module, text) in [("main.js", MAIN), ("absent.js", ABSENT), ("limit.js", RATE_LIMIT)] {
@@ -263,7 +263,6 @@ fn configuration(folder: &Path, ports: [u16; 3], kv: [SocketAddr; 2], operator_s
             r#"(
   modules = [
     (name = "main.js", esModule = embed "main.js"),
-    (name = "entry.js", esModule = embed "entry.js"),
     (name = "index.js", esModule = embed "index.js"),
     (name = "index_bg.wasm", wasm = embed "index_bg.wasm"),
   ],

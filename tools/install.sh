@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# tools/install.sh CRATE VERSION PROGRAM [FLAG…]   gets a program of a crate into .tools/bin: a link to the one on PATH if it has that
+# version, or else a prebuilt one by cargo-binstall if that is there, or else one compiled here, without optimisation
+set -euo pipefail
+cd "$(dirname "$0")/.."
+crate=$1 version=$2 program=$3
+mkdir -p .tools/bin
+
+if found=$(type -P "$program") && [ "$("$found" --version | cut -d ' ' -f 2)" = "$version" ]; then
+    [ "$found" -ef ".tools/bin/$program" ] || ln -sf "$found" .tools/bin/
+    exit
+fi
+if type -P cargo-binstall >/dev/null; then
+    cargo binstall "$crate@$version" --no-confirm --disable-strategies compile --root .tools && exit
+    echo "cargo-binstall found no prebuilt $crate; compiling it"
+fi
+export CARGO_PROFILE_DEV_DEBUG=0
+cargo install "$crate" --version "$version" --bin "$program" --debug --root .tools --target-dir .tools/target "${@:4}"
