@@ -43,7 +43,7 @@ test: setup worker $(VENV) ## every test
 	@echo "== Native tests, and the Worker under wrangler dev" && cargo test --workspace
 	@echo "== WASM tests, in Node" && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
 		cargo test --target $(WASM) --no-default-features --test wasm
-	@echo "== Fresh seeds, simulated" && $(SIMULATE) --seeds 2000 --seconds 60
+	@echo "== Fresh seeds, simulated" && $(SIMULATE) --seeds 300 --seconds 60
 	@echo "== The harness proves itself" && cargo run --quiet -p conformance -- selftest
 	@$(MAKE) --no-print-directory conformance
 	@LIMIT=1000000 tools/with-dev.sh $(PYTHON) tests/api/run.py

@@ -403,8 +403,13 @@ impl Planner {
             }
             89 => {
                 if self.chance.percent(40) {
+                    let client = if self.chance.percent(40) { LATER[self.chance.below(2) as usize] } else { client };
                     self.call(Call::Delete { client });
                     self.uses_of_client(client);
+                    if LATER.contains(&client) {
+                        let at = self.now + 500 + self.chance.below(5_000);
+                        self.call_at(at, Call::Create { client, is_immediate: false });
+                    }
                 }
             }
             90..=91 => {
