@@ -17,6 +17,8 @@ use std::time::Duration;
 /// How long tokens may be revoked, and how long once the run was interrupted.
 const CLEAN_UP: Duration = Duration::from_secs(120);
 const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(8);
+/// How many calls of the clean-up are under way at once.
+const AT_ONCE: usize = 16;
 /// How often a call of the clean-up is sent at most, and what its waits for a busy server may add up to.
 const TRIES: u32 = 5;
 const WAITS: Duration = Duration::from_secs(65);
@@ -77,7 +79,7 @@ async fn delete_clients(run: &Run, problems: &RefCell<HashMap<String, String>>, 
         return;
     }
     let Some(Ok(operator)) = mint::known(run, Role::Operator, "short").await else { return };
-    for id in made {
+    let all = futures_util::stream::iter(made).map(|id| async {
         let request = endpoint::bare("DELETE", &endpoint::client_path(&id), Some(&operator.token));
         match insist(run, &request, quiet, |answer| matches!(answer.status, 204 | 404)).await {
             None => run.ledger.client_ended(&id),
@@ -85,7 +87,8 @@ async fn delete_clients(run: &Run, problems: &RefCell<HashMap<String, String>>, 
                 problems.borrow_mut().insert(id, problem);
             }
         }
-    }
+    });
+    all.buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
 }
 
 async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String, String>>, quiet: &Quiet) {
@@ -117,7 +120,7 @@ async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String
                 }
             }
         });
-        all.buffer_unordered(8).for_each(|()| async {}).await;
+        all.buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
     }
     if cascades {
         // Children of a parent that a case had revoked itself.
