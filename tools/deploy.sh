@@ -19,7 +19,7 @@ if [ -e "$secrets" ]; then
 else
     echo "There is no $secrets, so the Worker keeps the secrets that it has. Before the first deployment, run: cargo run -p admin -- init --env $ENV"
 fi
-wrangler deploy --env "$ENV" "${flags[@]}" "$@"
+wrangler deploy --env "$ENV" ${flags[@]+"${flags[@]}"} "$@"
 case " $* " in *' --dry-run '*) exit ;; esac
 
 # The keys are served only if all settings parse. They are at the issuer's own origin, whatever the routes are.
