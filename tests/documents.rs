@@ -201,7 +201,8 @@ fn make_has_each_target_that_is_named() {
     let mut named = 0;
     for document in DOCUMENTS {
         let text = read(document);
-        let commands = text.lines().flat_map(|line| quoted(line).chain([line])).map(|text| text.trim_start_matches("- "));
+        let commands =
+            text.lines().flat_map(|line| quoted(line).chain([line])).map(|text| text.trim_start_matches("- "));
         for target in commands.filter_map(|text| text.strip_prefix("make ")?.split([' ', '\n']).next()) {
             named += 1;
             let is_target = makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
