@@ -1,5 +1,5 @@
 # make run    the service on this machine, with a curl line that gets a token
-# make deploy a deployment, ENV=production unless you say otherwise, with the secrets that `admin init --env ENV` made
+# make deploy deploys [env.production] of wrangler.toml, or ENV=staging, with the secrets that `admin init --env …` made
 # make test   every test, the end-to-end ones included; FAST=1 for those that start no server, which take seconds
 # make demo   two APIs behind the service, and how soon each refuses a revoked token and a suspended client
 # make simulate   the code under lag, crashes and lost calls, on fresh seeds; SEEDS=… STEPS=… for more, SEED=… for one again
@@ -53,7 +53,7 @@ run: need worker $(NPM) ## the service on this machine
 
 # ARGS are flags of `wrangler deploy`, such as --dry-run.
 deploy: ENV = production
-deploy: need worker $(NPM)
+deploy: need worker $(NPM) ## a deployment
 	@cargo build --quiet $(NATIVE) && ENV=$(ENV) tools/deploy.sh $(ARGS)
 
 ifdef FAST
