@@ -45,7 +45,6 @@ if (colours) {
 // ---- The section that is being read
 
 const contents = find('nav details')
-const summary = find('summary', contents)
 const isWide = matchMedia('(min-width: 900px)')
 const unfold = () => (contents.open = isWide.matches)
 isWide.onchange = unfold
@@ -63,7 +62,6 @@ const reading = new IntersectionObserver(
       else link.removeAttribute('aria-current')
     }
     const link = links.get(current)
-    summary.textContent = link.textContent
     const nav = contents.parentElement
     const top = link.offsetTop
     if (isWide.matches && (top < nav.scrollTop + 80 || top > nav.scrollTop + nav.clientHeight - 80)) nav.scrollTop = top - nav.clientHeight / 2
@@ -90,6 +88,7 @@ const status = find('[role=status]', box)
 const list = find('ul', box)
 box.hidden = false
 
+const KINDS = { body: 'body field', returns: 'response field', 'path parameters': 'path parameter', 'query parameters': 'query parameter', headers: 'header' }
 let index
 const indexed = () => {
   const entries = []
@@ -99,11 +98,16 @@ const indexed = () => {
     const title = find('h2, h3', section).textContent
     const path = find('.path', section)?.textContent ?? ''
     add(path ? 'operation' : 'section', title, path, section, `${section.id} ${all('p, li', section.firstChild).map((it) => it.textContent).join(' ')}`)
-    for (const term of all('dt', section)) {
+    let part = ''
+    for (const term of all('h4, dt', section)) {
+      if (term.tagName === 'H4') {
+        part = term.firstChild.data.trim().toLowerCase()
+        continue
+      }
       const [name, second] = all('code', term).map((it) => it.textContent)
       term.id ||= `${section.id}.${name}${document.getElementById(`${section.id}.${name}`) ? `-${entries.length}` : ''}`
       if (second) add('code', second, `${name}, ${title}`, term)
-      else add(name > 99 ? 'status' : 'field', name, title, term)
+      else add(name > 99 ? 'status' : (KINDS[part] ?? 'field'), name, title, term)
       const about = term.nextElementSibling
       if (name > 99 && about?.tagName === 'DD') {
         for (const code of all(':scope > p:not(.quiet) > code:first-child', about)) add('code', code.textContent, `${name}, ${title}`, term)
@@ -383,11 +387,11 @@ const close = (id) => {
 }
 for (const section of all('.operation')) {
   const panel = make('div', { className: 'try', id: `try-${section.id}`, hidden: true })
-  const opener = button('Try it', () => (panel.hidden ? open(section.id) : close(section.id)), 'opener')
+  const opener = button('Try it', () => (panel.hidden ? open(section.id) : close(section.id)), 'main opener')
   opener.setAttribute('aria-expanded', 'false')
   opener.setAttribute('aria-controls', panel.id)
   opener.setAttribute('aria-label', `Try it: ${find('h3', section).textContent}`)
-  find('.code', section).append(opener, panel)
+  find('.code', section).append(make('p', { className: 'foot' }, opener), panel)
   tries.set(section.id, { opener, panel })
 }
 // A page that is kept for the back button keeps no token, secret or response.

@@ -105,7 +105,7 @@ export function page(api) {
       const about = prose(own.description) + (bounds.length ? `<p class=limits>${bounds.join('; ')}` : '')
       const inner = items ?? own
       const below = inner.properties && (asked || depth === 0) ? fields(inner, asked, depth + 1) : ''
-      return `<dt><code>${name}</code> <span>${typeOf(own)}</span>${required}${about || below ? `<dd>${about}${below}` : ''}`
+      return `<dt><code>${name}</code> <span>${typeOf(own)}</span>${required}<dd>${about}${below}`
     }
     return `<dl>${Object.entries(schema.properties).map(row).join('')}</dl>`
   }
@@ -167,7 +167,7 @@ export function page(api) {
       const kept = resolve(response.headers?.['Cache-Control'])?.schema.enum
       if (kept && !kept.includes('no-store')) headers.push(`<p class=quiet>${kept.map((it) => code(`Cache-Control: ${it}`)).join(' or ')}`)
       const about = codes.join('') + headers.join('')
-      return `<dt><code class=s${status[0]}>${status}</code> <span>${inline(response.description)}</span>${about && `<dd>${about}`}`
+      return `<dt><code class=s${status[0]}>${status}</code> <span>${inline(response.description)}</span><dd>${about}`
     }
     const also = operation.shared.length ? `<p class=quiet>Also ${links(operation.shared)}, as described under Errors.` : ''
     return `<h4>Responses</h4><dl>${operation.own.map(row).join('')}</dl>${also}`
@@ -235,6 +235,7 @@ export function page(api) {
 
   const { code: codeField, ...others } = api.components.schemas.AuthError.properties
   const refusal = { properties: { code: { ...codeField, enum: undefined }, ...others } }
+  const [refusedAs, refusing] = operations.flatMap((it) => it.own).find(([, it]) => kinds(resolve(it)).some(({ value }) => value.details))
   const refused = [...TOLD_ONCE]
     .map((name) => `<dt><code>${name}</code><dd><p>${inline(api.components.headers[name].description)}`)
     .join('')
@@ -247,6 +248,10 @@ export function page(api) {
     }
   })
 
+  const [lead, ...conventions] = api.info.description.trim().split('\n\n')
+  const first = operations.filter(({ tags }) => tags.includes(api.tags[0].name))
+  const steps = first.map((it) => `<li><a href=#${it.operationId}>${it.summary}</a><span class=path><b class=${it.method}>${it.method}</b> ${it.path}</span>`).join('')
+
   return `<!doctype html>
 <html lang=en>
 <meta charset=utf-8>
@@ -258,17 +263,17 @@ export function page(api) {
 <body>
 <a class=skip href=#main>Skip to the operations</a>
 <header id=top><h1>${api.info.title} API</h1>
-<p class=quiet>Version ${api.info.version} · Base URL <code>${URL_SHOWN}${base}</code> · <a href=openapi.json>openapi.json</a></p>
-${prose(api.info.description)}</header>
+${prose(lead)}<ol>${steps}</ol></header>
 <nav aria-label=Contents>
 <p><a href=#top>${api.info.title}</a></p>
-<div role=search hidden><label for=q>Search</label><input id=q type=search placeholder="Search operations, fields, codes" autocomplete=off spellcheck=false aria-keyshortcuts=/><kbd>/</kbd><div class=results hidden><p role=status></p><ul></ul></div></div>
-<details open><summary>Contents</summary><ul><li><a href=#top>Overview</a><li><a href=#authorization>Authorization</a>${sections.map(({ links }) => links).join('')}<li class=group><a href=#errors>Errors</a></ul></details>
+<div role=search hidden><label for=q>Search operations, fields and codes</label><input id=q type=search placeholder="Search" autocomplete=off spellcheck=false aria-keyshortcuts=/><kbd>/</kbd><div class=results hidden><p role=status></p><ul></ul></div></div>
+<details open><summary>Contents</summary><ul><li><a href=#top>Overview</a><li><a href=#conventions>Conventions</a><li><a href=#authorization>Authorization</a>${sections.map(({ links }) => links).join('')}<li class=group><a href=#errors>Errors</a></ul></details>
 </nav>
 <main id=main>
+<section class=tag id=conventions><h2><a href=#conventions>Conventions</a></h2><p>The base URL is <code>${URL_SHOWN}${base}</code>. This page describes version ${api.info.version}; <a href=openapi.json>openapi.json</a> is the same for programs.</p>${prose(conventions.join('\n\n'))}</section>
 <section class=tag id=authorization><h2><a href=#authorization>Authorization</a></h2><dl>${schemes}</dl></section>
 ${sections.map(({ html }) => html).join('\n')}
-<section class=tag id=errors><h2><a href=#errors>Errors</a></h2><p>Every error response has the same body.</p>${fields(refusal)}<h4>Headers</h4><dl>${refused}</dl><h4>Codes</h4>${codes()}</section>
+<section class=tag id=errors><h2><a href=#errors>Errors</a></h2><div class=pair><div><p>Every error response has the same body.</p>${fields(refusal)}</div><div class=side><div class=card><p class=bar><b class=s4>${refusedAs}</b> ${inline(resolve(refusing).description)}</p><pre>${escaped(json(kinds(resolve(refusing)).findLast(({ value }) => value.details).value))}</pre></div></div></div><h3>Headers of errors</h3><dl>${refused}</dl><h3>Codes</h3>${codes()}</section>
 </main>
 <script>${script}</script>
 </html>

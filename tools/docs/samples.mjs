@@ -9,10 +9,13 @@ const indented = (text, by) => text.replace(/\n/g, `\n${' '.repeat(by)}`)
 export const json = (value, indent = 2) =>
   JSON.stringify(value, null, indent).replace(/\[\s+([^[\]{}]*?)\s+\]/g, (_, list) => `[${list.replace(/\s*\n\s*/g, ' ')}]`)
 
-// A string never holds what is replaced here, or `python` would have to parse. `page.mjs` checks that.
-const python = (value, indent) => json(value, indent).replace(/: (true|false|null)\b/g, (_, word) => `: ${{ true: 'True', false: 'False', null: 'None' }[word]}`)
+const PYTHON = { true: 'True', false: 'False', null: 'None' }
+const python = (value) => json(value, 4).replace(/: (true|false|null)(?=,?$)/gm, (_, word) => `: ${PYTHON[word]}`)
 const quoted = JSON.stringify
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`
+
+/** Without quotation marks around the names that need none. */
+const javascript = (value) => json(value).replace(/^(\s*)"(\w+)": /gm, '$1$2: ').replace(/([{,] ?)"(\w+)":/g, '$1$2:')
 
 /** What curl and fetch have to be told about a JSON body, and what the JSON helpers of requests and reqwest only have to be told about others. */
 const always = ({ mediaType }) => (mediaType?.endsWith('json') ? { 'Content-Type': mediaType } : {})
@@ -37,12 +40,12 @@ export const sample = {
 
   Python(request) {
     const { method, url, headers, bearer, json: body, form, returns } = request
-    const sent = Object.entries({ ...headers, ...unusual(request) }).map(([name, value]) => `        ${quoted(name)}: ${quoted(value)},\n`)
-    if (bearer) sent.unshift(`        "Authorization": f"Bearer {os.environ['${bearer}']}",\n`)
+    const sent = Object.entries({ ...headers, ...unusual(request) }).map(([name, value]) => `${quoted(name)}: ${quoted(value)}`)
+    if (bearer) sent.unshift(`"Authorization": f"Bearer {os.environ['${bearer}']}"`)
     const lines = [`    ${quoted(url)},\n`]
-    if (sent.length) lines.push(`    headers={\n${sent.join('')}    },\n`)
-    if (body) lines.push(`    json=${indented(python(body, 4), 4)},\n`)
-    if (form) lines.push(`    data=${indented(python(form, 4), 4)},\n`)
+    if (sent.length) lines.push(sent.length > 1 ? `    headers={\n${sent.map((it) => `        ${it},\n`).join('')}    },\n` : `    headers={${sent}},\n`)
+    if (body) lines.push(`    json=${indented(python(body), 4)},\n`)
+    if (form) lines.push(`    data=${indented(python(form), 4)},\n`)
     const shown = { json: 'response.json()', text: 'response.text', nothing: 'response.text' }[returns]
     return `# pip install requests\n${bearer ? 'import os\n\n' : ''}import requests\n\nresponse = requests.${method.toLowerCase()}(\n${lines.join('')})\nprint(response.status_code, ${shown})`
   },
@@ -54,8 +57,8 @@ export const sample = {
     const options = []
     if (method !== 'GET') options.push(`  method: "${method}",\n`)
     if (sent.length) options.push(`  headers: {\n${sent.join('')}  },\n`)
-    if (body) options.push(`  body: JSON.stringify(${indented(json(body), 2)}),\n`)
-    if (form) options.push(`  body: new URLSearchParams(${indented(json(form), 2)}),\n`)
+    if (body) options.push(`  body: JSON.stringify(${indented(javascript(body), 2)}),\n`)
+    if (form) options.push(`  body: new URLSearchParams(${indented(javascript(form), 2)}),\n`)
     const given = options.length ? `, {\n${options.join('')}}` : ''
     return `// Node.js, as an ES module\nconst response = await fetch(${quoted(url)}${given});\nconsole.log(response.status, await response.${returns === 'json' ? 'json' : 'text'}());`
   },
