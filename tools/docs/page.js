@@ -168,7 +168,7 @@ query.onfocus = () => query.value && search()
 
 /** Nothing but this origin is called, and nothing is sent or kept that the form doesn't show. */
 const call = (url, options) =>
-  fetch(url, { mode: 'same-origin', credentials: 'omit', cache: 'no-store', redirect: 'error', referrerPolicy: 'no-referrer', signal: AbortSignal.timeout(60000), ...options })
+  fetch(url, { ...options, mode: 'same-origin', credentials: 'omit', cache: 'no-store', redirect: 'error', referrerPolicy: 'no-referrer', signal: AbortSignal.timeout(60000) })
 
 let described
 const describe = () =>

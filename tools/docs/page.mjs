@@ -114,7 +114,7 @@ export function page(api) {
   const request = (operation, mediaType, example) => {
     const { method, parameters, schemes, isOpen, own } = operation
     const path = operation.path.replace(/\{(\w+)\}/g, (_, name) => parameters.find((it) => it.name === name).example)
-    const scheme = example?.['x-security'] ?? (isOpen ? undefined : schemes[0])
+    const scheme = example?.['x-security'] ?? operation['x-security'] ?? (isOpen ? undefined : schemes[0])
     const [kind] = Object.keys(resolve(own[0][1]).content ?? {})
     return {
       method,
