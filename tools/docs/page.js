@@ -11,6 +11,9 @@ const make = (tag, properties, ...children) => {
 const button = (text, onclick, className = '') => make('button', { type: 'button', textContent: text, onclick, className })
 document.documentElement.classList.add('js')
 
+/** As in the samples: short arrays on one line. */
+const pretty = (value) => JSON.stringify(value, null, 2).replace(/\[\s+([^[\]{}]*?)\s+\]/g, (_, items) => `[${items.replace(/\s*\n\s*/g, ' ')}]`)
+
 // ---- Copying, and the language of all samples at once
 
 const copies = (bar, text) => {
@@ -44,7 +47,8 @@ if (colours) {
 
 // ---- The section that is being read
 
-const contents = find('nav details')
+const nav = find('nav')
+const contents = find('details', nav)
 const isWide = matchMedia('(min-width: 900px)')
 const unfold = () => (contents.open = isWide.matches)
 isWide.onchange = unfold
@@ -62,7 +66,6 @@ const reading = new IntersectionObserver(
       else link.removeAttribute('aria-current')
     }
     const link = links.get(current)
-    const nav = contents.parentElement
     const top = link.offsetTop
     if (isWide.matches && (top < nav.scrollTop + 80 || top > nav.scrollTop + nav.clientHeight - 80)) nav.scrollTop = top - nav.clientHeight / 2
   },
@@ -72,6 +75,9 @@ for (const id of links.keys()) reading.observe(document.getElementById(id))
 contents.onclick = ({ target }) => {
   if (target.hash) unfold()
 }
+// On a phone the bar moves up, for what opens below it to have room.
+const lift = () => isWide.matches || scrollTo(0, nav.offsetTop)
+contents.ontoggle = () => contents.open && lift()
 
 // A column of samples that is taller than the window stops at its end, so that no part of it is out of reach.
 const stop = new ResizeObserver((entries) => {
@@ -120,6 +126,7 @@ const search = () => {
   const words = query.value.toLowerCase().split(/\s+/).filter(Boolean)
   results.hidden = !words.length
   contents.classList.toggle('behind', words.length > 0)
+  if (words.length) unfold()
   index ??= indexed()
   const rank = ({ title, text }) => {
     const at = title.toLowerCase().indexOf(words[0])
@@ -158,11 +165,14 @@ addEventListener('keydown', (event) => {
   query.select()
 })
 addEventListener('click', ({ target }) => {
-  if (isWide.matches || contents.parentElement.contains(target)) return
+  if (isWide.matches || nav.contains(target)) return
   unfold()
   results.hidden = true
 })
-query.onfocus = () => query.value && search()
+query.onfocus = () => {
+  lift()
+  if (query.value) search()
+}
 
 // ---- Trying a call
 
@@ -259,7 +269,7 @@ const form = (of) => {
   const choose = (at) => {
     chosen = of.bodies[at]
     if (isForm) return
-    body.value = JSON.stringify(chosen.value, null, 2)
+    body.value = pretty(chosen.value)
     body.rows = body.value.split('\n').length + 1
     if (!clientId) return
     clientField.hidden = chosen['x-security'] !== 'ClientKey'
@@ -360,7 +370,7 @@ const answer = (of, response, text, inputs) => {
   }
   return [
     ...(steps.firstChild ? [steps] : []),
-    ...(text ? [part('Body', json === undefined ? text : JSON.stringify(json, null, 2))] : [make('p', { className: 'quiet', textContent: 'The response has no body.' })]),
+    ...(text ? [part('Body', json === undefined ? text : pretty(json))] : [make('p', { className: 'quiet', textContent: 'The response has no body.' })]),
     part('Headers', headers),
   ]
 }

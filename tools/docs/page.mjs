@@ -45,6 +45,9 @@ const inline = (text) =>
     )
     .join('')
 
+/** With the full stop that a description may lack. */
+const sentence = (text) => inline(text.trim()) + (/[.:]$/.test(text.trim()) ? '' : '.')
+
 /** Paragraphs and lists. */
 const prose = (text = '') =>
   text
@@ -54,7 +57,7 @@ const prose = (text = '') =>
     .map((block) =>
       block.startsWith('- ')
         ? `<ul>${block.slice(2).split(/\n- /).map((item) => `<li>${inline(item)}`).join('')}</ul>`
-        : `<p>${inline(block)}`,
+        : `<p>${sentence(block)}`,
     )
     .join('')
 
@@ -160,10 +163,10 @@ export function page(api) {
   const responses = (operation) => {
     const row = ([status, reference]) => {
       const response = resolve(reference)
-      const codes = kinds(response).map(({ value, summary }) => `<p>${code(value.code)} ${inline(summary)}`)
+      const codes = kinds(response).map(({ value, summary }) => `<p>${code(value.code)} ${sentence(summary)}`)
       const headers = Object.entries(response.headers ?? {})
         .filter(([name]) => name !== 'Cache-Control' && !TOLD_ONCE.has(name))
-        .map(([name, header]) => `<p class=quiet>${code(name)} ${inline(resolve(header).description)}`)
+        .map(([name, header]) => `<p class=quiet>${code(name)} ${sentence(resolve(header).description)}`)
       const kept = resolve(response.headers?.['Cache-Control'])?.schema.enum
       if (kept && !kept.includes('no-store')) headers.push(`<p class=quiet>${kept.map((it) => code(`Cache-Control: ${it}`)).join(' or ')}`)
       const about = codes.join('') + headers.join('')
@@ -221,7 +224,7 @@ export function page(api) {
     const row = ([, { status, code: name, message, about, ids }]) => {
       const id = seen.has(status) ? '' : ` id=${status}`
       seen.add(status)
-      return `<dt${id}><code class=s${status[0]}>${status}</code> <code>${name}</code><dd>${about ? `<p>${inline(about)}.` : ''}<p>“${escaped(message)}”<p class=limits>${where(ids)}`
+      return `<dt${id}><code class=s${status[0]}>${status}</code> <code>${name}</code><dd>${about ? `<p>${sentence(about)}` : ''}<p>“${escaped(message)}”<p class=limits>${where(ids)}`
     }
     return `<dl class=codes>${[...rows].sort(([a], [b]) => a.localeCompare(b)).map(row).join('')}</dl>`
   }
@@ -237,7 +240,7 @@ export function page(api) {
   const refusal = { properties: { code: { ...codeField, enum: undefined }, ...others } }
   const [refusedAs, refusing] = operations.flatMap((it) => it.own).find(([, it]) => kinds(resolve(it)).some(({ value }) => value.details))
   const refused = [...TOLD_ONCE]
-    .map((name) => `<dt><code>${name}</code><dd><p>${inline(api.components.headers[name].description)}`)
+    .map((name) => `<dt><code>${name}</code><dd><p>${sentence(api.components.headers[name].description)}`)
     .join('')
 
   const sections = api.tags.map(({ name, description }) => {
@@ -250,7 +253,7 @@ export function page(api) {
 
   const [lead, ...conventions] = api.info.description.trim().split('\n\n')
   const first = operations.filter(({ tags }) => tags.includes(api.tags[0].name))
-  const steps = first.map((it) => `<li><a href=#${it.operationId}>${it.summary}</a><span class=path><b class=${it.method}>${it.method}</b> ${it.path}</span>`).join('')
+  const steps = first.map((it) => `<li><a href=#${it.operationId}>${it.summary}</a><span class=path>${it.path}</span>`).join('')
 
   return `<!doctype html>
 <html lang=en>
