@@ -95,7 +95,6 @@ const list = find('ul', box)
 box.hidden = false
 
 const KINDS = { body: 'body field', returns: 'response field', 'path parameters': 'path parameter', 'query parameters': 'query parameter', headers: 'header' }
-let index
 const indexed = () => {
   const entries = []
   const add = (kind, title, where, target, more = '') =>
@@ -122,12 +121,14 @@ const indexed = () => {
   }
   return entries
 }
+const index = indexed()
+// A link to a field finds it now that it has an id.
+if (location.hash && !find(':target')) location.replace(location.hash)
 const search = () => {
   const words = query.value.toLowerCase().split(/\s+/).filter(Boolean)
   results.hidden = !words.length
   contents.classList.toggle('behind', words.length > 0)
   if (words.length) unfold()
-  index ??= indexed()
   const rank = ({ title, text }) => {
     const at = title.toLowerCase().indexOf(words[0])
     return at === 0 ? 0 : at > 0 ? 1 : text.includes(words[0]) ? 2 : 3
@@ -224,7 +225,20 @@ const field = (name, hint, input) => {
   input.id = `try-${++count}`
   const about = make('small', { id: `${input.id}-about`, textContent: hint })
   input.setAttribute('aria-describedby', about.id)
-  return make('div', { className: 'field' }, make('label', { htmlFor: input.id, textContent: name }), about, input)
+  const whole = input.type === 'password' ? shownOnDemand(input, name) : input
+  return make('div', { className: 'field' }, make('label', { htmlFor: input.id, textContent: name }), about, whole)
+}
+const shownOnDemand = (input, name) => {
+  const show = button('', () => {
+    input.type = input.type === 'text' ? 'password' : 'text'
+    label()
+  })
+  const label = () => {
+    show.textContent = input.type === 'text' ? 'Hide' : 'Show'
+    show.setAttribute('aria-label', `${show.textContent} ${name}`)
+  }
+  label()
+  return make('div', { className: 'row' }, input, show)
 }
 const textInput = (properties) => make('input', { type: 'text', autocomplete: 'off', spellcheck: false, ...properties })
 
@@ -245,14 +259,6 @@ const form = (of) => {
   if (token) {
     const kinds = of.schemes.filter((name) => name.endsWith('TokenAuth')).map((name) => (name === 'LongTokenAuth' ? 'long-term' : 'short-term'))
     bearerField = field('Bearer token', `${[...new Set(kinds)].join(' or ')} token${of.isOpen ? ', optional' : ''}; kept in memory until you leave this page`, token)
-    const show = button('Show', () => {
-      const isShown = token.type === 'text'
-      token.type = isShown ? 'password' : 'text'
-      show.textContent = isShown ? 'Show' : 'Hide'
-      show.setAttribute('aria-label', `${show.textContent} the bearer token`)
-    })
-    show.setAttribute('aria-label', 'Show the bearer token')
-    bearerField.append(make('div', { className: 'row' }, token, show))
     fields.push(bearerField)
   }
 
@@ -303,6 +309,7 @@ const form = (of) => {
     return [url, { method: of.method, headers, body: sent || undefined }]
   }
 
+  let isSending = false
   const said = make('p', { className: 'said' })
   said.setAttribute('role', 'status')
   const shown = make('div', {})
@@ -311,8 +318,9 @@ const form = (of) => {
     autocomplete: 'off',
     onsubmit: async (event) => {
       event.preventDefault()
-      if (send.disabled) return
-      send.disabled = true
+      if (isSending) return
+      isSending = true
+      send.setAttribute('aria-disabled', 'true')
       said.textContent = 'Sending…'
       shown.replaceChildren()
       try {
@@ -328,7 +336,8 @@ const form = (of) => {
       } catch (error) {
         said.textContent = `No response: ${error.message}. Check the fields and that the service is running, then send again.`
       }
-      send.disabled = false
+      isSending = false
+      send.removeAttribute('aria-disabled')
     },
   }, ...fields, make('p', { className: 'row' }, send, make('small', { textContent: `Sends a real request to ${location.host}` })), said, shown)
   return { node, inputs, fields }
