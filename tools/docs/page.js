@@ -24,7 +24,8 @@ const copies = (bar, text) => {
   bar.append(copy)
 }
 for (const card of all('.side .card')) {
-  copies(find('.bar', card), () => all('pre', card).find((it) => it.checkVisibility()).textContent)
+  const texts = all('pre', card)
+  copies(find('.bar', card), () => (texts.find((it) => it.checkVisibility()) ?? texts[find(':checked', card).value]).textContent)
 }
 addEventListener('change', ({ target }) => {
   if (target.type !== 'radio') return
@@ -102,7 +103,7 @@ const indexed = () => {
   for (const section of all('.operation, .tag')) {
     const title = find('h2, h3', section).textContent
     const path = find('.path', section)?.textContent ?? ''
-    add(path ? 'operation' : 'section', title, path, section, `${section.id} ${all('p, li', section.firstChild).map((it) => it.textContent).join(' ')}`)
+    add(path ? 'operation' : 'section', title, path, section, `${section.id} ${all('p, li', path ? section.firstChild : section).map((it) => it.textContent).join(' ')}`)
     let part = ''
     for (const term of all('h4, dt', section)) {
       if (term.tagName === 'H4') {
@@ -199,12 +200,11 @@ const operation = async (id) => {
       if (found.operationId !== id) continue
       const schemes = (found.security ?? []).flatMap(Object.keys)
       return {
-        id,
         method: method.toUpperCase(),
         path: servers[0].url.replace(/\/$/, '') + path,
         parameters: (found.parameters ?? []).map(resolve),
         schemes,
-        isOpen: (found.security ?? []).length !== 0 ? found.security.some((it) => !Object.keys(it).length) : true,
+        isOpen: !found.security?.length || found.security.some((it) => !Object.keys(it).length),
         bodies: Object.entries(found.requestBody?.content ?? {}).flatMap(([mediaType, { examples }]) => Object.values(examples).map((it) => ({ mediaType, ...it }))),
         isBodyRequired: found.requestBody?.required,
         links: Object.values(found.responses).flatMap((it) => Object.values(resolve(it).links ?? {})),
@@ -287,7 +287,7 @@ const form = (of) => {
     fields.unshift(field('Example', 'fills in the body', select))
   }
   if (body) {
-    fields.push(field(isForm ? 'token' : 'Body', isForm ? 'form field, required: the short-term token to ask about' : `${of.isBodyRequired ? '' : 'optional, '}JSON`, body))
+    fields.push(field(isForm ? 'token' : 'Body', isForm ? 'form field, required: the short-term token to introspect' : `${of.isBodyRequired ? '' : 'optional, '}JSON; Ctrl+Enter sends`, body))
     choose(0)
     if (clientId) body.oninput = follow
     body.onkeydown = (event) => {
@@ -340,7 +340,7 @@ const form = (of) => {
       send.removeAttribute('aria-disabled')
     },
   }, ...fields, make('p', { className: 'row' }, send, make('small', { textContent: `Sends a real request to ${location.host}` })), said, shown)
-  return { node, inputs, fields }
+  return { node, inputs }
 }
 
 /** The response, and what can be done with it: its token as the bearer, its ids as parameters of the operations that it links to. */
