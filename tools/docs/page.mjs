@@ -104,7 +104,9 @@ export function page(api) {
       const own = resolve(property)
       const required = asked && schema.required?.includes(name) ? '<em>required</em>' : ''
       const items = own.items ? resolve(own.items) : null
-      const bounds = [own, items].filter(Boolean).flatMap((it) => limits(asked ? it : { enum: it.enum, maximum: it.maximum }))
+      const bounded = (it) => limits(asked ? it : { enum: it.enum, maximum: it.maximum })
+      const ofItems = items ? bounded(items) : []
+      const bounds = [...bounded(own), ...(ofItems.length ? [`each ${ofItems.join(', ')}`] : [])]
       const about = prose(own.description) + (bounds.length ? `<p class=limits>${bounds.join('; ')}` : '')
       const inner = items ?? own
       const below = inner.properties && (asked || depth === 0) ? fields(inner, asked, depth + 1) : ''
@@ -158,7 +160,7 @@ export function page(api) {
   }
 
   const kinds = (response) => Object.values(response.content ?? {}).flatMap(({ examples }) => Object.values(examples ?? {})).filter(({ value }) => value.code)
-  const links = (entries) => entries.map(([status]) => `<a href=#${status}>${status}</a>`).join(' and ')
+  const links = (entries) => entries.map(([status]) => `<a href=#${status}>${status}</a>`).join(', ').replace(/, ([^,]*)$/, ' and $1')
 
   const responses = (operation) => {
     const row = ([status, reference]) => {
@@ -276,7 +278,7 @@ ${prose(lead)}<ol>${steps}</ol></header>
 <section class=tag id=conventions><h2><a href=#conventions>Conventions</a></h2><p>The base URL is <code>${URL_SHOWN}${base}</code>. This page describes version ${api.info.version}; <a href=openapi.json>openapi.json</a> is the same for programs.</p>${prose(conventions.join('\n\n'))}</section>
 <section class=tag id=authorization><h2><a href=#authorization>Authorization</a></h2><dl>${schemes}</dl></section>
 ${sections.map(({ html }) => html).join('\n')}
-<section class=tag id=errors><h2><a href=#errors>Errors</a></h2><div class=pair><div><p>Every error response has the same body.</p>${fields(refusal)}</div><div class=side><div class=card><p class=bar><b class=s4>${refusedAs}</b> ${inline(resolve(refusing).description)}</p><pre>${escaped(json(kinds(resolve(refusing)).findLast(({ value }) => value.details).value))}</pre></div></div></div><h3>Headers of errors</h3><dl>${refused}</dl><h3>Codes</h3>${codes()}</section>
+<section class=tag id=errors><h2><a href=#errors>Errors</a></h2><div class=pair><div><p>Every error response has the same body.</p>${fields(refusal)}</div><div class=side><div class=card><p class=bar><b class=s4>${refusedAs}</b> ${inline(resolve(refusing).description)}</p><pre>${escaped(json(kinds(resolve(refusing)).findLast(({ value }) => value.details).value))}</pre></div></div></div><h3>Error headers</h3><dl>${refused}</dl><h3>Error codes</h3><p>Each with an example of its message, and the operations that return it.</p>${codes()}</section>
 </main>
 <script>${script}</script>
 </html>
