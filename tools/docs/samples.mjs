@@ -17,9 +17,9 @@ const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`
 /** Without quotation marks around the names that need none. */
 const javascript = (value) => json(value).replace(/^(\s*)"(\w+)": /gm, '$1$2: ').replace(/([{,] ?)"(\w+)":/g, '$1$2:')
 
-/** What curl and fetch have to be told about a JSON body, and what the JSON helpers of requests and reqwest only have to be told about others. */
-const always = ({ mediaType }) => (mediaType?.endsWith('json') ? { 'Content-Type': mediaType } : {})
-const unusual = (request) => (request.mediaType === 'application/json' ? {} : always(request))
+/** curl and fetch must be told the type of a JSON body. The JSON helpers of requests and reqwest set `application/json` themselves. */
+const contentType = ({ mediaType }) => (mediaType?.endsWith('json') ? { 'Content-Type': mediaType } : {})
+const contentTypeUnlessJson = (request) => (request.mediaType === 'application/json' ? {} : contentType(request))
 
 /**
  * Request: `method`, `url`, `headers` (name to value), `bearer` (the environment variable that holds the token, if any),
@@ -32,7 +32,7 @@ export const sample = {
     // Without a body to print, the status line is what there is to see.
     const lines = [`curl ${returns === 'nothing' ? '-i ' : ''}${method === implied ? '' : `-X ${method} `}${url}`]
     if (bearer) lines.push(`-H "Authorization: Bearer $${bearer}"`)
-    for (const [name, value] of Object.entries({ ...headers, ...always(request) })) lines.push(`-H ${shell(`${name}: ${value}`)}`)
+    for (const [name, value] of Object.entries({ ...headers, ...contentType(request) })) lines.push(`-H ${shell(`${name}: ${value}`)}`)
     if (body) lines.push(`-d ${indented(shell(json(body)), 2)}`)
     for (const [name, value] of Object.entries(form ?? {})) lines.push(`--data-urlencode ${shell(`${name}=${value}`)}`)
     return lines.join(' \\\n  ')
@@ -40,7 +40,7 @@ export const sample = {
 
   Python(request) {
     const { method, url, headers, bearer, json: body, form, returns } = request
-    const sent = Object.entries({ ...headers, ...unusual(request) }).map(([name, value]) => `${quoted(name)}: ${quoted(value)}`)
+    const sent = Object.entries({ ...headers, ...contentTypeUnlessJson(request) }).map(([name, value]) => `${quoted(name)}: ${quoted(value)}`)
     if (bearer) sent.unshift(`"Authorization": f"Bearer {os.environ['${bearer}']}"`)
     const lines = [`    ${quoted(url)},\n`]
     if (sent.length) lines.push(sent.length > 1 ? `    headers={\n${sent.map((it) => `        ${it},\n`).join('')}    },\n` : `    headers={${sent}},\n`)
@@ -52,7 +52,7 @@ export const sample = {
 
   JavaScript(request) {
     const { method, url, headers, bearer, json: body, form, returns } = request
-    const sent = Object.entries({ ...headers, ...always(request) }).map(([name, value]) => `    ${quoted(name)}: ${quoted(value)},\n`)
+    const sent = Object.entries({ ...headers, ...contentType(request) }).map(([name, value]) => `    ${quoted(name)}: ${quoted(value)},\n`)
     if (bearer) sent.unshift(`    Authorization: \`Bearer \${process.env.${bearer}}\`,\n`)
     const options = []
     if (method !== 'GET') options.push(`  method: "${method}",\n`)
@@ -66,7 +66,7 @@ export const sample = {
   Rust(request) {
     const { method, url, headers, bearer, json: body, form } = request
     const features = ['blocking', body && 'json', form && 'form'].filter(Boolean).join(',')
-    const calls = Object.entries({ ...headers, ...unusual(request) }).map(([name, value]) => `.header(${quoted(name)}, ${quoted(value)})`)
+    const calls = Object.entries({ ...headers, ...contentTypeUnlessJson(request) }).map(([name, value]) => `.header(${quoted(name)}, ${quoted(value)})`)
     if (bearer) calls.unshift(`.bearer_auth(std::env::var("${bearer}")?)`)
     if (body) calls.push(`.json(&serde_json::json!(${indented(json(body, 4), 8)}))`)
     if (form) calls.push(`.form(&[${Object.entries(form).map(([name, value]) => `(${quoted(name)}, ${quoted(value)})`).join(', ')}])`)
