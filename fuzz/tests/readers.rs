@@ -11,7 +11,7 @@ use core::panic::AssertUnwindSafe;
 
 use auth_edge::client::jwk::PublicJwk;
 use auth_edge::error::Unavailable;
-use auth_edge::feed::copy::Kept;
+use auth_edge::feed::copy::FeedCache;
 use auth_edge::feed::{Ends, Entry, Kind, key};
 use auth_edge::scope::Scope;
 use auth_edge::settings::Settings;
@@ -87,9 +87,9 @@ fn readers_of_one_feed() {
         });
         let entries: Vec<Entry> = entries.collect();
         let seq = entries.len() as u64;
-        let kept = Kept::default();
-        kept.take(Ends { seq, dropped: 0, since: None, entries: entries.clone() }, 0);
-        let ended = kept.ended(kept.part(None, NOW));
+        let cache = FeedCache::default();
+        cache.take(Ends { seq, dropped: 0, since: None, entries: entries.clone() }, 0);
+        let ended = cache.ended(cache.part(None, NOW));
         let payload = format!(r#"{{"iss":"{ISSUER}","iat":{NOW},"exp":{},"seq":{seq},"ended":{ended}}}"#, NOW + 300);
         let (text, _) = signed(&signer, br#"{"alg":"EdDSA","typ":"revocations+jwt","kid":"s"}"#, payload.as_bytes());
         let verifier = verifier();

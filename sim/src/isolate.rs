@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use auth_edge::app::{self, Route};
 use auth_edge::audit::Audit;
-use auth_edge::client::ask::{self, Answer, Ask, Question};
+use auth_edge::client::ask::{self, Answer, Ask, Envelope};
 use auth_edge::client::jwk::PublicJwk;
-use auth_edge::client::replica::{Clients, Kept};
+use auth_edge::client::replica::{Clients, ReplicaCache};
 use auth_edge::error::{Error, Unavailable};
 use auth_edge::feed::{self, Ends};
 use auth_edge::host::{Document, Host, Limit, Listed, Page};
@@ -33,8 +33,8 @@ pub struct Isolate {
     pub location: usize,
     /// Its clock against the true time.
     pub offset: Cell<i64>,
-    kept: Kept,
-    feed_kept: feed::copy::Kept,
+    replica_cache: ReplicaCache,
+    feed_cache: feed::copy::FeedCache,
 }
 
 /// A request as it is sent.
@@ -93,7 +93,7 @@ impl Visit {
         };
         let body = request.body.into_bytes();
         match Route::find(settings, request.method, &request.path) {
-            Ok(route) => app::answer(settings, self, &route, call, async || (Body::Read(body), now)).await.0,
+            Ok(route) => app::handle(settings, self, &route, call, async || (Body::Read(body), now)).await.0,
             Err(error) => Audit::of_refusal(&error).0,
         }
     }
@@ -110,7 +110,7 @@ impl Clients for Visit {
         if self.by_kv_alone {
             return Err(down("the object").into());
         }
-        let question = serde_json::to_string(&Question { client_id, ask }).map_err(|_| down("the object"))?;
+        let question = serde_json::to_string(&Envelope { client_id, ask }).map_err(|_| down("the object"))?;
         // What an operator changes twice is changed twice; all else must bear it.
         let may_double = matches!(ask, Ask::Issue(_) | Ask::Rotate(_) | Ask::Standing(_) | Ask::Revoke(_) | Ask::Show);
         let doubled = may_double.then_some(&self.doubled);
@@ -135,8 +135,8 @@ impl Clients for Visit {
         Ok(version.map(|version| version.value))
     }
 
-    fn kept(&self) -> &Kept {
-        &self.isolate.kept
+    fn replica_cache(&self) -> &ReplicaCache {
+        &self.isolate.replica_cache
     }
 
     fn millis(&self) -> u64 {
@@ -156,8 +156,8 @@ impl Host for Visit {
         objects::ask_feed(&self.sim, ask, FEED_PATIENCE, &self.chance).await
     }
 
-    fn feed(&self) -> &feed::copy::Kept {
-        &self.isolate.feed_kept
+    fn feed_cache(&self) -> &feed::copy::FeedCache {
+        &self.isolate.feed_cache
     }
 
     async fn list(&self, _: u64, _: Option<&str>) -> Result<Page, Unavailable> {

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
-use auth_edge::client::ask::{Ask, Question};
+use auth_edge::client::ask::{Ask, Envelope};
 use auth_edge::client::ground::Ground;
 use auth_edge::client::jwk::PublicJwk;
 use auth_edge::client::object::Object;
@@ -177,7 +177,7 @@ impl Home {
                 sim.world.after(back, self.chance.next(), move || reply.send(answer));
             }
             Body::Client(object) => {
-                let Some(Question { client_id, ask }) = value::read::<Question<String, Ask>>(question) else { return };
+                let Some(Envelope { client_id, ask }) = value::read::<Envelope<String, Ask>>(question) else { return };
                 let (settings, home) = (Rc::clone(&sim.settings), Rc::clone(self));
                 sim.world.spawn(machine, async move {
                     let answer: Result<_, Error> = object.answer(&settings, &client_id, ask).await;

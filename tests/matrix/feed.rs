@@ -51,7 +51,7 @@ fn fetch(service: &Service, query: &str, authorization: Option<&str>, if_none_ma
         now: service.now.get(),
     };
     let read = async || (Body::Read(Vec::new()), service.now.get());
-    let (response, audit) = host::run(app::answer(&service.settings, &service.world, &route, call, read));
+    let (response, audit) = host::run(app::handle(&service.settings, &service.world, &route, call, read));
     assert_eq!(audit.is_routine(), response.status < 400 && authorization.is_none());
     let text = response.body.map_or_else(String::new, |body| body.into_owned());
     Fetched { status: response.status, headers: response.headers, text }

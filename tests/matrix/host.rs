@@ -15,7 +15,7 @@ use auth_edge::client::ask::{Answer, Ask};
 use auth_edge::client::ground::Ground;
 use auth_edge::client::jwk::{Algorithm, PublicJwk};
 use auth_edge::client::object::Object;
-use auth_edge::client::replica::{Clients, Kept};
+use auth_edge::client::replica::{Clients, ReplicaCache};
 use auth_edge::error::{Error, Unavailable};
 use auth_edge::feed::{self, Ends};
 use auth_edge::host::{Document, Host, Limit, Listed, Page};
@@ -78,8 +78,8 @@ type Lag = (State, Box<dyn Fn() -> bool>);
 pub struct World {
     pub shared: Rc<Shared>,
     settings: Rc<Settings>,
-    kept: Kept,
-    feed_kept: feed::copy::Kept,
+    replica_cache: ReplicaCache,
+    feed_cache: feed::copy::FeedCache,
     lag: RefCell<Option<Lag>>,
     /// How many random values were drawn, each another; `None` if there are none to be had.
     pub randoms: Cell<Option<u64>>,
@@ -153,8 +153,8 @@ impl World {
         Self {
             shared,
             settings,
-            kept: Kept::default(),
-            feed_kept: feed::copy::Kept::default(),
+            replica_cache: ReplicaCache::default(),
+            feed_cache: feed::copy::FeedCache::default(),
             lag: RefCell::default(),
             randoms: Cell::new(Some(0)),
             signing: Ed25519KeyPair::from_seed_unchecked(seed).unwrap(),
@@ -209,7 +209,7 @@ impl World {
 
     /// This isolate forgets what it keeps, as a new one would not know it.
     pub fn forget_kept(&self) {
-        self.state.borrow().replicas.keys().for_each(|client_id| self.kept.forget(client_id));
+        self.state.borrow().replicas.keys().for_each(|client_id| self.replica_cache.forget(client_id));
     }
 
     /// Wakes one object, whether or not its time has come.
@@ -458,8 +458,8 @@ impl Clients for World {
         self.read(Part::Replica, |state| state.replicas.get(client_id).map(|(value, ..)| value.clone())).await
     }
 
-    fn kept(&self) -> &Kept {
-        &self.kept
+    fn replica_cache(&self) -> &ReplicaCache {
+        &self.replica_cache
     }
 
     fn millis(&self) -> u64 {
@@ -480,8 +480,8 @@ impl Host for World {
         ask_feed(&self.shared, ask).await
     }
 
-    fn feed(&self) -> &feed::copy::Kept {
-        &self.feed_kept
+    fn feed_cache(&self) -> &feed::copy::FeedCache {
+        &self.feed_cache
     }
 
     async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable> {

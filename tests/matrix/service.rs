@@ -220,7 +220,7 @@ impl Service {
                     };
                     (body, self.now.get() + self.held_back.get())
                 };
-                app::answer(&self.settings, &self.world, &route, self.call(request), read).await
+                app::handle(&self.settings, &self.world, &route, self.call(request), read).await
             }
             Err(error) => Audit::of_refusal(&error),
         };
