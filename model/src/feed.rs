@@ -73,13 +73,13 @@ fn drop_old(entries: &mut Entries, now: u8) -> u8 {
 }
 
 impl Isolate {
-    /// `Kept::lacks`, for a caller who has all up to `since`. A copy of this tick counts as fresh, however often it is renewed.
+    /// `FeedCache::lacks`, for a caller who has all up to `since`. A copy of this tick counts as fresh, however often it is renewed.
     fn lacks(&self, since: Option<u8>, now: u8, protocol: &Protocol) -> bool {
         let is_fresh = self.asked == now || (self.seq.is_some() && protocol.is(Mutant::CopyIsNotRenewed));
         !(is_fresh && since <= self.seq)
     }
 
-    /// `Kept::take`.
+    /// `FeedCache::take`.
     fn take(&mut self, since: Option<u8>, ends: &Feed, now: u8, protocol: &Protocol) {
         if self.seq > Some(ends.seq) && !protocol.is(Mutant::OvertakenAnswerIsTaken) {
             return;
@@ -95,7 +95,7 @@ impl Isolate {
         self.asked = now;
     }
 
-    /// `Kept::part` and `Kept::ended`.
+    /// `FeedCache::part` and `FeedCache::ended`.
     fn text(&mut self, since: Option<u8>, now: u8) -> Text {
         self.dropped = self.dropped.max(drop_old(&mut self.entries, now));
         let seq = self.seq.unwrap_or(0);

@@ -51,15 +51,15 @@ pub enum Action {
     },
     /// A location's cache reads KV anew.
     Read(usize),
-    /// An isolate reads the location's cache anew: `Kept::keep`.
+    /// An isolate reads the location's cache anew: `ReplicaCache::keep`.
     Keep(usize),
-    /// An isolate asks the feed: `Kept::lacks`.
+    /// An isolate asks the feed: `FeedCache::lacks`.
     AskFeed(usize),
     /// The feed's object answers: `Feed::judge`.
     FeedAnswers(usize, usize),
-    /// The answer reaches the isolate: `Kept::take`.
+    /// The answer reaches the isolate: `FeedCache::take`.
     TakeAnswer(usize, usize),
-    /// The follower asks an isolate whose copy is fresh: `Kept::part`, `Kept::ended`.
+    /// The follower asks an isolate whose copy is fresh: `FeedCache::part`, `FeedCache::ended`.
     Poll(usize),
     /// A tick passes. `evicted`: the runtime has dropped the idle instance meanwhile.
     Tick {
