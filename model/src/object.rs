@@ -1,5 +1,5 @@
-//! The client's object, step for step as `src/client/` has it. What is one turn there, from one await to the next, is one step
-//! here, with its commit: the runtime lets nothing out before that is durable.
+//! The client's object, step by step as in `src/client/`. One turn there, from one await to the next, is one step here,
+//! including its commit: the runtime holds back all output until that is durable.
 
 use crate::mutant::Mutant;
 use crate::protocol::Protocol;
@@ -8,7 +8,7 @@ use crate::world::{
     Value, World,
 };
 
-/// A question to the object. The caller of `Revoke` is the token itself, that of `Retire` a short-term token of it.
+/// A request to the object. The caller of `Revoke` is the token itself, that of `Retire` a short-term token of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
     /// `POST /revoke`.
@@ -29,14 +29,14 @@ pub enum Ask {
     Spend,
 }
 
-/// `step::Judgement`: what must have come about before the answer.
+/// `step::Judgement`: what to wait for before answering.
 #[derive(Clone, Copy, Default)]
 struct Judgement {
-    shown: u8,
-    told: u8,
+    await_change: u8,
+    await_end: u8,
 }
 
-/// Who acts, where it is not one of the calls.
+/// The actor that is not a call.
 pub const ALARM: usize = usize::MAX;
 
 /// A step of the object: its rows, which are stored when it ends.
@@ -63,12 +63,12 @@ impl Step<'_> {
 
     /// `token_asks::revoke`.
     fn revoke(&mut self, token: usize) -> Option<Judgement> {
-        // Of a token that has ended this call is the repeat.
+        // If the token has already ended, this call is a repeat.
         if !self.rows.honours() {
             return None;
         }
         let end = self.end_token(token, COME, true);
-        Some(Judgement { shown: end.change, told: end.told })
+        Some(Judgement { await_change: end.change, await_end: end.told })
     }
 
     /// `token_asks::rotate`.
@@ -92,7 +92,7 @@ impl Step<'_> {
             }
             self.report_client(true);
         }
-        Judgement { shown: self.rows.narrowed, told: self.rows.renounced }
+        Judgement { await_change: self.rows.narrowed, await_end: self.rows.renounced }
     }
 
     /// `operator_asks::change`, to active.
@@ -116,7 +116,7 @@ impl Step<'_> {
             self.rows.narrowed = change;
         }
         self.report_client(true);
-        Judgement { shown: if is_shown { self.rows.narrowed } else { 0 }, told: self.rows.renounced }
+        Judgement { await_change: if is_shown { self.rows.narrowed } else { 0 }, await_end: self.rows.renounced }
     }
 
     /// `operator_asks::change`, to immediate.
@@ -126,7 +126,7 @@ impl Step<'_> {
             self.rows.switched = self.rows.record_change();
             self.rows.narrowed = self.rows.change;
         }
-        Judgement { shown: self.rows.narrowed, told: 0 }
+        Judgement { await_change: self.rows.narrowed, await_end: 0 }
     }
 
     /// `operator_asks::change`, to eventual.
@@ -164,19 +164,19 @@ impl Step<'_> {
     /// `Step::end_token`.
     fn end_token(&mut self, token: usize, at: u8, awaited: bool) -> End {
         let later_wins = self.protocol.is(Mutant::LaterEndWins);
-        let settled = self.find_end(token).filter(|settled| settled.at <= at && !later_wins);
-        if let Some(settled) = settled
-            && (settled.told > 0 || !awaited)
+        let earlier = self.find_end(token).filter(|earlier| earlier.at <= at && !later_wins);
+        if let Some(earlier) = earlier
+            && (earlier.told > 0 || !awaited)
         {
-            return settled;
+            return earlier;
         }
-        let at = settled.map_or(at, |settled| settled.at);
+        let at = earlier.map_or(at, |earlier| earlier.at);
         let ends_at = if at == COME { self.now } else { at };
         let is_near = ends_at < self.now + HOUR;
         let told = if is_near { self.queue_report(token, ends_at, HOUR) } else { 0 };
-        let change = match settled {
-            Some(settled) if told == 0 => return settled,
-            Some(settled) => settled.change,
+        let change = match earlier {
+            Some(earlier) if told == 0 => return earlier,
+            Some(earlier) => earlier.change,
             None => self.kv_change_for(),
         };
         let end = End { at, change, told };
@@ -202,7 +202,7 @@ impl Step<'_> {
     fn report_client(&mut self, awaited: bool) {
         let (at, keep) = match (self.rows.suspended, self.rows.renewed) {
             (true, _) => (FOR_EVER, FOR_EVER),
-            // 90 days are for ever, where an hour is three ticks.
+            // On a scale where an hour is three ticks, 90 days are for ever.
             (false, true) => (1, FOR_EVER),
             (false, false) => (0, HOUR),
         };
@@ -247,7 +247,7 @@ impl Rows {
         !self.suspended && !self.renewed
     }
 
-    /// Whether a token counts where the object is asked: `Step::live_client`.
+    /// Whether the object accepts a token: `Step::live_client`.
     pub fn counts(&self, token: usize, now: u8) -> bool {
         self.honours() && self.ends[token].is_none_or(|end| end.at > now)
     }
@@ -268,7 +268,8 @@ impl Rows {
         self.again.first().is_some_and(|at| *at <= now)
     }
 
-    /// `State::is_due`. Whatever is due within a minute counts as due: an alarm may come before it, and finds it done or not.
+    /// `State::is_due`. What is due within a minute counts as due: an alarm may run before then, and find it done or
+    /// not.
     fn is_due(&self, now: u8) -> bool {
         self.is_pending() || self.must_rewrite(now)
     }
@@ -326,7 +327,7 @@ impl Rows {
         }
     }
 
-    /// `State::alarm`. Pauses of less than a minute are no time at all, so the alarm may come at any point of them.
+    /// `State::alarm`. Pauses of less than a minute take no time, so the alarm may run at any point within them.
     fn next_alarm(&self) -> Option<u8> {
         let soon = (self.is_pending() || self.told < self.owed).then_some(SOON);
         let end = (self.next_end > 0).then_some(self.next_end);
@@ -396,13 +397,13 @@ impl World {
         }
     }
 
-    /// `Object::answer`, its first step: opens, judges, commits, and goes on to what the caller waits for.
+    /// The first step of `Object::answer`: opens, judges, commits, and continues to the first await.
     pub fn send(&mut self, who: usize, protocol: &Protocol) {
         self.calls[who].tries -= 1;
         self.open(protocol);
         let before = self.rows.clone();
         let ask = protocol.scope.asks[who];
-        let settled = Step { rows: &mut self.rows, protocol, now: self.now }.judge(ask);
+        let judgement = Step { rows: &mut self.rows, protocol, now: self.now }.judge(ask);
         self.remember(ask, protocol);
         if self.rows != before && !protocol.is(Mutant::CommitForgetsTheAlarm) {
             self.commit();
@@ -410,7 +411,7 @@ impl World {
         if self.rows != before && protocol.stores_late() {
             self.stored = Some(Box::new(before));
         }
-        let Some(Judgement { shown, told }) = settled else {
+        let Some(Judgement { await_change: shown, await_end: told }) = judgement else {
             self.calls[who].state = CallState::Refused;
             return;
         };
@@ -437,7 +438,7 @@ impl World {
         self.run(ALARM, protocol);
     }
 
-    /// Goes on until something is awaited.
+    /// Continues until the next await.
     pub fn run(&mut self, who: usize, protocol: &Protocol) {
         while let Some(task) = self.task(who).copied() {
             let goes_on = match task.at {
@@ -453,7 +454,7 @@ impl World {
         self.forget_failures();
     }
 
-    /// Whether somebody waits for a lock that is free.
+    /// Whether an actor waits for a lock that is free.
     pub fn may_go_on(&self, who: usize) -> bool {
         match self.task(who).map(|task| task.at) {
             Some(At::Report) => self.reports.is_empty(),
@@ -476,7 +477,7 @@ impl World {
         false
     }
 
-    /// `Object::report`, from the feed's answer on.
+    /// `Object::report`, after the feed's answer.
     pub fn report_answered(&mut self, report: usize, is_taken: bool, protocol: &Protocol) {
         let report = self.reports.remove(report);
         if is_taken {
@@ -530,7 +531,7 @@ impl World {
         self.commit();
     }
 
-    /// `Object::write_in_turn`, up to the call of KV. Whether none was needed.
+    /// `Object::write_in_turn`, up to the call of KV. Returns whether none was needed.
     fn write_in_turn(&mut self, who: usize, protocol: &Protocol) -> bool {
         let (value, change) = (self.rows.replica(self.now), self.rows.change);
         if self.rows.kv_holds(&value, self.now, protocol) {
@@ -548,7 +549,7 @@ impl World {
         false
     }
 
-    /// `Object::write_in_turn`, from KV's answer on. `slowly`: it took more than `PATIENCE`.
+    /// `Object::write_in_turn`, after KV's answer. `slowly`: it took more than `PATIENCE`.
     pub fn put_answered(&mut self, put: usize, is_taken: bool, slowly: bool, protocol: &Protocol) {
         let Put { who, value, change, began, .. } = self.puts.remove(put);
         if is_taken {
@@ -584,7 +585,8 @@ impl World {
         }
     }
 
-    /// Failures count from when a caller began to wait. Where none waits, they say nothing, and worlds that differ in them are alike.
+    /// Failures matter only relative to when a caller began to wait. If no caller waits, states that differ only in
+    /// them are merged.
     fn forget_failures(&mut self) {
         let is_waiting = |who| self.task(who).is_some_and(|task| matches!(task.at, At::Publish | At::Writing));
         if !(0..self.calls.len()).any(is_waiting) {
@@ -592,7 +594,7 @@ impl World {
         }
     }
 
-    /// The object dies. What it waited for may still land: `puts` and `reports` are for the caller to see to.
+    /// The object dies. What it awaited may still land: the caller handles `puts` and `reports`.
     pub fn crash(&mut self) {
         if let Some(stored) = self.stored.take() {
             self.rows = *stored;
@@ -606,7 +608,7 @@ impl World {
         }
     }
 
-    /// What the checker notes of a step: the earliest end of each token, and which answers hold no longer.
+    /// What the checker records of a step: the earliest end of each token, and which answers no longer hold.
     fn remember(&mut self, ask: Ask, protocol: &Protocol) {
         for token in 0..TOKENS {
             let Some(end) = self.rows.ends[token] else { continue };

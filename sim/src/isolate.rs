@@ -1,4 +1,4 @@
-//! The isolates: each answers requests by `auth_edge::app`, unchanged, with a clock and copies of its own.
+//! The isolates: each answers requests with `auth_edge::app`, unchanged, with its own clock and caches.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -23,7 +23,7 @@ use crate::plan::Trouble;
 use crate::sim::{ISSUER, Sim, down};
 use crate::world::Machine;
 
-/// How long an isolate waits for an object, for the feed, milliseconds.
+/// How long an isolate waits for an object, and for the feed, milliseconds.
 const OBJECT_PATIENCE: u64 = 15_000;
 const FEED_PATIENCE: u64 = 2_000;
 
@@ -31,13 +31,13 @@ const FEED_PATIENCE: u64 = 2_000;
 pub struct Isolate {
     pub machine: Machine,
     pub location: usize,
-    /// Its clock against the true time.
+    /// Its clock's offset from the true time.
     pub offset: Cell<i64>,
     replica_cache: ReplicaCache,
     feed_cache: feed::copy::FeedCache,
 }
 
-/// A request as it is sent.
+/// A request, as sent.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     pub method: &'static str,
@@ -57,9 +57,9 @@ pub struct Visit {
     pub isolate: Rc<Isolate>,
     pub call: usize,
     pub chance: Chance,
-    /// An ask to an object was doubled.
+    /// A request to an object was duplicated.
     pub doubled: Cell<bool>,
-    /// Nothing but KV answers, by what it shows without lag.
+    /// Only KV answers, without lag.
     pub by_kv_alone: bool,
 }
 
@@ -111,7 +111,7 @@ impl Clients for Visit {
             return Err(down("the object").into());
         }
         let question = serde_json::to_string(&Envelope { client_id, ask }).map_err(|_| down("the object"))?;
-        // What an operator changes twice is changed twice; all else must bear it.
+        // Operators' changes are not idempotent; all other requests must tolerate a duplicate.
         let may_double = matches!(ask, Ask::Issue(_) | Ask::Rotate(_) | Ask::Standing(_) | Ask::Revoke(_) | Ask::Show);
         let doubled = may_double.then_some(&self.doubled);
         let answer = objects::call(&self.sim, client_id, question, OBJECT_PATIENCE, &self.chance, doubled).await;
@@ -194,7 +194,7 @@ impl Signatures for Visit {
     }
 }
 
-/// Sends a request from outside. `None`: no answer came.
+/// Sends a request from outside. `None`: there was no response.
 pub async fn send(sim: &Rc<Sim>, location: usize, request: Request, call: usize) -> Option<(Response, bool)> {
     let chance = Chance::of(sim.seed, &format!("call {call} {} {}", request.path, sim.world.now()));
     sim.world.pause(chance.between(1, 15), chance.next()).await;
@@ -217,7 +217,7 @@ pub async fn send(sim: &Rc<Sim>, location: usize, request: Request, call: usize)
     wait.await
 }
 
-/// Answers a request by KV, or the feed's object, alone: at once, with nothing that could fail, and with nothing remembered.
+/// Answers a request with KV or the feed's object alone: at once, without failures, and with empty caches.
 pub fn answer_by_kv_alone(sim: &Rc<Sim>, request: Request) -> Option<Response> {
     let isolate = Rc::new(Isolate::default());
     let chance = Chance::of(sim.seed, "probe");

@@ -1,4 +1,4 @@
-//! The faults. What each means stands in its name.
+//! The faults. Each name describes its effect.
 
 use super::Mutant;
 
