@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_parsed_only_in_its_own_format() {
+    fn an_end_is_read_as_it_is_written_or_not_at_all() {
         let end = EarlyEnd { at: 1_800_000_000, change: 3, number: 0 };
         assert_eq!(end.to_string(), "1800000000 3 0");
         assert_eq!(EarlyEnd::parse("k", "1800000000 3 0"), Ok(end));

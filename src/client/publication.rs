@@ -7,8 +7,8 @@ use crate::value::readable;
 
 /// The pause between the starts of two writes, milliseconds: KV accepts one write per second to a key.
 pub const PACE: u64 = 1_100;
-/// How long the alarm leaves a write to the caller that waits for it, milliseconds; it writes only if that call was
-/// lost.
+/// If a caller waits for a change, its own call publishes it. Only after this time does the alarm, in case that call
+/// was lost. Milliseconds.
 const CALLER_PATIENCE: u64 = 10_000;
 /// The longest pause between two attempts, milliseconds.
 const LONGEST_PAUSE: u64 = 60_000;
@@ -20,7 +20,7 @@ const REVIEW: u64 = 86_400_000;
 /// The pause before a failed report to the feed is repeated, milliseconds.
 const REPORT_PAUSE: u64 = 5_000;
 /// After how long the rows of an unknown client are wiped, milliseconds.
-const STRANGER: u64 = 480_000;
+const WIPE_DELAY: u64 = 480_000;
 /// How many `ETag`s of unconfirmed changes are kept.
 const MOST_UNCONFIRMED: usize = 8;
 
@@ -37,8 +37,9 @@ pub struct State {
     pub shown: u64,
     /// The last change that made the client `immediate`. Until KV shows it, exchanges read KV.
     pub switched: u64,
-    /// The number of the last end to be reported to the feed, and of the last that it has (`told`).
+    /// The number of the last end to be reported to the feed.
     pub owed: u64,
+    /// The number of the last end that the feed has.
     pub told: u64,
     /// The number of the last suspension, `end-tokens` or deletion in the feed. It and its repeats are answered when
     /// the feed has it.
@@ -75,15 +76,15 @@ readable!(struct State {
 });
 
 impl State {
-    /// Records a change of what the replica shows. If a caller waits for it, the alarm leaves the write to that call
-    /// first.
+    /// Records a change of what the replica shows. If a caller waits for it, the alarm writes it only after
+    /// `CALLER_PATIENCE`.
     pub fn record_change(&mut self, awaited: bool) {
         self.change += 1;
         let due = self.clock + if awaited { CALLER_PATIENCE } else { 0 };
         self.due = if self.is_pending() && self.change - self.shown > 1 { self.due.min(due) } else { due };
     }
 
-    /// Numbers an end for the feed. If a caller waits for it, the alarm leaves the report to that call first.
+    /// Numbers an end for the feed. If a caller waits for it, the alarm reports it only after `CALLER_PATIENCE`.
     pub fn add_owed(&mut self, awaited: bool) -> u64 {
         let due = self.clock + if awaited { CALLER_PATIENCE } else { 0 };
         self.telling = if self.told < self.owed { self.telling.min(due) } else { due };
@@ -190,7 +191,7 @@ impl State {
     /// Schedules the wipe of an unknown client's rows.
     pub fn schedule_wipe(&mut self) {
         if self.wipe == 0 {
-            self.wipe = self.clock + STRANGER;
+            self.wipe = self.clock + WIPE_DELAY;
         }
     }
 

@@ -33,7 +33,7 @@ export function head(request) {
 }
 
 // Headers as an object: from a list of pairs the runtime would read them through iterators, which makes a refusal take
-// 10 % longer.
+// 10 % longer (docs/performance.md).
 export const response = (status, lines, body) => new Response(body, { status, headers: object(lines) });
 
 // A variable or secret. wrangler.toml may give a number without quotes; any other type is a mistake.
@@ -54,7 +54,7 @@ const KV_PATIENCE = 2_000;
 const WRITE_PATIENCE = 3_000;
 const OBJECT_PATIENCE = 15_000;
 
-// A single promise: `Promise.race` in an async function made a cold exchange take 10 % longer.
+// A single promise: `Promise.race` in an async function made a cold exchange take 10 % longer (docs/performance.md).
 const timely = (promise, patience) =>
   new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`did not answer within ${patience} ms`)), patience);
