@@ -1,4 +1,4 @@
-//! Checks that the tests, cases and files that the documents name exist.
+//! The documents name tests, cases and files that are there.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
@@ -30,7 +30,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The text between backticks in a line.
+/// What stands between backticks in a line.
 fn quoted(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
@@ -99,7 +99,7 @@ fn links_lead_somewhere() {
     assert!(followed > 10, "{followed}");
 }
 
-/// The anchor of a heading.
+/// The anchor that a heading gets.
 fn anchor(line: &str) -> Option<String> {
     let title = line.strip_prefix('#')?.trim_start_matches('#').trim();
     let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
