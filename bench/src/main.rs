@@ -80,7 +80,7 @@ struct Options {
     /// Measure only these: scenarios, `start`, `growth`; separate with commas
     #[arg(value_delimiter = ',')]
     only: Vec<String>,
-    /// Only count each operation's calls to storage, and compare them with the expected numbers
+    /// Only count what each operation asks of storage, and compare with what is written down
     #[arg(long)]
     counts: bool,
     /// Serve as the KV service on this port
@@ -124,7 +124,7 @@ fn main() -> ExitCode {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
             match options.kv {
                 Some(port) => runtime.block_on(kv::serve(port)),
-                // Dropping these stops their processes.
+                // What is dropped when this ends takes its processes with it.
                 None => runtime.block_on(async {
                     tokio::select! {
                         done = run(&options) => done,

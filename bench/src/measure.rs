@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::load::Outcome;
 use crate::scenario::{COLD_EXCHANGE, Contender};
 
-/// A number over all rounds.
+/// A number as the rounds gave it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Spread {
     pub median: f64,
@@ -96,7 +96,7 @@ impl Row {
     }
 }
 
-/// A contender's start times and sizes.
+/// How a contender starts, and how big it is.
 #[derive(Clone, Debug, Serialize)]
 pub struct Start {
     pub contender: &'static str,
@@ -114,7 +114,7 @@ pub struct Start {
     pub peak_memory_mib: Option<f64>,
 }
 
-/// The cost of an exchange with this many early ends and idle clients.
+/// An exchange of a client with so many early ends, beside so many that never call.
 #[derive(Clone, Debug, Serialize)]
 pub struct Growth {
     pub scenario: &'static str,
@@ -124,7 +124,7 @@ pub struct Growth {
     pub requests_per_second: Spread,
 }
 
-/// Concurrent revocations of one client's tokens.
+/// Tokens of one client, revoked at the same time.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct AtOnce {
     pub revocations: usize,
@@ -142,7 +142,7 @@ impl fmt::Display for AtOnce {
     }
 }
 
-/// The goal for a number.
+/// What a number should be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
