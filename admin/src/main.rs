@@ -61,7 +61,7 @@ pub struct Place {
     /// File with the operator's credentials [default: operator.NAME.toml with --env, else .dev/operator.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub operator: Option<PathBuf>,
-    /// Base URL, for example https://auth.example.com/v1
+    /// Base URL, for example https://auth.example.com/v1 [default: from the credentials; for init, from wrangler.toml]
     #[arg(long, global = true)]
     pub url: Option<String>,
 }
