@@ -35,7 +35,7 @@ pub enum Error {
     InsufficientScope { needed: String, by: Grantor },
     /// On /long: the client is authenticated, but may not have a token.
     UnauthorizedClient(Unentitled),
-    /// No such token is visible to the caller.
+    /// The caller's client has no token with this id.
     TokenNotFound,
     /// There is no such client.
     ClientNotFound,
@@ -48,7 +48,7 @@ pub enum Error {
     /// No such path. `base_path` is what the API's paths begin with.
     #[serde(skip)]
     PathNotFound { base_path: String },
-    /// The path is known, the method is not.
+    /// The path exists, but does not allow this method.
     #[serde(skip)]
     MethodNotAllowed { allow: Cow<'static, str> },
     /// A rate limit is exceeded.

@@ -25,7 +25,7 @@ pub enum Kind {
     Token,
     /// The long-term token that short-term ones came from.
     Parent,
-    /// All tokens of a client whose `auth_time` lies before a time.
+    /// All tokens of a client with an earlier `auth_time`.
     Client,
 }
 

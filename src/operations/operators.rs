@@ -1,4 +1,4 @@
-//! `{base}/clients…`: what operators do to clients.
+//! `{base}/clients…`: the operators' API.
 //!
 //! 1. The caller's token: a live short-term one with `clients:read` or `clients:write` → 401
 //! 2. The shape of body and parameters → 400

@@ -149,7 +149,7 @@ pub enum FeedDue {
 }
 
 impl Feed {
-    /// Whether to fetch the feed now. `uri` is where it is.
+    /// Whether to fetch the feed now. `uri` is its URL.
     pub fn due(&mut self, uri: &str, limits: &Limits, now: u64) -> FeedDue {
         match self.schedule.ask(self.interval(limits, now), now) {
             Ask::Fetch => FeedDue::Fetch(self.request(uri, now)),
