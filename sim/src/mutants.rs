@@ -162,7 +162,7 @@ fn sources(root: &Path, folder: &str) -> std::io::Result<Vec<String>> {
 /// not found.
 #[allow(clippy::disallowed_methods, reason = "how long it takes is measured")]
 pub fn prove(root: &Path, only: &str, seconds: u64) -> Result<usize, String> {
-    println!("Faults: the copy in which they can be switched on is built …");
+    println!("Building a copy of the code with switchable faults …");
     let simulate = build(root)?;
     let mut missed = 0;
     let chosen: Vec<_> = MUTANTS.iter().filter(|mutant| mutant.name.contains(only)).collect();

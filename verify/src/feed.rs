@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use sha2::{Digest, Sha256};
 
-use crate::schedule::{Ask, Schedule};
+use crate::schedule::{Decision, Schedule};
 use crate::{AccessToken, Error, json};
 
 /// The longest feed that is parsed, bytes: some 170,000 entries.
@@ -151,12 +151,12 @@ pub enum FeedDue {
 impl Feed {
     /// Whether to fetch the feed now. `uri` is its URL.
     pub fn due(&mut self, uri: &str, limits: &Limits, now: u64) -> FeedDue {
-        match self.schedule.ask(self.interval(limits, now), now) {
-            Ask::Fetch => FeedDue::Fetch(self.request(uri, now)),
-            Ask::Pending if !self.schedule.succeeded_within(limits.poll_interval.saturating_add(GRACE), now) => {
+        match self.schedule.decide(self.interval(limits, now), now) {
+            Decision::Fetch => FeedDue::Fetch(self.request(uri, now)),
+            Decision::Pending if !self.schedule.succeeded_within(limits.poll_interval.saturating_add(GRACE), now) => {
                 FeedDue::Pending
             }
-            Ask::Pending | Ask::NotYet => FeedDue::Nothing,
+            Decision::Pending | Decision::NotYet => FeedDue::Nothing,
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::schedule::Ask;
+use crate::schedule::Decision;
 use crate::{
     AccessToken, Error, FeedError, KeySet, KeySetError, MAX_FEED_LENGTH, MAX_KEY_SET_LENGTH, Verifier, max_age,
 };
@@ -153,7 +153,7 @@ impl Follower {
             drop(self.shared.fetching_keys.lock().await);
             return verifier.verify(token, now());
         };
-        if verifier.ask_for_keys_of(token.as_ref(), now()) == Ask::Fetch {
+        if verifier.decide_keys_for(token.as_ref(), now()) == Decision::Fetch {
             let shared = Arc::clone(&self.shared);
             // In a task of its own: if this client disconnects, other requests still get the keys.
             let fetch = tokio::spawn(async move {
@@ -202,7 +202,7 @@ impl Shared {
     /// Fetches the keys if they are due. Returns whether new ones were accepted.
     async fn refresh_keys(&self) -> bool {
         let _turn = self.fetching_keys.lock().await;
-        self.verifier.ask_for_keys(None, now()) == Ask::Fetch && self.fetch_keys().await
+        self.verifier.decide_keys(None, now()) == Decision::Fetch && self.fetch_keys().await
     }
 
     async fn fetch_keys(&self) -> bool {

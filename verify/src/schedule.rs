@@ -18,7 +18,7 @@ pub struct Schedule {
 
 /// What a caller should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum Decision {
     Fetch,
     /// Another caller is fetching.
     Pending,
@@ -27,22 +27,22 @@ pub enum Ask {
 }
 
 impl Schedule {
-    pub fn ask(&mut self, interval: u64, now: u64) -> Ask {
+    pub fn decide(&mut self, interval: u64, now: u64) -> Decision {
         if let Some(asked) = self.asked {
             // The absolute difference: a clock that was set back must not stop the fetching.
             let ago = now.abs_diff(asked);
             if self.pending && ago < PENDING {
-                return Ask::Pending;
+                return Decision::Pending;
             }
             if self.pending {
                 self.failed();
             }
             if ago < self.wait(interval) {
-                return Ask::NotYet;
+                return Decision::NotYet;
             }
         }
         self.begin(now);
-        Ask::Fetch
+        Decision::Fetch
     }
 
     /// Records that a fetch begins, even before its interval has passed.
@@ -51,7 +51,7 @@ impl Schedule {
         self.pending = true;
     }
 
-    /// Records a success. `now` is the time of the fetch, if `ask` did not start it.
+    /// Records a success. `now` is the time of the fetch, if `decide` did not start it.
     pub fn succeeded(&mut self, now: u64) {
         self.good = Some(*self.asked.get_or_insert(now));
         self.pending = false;
@@ -87,15 +87,15 @@ mod tests {
     #[test]
     fn one_caller_fetches_and_failures_slow_it_down() {
         let mut schedule = Schedule::default();
-        assert_eq!(schedule.ask(10, 1000), Ask::Fetch);
-        assert_eq!(schedule.ask(10, 1004), Ask::Pending);
+        assert_eq!(schedule.decide(10, 1000), Decision::Fetch);
+        assert_eq!(schedule.decide(10, 1004), Decision::Pending);
         // No result was reported: after 5 s it counts as failed.
-        assert_eq!(schedule.ask(10, 1005), Ask::NotYet);
-        assert_eq!(schedule.ask(10, 1010), Ask::Fetch);
+        assert_eq!(schedule.decide(10, 1005), Decision::NotYet);
+        assert_eq!(schedule.decide(10, 1010), Decision::Fetch);
         schedule.failed();
-        assert_eq!((schedule.ask(10, 1029), schedule.ask(10, 1030)), (Ask::NotYet, Ask::Fetch));
+        assert_eq!((schedule.decide(10, 1029), schedule.decide(10, 1030)), (Decision::NotYet, Decision::Fetch));
         schedule.failed();
-        assert_eq!((schedule.ask(10, 1069), schedule.ask(10, 1070)), (Ask::NotYet, Ask::Fetch));
+        assert_eq!((schedule.decide(10, 1069), schedule.decide(10, 1070)), (Decision::NotYet, Decision::Fetch));
         for _ in 0..100 {
             schedule.failed();
         }
@@ -103,6 +103,6 @@ mod tests {
         schedule.succeeded(1071);
         assert_eq!(schedule.wait(10), 10);
         assert!(schedule.succeeded_within(5, 1075) && !schedule.succeeded_within(5, 1076));
-        assert_eq!(schedule.ask(10, 500), Ask::Fetch, "a clock that was set back");
+        assert_eq!(schedule.decide(10, 500), Decision::Fetch, "a clock that was set back");
     }
 }

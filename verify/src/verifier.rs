@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use crate::feed::{self, Claims, Feed, FeedDue, Limits};
 use crate::jws::{Jws, MAX_TOKEN_LENGTH};
 use crate::key_set::{Key, KeySet};
-use crate::schedule::{Ask, Schedule};
+use crate::schedule::{Decision, Schedule};
 use crate::{AccessToken, Error, FeedError, FeedRequest, MAX_FEED_LENGTH, WhenStale};
 
 /// The longest time that a key set counts as fresh, seconds, whatever its `max-age`.
@@ -137,10 +137,10 @@ impl Verifier {
     /// failures, down to once a minute.
     pub fn due(&self, token: impl AsRef<[u8]>, now: u64) -> Due {
         let Ok(jws) = Jws::parse(token.as_ref(), AccessToken::TYP, MAX_TOKEN_LENGTH) else { return Due::Nothing };
-        match self.ask_for_keys(Some(&jws.kid), now) {
-            Ask::Fetch => return Due::Keys,
-            Ask::Pending => return Due::Wait,
-            Ask::NotYet => {}
+        match self.decide_keys(Some(&jws.kid), now) {
+            Decision::Fetch => return Due::Keys,
+            Decision::Pending => return Due::Wait,
+            Decision::NotYet => {}
         }
         if !self.has_keys(now) {
             return Due::Nothing;
@@ -154,24 +154,24 @@ impl Verifier {
     }
 
     #[cfg(feature = "follow")]
-    pub(crate) fn ask_for_keys_of(&self, token: &[u8], now: u64) -> Ask {
+    pub(crate) fn decide_keys_for(&self, token: &[u8], now: u64) -> Decision {
         let jws = Jws::parse(token, AccessToken::TYP, MAX_TOKEN_LENGTH);
-        jws.map_or(Ask::NotYet, |jws| self.ask_for_keys(Some(&jws.kid), now))
+        jws.map_or(Decision::NotYet, |jws| self.decide_keys(Some(&jws.kid), now))
     }
 
     /// Whether to fetch the keys, for a token signed with the key `kid`, or for none.
-    pub(crate) fn ask_for_keys(&self, kid: Option<&str>, now: u64) -> Ask {
+    pub(crate) fn decide_keys(&self, kid: Option<&str>, now: u64) -> Decision {
         let mut keys = self.keys();
         let set = keys.usable(now);
         let interval = if set.is_some() { self.refresh_interval } else { self.refresh_interval.min(1) };
         let known = set.is_some_and(|set| kid.is_none_or(|kid| set.find(kid).is_some()));
         if known && !keys.wanted && now < keys.fresh_until {
-            return Ask::NotYet;
+            return Decision::NotYet;
         }
-        match keys.schedule.ask(interval, now) {
+        match keys.schedule.decide(interval, now) {
             // The current keys are enough for this token.
-            Ask::Pending if known => Ask::NotYet,
-            ask => ask,
+            Decision::Pending if known => Decision::NotYet,
+            decision => decision,
         }
     }
 
