@@ -2,15 +2,15 @@
 # make deploy deploys [env.production] of wrangler.toml, or ENV=staging, with the secrets that `admin init --env …` made
 # make test   every test, the end-to-end ones included; FAST=1 for those that start no server, which take seconds
 # make demo   two APIs behind the service, and how soon each refuses a revoked token and a suspended client
-# make simulate   the code under lag, crashes and lost calls, on fresh seeds; SEEDS=… STEPS=… for more, SEED=… for one again
-# make mutants    faults that the simulation must find; ONLY=TEXT for some
-# make model  every state of the protocol's model, within its large bounds; ARGS=small for those of make test
+# make simulate   the code under lag, crashes and lost calls, with new seeds; SEEDS=… STEPS=… for more, SEED=… to repeat one
+# make mutants    checks that the simulation finds injected faults; ONLY=TEXT for some
+# make model  searches every state of the protocol's model, within its large bounds; ARGS=small for those of make test
 # make fuzz   the fuzz targets under an engine, TIME=60 seconds each, or those whose name contains TARGET=…
 # make check  formatting, lints natively and for WASM, the API's description, and the dependencies: licences, sources, duplicates
-# make conformance BASE_URL=… IDENTITIES=…   the harness against any deployment; with neither, against this Worker
-# make bench  the Worker measured beside a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
+# make conformance BASE_URL=… IDENTITIES=…   the harness against any deployment; without them, against this Worker
+# make bench  measures the Worker, compared with a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
 #
-# Each gets what it needs into .tools/ and node_modules/ of this folder, and says what it can't get.
+# Each installs what it needs into .tools/ and node_modules/, and lists what you must install yourself.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -26,19 +26,20 @@ CARGO_DENY := .tools/cargo-deny-0.20.2
 NPM := node_modules/.package-lock.json
 PYTHON := .tools/venv/bin/python
 VENV := .tools/venv/installed
-# The Node that wrangler accepts, wrangler itself, and wasm-opt, before whatever the machine has.
+# The Node that wrangler accepts, wrangler itself, and wasm-opt, before what the machine has.
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 export WRANGLER_SEND_METRICS := false
 export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := wasm-bindgen-test-runner
 
-# The native programs of a target. What is built together shares its dependencies; the tests build everything together once.
+# The native programs that a target needs. Packages built together share dependencies, so the tests build all of them
+# together once.
 NATIVE = --package admin
 FIRST_TIME = 3 to 4 minutes
 EVERYTHING := --workspace --exclude bindgen
 WASM_TESTS := --target $(WASM) --no-default-features --test wasm
-# A Worker of this workspace, for tools/bundle.mjs. No path of this machine is in it.
+# Compiles a Worker of this workspace, for tools/bundle.mjs. Its WASM contains no path of the machine.
 COMPILE = RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=" \
 	cargo build --release --lib --target $(WASM) --package
 AT_ONCE := @node tools/at-once.mjs
@@ -80,28 +81,28 @@ test: need-python worker $(NPM) ## every test
 		'demo' '$(SUB) demo NATIVE="$(NATIVE)"'
 endif
 
-# Fails unless each API refuses in time, and nobody else is refused. ARGS are flags of the demo, such as --svg FILE.
+# Fails unless each API refuses in time, and no other client is refused. ARGS are flags of the demo, such as --svg FILE.
 demo: NATIVE = --package admin --package demo
 demo: need worker $(NPM) $(WORKER_API)/build/index_bg.wasm
 	@echo "== Two APIs behind the service, a revocation and a suspension" && cargo build --quiet $(NATIVE)
 	@tools/with-dev.sh target/debug/demo $(ARGS)
 
 SIMULATE := cargo run --profile sim --quiet -p auth-edge-sim --
-simulate: ## the code in a world that seeds make
+simulate: ## the code under simulated failures
 	@$(SIMULATE) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),8000)) --steps $(or $(STEPS),2000) $(ARGS)
 
-mutants: ## faults that the simulation must find
+mutants: ## injected faults that the simulation must find
 	@$(SIMULATE) --mutants $(ONLY) $(ARGS)
 
 model: ## every state of the protocol's model
 	@cargo run --release --quiet -p model -- $(ARGS)
 
-# `make test` runs the same targets, with few inputs each. Needs a C++ compiler, for the engine.
+# `make test` runs the same targets, with few inputs each. The engine needs a C++ compiler.
 fuzz:
 	@TIME=$(TIME) RUNS=$(RUNS) tools/fuzz.sh $(TARGET)
 
-# Against BASE_URL with IDENTITIES, or else against a wrangler dev that it starts and stops, which must pass all cases
-# (PROFILE=contract for fewer). ARGS are flags of `run`.
+# Runs against BASE_URL with IDENTITIES, or against its own wrangler dev, which must pass all cases (PROFILE=contract
+# for fewer). ARGS are flags of `run`.
 ifdef BASE_URL
 conformance:
 	@cargo run --quiet -p conformance -- run --base-url $(BASE_URL) $(if $(IDENTITIES),--identities $(IDENTITIES)) $(ARGS)
@@ -122,7 +123,7 @@ check: need $(NPM) $(CARGO_DENY)
 	cargo deny --locked --workspace --all-features check licenses sources
 	cargo deny --locked --exclude-dev --target $(WASM) check bans
 
-bench: need worker $(NPM) ## how fast, beside a floor and a peer
+bench: need worker $(NPM) ## how fast, compared with a floor and a peer
 	@npm --prefix bench ci --no-audit --no-fund --loglevel=error && npm --prefix bench run --silent build
 	@cargo run --release --quiet --package bench -- $(if $(QUICK),--quick) $(ONLY)
 
@@ -131,7 +132,7 @@ need:
 need-python:
 	@tools/need.sh rust wasm cc node curl python
 
-# The Worker, and what runs it, built anew only when something that it is made of has changed. wrangler calls this too.
+# The Worker and its tools, rebuilt only if one of their sources has changed. wrangler calls this too.
 worker: build/index_bg.wasm
 build/index_bg.wasm: Cargo.toml Cargo.lock tools/bundle.mjs tools/shrink.mjs $(shell find src assets tools/bindgen -type f) | need
 	$(AT_ONCE) 'Building the Worker and its tools: $(FIRST_TIME) on two cores the first time' \
@@ -140,14 +141,14 @@ build/index_bg.wasm: Cargo.toml Cargo.lock tools/bundle.mjs tools/shrink.mjs $(s
 		'npm packages' '$(SUB) $(NPM)'
 	@echo "== Making its WASM smaller" && node tools/bundle.mjs
 
-# The API of `make demo` that is a Worker. Its size does not matter there.
+# The Worker API of `make demo`. Its size does not matter.
 $(WORKER_API)/build/index_bg.wasm: Cargo.lock verify/Cargo.toml $(shell find verify/src $(WORKER_API)/src $(WORKER_API)/Cargo.toml -type f) | worker
 	@$(COMPILE) auth-edge-verify-worker && node tools/bundle.mjs auth-edge-verify-worker $(@D)
 
 $(NPM): package.json package-lock.json
 	@npm install --no-audit --no-fund --loglevel=error && touch $@
 
-# The version of the WASM tests' runner is that of wasm-bindgen.
+# The WASM tests' runner must have wasm-bindgen's version.
 $(TEST_RUNNER):
 	@tools/install.sh wasm-bindgen-cli $(@F:wasm-bindgen-cli-%=%) wasm-bindgen-test-runner && touch $@
 

@@ -1,7 +1,7 @@
-// node bench/feed.mjs   measures the feed's object by itself, in workerd: reports a second, and what a copy costs as the feed grows.
+// node bench/feed.mjs   measures the feed's object alone, in workerd: reports per second, and the cost of a copy as the feed grows.
 //
-// A small Worker asks the object as clients' objects and isolates do. `make worker` comes first. It talks to 127.0.0.1 only, and
-// ends by itself after half a minute.
+// A small Worker calls the object as clients' objects and isolates do. Run `make worker` first. It connects only to
+// 127.0.0.1, and ends by itself after half a minute.
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'

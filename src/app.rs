@@ -1,4 +1,4 @@
-//! (method, path) → one of the operations; nothing else.
+//! Routes a request to its operation, by method and path.
 
 use core::future::ready;
 
@@ -20,7 +20,7 @@ use crate::request::{Body, Call};
 use crate::response::Response;
 use crate::settings::Settings;
 
-/// Where a call goes.
+/// The operation that a request is for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Route {
     IssueLong,
@@ -37,7 +37,8 @@ pub enum Route {
 }
 
 impl Route {
-    /// Finds the operation. The path is compared as it was sent: another case, a doubled or a final slash is another path.
+    /// Finds the operation. The path is compared byte for byte: another case, a doubled slash or a trailing slash is a
+    /// different path.
     pub fn find(settings: &Settings, method: &str, path: &str) -> Result<Self, Error> {
         let is_read = matches!(method, "GET" | "HEAD");
         let document = match path {
@@ -52,13 +53,14 @@ impl Route {
         if let Some(document) = document {
             return if is_read { Ok(document) } else { Err(not_allowed("GET, HEAD")) };
         }
-        let below = path.strip_prefix(settings.base_path.as_str()).ok_or(Error::PathNotFound)?;
+        let missing = || Error::PathNotFound { base_path: settings.base_path.clone() };
+        let below = path.strip_prefix(settings.base_path.as_str()).ok_or_else(missing)?;
         if let Some(rest) = below.strip_prefix("/auth/tokens/") {
-            let route = Self::token(rest).ok_or(Error::PathNotFound)?;
+            let route = Self::token(rest).ok_or_else(missing)?;
             return if method == "POST" { Ok(route) } else { Err(not_allowed("POST")) };
         }
-        let rest = below.strip_prefix("/clients").ok_or(Error::PathNotFound)?;
-        Self::client(if is_read { "GET" } else { method }, rest).map(Self::Operator)
+        let rest = below.strip_prefix("/clients").ok_or_else(missing)?;
+        Self::client(if is_read { "GET" } else { method }, rest, missing).map(Self::Operator)
     }
 
     fn token(rest: &str) -> Option<Self> {
@@ -73,7 +75,7 @@ impl Route {
         })
     }
 
-    fn client(method: &str, rest: &str) -> Result<Operation, Error> {
+    fn client(method: &str, rest: &str, missing: impl Fn() -> Error) -> Result<Operation, Error> {
         if rest.is_empty() {
             return match method {
                 "GET" => Ok(Operation::List),
@@ -82,7 +84,7 @@ impl Route {
             };
         }
         let mut segments = rest.split('/').skip(1);
-        let id = segments.next().filter(|id| !id.is_empty() && rest.starts_with('/')).ok_or(Error::PathNotFound)?;
+        let id = segments.next().filter(|id| !id.is_empty() && rest.starts_with('/')).ok_or_else(&missing)?;
         let client_id = decode(id);
         match (segments.next(), segments.next(), segments.next()) {
             (None, ..) => match method {
@@ -101,11 +103,11 @@ impl Route {
                 (_, "POST") => Ok(Operation::EndTokens { client_id }),
                 _ => Err(not_allowed("POST")),
             },
-            _ => Err(Error::PathNotFound),
+            _ => Err(missing()),
         }
     }
 
-    /// Whether the operation has a use for the request's body.
+    /// Whether the operation reads the request's body.
     pub const fn reads_body(&self) -> bool {
         match self {
             Self::IssueLong | Self::IssueShort | Self::Introspect => true,
@@ -114,7 +116,7 @@ impl Route {
         }
     }
 
-    /// The `operationId`, and what success is called in the audit line.
+    /// The `operationId`, and the audit line's `outcome` if the call succeeds.
     const fn event(&self) -> (&'static str, &'static str) {
         match self {
             Self::IssueLong => ("issueLongTermToken", "issued"),
@@ -132,7 +134,7 @@ impl Route {
     }
 }
 
-/// What does not decode is no id, and is refused as one.
+/// Percent-decodes a segment. Invalid UTF-8 becomes U+FFFD, which no id contains, so it is refused like any unknown id.
 fn decode(segment: &str) -> String {
     percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
@@ -141,8 +143,9 @@ fn not_allowed(allow: &'static str) -> Error {
     Error::MethodNotAllowed { allow: allow.into() }
 }
 
-/// Answers a call, whatever comes of it. `read` reads the body, and then the clock: Unix seconds.
-pub async fn answer(
+/// Runs the operation, and turns its result into a response and an audit line. `read` reads the body and then the clock
+/// (Unix seconds).
+pub async fn handle(
     settings: &Settings,
     host: &impl Host,
     route: &Route,
@@ -151,7 +154,8 @@ pub async fn answer(
 ) -> (Response, Audit) {
     let (event, success) = route.event();
     let mut audit = Audit { event, outcome: success, ..Audit::default() };
-    // Boxed, so that each stays a function of its own: a fresh isolate compiles a function when it is first called.
+    // Boxed, so that each operation stays a function of its own: V8 compiles a function when it is first called, so a
+    // fresh isolate compiles only the operation that it needs.
     let operation: LocalBoxFuture<'_, _> = match route {
         Route::IssueLong => Box::pin(issue_long(settings, host, call, read, &mut audit)),
         Route::IssueShort => Box::pin(issue_short(settings, host, call, read, &mut audit)),
@@ -178,6 +182,10 @@ mod tests {
 
     fn find(base: &str, path: &str) -> Result<Route, Error> {
         Route::find(&Settings { base_path: base.to_owned(), ..settings() }, "POST", path)
+    }
+
+    fn no_such_path() -> Error {
+        Error::PathNotFound { base_path: "/v1".to_owned() }
     }
 
     #[test]
@@ -218,7 +226,7 @@ mod tests {
             "/v1/auth/tokens/long%2F",
             "/v1x/auth/tokens/long",
         ] {
-            assert_eq!(find("/v1", path), Err(Error::PathNotFound), "{path}");
+            assert_eq!(find("/v1", path), Err(no_such_path()), "{path}");
         }
     }
 
@@ -230,7 +238,7 @@ mod tests {
                 let path = format!("/v1/auth/tokens/{path}");
                 assert_eq!(refusal(method, &path), not_allowed("POST"), "{method} {path}");
             }
-            assert_eq!(refusal(method, "/v1/nothing"), Error::PathNotFound);
+            assert_eq!(refusal(method, "/v1/nothing"), no_such_path());
         }
         for path in
             ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server", "/openapi.json", "/docs", "/healthz"]
@@ -239,7 +247,7 @@ mod tests {
                 assert!(Route::find(&settings(), method, path).is_ok());
             }
             assert_eq!(refusal("POST", path), not_allowed("GET, HEAD"));
-            assert_eq!(refusal("GET", &format!("/v1{path}")), Error::PathNotFound);
+            assert_eq!(refusal("GET", &format!("/v1{path}")), no_such_path());
         }
     }
 
@@ -248,7 +256,7 @@ mod tests {
         let settings = Settings { issuer: "https://auth.example.com/tenant".into(), ..settings() };
         let find = |path: &str| Route::find(&settings, "GET", path);
         assert_eq!(find("/.well-known/oauth-authorization-server/tenant"), Ok(Route::Metadata));
-        assert_eq!(find("/.well-known/oauth-authorization-server"), Err(Error::PathNotFound));
+        assert_eq!(find("/.well-known/oauth-authorization-server"), Err(no_such_path()));
     }
 
     #[test]
@@ -303,7 +311,7 @@ mod tests {
             "/clients",
             "/v1/Clients",
         ] {
-            assert_eq!(find("POST", path), Err(Error::PathNotFound), "{path}");
+            assert_eq!(find("POST", path), Err(no_such_path()), "{path}");
         }
     }
 }

@@ -9,26 +9,26 @@ use crate::error::Unavailable;
 use crate::settings::Settings;
 use crate::value::{Members, Read, Value};
 
-/// The furthest that `exp` may lie ahead, seconds.
+/// How far `exp` may lie ahead, seconds.
 const LONGEST_LIFE: i64 = 600;
 /// How far `iat` and `nbf` may lie ahead of this clock, seconds.
 const LEEWAY: i64 = 60;
 
-/// What an assertion, found genuine, still has to be checked against: whether it came before.
+/// An assertion whose signature and claims are valid. Whether its `jti` was used before is still to be checked.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Genuine {
     /// The key that signed it.
     pub key: PublicJwk,
     pub jti_digest: String,
-    /// When it may be forgotten, Unix seconds.
+    /// Until when `jti_digest` must be remembered, Unix seconds.
     pub until: u64,
 }
 
-/// Header members that change what the rest means; an assertion with one is not understood (RFC 7515, section 4.1.11).
+/// Header members that change how the rest is to be read; an assertion with one is refused (RFC 7515, section 4.1.11).
 const EXTENSIONS: [&str; 2] = ["crit", "b64"];
 
-/// Checks an assertion against the keys of the client; `None` is a refusal, which tells no reason. A key that is not there costs
-/// a verification like any other. `verify` is that of `host::Host`.
+/// Checks an assertion against the client's keys. `None`: it is refused, and the caller is not told why. An unknown
+/// `kid` costs a verification too, against a stand-in key. `verify` is `host::Host`'s.
 pub async fn check(
     settings: &Settings,
     verify: impl AsyncFnOnce(&PublicJwk, &[u8], &[u8]) -> Result<bool, Unavailable>,
@@ -42,7 +42,7 @@ pub async fn check(
     let Some((message, _)) = assertion.rsplit_once('.') else { return Ok(None) };
     let Some(algorithm) = Algorithm::parse(untrusted.algorithm()) else { return Ok(None) };
 
-    // The key is found by `kid`, and says itself which algorithm it is for.
+    // `kid` selects the key, and the key fixes the algorithm: the header's `alg` must match it.
     let kid = untrusted.header().key_id.as_deref();
     let key = keys.iter().find(|key| Some(key.kid.as_str()) == kid).filter(|key| key.algorithm() == Ok(algorithm));
     let stand_in = stand_in(algorithm);
@@ -91,8 +91,8 @@ fn check_claims(
     })
 }
 
-/// A key to spend a verification on when there is none of the client's. What it says never counts. The keys are the
-/// examples of RFC 8037 (appendix A.2) and RFC 7515 (appendices A.2 and A.3).
+/// A key to verify against if the client has none that fits, so that the time taken does not tell; its verdict is
+/// ignored. The keys are the examples of RFC 8037 (appendix A.2) and RFC 7515 (appendices A.2 and A.3).
 fn stand_in(algorithm: Algorithm) -> PublicJwk {
     let owned = |text: &str| Some(text.to_owned());
     let empty = PublicJwk {

@@ -1,4 +1,4 @@
-//! The line that each call leaves in the log.
+//! The audit line: one log line for each call.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::response::Response;
 use crate::token::Presented;
 
-/// What was decided and for whom. It holds ids and codes, never a credential.
+/// What was decided, and for whom. It holds ids and codes, never a credential.
 #[derive(Debug, Default, Serialize)]
 pub struct Audit {
     /// The operation, by its `operationId`.
@@ -14,7 +14,7 @@ pub struct Audit {
     /// `issued`, `revoked`, `introspected`, `changed`, `served`, `polled`, `ready`, or the code of the refusal.
     pub outcome: &'static str,
     pub status: u16,
-    /// Whose token or record this is about.
+    /// The client whose token or record this is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
     /// The token that was made or revoked.
@@ -26,12 +26,12 @@ pub struct Audit {
     /// The token that the caller presented.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// The client that the caller is, where that is an operator.
+    /// The caller's client, if the caller is an operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mechanism: Option<&'static str>,
-    /// What the operator should know and the caller should not: which dependency or setting failed, or that codes are locked.
+    /// For the operator, not the caller: which dependency or setting failed, or that one-time codes are locked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
     /// Cloudflare's id of the request.
@@ -40,19 +40,19 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Notes the token that the caller presented, and whose it is.
+    /// Records the token that the caller presented, and its client.
     pub fn presented(&mut self, token: &Presented) {
         self.client_id = Some(token.client_id.clone());
         self.by = Some(token.id.clone());
     }
 
-    /// Whether there is nothing to tell: a public feed was served. Verifiers fetch it every few seconds, and a line costs twice
-    /// what the call does.
+    /// Whether the line is left out: the public feed was served. Verifiers fetch it every few seconds, and a line costs
+    /// twice what the call does.
     pub fn is_routine(&self) -> bool {
         self.outcome == "polled" && self.by.is_none()
     }
 
-    /// The line of a call that was refused before it reached an operation.
+    /// The response and line of a call that was refused before it reached an operation.
     pub fn of_refusal(error: &Error) -> (Response, Self) {
         let mut audit = Self { event: "none", ..Self::default() };
         let response = audit.refuse(error);

@@ -1,4 +1,4 @@
-//! Everything that can go wrong, and the one place that turns it into status, code, message and headers.
+//! Every error, and the one place that turns it into status, code, message and headers.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,11 @@ use serde::{Serialize, Serializer};
 use crate::response::Response;
 use crate::value::readable;
 
-/// Seconds after which a client may try again when a dependency is down.
+/// `Retry-After` when a dependency is down, seconds.
 const RETRY_UNAVAILABLE: u64 = 5;
 
-/// A refusal. `respond` is its meaning over HTTP. It also travels: a client's object answers with it.
+/// Why a request is refused. `respond` makes the HTTP response. A client's object returns errors too, so the variants
+/// that it can return are serializable.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub enum Error {
     /// `grant_type` is missing or unknown.
@@ -20,55 +21,55 @@ pub enum Error {
     InvalidRequest { field: Option<String>, message: String },
     /// A scope breaks the grammar, or on /short is not covered by the long-term token.
     InvalidScope { message: String },
-    /// A secret, code or assertion is wrong, or the client is unknown: one answer for all, so that none tells which.
-    /// `locked`: its one-time codes are locked, which is for the audit line alone.
+    /// A secret, code or assertion is wrong, or the client is unknown. The response is the same for all of them, so it
+    /// does not tell which. `locked` (one-time codes are locked) goes into the audit line only.
     InvalidClient { locked: bool },
-    /// `X-Client-Id` is not what it must be: the body's `client_id`, once.
+    /// `X-Client-Id` is missing, repeated, or not the body's `client_id`.
     #[serde(skip)]
     ClientIdHeader(HeaderFault),
     /// The bearer token can't be used.
     InvalidToken(TokenFault),
-    /// The caller's token lacks a scope, where a caller without it is not told more than that (401).
+    /// The caller's token lacks the scope that the operation needs (401, on every operation but /long).
     CallerScope { needed: Cow<'static, str> },
-    /// More was asked for than may be granted.
+    /// A requested scope may not be granted.
     InsufficientScope { needed: String, by: Grantor },
-    /// On /long: authenticated, but not entitled.
+    /// On /long: the client is authenticated, but may not have a token.
     UnauthorizedClient(Unentitled),
-    /// No such token is visible to the caller.
+    /// The caller's client has no token with this id.
     TokenNotFound,
     /// There is no such client.
     ClientNotFound,
     /// The client has no such secret.
     SecretNotFound,
-    /// What the client is stands against it.
+    /// The client's current state does not allow the change.
     Conflict(Cow<'static, str>),
-    /// `If-Match` names another state of the client.
+    /// `If-Match` does not match the client's current `ETag`.
     PreconditionFailed,
-    /// No such path.
+    /// No such path. `base_path` is what the API's paths begin with.
     #[serde(skip)]
-    PathNotFound,
-    /// The path is known, the method is not.
+    PathNotFound { base_path: String },
+    /// The path exists, but does not allow this method.
     #[serde(skip)]
     MethodNotAllowed { allow: Cow<'static, str> },
-    /// The client asks too often.
+    /// A rate limit is exceeded.
     #[serde(skip)]
     RateLimited { retry_after: u64 },
-    /// The client has as many ends of short-term tokens in the feed as it may.
+    /// The client has as many revoked short-term tokens in the feed as it may have.
     FeedFull { retry_after: u64 },
-    /// A dependency did not answer. What it said is for the log.
+    /// A dependency did not answer. Which one, and why, goes into the log only.
     Unavailable(Unavailable),
-    /// A setting is missing or malformed. Which one is for the log.
+    /// A setting is missing or malformed. Which one goes into the log only.
     Misconfigured { setting: Cow<'static, str>, problem: String },
 }
 
-/// Who can't grant a scope.
+/// Whose scopes do not allow a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Grantor {
-    /// The bearer token does not hold it.
+    /// The bearer token lacks it.
     Bearer,
-    /// The client does not hold it.
+    /// The client lacks it.
     Client,
-    /// The operator may not give it to a client.
+    /// The calling operator may not give it to a client.
     Operator,
 }
 
@@ -76,30 +77,30 @@ pub enum Grantor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum HeaderFault {
     Missing,
-    /// It is not the body's `client_id`.
+    /// Its value is not the body's `client_id`.
     Different,
-    /// It is there more than once, with different values.
+    /// It was sent more than once, with different values.
     Repeated,
 }
 
 /// Why a bearer token can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum TokenFault {
-    /// There is no bearer token in the request.
+    /// The request carries no bearer token.
     Missing,
     /// The `Authorization` header is not `Bearer <token>`.
     NotBearer,
-    /// The `Authorization` header is there more than once, with different values.
+    /// The `Authorization` header was sent more than once, with different values.
     Repeated,
     /// Not a token of this service: malformed, forged, or from another issuer.
     Foreign,
-    /// A long-term token where a short-term one belongs, or the reverse.
+    /// A long-term token where a short-term one is needed, or the reverse.
     WrongKind,
     Expired,
     Revoked,
-    /// The client is suspended, is gone, or its tokens up to a time were ended.
+    /// The client is suspended or deleted, or the token's `auth_time` is before its `tokens_valid_from`.
     ClientEnded,
-    /// Too long ago was a credential shown for a rotation to go on without one.
+    /// The client last showed a credential too long ago for a rotation.
     TooOld,
 }
 
@@ -107,12 +108,12 @@ pub enum TokenFault {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Unentitled {
     Suspended,
-    /// By its name.
+    /// The client may not use this mechanism.
     Mechanism(Cow<'static, str>),
     OtherClient,
 }
 
-/// A dependency that did not answer, or not as it must.
+/// A dependency that did not answer, or gave an invalid answer.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Unavailable {
     pub dependency: Cow<'static, str>,
@@ -125,7 +126,7 @@ impl Unavailable {
     }
 }
 
-// What an object may answer.
+// The errors that a client's object may return.
 readable!(enum Error {
     "InvalidRequest" => InvalidRequest { field, message },
     "InvalidScope" => InvalidScope { message },
@@ -158,7 +159,7 @@ readable!(enum Grantor { "Bearer" => Bearer, "Client" => Client, "Operator" => O
 readable!(enum Unentitled { "Suspended" => Suspended, "Mechanism" => Mechanism(name), "OtherClient" => OtherClient });
 readable!(struct Unavailable { dependency, problem });
 
-/// The body of every refusal.
+/// The body of every error response.
 #[derive(Serialize)]
 struct AuthError<'a> {
     code: &'a str,
@@ -167,7 +168,7 @@ struct AuthError<'a> {
     details: Option<Detail<'a>>,
 }
 
-/// What is at fault: a kind of thing and its name, an object with one member.
+/// `details`: an object with one member, the kind of thing at fault and its name.
 struct Detail<'a>(&'static str, &'a str);
 
 impl Serialize for Detail<'_> {
@@ -196,7 +197,7 @@ impl Error {
             Self::CallerScope { .. } => (401, "insufficient_scope"),
             Self::InsufficientScope { .. } => (403, "insufficient_scope"),
             Self::UnauthorizedClient(_) => (403, "unauthorized_client"),
-            Self::TokenNotFound | Self::ClientNotFound | Self::SecretNotFound | Self::PathNotFound => {
+            Self::TokenNotFound | Self::ClientNotFound | Self::SecretNotFound | Self::PathNotFound { .. } => {
                 (404, "not_found")
             }
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
@@ -208,7 +209,7 @@ impl Error {
         }
     }
 
-    /// What is for the operator's log alone.
+    /// The problem for the audit line, which callers must not see.
     pub fn for_the_log(&self) -> Option<String> {
         match self {
             Self::InvalidClient { locked: true } => Some("locked".to_owned()),
@@ -260,70 +261,85 @@ impl Error {
                 "The client is unknown, or its secret, one-time code or assertion is wrong, expired or already used."
             }
             Self::ClientIdHeader(fault) => match fault {
-                HeaderFault::Missing => "The X-Client-Id header is missing; send the client_id of the body in it.",
+                HeaderFault::Missing => "The X-Client-Id header is missing; send it with the value of client_id.",
                 HeaderFault::Different => {
-                    "The X-Client-Id header is not the client_id of the body; send the same value in both."
+                    "The X-Client-Id header differs from client_id in the body; send the same value in both."
                 }
                 HeaderFault::Repeated => {
-                    "The X-Client-Id header is there more than once, with different values; send it once."
+                    "The X-Client-Id header was sent more than once, with different values; send it once."
                 }
             },
             Self::InvalidToken(fault) => match fault {
                 TokenFault::Missing => "No bearer token was sent; send one as 'Authorization: Bearer <token>'.",
-                TokenFault::NotBearer => "The Authorization header is not of the form 'Bearer <token>'.",
+                TokenFault::NotBearer => "The Authorization header is malformed; send 'Authorization: Bearer <token>'.",
                 TokenFault::Repeated => {
-                    "The Authorization header is there more than once, with different values; send it once."
+                    "The Authorization header was sent more than once, with different values; send it once."
                 }
-                TokenFault::Foreign => "The bearer token was not issued by this service, or was changed.",
-                TokenFault::WrongKind => "The bearer token is of the wrong kind for this operation.",
+                TokenFault::Foreign => {
+                    "The bearer token was not issued by this service, or was altered; get a new one."
+                }
+                TokenFault::WrongKind => {
+                    "This operation takes the other kind of bearer token (long-term or short-term); /docs says which."
+                }
                 TokenFault::Expired => "The bearer token has expired; get a new one.",
                 TokenFault::Revoked => {
-                    "The bearer token, or the long-term token that it came from, was revoked; get a new one."
+                    "The bearer token, or the long-term token it was exchanged from, was revoked; get a new one."
                 }
-                TokenFault::ClientEnded => "The client of the bearer token is suspended, or its tokens were ended.",
+                TokenFault::ClientEnded => {
+                    "The bearer token's client is suspended or deleted, or an operator ended its tokens; ask the operator."
+                }
                 TokenFault::TooOld => {
-                    "The client last showed a credential more than 366 days ago; get a token by one instead of by rotation."
+                    "The client last authenticated with a credential more than 366 days ago; get a new token with one instead of rotating."
                 }
             },
             Self::CallerScope { needed } if needed == "tokens:revoke" => {
-                "Revoking another token needs the scope tokens:revoke; a token may always revoke itself."
+                "Revoking another token requires the scope tokens:revoke; a token may always revoke itself."
             }
-            Self::CallerScope { needed } => return format!("This call needs a token with the scope {needed}."),
+            Self::CallerScope { needed } => return format!("This operation requires a token with the scope {needed}."),
             Self::InsufficientScope { needed, by } => {
                 return match by {
-                    Grantor::Bearer => format!("The bearer token does not hold the scope {needed}."),
+                    Grantor::Bearer => format!("The bearer token lacks the scope {needed}."),
                     Grantor::Client => format!("The client may not be granted the scope {needed}."),
                     Grantor::Operator => {
-                        format!("Only the operator of the secret OPERATOR may give a client the scope {needed}.")
+                        format!("Only the first operator (the secret OPERATOR) may give a client the scope {needed}.")
                     }
                 };
             }
-            Self::UnauthorizedClient(Unentitled::Suspended) => "The client is suspended.",
+            Self::UnauthorizedClient(Unentitled::Suspended) => {
+                "The client is suspended; an operator can reactivate it."
+            }
             Self::UnauthorizedClient(Unentitled::Mechanism(mechanism)) => {
-                return format!("The mechanism {mechanism} is not allowed to this client.");
+                return format!("This client may not use the mechanism {mechanism}; an operator can allow it.");
             }
             Self::UnauthorizedClient(Unentitled::OtherClient) => {
-                "The bearer token belongs to another client than client_id."
+                "The bearer token belongs to a client other than client_id."
             }
-            Self::TokenNotFound => "No such token is visible to this caller.",
-            Self::ClientNotFound => "There is no such client.",
-            Self::SecretNotFound => "The client has no such secret, or it has ended.",
+            Self::TokenNotFound => "This caller's client has no token with this id.",
+            Self::ClientNotFound => "There is no client with this id.",
+            Self::SecretNotFound => "The client has no live secret with this id.",
             Self::Conflict(message) => message,
             Self::PreconditionFailed => {
-                "The client is not in the state that If-Match names; read it again, and repeat the change with its ETag."
+                "The client has changed since If-Match's ETag; read it again and repeat the request with the new ETag."
             }
-            Self::PathNotFound => "No such path.",
-            Self::MethodNotAllowed { allow } => return format!("This path answers {allow} only."),
+            Self::PathNotFound { base_path } => {
+                let prefix = if base_path.is_empty() { "have no prefix" } else { "begin with " };
+                return format!(
+                    "No such path. API paths {prefix}{base_path}, as in {base_path}/auth/tokens/long, and are compared exactly; /docs lists them."
+                );
+            }
+            Self::MethodNotAllowed { allow } => return format!("Method not allowed; this path allows {allow}."),
             Self::RateLimited { retry_after } => {
                 return format!("Too many requests. Please retry after {retry_after} seconds.");
             }
             Self::FeedFull { .. } => {
-                "Not revoked: 1,000 short-term tokens of this client were, within the hour. Revoke their long-term token instead."
+                "Not revoked: this client has revoked 1,000 short-term tokens within the hour. Revoke their long-term token instead."
             }
             Self::Unavailable(_) => {
                 "A part of the service is not answering. The request may or may not have taken effect. Please retry."
             }
-            Self::Misconfigured { .. } => "The service is not configured; its operator finds the reason in the log.",
+            Self::Misconfigured { .. } => {
+                "The service is misconfigured; its operator finds the setting at fault in the log."
+            }
         };
         fixed.to_owned()
     }

@@ -1,5 +1,5 @@
-//! Fuzz targets: each parser of this crate that a byte of a request, of a token, of a key or of a secret setting reaches. What a
-//! client's object stores, and is asked, is in `client::fuzz`. Each runs as a plain test, and by `make fuzz` under an engine.
+//! Fuzz targets for every parser of requests, tokens, keys and secret settings. Those of stored values and of requests
+//! to objects are in `client::fuzz`. Each runs as a plain test, and by `make fuzz` under an engine.
 
 use core::fmt::Write;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use crate::client::change::if_match;
 use crate::client::jwk::{JwkSet, PublicJwk};
 use crate::client::{Consistency, MAX_TTL, MIN_TTL, Mechanism, Operator, is_client_id};
 use crate::error::{Error, Unavailable};
-use crate::feed::copy::Kept;
+use crate::feed::copy::FeedCache;
 use crate::feed::{self, Ends, Entry};
 use crate::json;
 use crate::keys::KeySet;
@@ -35,13 +35,13 @@ use crate::token::{self, Granted, Signatures};
 use crate::token_id::{self, Kind, TokenId};
 use crate::value::{Members, Value};
 
-/// What no answer and no message may hold.
+/// A canary that no response and no message may contain.
 const CANARY: &str = "canary-0123456789";
 const NOW: u64 = 1_800_000_000;
 
 // ---- JSON
 
-/// Read as serde_json reads it, but for repeated names, large objects and other roots, which are refused.
+/// Parses like serde_json, except that repeated names, large objects and other roots are refused.
 #[test]
 fn json_documents() {
     let seeds = [
@@ -92,7 +92,7 @@ fn has_large(value: &serde_json::Value) -> bool {
     }
 }
 
-/// Whether a name of a member holds the canary. Names are shown, and nobody sends a secret as one.
+/// Whether a member's name contains the canary. Messages may quote names: nobody sends a secret as a name.
 fn names_canary(text: &[u8]) -> bool {
     fn looks(value: &serde_json::Value) -> bool {
         match value {
@@ -103,11 +103,11 @@ fn names_canary(text: &[u8]) -> bool {
             _ => false,
         }
     }
-    // Repeated names are gone from the value, so what is doubted counts.
+    // serde_json dropped repeated names, so any doubt counts as a name.
     serde_json::from_slice(text).is_ok_and(|value| looks(&value) || repeats_a_name(text, &value))
 }
 
-/// An answer is whole: a status of the contract, no header that would become two, and nothing of what was sent in secret.
+/// A response is valid: a status of the contract, no header that would split in two, and no secret of the request.
 fn check_refusal(error: &Error, text: &[u8]) {
     let response = error.respond();
     assert!([400, 401, 403, 404, 405, 409, 412, 429, 500, 503].contains(&response.status));
@@ -146,7 +146,7 @@ fn check_scopes(scopes: &Scopes) {
     );
 }
 
-/// What is read says the same when it is written again, has exactly one mechanism, and keeps every bound.
+/// A parsed body means the same after a round trip, has exactly one mechanism, and respects every limit.
 #[test]
 fn bodies_of_issue_long() {
     let seeds = [
@@ -222,7 +222,7 @@ fn bodies_of_issue_short() {
     });
 }
 
-/// Forms and query strings: a field counts once, as its own encoding says it.
+/// Forms and query strings: a field must occur once, whatever its encoding.
 #[test]
 fn forms_and_queries() {
     let seeds =
@@ -280,7 +280,7 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// The lines of `head` in glue.js, whatever stands in them: the parts of the URL make the URL again.
+/// Any text in the format of `head` in glue.js: the parts of the URL join to the URL again.
 #[test]
 fn heads() {
     let seeds = [
@@ -314,7 +314,7 @@ fn heads() {
     });
 }
 
-/// An id comes out of a path as it was escaped into it, and `Allow` names exactly the methods that there are.
+/// An id that was escaped into a path is decoded to itself, and `Allow` names exactly the methods that work.
 #[test]
 fn routes() {
     let seeds = [
@@ -344,7 +344,7 @@ fn routes() {
         for (method, route) in methods.iter().zip(&found) {
             match route {
                 Ok(route) => assert!(!matches!(route, Route::Revoke { token_id } if token_id.is_empty())),
-                Err(Error::PathNotFound) => assert!(found.iter().all(Result::is_err)),
+                Err(Error::PathNotFound { .. }) => assert!(found.iter().all(Result::is_err)),
                 Err(error @ Error::MethodNotAllowed { allow }) => {
                     check_refusal(error, b"");
                     let allowed: Vec<_> = allow.split(", ").collect();
@@ -369,7 +369,7 @@ fn routes() {
     });
 }
 
-/// `Authorization`, and every header that may be repeated: alike, it counts once.
+/// `Authorization` and every other header that may be repeated: with one value it counts once.
 #[test]
 fn header_values() {
     let seeds = [
@@ -422,7 +422,7 @@ fn conditions() {
     });
 }
 
-/// One network for every way to write an address, and for all addresses of a /64.
+/// Every notation of an address, and every address of a /64, counts as one network.
 #[test]
 fn addresses() {
     check!((produce::<[u16; 8]>(), produce::<[u16; 4]>(), produce::<u8>()), |(groups, other, zeros)| {
@@ -433,7 +433,7 @@ fn addresses() {
             }
         }
         let address = Ipv6Addr::from(groups);
-        // Cloudflare writes IPv4 as such. A mapped address is counted as the one that it maps.
+        // A mapped IPv4 address counts as the IPv4 address.
         let short = address.to_string();
         if short.contains('.') {
             return;
@@ -458,7 +458,7 @@ fn addresses_that_are_none() {
 
 // ---- scopes, ids, tokens
 
-/// What covers is transitive; a bound takes nothing that both hold and leaves nothing that one of them lacks.
+/// `covers` is transitive; `bounded_by` is the intersection.
 #[test]
 fn scopes() {
     let seeds = [
@@ -494,7 +494,7 @@ fn scopes() {
     });
 }
 
-/// An id opens for its client alone, and with no bit or character changed.
+/// An id verifies only for its client, and not with any bit or character changed.
 #[test]
 fn token_ids() {
     let keys = KeySet::parse(KEYS).unwrap();
@@ -520,7 +520,7 @@ fn token_ids() {
     });
 }
 
-/// Signs as nobody should, and fast.
+/// A fast stand-in for Ed25519, for tests only.
 struct Cheap;
 
 impl Cheap {
@@ -550,7 +550,7 @@ fn now_or_never<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("nothing is waited for")
 }
 
-/// Whatever is signed: a token counts only with what this service writes, and a wrong signature never does.
+/// Any signed content: a token is accepted only with claims that this service writes, and never with a wrong signature.
 #[test]
 fn tokens() {
     let settings = settings();
@@ -594,7 +594,7 @@ fn tokens() {
 }
 
 fn hmac_key() -> [u8; 32] {
-    // That of `lt+jwt` in `KEYS`.
+    // The `lt+jwt` key in `KEYS`.
     [3; 32]
 }
 
@@ -603,7 +603,7 @@ fn hs256(key: &[u8], message: &[u8]) -> Vec<u8> {
     hmac::Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(message).finalize().into_bytes().to_vec()
 }
 
-/// Each token that is made is read again, and says what went into it.
+/// Each token that is made verifies, and carries what went into it.
 #[test]
 fn tokens_that_are_made() {
     let settings = settings();
@@ -625,7 +625,8 @@ fn tokens_that_are_made() {
     });
 }
 
-/// An assertion that is taken says all that RFC 7523 wants, and is signed by the key that it names, by that key's algorithm.
+/// An accepted assertion has every claim that RFC 7523 requires, and is signed by the key that its `kid` names, with
+/// that key's algorithm.
 #[test]
 fn assertions() {
     let settings = settings();
@@ -675,7 +676,8 @@ fn assertions() {
     });
 }
 
-/// A key set of a request: what is taken is public, bounded, bound to an algorithm, and the same when it is written again.
+/// A key set in a request: accepted keys are public, bounded in number, bound to an algorithm, and unchanged by a round
+/// trip.
 #[test]
 fn jwk_sets() {
     let rsa = format!(r#"{{"keys":[{{"kty":"RSA","kid":"r","alg":"PS256","n":"{}","e":"AQAB"}}]}}"#, "w".repeat(342));
@@ -694,7 +696,7 @@ fn jwk_sets() {
         assert_eq!(set.keys.iter().map(|key| &key.kid).collect::<BTreeSet<_>>().len(), set.keys.len());
         for key in &set.keys {
             assert!(key.algorithm().is_ok() && !key.kid.is_empty());
-            // They go to JavaScript in lines.
+            // They are passed to JavaScript one per line.
             assert!(key.material().all(|(_, value)| !value.contains('\n')));
         }
         let written = serde_json::to_string(&set).unwrap();
@@ -707,7 +709,7 @@ fn jwk_sets() {
 
 // ---- secrets and settings
 
-/// The secrets `AUTH_KEYS` and `OPERATOR`: what is wrong is said without a value.
+/// The secrets `AUTH_KEYS` and `OPERATOR`: an error message never quotes a value.
 #[test]
 fn secret_settings() {
     let canary = Base64UrlUnpadded::encode_string(b"canary-0123456789canary-01234567");
@@ -742,14 +744,14 @@ fn secret_settings() {
     });
 }
 
-/// Whether the canary was moved to the one place whose value is shown.
+/// Whether the canary is in the one place whose value is shown.
 fn is_a_kid(text: &str, canary: &str) -> bool {
     let set: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
     let keys = set["keys"].as_array().map_or(&[][..], Vec::as_slice);
     keys.iter().any(|key| key["kid"].as_str().is_some_and(|kid| kid.contains(canary)))
 }
 
-/// Any settings: those that are taken make URLs, tokens and paths that hold.
+/// Any settings: accepted ones make valid URLs, tokens and paths.
 #[test]
 fn plain_settings() {
     let seeds = [
@@ -797,7 +799,7 @@ fn plain_settings() {
     });
 }
 
-/// A sealed seed opens for its client, unchanged, or not at all.
+/// A sealed seed decrypts to itself for its client, and for no other.
 #[test]
 fn sealed_seeds() {
     let keys = KeySet::parse(KEYS).unwrap();
@@ -811,7 +813,7 @@ fn sealed_seeds() {
     });
 }
 
-/// KV's cursor comes back as it was given out, or not at all.
+/// KV's cursor comes back unchanged, or is refused.
 #[test]
 fn cursors() {
     let settings = settings();
@@ -826,7 +828,7 @@ fn cursors() {
     });
 }
 
-/// A code fits one of three steps, or none; whatever else is sent fits none.
+/// A code matches one of three steps or none; any other text matches none.
 #[test]
 fn one_time_codes() {
     check!((texts(&["287082", "000000"]), produce::<(u32, u8)>()), |(text, (now, drift))| {
@@ -843,12 +845,12 @@ fn one_time_codes() {
 
 // ---- the feed
 
-/// What an isolate serves of the feed: a part holds exactly the entries after `since`, whatever came in which order.
+/// The feed that an isolate serves: a part holds exactly the entries after `since`, in whatever order they arrived.
 #[test]
 fn the_feed_that_is_served() {
     type Entries = Vec<(u8, bool, u16)>;
     check!((produce::<Entries>(), produce::<(Option<u8>, u8)>()), |(entries, (since, now))| {
-        let kept = Kept::default();
+        let cache = FeedCache::default();
         let mut seq = 0;
         let entries: Vec<Entry> = entries
             .iter()
@@ -864,12 +866,12 @@ fn the_feed_that_is_served() {
                 }
             })
             .collect();
-        kept.take(Ends { seq, dropped: 0, since: None, entries: entries.clone() }, 0);
+        cache.take(Ends { seq, dropped: 0, since: None, entries: entries.clone() }, 0);
         let (now, asked) = (u64::from(*now) + 1, since.map(u64::from));
-        let part = kept.part(asked, now);
+        let part = cache.part(asked, now);
         assert!(part.seq == seq && (part.since.is_none() || part.since == asked));
         assert!(asked.is_none_or(|asked| asked <= seq) || part.since.is_none(), "ahead");
-        let ended: serde_json::Value = serde_json::from_str(&kept.ended(part)).unwrap();
+        let ended: serde_json::Value = serde_json::from_str(&cache.ended(part)).unwrap();
         let latest: std::collections::BTreeMap<_, _> = entries.iter().map(|entry| (&entry.key, entry)).collect();
         let due: BTreeSet<_> = latest
             .values()

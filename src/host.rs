@@ -1,12 +1,13 @@
-//! What the operations ask of the world around them: clients, randomness, limits, and the signatures that the runtime makes faster
-//! than WASM could. `edge` answers with Cloudflare's parts; the tests answer with parts that can fail, lag and forget.
+//! The interface between operations and their environment: clients, randomness, rate limits, and the signatures that
+//! the runtime makes faster than WASM. `edge` implements it with Cloudflare's services; tests implement it with
+//! services that fail, lag and lose data.
 
 use serde::Serialize;
 
 use crate::client::jwk::PublicJwk;
 use crate::client::replica::Clients;
 use crate::error::Unavailable;
-use crate::feed::copy::Kept;
+use crate::feed::copy::FeedCache;
 use crate::feed::{self, Ends};
 use crate::token::Signatures;
 use crate::token_id::Random;
@@ -25,12 +26,12 @@ pub enum Limit {
     Short,
 }
 
-/// A page of KV's list of clients, by the metadata of their replicas.
+/// A page of KV's list of clients, made from the metadata of their replicas.
 #[derive(Debug, Default)]
 pub struct Page {
     /// Each client's id and status.
     pub clients: Vec<Listed>,
-    /// KV's own, if there is more.
+    /// KV's cursor, if there are more.
     pub cursor: Option<String>,
 }
 
@@ -43,35 +44,35 @@ pub struct Listed {
 readable!(struct Page { clients, cursor });
 readable!(struct Listed { client_id, status });
 
-/// A text that is served as it is, but for the URL of this deployment. `assets/documents.js` has them.
+/// A static text, with placeholders for the deployment's URL. `assets/documents.js` holds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Document {
     /// The OpenAPI document.
     OpenApi,
-    /// The page that shows it.
+    /// The HTML reference page.
     Docs,
 }
 
-/// The world around the operations. An `Err` is a part that did not answer; no method ever guesses.
+/// The environment of the operations. `Err` means that a service did not answer; no method falls back to a guess.
 #[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]
 pub trait Host: Clients + Signatures {
     fn document(&self, document: Document) -> String;
 
-    /// Asks the feed of ends.
+    /// Asks the revocation feed's object.
     async fn ask_feed(&self, ask: &feed::Ask) -> Result<Ends, Unavailable>;
 
     /// This isolate's copy of the feed.
-    fn feed(&self) -> &Kept;
+    fn feed_cache(&self) -> &FeedCache;
 
-    /// Lists clients. May be as old as the cache of the location.
+    /// Lists clients, from KV: the list may be as old as the location's cache.
     async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable>;
 
     /// Randomness for one token's id, or one client's.
     fn random(&self) -> Result<Random, Unavailable>;
 
-    /// Counts a call against a limit; `false` means that it is over.
+    /// Counts a call against a limit; `false` means that the limit is exceeded.
     async fn within(&self, limit: Limit, key: &str) -> Result<bool, Unavailable>;
 
-    /// Whether the runtime takes this key: a point off its curve, for one, is none.
+    /// Whether the runtime can import this key. It refuses a point that is not on its curve, for example.
     async fn accepts(&self, key: &PublicJwk) -> Result<bool, Unavailable>;
 }

@@ -1,11 +1,11 @@
-//! JSON, read strictly (RFC 8259): no repeated name at any depth, nothing after the document, bytes that are UTF-8. What a member
-//! may be is asked for by its type, and every error names the member.
+//! Strict JSON (RFC 8259): no repeated name at any depth, nothing after the document, valid UTF-8. Each accessor below
+//! takes a member of one type; its error names the member.
 
 use crate::error::Error;
 use crate::scope::Scopes;
 use crate::value::{Members, Value};
 
-/// Reads a document. `None` is the value `null`; anything but that or an object is refused.
+/// Parses a document. `null` gives `None`; anything else but an object is refused.
 pub fn object_or_null(bytes: &[u8]) -> Result<Option<Members>, Error> {
     // serde_json's own message could quote a secret, so only the position is passed on.
     let value: Value = serde_json::from_slice(bytes).map_err(|error| {
@@ -20,17 +20,17 @@ pub fn object_or_null(bytes: &[u8]) -> Result<Option<Members>, Error> {
     }
 }
 
-/// Reads a document that must be an object.
+/// Parses a document that must be an object.
 pub fn object(bytes: &[u8]) -> Result<Members, Error> {
     object_or_null(bytes)?.ok_or_else(|| Error::request(NOT_AN_OBJECT))
 }
 
-/// More than any object of a request has. It bounds the search for repeated names.
+/// More members than any valid request has. It bounds the quadratic search for repeated names.
 const MOST_MEMBERS: usize = 100;
 const NOT_AN_OBJECT: &str = "The body must be a JSON object.";
 
 impl Value {
-    /// Refuses an object, at any depth, that repeats a name, or has more members than could make sense.
+    /// Refuses an object, at any depth, that repeats a name or has more than `MOST_MEMBERS` members.
     fn check_members(&self) -> Result<(), Error> {
         let Members(members) = match self {
             Self::Array(items) => return items.iter().try_for_each(Self::check_members),
@@ -38,12 +38,17 @@ impl Value {
             _ => return Ok(()),
         };
         if members.len() > MOST_MEMBERS {
-            return Err(Error::request(format!("An object has more than {MOST_MEMBERS} members.")));
+            return Err(Error::request(format!(
+                "The body contains an object with more than {MOST_MEMBERS} members; send fewer."
+            )));
         }
         for (index, (name, value)) in members.iter().enumerate() {
             if members[..index].iter().any(|(other, _)| other == name) {
                 let shown = shown(name);
-                return Err(Error::field(shown.as_str(), format!("The field {shown:?} is there more than once.")));
+                return Err(Error::field(
+                    shown.as_str(),
+                    format!("The field {shown:?} appears more than once; send it once."),
+                ));
             }
             value.check_members()?;
         }
@@ -51,7 +56,7 @@ impl Value {
     }
 }
 
-/// A name as an error shows it.
+/// A member's name, shortened for an error message.
 fn shown(name: &str) -> String {
     name.chars().take(64).collect()
 }
@@ -61,7 +66,7 @@ impl Members {
     pub fn check_names(&self, known: &[&str]) -> Result<(), Error> {
         let Some((name, _)) = self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) else { return Ok(()) };
         let shown = shown(name);
-        let message = format!("The field {shown:?} is not known here; known are {}.", known.join(", "));
+        let message = format!("Unknown field {shown:?}; this body takes {}.", known.join(", "));
         Err(Error::field(shown, message))
     }
 
@@ -95,7 +100,7 @@ impl Members {
         }
     }
 
-    /// Scopes, by their grammar.
+    /// Scopes, parsed.
     pub fn scopes(&mut self, name: &str) -> Result<Option<Scopes>, Error> {
         let Some(list) = self.strings(name)? else { return Ok(None) };
         Scopes::parse(list.iter().map(String::as_str))
@@ -157,12 +162,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_and_not_quoted() {
+    fn an_error_names_the_field_and_does_not_quote_its_value() {
         let Error::InvalidRequest { field, message } = object(b"{\"a\":[{\"b\":\"hunter2\",\"b\":1}]}").unwrap_err()
         else {
             panic!("another error")
         };
-        assert_eq!((field.as_deref(), message.as_str()), (Some("b"), "The field \"b\" is there more than once."));
+        assert_eq!(
+            (field.as_deref(), message.as_str()),
+            (Some("b"), "The field \"b\" appears more than once; send it once.")
+        );
         let many: Vec<_> = (0..=MOST_MEMBERS).map(|nth| format!("\"{nth}\":1")).collect();
         assert!(object(format!("{{{}}}", many.join(",")).as_bytes()).is_err());
     }

@@ -1,8 +1,8 @@
-//! The service's own keys, from one secret (RFC 7517, RFC 8037).
+//! The service's own keys, parsed from the secret `AUTH_KEYS` (RFC 7517, RFC 8037).
 //!
-//! The secret `AUTH_KEYS` is a JWK Set in which `use` names what a key is for. The first key of a use signs; all of
-//! them verify. So a key is rotated without a failed request: append it, wait until every location has it, move it to
-//! the front, and drop the old one when the last token that it signed has ended.
+//! `AUTH_KEYS` is a JWK Set in which `use` says what a key is for. The first key of a use signs; all of them verify. To
+//! rotate a key without a failed request: append the new one, wait until every location has it, move it to the front,
+//! and drop the old one when the last token that it signed has expired.
 
 use core::fmt;
 
@@ -31,7 +31,7 @@ pub const USE_SEAL: &str = "totp-seal";
 const SYMMETRIC_LENGTH: usize = 32;
 const NONCE_LENGTH: usize = 24;
 
-/// A key of the secret `AUTH_KEYS` as it is written there (RFC 7517, section 4).
+/// A key of `AUTH_KEYS`, as written there (RFC 7517, section 4).
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrivateJwk {
@@ -51,7 +51,7 @@ pub struct PrivateJwk {
     pub k: Option<String>,
 }
 
-/// The service's keys, checked: there is at least one for each use.
+/// The service's keys: at least one for each use, all valid.
 #[derive(Debug)]
 pub struct KeySet {
     pub long: Ring<LongKey>,
@@ -60,7 +60,7 @@ pub struct KeySet {
     pub seal: Ring<SealKey>,
 }
 
-/// The keys of one use: the first makes, all check.
+/// The keys of one use: the first signs (or seals), all verify (or open).
 #[derive(Debug)]
 pub struct Ring<K> {
     first: K,
@@ -73,14 +73,14 @@ pub struct LongKey {
     pub key: Hs256Key,
 }
 
-/// An Ed25519 key for short-term tokens. Only the first of its ring must have the private half.
+/// An Ed25519 key for short-term tokens. Only the first of its ring needs the private half.
 #[derive(Debug)]
 pub struct ShortKey {
     pub public: PublicJwk,
     pub private: Option<Secret>,
 }
 
-/// A key that authenticates token ids; the hash has taken it in already.
+/// A key that authenticates token ids, as an HMAC state that has already absorbed it.
 #[derive(Clone)]
 pub struct MacKey(Hmac<Sha256>);
 
@@ -90,25 +90,26 @@ pub struct SealKey {
     cipher: XChaCha20Poly1305,
 }
 
-/// Why the secret `AUTH_KEYS` can't be used. Names the key by its position and `kid`, never its value.
+/// Why `AUTH_KEYS` can't be used. Names a key by its position and `kid`, never by its value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct KeySetError(String);
 
 impl KeySet {
     pub fn parse(json: &str) -> Result<Self, KeySetError> {
-        let set: JwkSet<PrivateJwk> =
-            value::read(json).ok_or_else(|| KeySetError("is not a JWK Set of known members".to_owned()))?;
+        let set: JwkSet<PrivateJwk> = value::read(json).ok_or_else(|| {
+            KeySetError("is not a JWK Set, or a key has an unknown member; make it with `admin keys`".to_owned())
+        })?;
         let (mut long, mut short, mut token_id, mut seal) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (index, jwk) in set.keys.iter().enumerate() {
             let wrong = |what: &str| KeySetError(format!("has a fault in key {index} (kid {:?}): {what}", jwk.kid));
             if jwk.is_all_zeros() {
-                return Err(wrong("a key of zeros is no secret; make one with `admin keys`"));
+                return Err(wrong("the key is all zeros; make one with `admin keys`"));
             }
             if set.keys[..index].iter().any(|other| other.shares_material(jwk)) {
-                return Err(wrong("the same key is there before; each key is there once, for one use"));
+                return Err(wrong("the same key is already in the set; remove one, or make another with `admin keys`"));
             }
             if jwk.kid.is_empty() || set.keys[..index].iter().any(|other| other.kid == jwk.kid) {
-                return Err(wrong("kid must be there and be different from all others"));
+                return Err(wrong("kid must be present and different from all others"));
             }
             match jwk.key_use.as_str() {
                 USE_LONG => {
@@ -129,7 +130,7 @@ impl KeySet {
         })
     }
 
-    /// Opens what any of the seal keys sealed for this client. The text is `kid.nonce.ciphertext`.
+    /// Decrypts a seed that was sealed for this client with any of the seal keys. The format is `kid.nonce.ciphertext`.
     pub fn unseal(&self, client_id: &str, sealed: &str) -> Option<Secret> {
         let mut parts = sealed.splitn(3, '.');
         let (kid, nonce, ciphertext) = (parts.next()?, parts.next()?, parts.next()?);
@@ -140,7 +141,7 @@ impl KeySet {
         key.cipher.decrypt(XNonce::from_slice(&nonce), payload).ok().map(Secret::new)
     }
 
-    /// Seals a TOTP seed for one client: it opens for no other. The nonce must be fresh.
+    /// Encrypts a TOTP seed for one client; `unseal` fails for any other. The nonce must be fresh.
     pub fn seal(&self, client_id: &str, seed: &Secret, nonce: [u8; NONCE_LENGTH]) -> Option<String> {
         let key = self.seal.first();
         let payload = Payload { msg: seed.expose(), aad: client_id.as_bytes() };
@@ -154,7 +155,7 @@ readable!(struct PrivateJwk { kty, key_use as "use", kid, alg, crv, x, d, k });
 readable!(struct JwkSet<PrivateJwk> { keys });
 
 impl PrivateJwk {
-    /// Whether the secret part is nothing but zeros: what an unset or wiped buffer looks like.
+    /// Whether the secret part is all zeros, as an unset or wiped buffer is.
     fn is_all_zeros(&self) -> bool {
         [&self.k, &self.d].into_iter().flatten().any(|secret| {
             let bytes = decode(secret).map(Zeroizing::new);
@@ -169,10 +170,10 @@ impl PrivateJwk {
 
     fn symmetric(&self, alg: &str) -> Result<Zeroizing<[u8; SYMMETRIC_LENGTH]>, &'static str> {
         if self.kty != "oct" || self.alg != alg {
-            return Err("kty and alg do not fit the use");
+            return Err("kty and alg do not fit use");
         }
         if self.crv.is_some() || self.x.is_some() || self.d.is_some() {
-            return Err("a symmetric key has no crv, x or d");
+            return Err("a symmetric key must not have crv, x or d");
         }
         let bytes = self.k.as_deref().and_then(decode).map(Zeroizing::new);
         let key = bytes.and_then(|bytes| bytes.as_slice().try_into().ok()).map(Zeroizing::new);
@@ -195,7 +196,7 @@ impl PrivateJwk {
         }
         let private = match self.d.as_deref() {
             Some(d) => Some(decode(d).filter(|bytes| bytes.len() == 32).ok_or("d must be 32 bytes in base64url")?),
-            None if must_sign => return Err("the first key of its use signs, so it needs its private half d"),
+            None if must_sign => return Err("the first key of a use signs, so it needs its private half d"),
             None => None,
         };
         Ok(ShortKey { public, private: private.map(Secret::new) })
@@ -205,18 +206,18 @@ impl PrivateJwk {
 impl<K> Ring<K> {
     fn new(mut keys: Vec<K>, key_use: &str) -> Result<Self, KeySetError> {
         if keys.is_empty() {
-            return Err(KeySetError(format!("has no key with use {key_use:?}")));
+            return Err(KeySetError(format!("has no key with use {key_use:?}; make one with `admin keys`")));
         }
         let first = keys.remove(0);
         Ok(Self { first, others: keys })
     }
 
-    /// The key that makes new signatures.
+    /// The key for new signatures.
     pub fn first(&self) -> &K {
         &self.first
     }
 
-    /// All keys that check, the signing one first.
+    /// All keys, the signing one first.
     pub fn iter(&self) -> impl Iterator<Item = &K> {
         core::iter::once(&self.first).chain(&self.others)
     }
@@ -224,7 +225,7 @@ impl<K> Ring<K> {
 
 impl MacKey {
     pub fn new(key: &[u8; SYMMETRIC_LENGTH]) -> Self {
-        // HMAC pads a short key with zeros to the hash's block; done here, the constructor can't fail.
+        // HMAC pads a short key with zeros to the block's length. Doing so here makes the constructor infallible.
         let mut block = Zeroizing::new([0; 64]);
         block[..SYMMETRIC_LENGTH].copy_from_slice(key);
         Self(<Hmac<Sha256> as Mac>::new((&*block).into()))
@@ -238,7 +239,7 @@ impl MacKey {
 impl SealKey {
     fn new(kid: &str, key: &[u8; SYMMETRIC_LENGTH]) -> Result<Self, &'static str> {
         if kid.contains('.') {
-            return Err("the kid of a seal key has no dot");
+            return Err("the kid of a totp-seal key must not contain a dot");
         }
         Ok(Self { kid: kid.to_owned(), cipher: <XChaCha20Poly1305 as KeyInit>::new(key.into()) })
     }
@@ -250,7 +251,7 @@ impl fmt::Display for KeySetError {
     }
 }
 
-/// Prints a key as its name and `kid`.
+/// A `Debug` that prints a key as its type and `kid`.
 macro_rules! redacted_debug {
     ($type:ty, $name:literal, |$key:ident| $kid:expr) => {
         impl fmt::Debug for $type {

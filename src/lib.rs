@@ -1,19 +1,19 @@
-//! A token service for Cloudflare's edge. The way of a request:
+//! A token service for Cloudflare Workers. A request passes through these modules:
 //!
 //! ```text
-//! edge      reads the request, the clock, randomness; holds the bindings; runs the clients' objects
+//! edge      reads the request, the clock and randomness; holds the bindings; runs the Durable Objects
 //!   app       (method, path) → one operation
 //!     operations   one file each, with all of its numbered steps, top to bottom
-//!       request, json, value, scope, token, token_id, keys   what is asked, made and checked
-//!       client         a client: its record, its object (the truth), its replica in KV (for exchanges)
-//!       feed           what has ended, for APIs that verify offline: its object, an isolate's copy
-//!       host           what all this asks of the world
-//!   audit     the line that each call leaves
-//!   error, response   the way out: one place for status, code and headers
+//!       request, json, value, scope, token, token_id, keys   parse requests, make and check tokens
+//!       client         a client: its record, its Durable Object (authoritative), its replica in KV (for exchanges)
+//!       feed           the revocation feed, for APIs that verify offline: its object, each isolate's copy
+//!       host           the trait through which operations reach storage, randomness and rate limits
+//!   audit     the log line of each call
+//!   error, response   the response: one place that sets status, code and headers
 //! ```
 //!
-//! Only `edge` knows the runtime. Everything else is a function of its arguments: the time comes in with the
-//! call, storage and randomness through `host::Host`, and what an object stands on through `client::object::Ground`.
+//! Only `edge` names the runtime. Everything else depends on its arguments alone: the time comes in with each call,
+//! storage and randomness through `host::Host` (for operations) and `client::ground::Ground` (for a client's object).
 
 pub mod app;
 pub mod assertion;

@@ -13,7 +13,7 @@ pub const SEED_LENGTH: usize = 20;
 
 /// The code of one step (RFC 4226, section 5.3).
 pub fn code(seed: &[u8], step: u64) -> [u8; 6] {
-    // HMAC takes a key of any length, so this never falls through to the empty one.
+    // HMAC takes a key of any length, so the fallback is never used.
     let mut mac = Hmac::<Sha1>::new_from_slice(seed).unwrap_or_else(|_| Hmac::new(&Default::default()));
     mac.update(&step.to_be_bytes());
     let hash = mac.finalize().into_bytes();
@@ -22,14 +22,15 @@ pub fn code(seed: &[u8], step: u64) -> [u8; 6] {
     let mut digits = [b'0'; 6];
     let mut rest = number % 1_000_000;
     for digit in digits.iter_mut().rev() {
-        // A remainder of ten fits a byte.
+        // A remainder of division by ten fits into a byte.
         *digit += (rest % 10) as u8;
         rest /= 10;
     }
     digits
 }
 
-/// The step around `now` whose code this is, the latest if several. The work does not depend on which, or on whether.
+/// The time step around `now` that this code is valid for, the latest if there are several. Takes the same time whether
+/// one matches or not.
 pub fn matching_step(seed: &[u8], sent: &Secret, now: u64) -> Option<u64> {
     let current = now / STEP;
     let mut found = 0;

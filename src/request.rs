@@ -1,4 +1,4 @@
-//! The way in: a call as the runtime hands it over, and the bodies of the token operations.
+//! An incoming call, and the bodies of the token operations.
 
 use crate::client::{MAX_TTL, MIN_TTL, Mechanism};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use crate::secret::{self, Secret};
 use crate::settings::origin_of;
 use crate::value::{Members, readable};
 
-/// The largest body, bytes.
+/// The largest accepted body, bytes.
 pub const MAX_BODY: usize = 16_384;
 /// The default of `ttl_seconds`.
 const DEFAULT_TTL: u64 = 2_592_000;
@@ -18,11 +18,11 @@ const DEFAULT_TTL: u64 = 2_592_000;
 /// The media type of most bodies.
 pub const JSON: &str = "application/json";
 
-/// One call, with its time. It carries credentials, so it does not print.
+/// One call, with the time of its arrival. It carries credentials, so it is not `Debug`.
 pub struct Call {
-    /// Scheme, host and port by which the call came in.
+    /// Scheme, host and port of the request's URL.
     pub origin: String,
-    /// What stands behind the `?` of the URL.
+    /// The query of the URL, without the `?`.
     pub query: String,
     pub authorization: Option<String>,
     pub client_id_header: Option<String>,
@@ -32,13 +32,14 @@ pub struct Call {
     pub accept_encoding: Option<String>,
     /// Empty until it is read.
     pub body: Body,
-    /// The address that the call came from, for the rate limit alone.
+    /// The caller's address, used only for rate limits.
     pub ip: String,
-    /// Unix seconds: when the call came in, and once the body is read, when it ended.
+    /// Unix seconds: when the call arrived, and from `receive` on, when the body was read to its end.
     pub now: u64,
 }
 
-/// What `head` of glue.js says of a request: method, URL, time and headers, a line each. A header that is there has a "+" before it.
+/// The text that `head` in glue.js makes of a request: method, URL, time and headers, one per line. A header that is
+/// present has a "+" before its value.
 pub struct Head<'a> {
     pub method: &'a str,
     /// Scheme, host and port of the URL.
@@ -72,7 +73,7 @@ impl<'a> Head<'a> {
             origin,
             path,
             query,
-            // The runtime's clock has no fraction; were it ever unreadable, every token would have ended.
+            // The runtime's clock has no fraction. Should it ever be unreadable, every token counts as expired.
             millis: millis.parse().unwrap_or(u64::MAX / 2),
             authorization: header(),
             client_id: header(),
@@ -86,7 +87,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The call, its body unread.
+    /// The call, with its body not read yet.
     pub fn call(&self) -> Call {
         let owned = |header: Option<&str>| header.map(str::to_owned);
         Call {
@@ -108,9 +109,9 @@ impl<'a> Head<'a> {
 /// What could be read of a request's body.
 pub enum Body {
     Read(Vec<u8>),
-    /// There is more than `MAX_BODY`.
+    /// It is longer than `MAX_BODY`.
     TooLarge,
-    /// It broke off.
+    /// The connection broke before its end.
     Broken,
 }
 
@@ -118,13 +119,13 @@ pub enum Body {
 #[derive(Debug)]
 pub struct LongTokenRequest {
     pub client_id: String,
-    /// `None` is a rotation: its credential is the bearer token of the request.
+    /// `None`: a rotation, whose credential is the bearer token of the request.
     pub credential: Option<Credential>,
     pub scopes: Option<Scopes>,
     pub ttl_seconds: u64,
 }
 
-/// What a body carries. A rotation carries nothing: its credential is the bearer token.
+/// The credential in a body. A rotation has none there: its credential is the bearer token.
 #[derive(Debug, Serialize)]
 pub enum Credential {
     #[serde(serialize_with = "secret::in_transit")]
@@ -182,12 +183,13 @@ impl LongTokenRequest {
             Some("assertion") => true,
             _ => return Err(Error::InvalidGrant),
         };
-        let client_id = client_id.ok_or_else(|| Error::field("client_id", "client_id is missing."))?;
+        let client_id =
+            client_id.ok_or_else(|| Error::field("client_id", "client_id is missing; send the client's id."))?;
         let credential = match (by_assertion, client_secret, otp_code, assertion, assertion_type) {
             (false, Some(secret), None, None, None) => Some(Credential::Secret(secret)),
             (false, None, Some(code), None, None) => Some(Credential::Code(code)),
             (false, None, None, None, None) if call.authorization.is_some() => None,
-            // An `X-Client-Id` other than `client_id` is no credential: 401, as without any.
+            // With a wrong `X-Client-Id` the request carries no credential at all, which is 401.
             (false, None, None, None, None)
                 if call.client_id_header.as_deref().is_some_and(|header| single(header) != Some(&client_id)) =>
             {
@@ -195,7 +197,7 @@ impl LongTokenRequest {
             }
             (false, None, None, None, None) => {
                 return Err(Error::request(
-                    "No mechanism: send client_secret or otp_code, or a short-term token with tokens:write in the Authorization header.",
+                    "No credential: send client_secret or otp_code, or a short-term token with tokens:write in the Authorization header.",
                 ));
             }
             (true, None, None, Some(assertion), Some(assertion_type)) => {
@@ -206,30 +208,36 @@ impl LongTokenRequest {
                 Some(Credential::Assertion(assertion))
             }
             (true, None, None, None, _) => {
-                return Err(Error::field("assertion", "The grant_type assertion needs the field assertion."));
+                return Err(Error::field("assertion", "assertion is missing; grant_type assertion requires it."));
             }
             (true, None, None, Some(_), None) => {
-                return Err(Error::field("assertion_type", "The grant_type assertion needs the field assertion_type."));
+                return Err(Error::field(
+                    "assertion_type",
+                    "assertion_type is missing; grant_type assertion requires it.",
+                ));
             }
             (false, None, None, Some(_), _) => {
-                return Err(Error::field("assertion", "The field assertion goes with the grant_type assertion."));
+                return Err(Error::field(
+                    "assertion",
+                    "assertion requires grant_type assertion; change grant_type, or leave assertion out.",
+                ));
             }
             (false, None, None, None, Some(_)) => {
                 return Err(Error::field(
                     "assertion_type",
-                    "The field assertion_type goes with the grant_type assertion.",
+                    "assertion_type requires grant_type assertion; change grant_type, or leave assertion_type out.",
                 ));
             }
             (_, Some(_), ..) => {
                 return Err(Error::field(
                     "client_secret",
-                    "More than one mechanism: client_secret goes alone, with the grant_type client_credentials.",
+                    "client_secret can't be combined with another credential, and requires grant_type client_credentials.",
                 ));
             }
             (_, None, Some(_), ..) => {
                 return Err(Error::field(
                     "otp_code",
-                    "More than one mechanism: otp_code goes alone, with the grant_type client_credentials.",
+                    "otp_code can't be combined with another credential, and requires grant_type client_credentials.",
                 ));
             }
         };
@@ -238,12 +246,12 @@ impl LongTokenRequest {
     }
 }
 
-/// The two names in use for the same thing (RFC 7523, sections 2.1 and 2.2).
+/// Two names for the same assertion type; clients use both (RFC 7523, sections 2.1 and 2.2).
 pub const ASSERTION_TYPES: [&str; 2] =
     ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:jwt-bearer"];
 
 impl ShortTokenRequest {
-    /// The whole body is optional: an empty one, which needs no `Content-Type`, and `null` say that it was left out.
+    /// The body is optional: an empty one, which needs no `Content-Type`, and `null` count as left out.
     pub fn parse(call: &Call) -> Self {
         if matches!(&call.body, Body::Read(bytes) if bytes.is_empty()) {
             return Self { long_token: None, scopes: Ok(None) };
@@ -262,41 +270,45 @@ impl ShortTokenRequest {
 }
 
 impl Call {
-    /// The JSON object of the body. Its media type must be one of `media_types`.
+    /// Parses the body as a JSON object. Its media type must be one of `media_types`.
     pub fn json(&self, media_types: &[&str]) -> Result<Members, Error> {
         self.check_content_type(media_types)?;
         json::object(self.bytes()?)
     }
 
-    /// As `json`; `None` for the JSON value `null`.
+    /// Like `json`, but `null` gives `None`.
     fn json_or_null(&self) -> Result<Option<Members>, Error> {
         self.check_content_type(&[JSON])?;
         json::object_or_null(self.bytes()?)
     }
 
-    /// The one value of a form's field (RFC 7662, section 2.1).
+    /// The value of a form field, which must be there exactly once (RFC 7662, section 2.1).
     pub fn form_field(&self, name: &str) -> Result<String, Error> {
         self.check_content_type(&["application/x-www-form-urlencoded"])?;
         let mut values = form_urlencoded::parse(self.bytes()?).filter(|(field, _)| field == name);
         let value = values.next().filter(|(_, value)| !value.is_empty());
-        let (_, value) = value.ok_or_else(|| Error::field(name, format!("The form needs the field {name}.")))?;
+        let (_, value) =
+            value.ok_or_else(|| Error::field(name, format!("The form field {name} is missing or empty.")))?;
         if values.next().is_some() {
-            return Err(Error::field(name, format!("The field {name} is there more than once.")));
+            return Err(Error::field(name, format!("The form field {name} appears more than once; send it once.")));
         }
         Ok(value.into_owned())
     }
 
-    /// A parameter of the query, if it is there.
+    /// A query parameter, if present.
     pub fn parameter(&self, name: &str) -> Result<Option<String>, Error> {
         let mut values = form_urlencoded::parse(self.query.as_bytes()).filter(|(parameter, _)| parameter == name);
         let value = values.next().map(|(_, value)| value.into_owned());
         if values.next().is_some() {
-            return Err(Error::field(name, format!("The parameter {name} is there more than once.")));
+            return Err(Error::field(
+                name,
+                format!("The query parameter {name} appears more than once; send it once."),
+            ));
         }
         Ok(value)
     }
 
-    /// A parameter of the query that is a whole number in a range.
+    /// A query parameter that is a whole number in a range.
     pub fn number(&self, name: &str, range: core::ops::RangeInclusive<u64>) -> Result<Option<u64>, Error> {
         let Some(text) = self.parameter(name)? else { return Ok(None) };
         let number = Some(&text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
@@ -307,12 +319,12 @@ impl Call {
             .ok_or_else(|| Error::field(name, format!("{name} must be a whole number from {from} to {to}.")))
     }
 
-    /// Takes in the body. A sender may hold it back for as long as it likes, so the time is that of its end.
+    /// Reads the body, and sets `now` to the time after it: a sender may delay the body for as long as it likes.
     pub async fn receive(&mut self, read: impl AsyncFnOnce() -> (Body, u64)) {
         (self.body, self.now) = read().await;
     }
 
-    /// The body as text, which JSON is.
+    /// The body as text. JSON is UTF-8, so nothing is lost once `json` has accepted it.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(self.bytes().unwrap_or_default()).into_owned()
     }
@@ -320,26 +332,29 @@ impl Call {
     fn bytes(&self) -> Result<&[u8], Error> {
         match &self.body {
             Body::Read(bytes) => Ok(bytes),
-            Body::TooLarge => Err(Error::request(format!("The body is larger than {MAX_BODY} bytes."))),
-            Body::Broken => Err(Error::request("The body could not be read to its end.")),
+            Body::TooLarge => {
+                Err(Error::request(format!("The body is larger than {MAX_BODY} bytes; send a smaller one.")))
+            }
+            Body::Broken => Err(Error::request("The body could not be read to its end; send the request again.")),
         }
     }
 
     fn check_content_type(&self, known: &[&str]) -> Result<(), Error> {
         let header = self.content_type.as_deref().unwrap_or_default();
-        // Not a repeated header, but a parameter in quotes, if each comma stands between them.
+        // A comma inside quotes is part of a parameter; only a comma outside them separates repeated headers.
         let quoted = || Some(header).filter(|header| !header.split('"').step_by(2).any(|part| part.contains(',')));
         let header = single(header).or_else(quoted).unwrap_or_default();
         let media_type = header.split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
         if known.iter().any(|known| media_type.eq_ignore_ascii_case(known)) {
             return Ok(());
         }
-        Err(Error::field("Content-Type", format!("The Content-Type must be {}.", known.join(" or "))))
+        Err(Error::field("Content-Type", format!("Content-Type must be {}.", known.join(" or "))))
     }
 }
 
-/// The value of a header that was sent once, or several times alike. The runtime joins the values of a repeated header with
-/// commas (RFC 9110, section 5.3); `None` if they differ. No value that this service accepts has a comma in it.
+/// The value of a header that was sent once, or several times with the same value; `None` if the values differ. The
+/// runtime joins repeated headers with commas (RFC 9110, section 5.3), and no value that this service accepts contains
+/// one.
 pub fn single(header: &str) -> Option<&str> {
     let Some((first, others)) = header.split_once(',') else { return Some(header) };
     let spaces = [' ', '\t'];
@@ -371,7 +386,7 @@ mod tests {
         LongTokenRequest::parse(&call(body))
     }
 
-    /// A body that is sound but for the members given.
+    /// A valid body, plus the given members.
     fn with(members: &str) -> String {
         format!(r#"{{"grant_type":"client_credentials","client_id":"c"{members}}}"#)
     }
@@ -558,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_short_body_is_a_whole_one() {
+    fn an_empty_short_body_is_valid() {
         let mut empty = call("");
         empty.content_type = None;
         assert!(ShortTokenRequest::parse(&empty).scopes.is_ok());
@@ -575,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_taken_apart() {
+    fn a_head_is_parsed() {
         let text = "POST\nhttps://auth.example.com:8443/v1/x?in=5&a#b\n1800000000123\n+Bearer a\n\n+\n+7\n+192.0.2.1\n\n+\"e\"\n\n+gzip";
         let head = Head::parse(text);
         assert_eq!((head.method, head.origin, head.path), ("POST", "https://auth.example.com:8443", "/v1/x"));
@@ -612,7 +627,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_repeated_alike_is_there_once() {
+    fn a_header_repeated_with_the_same_value_counts_once() {
         for (header, value) in [
             ("a", Some("a")),
             ("", Some("")),

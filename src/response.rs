@@ -1,11 +1,11 @@
-//! The way out: what an answer is, whatever the runtime.
+//! An HTTP response, independent of the runtime.
 
 use std::borrow::Cow;
 
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
-/// An answer. The headers that every answer carries are in it already.
+/// A response. Every constructor sets the headers that all responses carry.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
@@ -14,18 +14,18 @@ pub struct Response {
 }
 
 impl Response {
-    /// An answer without a body.
+    /// A response without a body.
     pub fn empty(status: u16) -> Self {
         let headers = vec![("Cache-Control", "no-store".to_owned()), ("X-Content-Type-Options", "nosniff".to_owned())];
         Self { status, headers, body: None }
     }
 
     pub fn json(status: u16, body: &impl Serialize) -> Self {
-        // The bodies here are structs of strings and numbers, which always serialize; an empty object is the safe rest.
+        // Structs of strings and numbers always serialize; `{}` is never sent.
         Self::text(status, serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned()))
     }
 
-    /// An answer whose body is JSON already.
+    /// A response whose body is already JSON.
     pub fn text(status: u16, json: String) -> Self {
         let mut response = Self::empty(status);
         response.headers.push(("Content-Type", "application/json".to_owned()));
@@ -33,7 +33,7 @@ impl Response {
         response
     }
 
-    /// Lets anyone keep the answer for `max_age` seconds.
+    /// Lets any cache keep the response for `max_age` seconds.
     pub fn cacheable(mut self, max_age: u64) -> Self {
         self.cache_control(&format!("public, max-age={max_age}"));
         self
@@ -48,7 +48,7 @@ impl Response {
     }
 }
 
-/// A time (Unix seconds) as answers show it: RFC 3339, in UTC, with `Z`.
+/// Formats a time (Unix seconds) for a response: RFC 3339, in UTC, with `Z`.
 pub fn rfc_3339(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     time.unwrap_or(DateTime::UNIX_EPOCH).to_rfc3339_opts(SecondsFormat::Secs, true)

@@ -1,4 +1,4 @@
-//! Scopes: `resource:action`, where the action may be `*` (RFC 6749, section 3.3, narrowed).
+//! Scopes: `resource:action`, where the action may be `*` (a subset of RFC 6749, section 3.3).
 
 use core::fmt;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::value::{Read, Value};
 
-/// The most scopes that one request may ask for, duplicates folded.
+/// The most scopes that a request may list, after duplicates are removed.
 pub const MAX_SCOPES: usize = 64;
 /// The longest scope, in characters.
 pub const MAX_SCOPE_LENGTH: usize = 128;
@@ -16,7 +16,7 @@ pub const MAX_SCOPE_LENGTH: usize = 128;
 #[serde(transparent)]
 pub struct Scope(String);
 
-/// Scopes in the order in which they were asked for, without duplicates.
+/// Scopes in the order in which they were listed, without duplicates.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Scopes(Vec<Scope>);
@@ -36,14 +36,14 @@ impl Scope {
         sound.then(|| Self(text.to_owned()))
     }
 
-    /// Whether holding this scope means holding `other`: the same, or this one is `resource:*` of the same resource.
+    /// Whether this scope includes `other`: they are equal, or this one is `resource:*` of the same resource.
     pub fn covers(&self, other: &Self) -> bool {
         self == other || self.0.strip_suffix('*').is_some_and(|prefix| other.0.starts_with(prefix))
     }
 }
 
 impl Scope {
-    /// Whether it is of this resource.
+    /// Whether it is a scope of this resource.
     pub fn is_of(&self, resource: &str) -> bool {
         self.0.strip_prefix(resource).is_some_and(|rest| rest.starts_with(':'))
     }
@@ -54,7 +54,7 @@ fn is_word(text: &str) -> bool {
 }
 
 impl Scopes {
-    /// Parses a list of scopes; duplicates fold, order is kept.
+    /// Parses a list of scopes. Duplicates are dropped, and the order is kept.
     pub fn parse<'a>(list: impl IntoIterator<Item = &'a str>) -> Result<Self, ScopeError> {
         let mut scopes = Vec::new();
         for (index, text) in list.into_iter().enumerate() {
@@ -74,18 +74,18 @@ impl Scopes {
         Self::parse(claim.split(' '))
     }
 
-    /// The first of `asked` that these do not cover.
+    /// The first of `asked` that these scopes do not cover.
     pub fn first_uncovered<'a>(&self, asked: &'a Self) -> Option<&'a Scope> {
         asked.0.iter().find(|scope| !self.covers(scope))
     }
 
-    /// Whether one of these covers `scope`.
+    /// Whether one of these scopes covers `scope`.
     pub fn covers(&self, scope: &Scope) -> bool {
         self.0.iter().any(|held| held.covers(scope))
     }
 
-    /// What is left of these scopes where no more than `most` counts: each that `most` covers, and for a wildcard the scopes of
-    /// `most` under it. In the order of these; may be empty, and longer than a token may hold.
+    /// The intersection with `most`: each scope that `most` covers, and for a wildcard that it does not cover, the
+    /// scopes of `most` under it. Keeps the order of `self`. May be empty, or longer than `MAX_SCOPES`.
     pub fn bounded_by(&self, most: &Self) -> Self {
         let mut left: Vec<Scope> = Vec::new();
         for scope in &self.0 {
@@ -104,7 +104,7 @@ impl Scopes {
         bounded
     }
 
-    /// The first of these, as many as a token may hold.
+    /// The first `MAX_SCOPES` of these scopes.
     pub fn capped(mut self) -> Self {
         self.0.truncate(MAX_SCOPES);
         self
@@ -114,7 +114,7 @@ impl Scopes {
         self.0.is_empty()
     }
 
-    /// Whether these cover `resource:action`, itself written without a wildcard.
+    /// Whether these scopes cover `text`, a scope without a wildcard.
     pub fn allow(&self, text: &str) -> bool {
         Scope::parse(text).is_some_and(|scope| self.0.iter().any(|held| held.covers(&scope)))
     }
@@ -130,7 +130,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// As a `scope` claim writes them.
+/// The format of a `scope` claim.
 impl fmt::Display for Scopes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, scope) in self.0.iter().enumerate() {
@@ -144,11 +144,11 @@ impl fmt::Display for Scopes {
 impl fmt::Display for ScopeError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => formatter.write_str("holds no scope; leave it out to get the default, or name at least one"),
-            Self::TooMany => write!(formatter, "holds more than {MAX_SCOPES} scopes"),
+            Self::Empty => formatter.write_str("is empty; leave it out to get the default, or list at least one scope"),
+            Self::TooMany => write!(formatter, "has more than {MAX_SCOPES} scopes; list fewer"),
             Self::Grammar { index } => write!(
                 formatter,
-                "holds no valid scope at position {index}: write resource:action with lower-case letters, digits, \
+                "has an invalid scope at position {index}: write resource:action with lower-case letters, digits, \
                  '-' and '_', or resource:*, at most {MAX_SCOPE_LENGTH} characters"
             ),
         }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_has_lost_is_lost() {
+    fn scopes_are_bounded_by_the_clients() {
         for (held, most, left) in [
             ("jobs:* templates:read", "jobs:submit", "jobs:submit"),
             ("jobs:submit", "jobs:*", "jobs:submit"),

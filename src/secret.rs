@@ -1,4 +1,4 @@
-//! A value that must not leak: it does not print, compares in constant time and is wiped when dropped.
+//! A value that must not leak: it is not printed, compares in constant time, and is wiped when dropped.
 
 use core::fmt;
 
@@ -17,18 +17,18 @@ impl Secret {
         Self(Zeroizing::new(bytes.into()))
     }
 
-    /// The bytes themselves, for the one place that computes with them.
+    /// The bytes, for the code that computes with them.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// The same as text; empty if it is none.
+    /// The bytes as text; empty if they are not UTF-8.
     pub fn expose_text(&self) -> &str {
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
-/// How a secret is written for the client's object, which is a part of the same deployment. It is written nowhere else.
+/// Serializes a secret for the client's object, which is part of the same deployment. Used nowhere else.
 pub fn in_transit<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose_text())
 }

@@ -1,4 +1,5 @@
-//! Settings, read once. One that is missing or malformed stops the service: there is no default key, issuer or audience.
+//! Settings, read once per isolate. If one is missing or malformed, every request is answered 500: keys, issuer and
+//! audience have no default.
 
 use crate::client::{Client, Consistency, Operator, StoredSecret};
 use crate::error::Error;
@@ -7,13 +8,14 @@ use crate::otp;
 use crate::scope::Scopes;
 use crate::secret::Secret;
 
-/// Where the long-term token operation lives, below the base path.
+/// The path of `issueLongTermToken`, below the base path.
 pub const LONG_PATH: &str = "/auth/tokens/long";
 
-/// The longest `ISSUER` and `AUDIENCE`, bytes: both are in every short-term token, and those who verify it bound its length.
+/// The longest `ISSUER` and `AUDIENCE`, bytes. Both are in every short-term token, and verifiers bound a token's
+/// length.
 const MAX_NAME: usize = 512;
 
-/// What the operator decides. `edge` reads these from the Worker's variables and secrets.
+/// The deployment's settings. `edge` reads them from the Worker's variables and secrets.
 #[derive(Debug)]
 pub struct Settings {
     /// `AUTH_KEYS`, a secret.
@@ -22,32 +24,33 @@ pub struct Settings {
     pub issuer: String,
     /// `AUDIENCE`: the `aud` of short-term tokens (RFC 9068, section 2.2).
     pub audience: String,
-    /// `BASE_PATH`: what stands before every path; `/v1` when not set, may be empty.
+    /// `BASE_PATH`: what the API's paths begin with; may be empty, `/v1` when not set.
     pub base_path: String,
-    /// `ROTATION_GRACE_SECONDS`: how long a long-term token still works after its rotation; 86400 when not set.
+    /// `ROTATION_GRACE_SECONDS`: how long a long-term token stays valid after its rotation; 86400 when not set.
     pub rotation_grace: u64,
-    /// `RATE_LIMIT_PERIOD_SECONDS`: the period of the rate limits in wrangler.toml (10 or 60); 60 when not set.
+    /// `RATE_LIMIT_PERIOD_SECONDS`: the period of the rate limits in wrangler.toml (10 or 60), sent as `Retry-After`;
+    /// 60 when not set.
     pub rate_limit_period: u64,
-    /// `OPERATOR`, a secret: the first operator. Without it there is none that storage does not know.
+    /// `OPERATOR`, a secret: the first operator. When not set, only clients in storage can be operators.
     pub operator: Option<Operator>,
-    /// `DEFAULT_CONSISTENCY`: that of a new client that does not say; `eventual` when not set.
+    /// `DEFAULT_CONSISTENCY`: the `consistency` of a client created without one; `eventual` when not set.
     pub default_consistency: Consistency,
-    /// `OTP_WRONG_PER_DAY`: how many wrong one-time codes in 24 hours lock them; 10 when not set.
+    /// `OTP_WRONG_PER_DAY`: after how many wrong one-time codes in 24 hours the mechanism locks; 10 when not set.
     pub otp_wrong_per_day: usize,
-    /// `REVOCATION_FEED`: who may read the feed of ends; `public` when not set.
+    /// `REVOCATION_FEED`: who may read the revocation feed; `public` when not set.
     pub feed: FeedMode,
-    /// A record, and a sealed seed, for the work that an unknown client costs too.
+    /// A dummy record and a dummy sealed seed, so that an unknown client costs the same work as a known one.
     pub dummy_client: String,
     pub dummy_seed: String,
 }
 
-/// Who may read the feed of ends.
+/// Who may read the revocation feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedMode {
     Public,
-    /// Callers with `tokens:introspect`.
+    /// Callers whose token holds `tokens:introspect`.
     Private,
-    /// There is none, and nothing is reported.
+    /// There is no feed, and nothing is reported to it.
     Off,
 }
 
@@ -56,7 +59,7 @@ impl Settings {
         self.feed != FeedMode::Off
     }
 
-    /// Reads the settings through `lookup`, which knows the environment.
+    /// Parses the settings. `lookup` returns the value of a variable or secret.
     pub fn read(lookup: impl Fn(&'static str) -> Result<Option<String>, Error>) -> Result<Self, Error> {
         let required = |setting: &'static str| lookup(setting)?.ok_or_else(|| wrong(setting, "is missing"));
         let keys = KeySet::parse(&required("AUTH_KEYS")?).map_err(|error| wrong("AUTH_KEYS", &error.to_string()))?;
@@ -64,7 +67,7 @@ impl Settings {
         if !is_origin_url(&issuer) {
             return Err(wrong(
                 "ISSUER",
-                "must be an https URL without query, fragment or final slash (http for a loopback host)",
+                "must be an https URL without query, fragment or trailing slash (http for a loopback host), and not contain REPLACE",
             ));
         }
         let audience = required("AUDIENCE")?;
@@ -74,20 +77,21 @@ impl Settings {
             }
         }
         if audience.is_empty() || is_placeholder(&audience) {
-            return Err(wrong("AUDIENCE", "must name the API that receives short-term tokens"));
+            return Err(wrong(
+                "AUDIENCE",
+                "must name the API that receives short-term tokens, and not contain REPLACE",
+            ));
         }
         let base_path = lookup("BASE_PATH")?.unwrap_or_else(|| "/v1".to_owned());
         if !base_path.is_empty() && !is_path(&base_path) {
-            return Err(wrong("BASE_PATH", "must be empty, or start with a slash and not end with one"));
+            return Err(wrong("BASE_PATH", "must be empty, or start with a slash and not end with one, such as /v1"));
         }
         let number = |setting: &'static str, default: u64, range: core::ops::RangeInclusive<u64>| match lookup(setting)?
         {
             None => Ok(default),
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|number| range.contains(number))
-                .ok_or_else(|| wrong(setting, "must be a whole number of seconds in its range")),
+            Some(text) => text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+                wrong(setting, &format!("must be a whole number from {} to {}", range.start(), range.end()))
+            }),
         };
         let operator = lookup("OPERATOR")?.map(|json| Operator::parse(&json));
         let operator = operator.transpose().map_err(|problem| wrong("OPERATOR", &problem))?;
@@ -112,7 +116,7 @@ impl Settings {
         };
         let dummy_seed = keys
             .seal("", &Secret::new([0; otp::SEED_LENGTH]), [0; 24])
-            .ok_or_else(|| wrong("AUTH_KEYS", "has a totp-seal key that does not seal"))?;
+            .ok_or_else(|| wrong("AUTH_KEYS", "has a totp-seal key that can't encrypt"))?;
         Ok(Self {
             dummy_client: dummy_client(&dummy_seed),
             dummy_seed,
@@ -144,22 +148,25 @@ impl Settings {
         origin_of(&self.issuer)
     }
 
-    /// Refuses a request to another host if the issuer is a loopback one: those are settings for a developer's machine, and
-    /// this is a deployment.
+    /// Refuses a request to a non-loopback host if the issuer is a loopback URL: that is a deployment running with the
+    /// settings of a developer's machine.
     pub fn check_origin(&self, origin: &str) -> Result<(), Error> {
         if is_loopback(self.origin()) && !is_loopback(origin) {
-            return Err(wrong("ISSUER", "is a loopback URL, but this request came for another host"));
+            return Err(wrong(
+                "ISSUER",
+                "is a loopback URL, but the request is for another host; set it to the deployment's https URL",
+            ));
         }
         Ok(())
     }
 
-    /// Whether the metadata is there: an issuer's path comes last (RFC 8414, section 3.1).
+    /// Whether this is the path of the metadata: the issuer's own path comes last (RFC 8414, section 3.1).
     pub fn is_metadata_path(&self, path: &str) -> bool {
         path.strip_prefix("/.well-known/oauth-authorization-server") == Some(&self.issuer[self.origin().len()..])
     }
 
-    /// Whether an assertion made out to `audience` is meant for this service: the issuer, or the endpoint's URL
-    /// (RFC 7523, section 3). `origin` counts only on a developer's machine, where the port is anyone's choice.
+    /// Whether an assertion with this `aud` is for this service: it names the issuer, or the endpoint's URL (RFC 7523,
+    /// section 3). The request's `origin` counts only if it and the issuer are loopback, where the port varies.
     pub fn is_assertion_audience(&self, audience: &str, origin: &str) -> bool {
         let is_endpoint = |origin: &str| {
             audience.strip_prefix(origin).and_then(|rest| rest.strip_prefix(self.base_path.as_str())) == Some(LONG_PATH)
@@ -175,7 +182,7 @@ fn wrong(setting: &'static str, problem: &str) -> Error {
     Error::Misconfigured { setting: setting.into(), problem: problem.to_owned() }
 }
 
-/// A record such as many clients have.
+/// A record of typical size.
 fn dummy_client(seed: &str) -> String {
     let mut client = Client::new("c2m_dummy", Scopes::parse_claim("jobs:* templates:read").unwrap_or_default(), 0);
     client.secrets = vec![StoredSecret::new("sec_dummy", &Secret::new(""), [0; 16], 0)];
@@ -191,8 +198,8 @@ fn is_origin_url(url: &str) -> bool {
     scheme_fits && plain && !host.is_empty() && !url.ends_with('/') && !is_placeholder(url)
 }
 
-/// Whether a text is one of wrangler.toml's that nobody has replaced yet. (Neither here nor in `origin_of` is a text searched
-/// for another: that is 4 KB of code, which a fresh isolate would compile for this alone.)
+/// Whether a value from wrangler.toml still has its placeholder. (This and `origin_of` avoid substring search, which is
+/// 4 KB of WASM that every fresh isolate would compile.)
 fn is_placeholder(text: &str) -> bool {
     text.as_bytes().windows(7).any(|part| part == b"REPLACE")
 }
@@ -319,7 +326,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_loopback_issuer_answers_to_any_loopback_origin() {
+    fn a_loopback_issuer_accepts_any_loopback_origin() {
         let settings = read(&[("ISSUER", Some("http://127.0.0.1:8787"))]).unwrap();
         for origin in ["http://127.0.0.1:8787", "http://localhost:9000", "http://[::1]:80", "http://localhost"] {
             assert_eq!(settings.check_origin(origin), Ok(()), "{origin}");

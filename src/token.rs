@@ -1,5 +1,5 @@
-//! The two tokens: a long-term one that only this service reads (`lt+jwt`, HS256), and a short-term one that others
-//! read too (`at+jwt`, EdDSA, RFC 9068). By type and by key, neither passes for the other.
+//! The two tokens: a long-term one that only this service reads (`lt+jwt`, HS256), and a short-term one that other APIs
+//! read too (`at+jwt`, EdDSA, RFC 9068). Neither can pass for the other: `typ` and keys differ.
 
 use std::borrow::Cow;
 
@@ -23,18 +23,18 @@ use crate::value::{Members, readable};
 /// How long a short-term token lives, seconds.
 pub const SHORT_TTL: u64 = 900;
 
-/// The signatures that the runtime makes faster than WASM could.
+/// Signatures made by the runtime, which is faster than WASM.
 #[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]
 pub trait Signatures {
     /// An Ed25519 signature (RFC 8032) with the first `at+jwt` key.
     async fn sign(&self, message: &[u8]) -> Result<[u8; 64], Unavailable>;
 
-    /// Whether `signature` is the key's over `message`, by the algorithm that the key is bound to. A key or a signature
-    /// that makes no sense is `false`.
+    /// Whether `signature` is valid for `message` under `key`, by the algorithm that the key is bound to. An invalid
+    /// key or malformed signature gives `false`.
     async fn verify(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable>;
 }
 
-/// A token whose signature, kind, issuer and end have been checked. Whether it was revoked is another question.
+/// A token whose signature, kind, issuer and expiry have been checked, but not whether it was revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Presented {
     pub kind: Kind,
@@ -42,14 +42,14 @@ pub struct Presented {
     pub client_id: String,
     pub scopes: Scopes,
     pub issued_at: u64,
-    /// When the client last showed a credential, Unix seconds. Exchanges and rotations hand it on.
+    /// When the client last showed a credential, Unix seconds. Exchanges and rotations copy it.
     pub auth_time: u64,
     pub expires_at: u64,
-    /// The id of the long-term token that a short-term one came from.
+    /// Of a short-term token: the id of the long-term token that it was exchanged from.
     pub parent: Option<String>,
-    /// Whom a short-term token is for.
+    /// Of a short-term token: its `aud`.
     pub audience: Option<String>,
-    /// Whom an exchange of a long-term token asks.
+    /// Of a long-term token: what an exchange of it asks, the replica or the object.
     pub consistency: Consistency,
 }
 
@@ -69,7 +69,7 @@ pub struct TokenResponse<'a> {
     pub token_id: String,
 }
 
-/// What a long-term token is to be made of.
+/// What the client's object granted: the content of a new long-term token.
 #[derive(Debug, Serialize)]
 pub struct Granted {
     /// The object's clock: the token's `iat`, Unix seconds.
@@ -81,7 +81,7 @@ pub struct Granted {
     pub consistency: Consistency,
 }
 
-/// What both tokens claim, and what a short-term one does besides (RFC 9068, section 2.2).
+/// The claims of both tokens. Those of RFC 9068, section 2.2, are set in short-term tokens only.
 #[derive(Default, Serialize)]
 struct TokenClaims<'a> {
     iss: Cow<'a, str>,
@@ -115,7 +115,7 @@ fn credentials(header: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty()).then_some(token)
 }
 
-/// Checks the token in the `Authorization` header of a call, as `authenticate` does.
+/// Checks the token in a call's `Authorization` header; see `authenticate`.
 pub async fn caller(
     settings: &Settings,
     host: &impl Signatures,
@@ -126,7 +126,7 @@ pub async fn caller(
     authenticate(settings, host, token, kinds, call.now).await
 }
 
-/// Checks a token of any of `kinds`: signature, kind, issuer, end. Reads no storage.
+/// Checks a token of any of `kinds`: signature, kind, issuer, expiry. Reads no storage.
 pub async fn authenticate(
     settings: &Settings,
     host: &impl Signatures,
@@ -197,13 +197,13 @@ fn seconds(time: Option<DateTime<chrono::Utc>>) -> Option<u64> {
 }
 
 impl Presented {
-    /// Whether the token has not come to its own end yet.
+    /// Fails if the token has expired.
     pub fn check_end(&self, now: u64) -> Result<(), TokenFault> {
         if self.expires_at <= now { Err(TokenFault::Expired) } else { Ok(()) }
     }
 }
 
-/// Makes a long-term token of what the client's object granted.
+/// Makes the long-term token that the client's object granted.
 pub fn mint_long<'a>(
     settings: &Settings,
     client_id: &str,
@@ -230,7 +230,7 @@ pub fn mint_long<'a>(
     Ok(response(token, id, scopes, *ttl, expires_at))
 }
 
-/// Makes a short-term token from a long-term one. It ends after `SHORT_TTL`, and not after `latest_end`.
+/// Makes a short-term token from a long-term one. It expires after `SHORT_TTL`, but no later than `latest_end`.
 pub async fn mint_short<'a>(
     settings: &Settings,
     host: &impl Signatures,
@@ -260,13 +260,14 @@ pub async fn mint_short<'a>(
     let mut token = Unsigned
         .token(&header(USE_SHORT, &key.public.kid), &timed(custom, ttl, now)?, &())
         .map_err(|error| unsigned(&error))?;
-    // `token` ends in the dot before the signature; what is signed ends before that dot (RFC 7515, section 5.1).
+    // `token` ends with the dot that precedes the signature; the signing input excludes that dot (RFC 7515, section
+    // 5.1).
     let signature = host.sign(token.trim_end_matches('.').as_bytes()).await?;
     token.push_str(&Base64UrlUnpadded::encode_string(&signature));
     Ok(response(token, id, scopes, ttl, expires_at))
 }
 
-/// Signs a text that is no token, as short-term tokens are signed.
+/// Signs a JWT that is not a token (the feed), with the key of short-term tokens.
 pub async fn sign_text(settings: &Settings, host: &impl Signatures, typ: &str, payload: &str) -> Result<String, Error> {
     let kid = serde_json::to_string(&settings.keys.short.first().public.kid).unwrap_or_default();
     let header = format!(r#"{{"alg":"EdDSA","typ":"{typ}","kid":{kid}}}"#);
@@ -317,8 +318,8 @@ fn response(access_token: String, id: TokenId, scopes: &Scopes, expires_in: u64,
     }
 }
 
-/// Writes an EdDSA token up to the dot before its signature, which the host makes: the runtime's own Ed25519 is
-/// asynchronous, so it does not fit `Algorithm`.
+/// Serializes an EdDSA token up to the dot before its signature. The host signs it: the runtime's Ed25519 is
+/// asynchronous, so it can't implement `Algorithm`.
 struct Unsigned;
 
 struct NoSignature;

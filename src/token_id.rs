@@ -1,8 +1,8 @@
-//! Token ids that authenticate themselves.
+//! Token ids that carry their own proof.
 //!
-//! `tok_lt_…` or `tok_st_…`, then 44 characters of base64url: the token's end (5 bytes, Unix seconds, big-endian),
-//! 12 random bytes, and a 16-byte MAC over the kind, the end, the random part and the client id. So whoever holds the
-//! key sees, with no look-up, that an id was made here, for which client, and until when its revocation matters.
+//! `tok_lt_…` or `tok_st_…`, then 44 characters of base64url: the token's expiry (5 bytes, Unix seconds, big-endian),
+//! 12 random bytes, and a 16-byte MAC over the kind, the expiry, the random bytes and the client id. So the service can
+//! tell without a look-up that it issued an id, to which client, and until when a revocation of it must be stored.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, Mac};
@@ -17,7 +17,7 @@ const RANDOM: usize = 12;
 const MAC: usize = 16;
 const LENGTH: usize = END + RANDOM + MAC;
 
-/// The length of both prefixes, and of `key`.
+/// The length of both prefixes, and of what `key` returns.
 const PREFIX: usize = 7;
 const KEY: usize = 22;
 
@@ -44,7 +44,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TokenId {
     pub kind: Kind,
-    /// The token's own end, Unix seconds.
+    /// When the token expires, Unix seconds.
     pub expires_at: u64,
     text: String,
 }
@@ -52,14 +52,14 @@ pub struct TokenId {
 readable!(enum Kind { "Long" => Long, "Short" => Short });
 readable!(struct TokenId { kind, expires_at, text });
 
-/// The part of an id that tells it from all others of its client: the first 22 characters after its prefix, which hold its end and
-/// most of its random part. Text that is no id gives what it has.
+/// The part of an id that is unique among its client's: the first 22 characters after the prefix, which hold the expiry
+/// and most of the random bytes. A text too short for that is returned whole.
 pub fn key(token_id: &str) -> &str {
     token_id.get(PREFIX..PREFIX + KEY).unwrap_or(token_id)
 }
 
 impl TokenId {
-    /// Makes an id. `expires_at` is held in 40 bits, enough until the year 36812.
+    /// Makes an id. `expires_at` has 40 bits, enough until the year 36812.
     pub fn mint(key: &MacKey, kind: Kind, client_id: &str, expires_at: u64, random: Random) -> Self {
         let mut bytes = [0; LENGTH];
         bytes[..END].copy_from_slice(&expires_at.to_be_bytes()[8 - END..]);
@@ -70,8 +70,8 @@ impl TokenId {
         Self { kind, expires_at, text }
     }
 
-    /// Reads an id that `client_id` claims as its own. `None` if it is malformed, forged or another client's: the
-    /// three can't be told apart. Any of `keys` may have made it.
+    /// Parses an id of `client_id`. `None` if it is malformed, forged or another client's, which can't be told apart.
+    /// Any of `keys` may have made it.
     pub fn verify<'k>(keys: impl IntoIterator<Item = &'k MacKey>, text: &str, client_id: &str) -> Option<Self> {
         let kind = [Kind::Long, Kind::Short].into_iter().find(|kind| text.starts_with(kind.prefix()))?;
         let mut buffer = [0; LENGTH];

@@ -1,8 +1,9 @@
-//! JSON values, and how this service reads back what it wrote itself: rows, replicas, questions to objects and their answers.
+//! JSON values, and the parsing of what this service wrote itself: rows, replicas, messages to objects and their
+//! answers.
 //!
-//! serde writes them. Reading them by its derive would take 2 to 8 KB of WASM for each type (60 KB of the upload in all), since each
-//! is compiled anew for itself; what `readable!` makes of a type is a list of its fields, read out of one `Value`. A member that is
-//! missing, of another type or not known is an error: what can't be understood is not honoured.
+//! serde serializes them. Its derived `Deserialize` would take 2 to 8 KB of WASM per type (60 KB of the upload in all),
+//! so `readable!` reads a type's fields from one `Value` instead. A missing or unknown member, or one of another type,
+//! is an error: what is not understood is not accepted.
 
 use core::fmt;
 use std::borrow::Cow;
@@ -11,7 +12,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest, Sha256};
 
-/// Any JSON value. A number with a fraction or an exponent, or out of range, is only known not to be an integer.
+/// Any JSON value. A number with a fraction or an exponent, or beyond `i64`, is `Number`, without its value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Null,
@@ -23,26 +24,26 @@ pub enum Value {
     Object(Members),
 }
 
-/// The members of an object, in their order, each taken out once.
+/// The members of an object. Reading one removes it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Members(pub Vec<(String, Value)>);
 
-/// A type that can be read back.
+/// A type that can be read from a `Value`.
 pub trait Read: Sized {
     fn read(value: Value) -> Option<Self>;
 
-    /// What stands for a member that is not there.
+    /// The value of an absent member, if it may be absent.
     fn absent() -> Option<Self> {
         None
     }
 }
 
-/// The first 16 bytes of a SHA-256, base64url: what stands for a text, and tells it from others.
+/// The first 16 bytes of a text's SHA-256, in base64url.
 pub fn digest(text: &str) -> String {
     Base64UrlUnpadded::encode_string(&Sha256::digest(text)[..16])
 }
 
-/// Reads what this service wrote.
+/// Parses JSON that this service wrote.
 pub fn read<T: Read>(json: &str) -> Option<T> {
     T::read(serde_json::from_slice(json.as_bytes()).ok()?)
 }
@@ -53,7 +54,7 @@ impl Members {
         Some(self.0.swap_remove(index).1)
     }
 
-    /// Reads a member. One that is there twice is an error.
+    /// Reads a member. A repeated one is an error.
     pub fn read<T: Read>(&mut self, name: &str) -> Option<T> {
         match self.take(name) {
             None => T::absent(),
@@ -67,11 +68,11 @@ impl Members {
     }
 }
 
-/// The members of an object that has others besides, or of a part of one (serde's `flatten`).
+/// For jwt-compact, which collects the claims and header members that it does not know (serde's `flatten`).
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let members = Value::deserialize(deserializer)?.into_members();
-        members.ok_or_else(|| serde::de::Error::custom("an object is due"))
+        members.ok_or_else(|| serde::de::Error::custom("expected an object"))
     }
 }
 
@@ -80,7 +81,7 @@ impl Value {
         if let Self::Object(members) = self { Some(members) } else { None }
     }
 
-    /// The variant of an enum, as serde writes it: its name, or an object with that as its only member.
+    /// An enum's variant in serde's format: its name, or an object with the name as its only member.
     pub fn into_variant(self) -> Option<(String, Self)> {
         match self {
             Self::Text(name) => Some((name, Self::Null)),
@@ -152,7 +153,7 @@ impl<T: Read, E: Read> Read for Result<T, E> {
     }
 }
 
-/// Makes a type readable: a struct by its fields, an enum by its variants, each with what it holds.
+/// Implements `Read`, for a struct by its fields, for an enum by its variants and what each holds.
 macro_rules! readable {
     (struct $type:ty { $($field:ident $(as $name:literal)?),* $(,)? }) => {
         impl $crate::value::Read for $type {

@@ -1,5 +1,6 @@
-//! What holds at once everywhere, what follows KV, and what a failing part leaves: the built Worker in workerd alone, at locations
-//! that share the clients' objects and each have a KV of their own. `TIMES=1000` repeats what must hold every time more often.
+//! Consistency across locations: what takes effect at once everywhere, what follows KV, and the effect of failing
+//! services. Runs the built Worker in workerd, at locations that share the clients' objects and each have their own KV.
+//! `TIMES=1000` repeats each check that must always hold.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, what is not as it must be ends the test")]
@@ -22,15 +23,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How often that must hold which must hold every time.
+/// How often to repeat the checks that must always hold.
 fn times() -> usize {
     std::env::var("TIMES").map_or(200, |times| times.parse().unwrap())
 }
 
-/// How soon a revocation is answered, whatever KV does.
+/// How soon a revocation must be answered, whatever KV does.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether a short-term token counts, as this location answers to that of `caller`.
+/// Whether this location's introspection, called with `caller`, says that a short-term token is active.
 async fn is_active(location: &Caller, caller: &str, short: &Value) -> bool {
     introspect(location, caller, short).await.is(200).json()["active"].as_bool().unwrap()
 }
@@ -55,7 +56,8 @@ async fn rotate(location: &Caller, short: &Value, client: &Made) -> Answer {
 }
 
 impl Locations {
-    /// Takes as many clients through something as it must hold for, some at a time. The other location's KV shows them as they were made.
+    /// Runs a check with as many clients as `times` says, several at a time. The other location's KV shows them as
+    /// created.
     async fn for_clients(&self, consistency: &str, each: impl AsyncFn(&Made)) {
         let mut left = times();
         while left > 0 {
@@ -99,7 +101,7 @@ fn names(fed: &Value, kind: Kind, issued: &Value) -> bool {
     fed["ended"][member][hash].is_u64()
 }
 
-/// As old as what a location serves may be.
+/// How old the feed may be that a location serves.
 const FED: Duration = Duration::from_secs(2);
 
 /// Whether a client's value in KV shows that this token has ended.
@@ -107,13 +109,13 @@ fn shows_end(value: &Value, issued: &Value) -> bool {
     text(value, "ends").contains(&format!("{}=0", auth_edge::token_id::key(text(issued, "token_id"))))
 }
 
-// What holds at once
+// What takes effect at once
 
 #[tokio::test]
 async fn an_immediate_clients_end_holds_in_the_next_request_elsewhere() {
     let all = Locations::start("immediate").await;
     let client = all.client("immediate").await;
-    // What the other location reads of KV says nothing of what follows.
+    // The other location's KV does not show what follows.
     all.away_kv.copy(&all.home_kv);
     for time in 0..times() {
         let (here, there) = if time % 2 == 0 { (&all.home, &all.away) } else { (&all.away, &all.home) };
@@ -144,7 +146,7 @@ async fn ended_tokens_and_ended_secrets_hold_in_the_next_request_elsewhere() {
         all.delete(&one, &format!("/secrets/{}", text(&added, "secret_id"))).await.is(204);
         all.away.long(&one.id, &body).await.is(401).code("invalid_client");
     }
-    // Each ends when a second begins, so many clients go through it together.
+    // Each waits for the next second, so many clients run concurrently.
     for consistency in ["immediate", "eventual"] {
         let each = async |client: &Made| {
             let long = client.long(&all.home).await;
@@ -189,7 +191,7 @@ async fn introspection_and_rotation_know_at_once_what_an_exchange_hears_of_later
         all.away.long(&client.id, &client.by_secret()).await.is(403).code("unauthorized_client");
         exchange(&all.away, &other).await.is(201);
     };
-    // A write a second goes to the value of each client, so many clients go through it together.
+    // Each client's value takes one write per second, so many clients run concurrently.
     all.for_clients("eventual", each).await;
 }
 
@@ -212,7 +214,7 @@ async fn from_the_switch_on_new_tokens_say_that_the_object_is_to_be_asked() {
     exchange(&all.away, &before).await.is(401).code("invalid_token");
 }
 
-// What is asked, and of whom
+// Which service each operation calls
 
 #[tokio::test]
 async fn what_each_operation_asks_of_kv() {
@@ -233,11 +235,11 @@ async fn what_each_operation_asks_of_kv() {
     }
     all.home.operate(&all.operator, Method::GET, &format!("/{}", eventual.id), None).await.is(200);
     exchange(&all.home, &issued[1].0).await.is(201);
-    // The retirement of the eventual client's token is written, once, a moment after the rotation.
+    // The eventual client's retirement is written, once, shortly after the rotation.
     all.home_kv.is_written(&eventual.id, 1).await;
     assert_eq!(all.home_kv.calls(), (0, 1));
 
-    // An exchange reads one value, and what it read serves for a quarter of a second.
+    // An exchange reads one value, and caches it for a quarter of a second.
     sleep(Duration::from_millis(300)).await;
     join_all((0..20).map(|_| exchange(&all.home, &issued[0].0))).await;
     let (reads, _) = all.home_kv.calls();
@@ -305,7 +307,7 @@ async fn without_kv_what_ends_or_narrows_stands_unanswered_and_all_else_works() 
         exchange(&all.home, &long).await.is(401);
         let long = eventual.long(&all.away).await;
 
-        // What creates, or gives, or is not shown in KV
+        // Changes that create or widen, or that KV does not show
         all.client_without_kv("eventual").await;
         all.set(&all.home, &eventual, json!({"client_name": "x", "max_ttl_seconds": 3600})).await.is(200);
         let added = all.post(&eventual, "secrets").await.is(201).json();
@@ -319,7 +321,7 @@ async fn without_kv_what_ends_or_narrows_stands_unanswered_and_all_else_works() 
         assert_eq!(all.home.send(Method::GET, "/healthz", &[], None).await.status, 503);
         assert!(began.elapsed() < PATIENCE, "nothing of this waits for KV: {:?}", began.elapsed());
 
-        // What ends or narrows
+        // Revocations and narrowing changes
         let narrow = json!({"scopes": ["jobs:submit"]});
         let ends = async || {
             let authorization = bearer(&all.operator);
@@ -345,14 +347,14 @@ async fn without_kv_what_ends_or_narrows_stands_unanswered_and_all_else_works() 
         }
         assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 
-        // It stands
+        // It is stored
         exchange(&all.home, &long).await.is(401);
         all.away.long(&suspended.id, &suspended.by_secret()).await.is(403);
         let asked = Some(json!({"scopes": ["jobs:cancel"]}));
         all.away.short(token(&of_narrowed), asked).await.is(400).code("invalid_scope");
         all.away.long(&deleted.id, &deleted.by_secret()).await.is(401);
 
-        // Its repeat is answered, with the validator from before too
+        // Its repeat is answered, also with the ETag from before
         if refuses {
             all.home_kv.listen();
             all.away_kv.listen();
@@ -430,12 +432,12 @@ async fn without_the_object_only_an_eventual_clients_exchange_works() {
         all.cut_off.operate(&all.operator, method, path, body).await.is(503).code(down);
     }
     assert_eq!(all.cut_off.send(Method::GET, "/healthz", &[], None).await.status, 503);
-    // What needs no object is as ever.
+    // Calls that need no object are unaffected.
     all.cut_off.short("x", None).await.is(401).code("invalid_token");
     assert_eq!(all.cut_off.send(Method::GET, "/.well-known/jwks.json", &[], None).await.status, 200);
     exchange(&all.home, &long).await.is(201);
 
-    // Nor does KV help where it has nothing that can be read
+    // Nor can KV replace it if its value is unreadable
     all.home_kv.put(&eventual.id, r#"{"version":2}"#);
     sleep(Duration::from_millis(300)).await;
     exchange(&all.cut_off, &long).await.is(503).code(down);
@@ -506,7 +508,7 @@ async fn callers_that_hang_up_leave_nobody_waiting() {
     let client = all.client("eventual").await;
     for writing in [Mood::Takes(Duration::from_millis(300)), Mood::Hangs] {
         let issued = join_all((0..20).map(|_| client.long(&all.home))).await;
-        // A second after the last write, the next one begins with the first revocation.
+        // A second after the last write, the next one starts with the first revocation.
         sleep(Duration::from_millis(1_200)).await;
         all.home_kv.writing(writing);
         let written = all.home_kv.writes(&client.id).len();
@@ -519,7 +521,7 @@ async fn callers_that_hang_up_leave_nobody_waiting() {
         let began = Instant::now();
         revoke(&all.home, &long).await.is(204);
         assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
-        // What was asked for came about, except where the caller left before it was.
+        // The revocations took effect, except those whose caller left before.
         all.home_kv.shows(&client.id, |value| issued[10..].iter().all(|long| shows_end(value, long))).await;
         for long in &issued[10..] {
             exchange(&all.cut_off, long).await.is(401).code("invalid_token");
@@ -530,7 +532,7 @@ async fn callers_that_hang_up_leave_nobody_waiting() {
 #[tokio::test]
 async fn a_write_that_lands_late_over_a_confirmed_revocation_is_mended() {
     let all = Locations::start("late").await;
-    // So that a minute from now is soon.
+    // So that a minute passes in 5 seconds.
     all.clock(-55).await;
     let client = all.client("eventual").await;
     let long = client.long(&all.home).await;
@@ -567,7 +569,7 @@ async fn kv_comes_to_show_an_end_without_anybody_asking() {
     all.home_kv.writing(Mood::Well);
     all.home_kv.shows(&client.id, |value| shows_end(value, &first)).await;
 
-    // After a crash between the object's commit and KV's
+    // After a crash between the object's commit and the write to KV
     all.home_kv.writing(Mood::Hangs);
     let written = all.home_kv.writes(&client.id).len();
     let unanswered = timeout(Duration::from_secs(2), revoke(&all.home, &second)).await;
@@ -584,7 +586,7 @@ async fn kv_comes_to_show_an_end_without_anybody_asking() {
 #[tokio::test]
 async fn ids_that_are_no_clients_leave_nothing() {
     let all = Locations::start("strangers").await;
-    // So that in eight minutes is soon.
+    // So that eight minutes pass in 5 seconds.
     all.clock(-475).await;
     let objects = || {
         let files = all.stored().into_iter();
@@ -679,14 +681,14 @@ async fn a_crash_half_way_loses_no_end_that_was_stored() {
     let home = all.home.clone();
     let done = Cell::new(0);
     let revocations = shorts.iter().map(async |short| {
-        // Answers that the crash cuts off are not answers.
+        // Responses that the crash cuts off don't count.
         let url = format!("{}/v1/auth/tokens/{}/revoke", home.url, text(short, "token_id"));
         let answered =
             home.http.post(url).bearer_auth(token(short)).send().await.is_ok_and(|answer| answer.status() == 204);
         done.set(done.get() + usize::from(answered));
         answered
     });
-    // Some at a time, as the calls that wait at the same time share a report.
+    // Several at a time, since concurrent calls share a report.
     let revocations = stream::iter(revocations).buffered(8).collect::<Vec<_>>();
     let crash = async {
         while done.get() < shorts.len() / 4 {

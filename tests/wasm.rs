@@ -36,7 +36,7 @@ fn decode(text: &str) -> Vec<u8> {
     Base64UrlUnpadded::decode_vec(text).unwrap()
 }
 
-/// Checks a signature of an RFC's example, and that no bit of it or of the message may change.
+/// Checks the signature of an RFC's example, and that no bit of it or of the message may change.
 async fn example(key: &PublicJwk, message: &str, signature: &str) {
     let signature = decode(signature);
     assert!(verify(key, message.as_bytes(), &signature).await);
@@ -48,7 +48,7 @@ async fn example(key: &PublicJwk, message: &str, signature: &str) {
     assert!(!verify(key, &message.as_bytes()[1..], &signature).await);
     assert!(!verify(key, message.as_bytes(), &signature[1..]).await);
     assert!(!verify(key, message.as_bytes(), &[]).await);
-    // The algorithm is the key's: an RSA key bound to the other padding refuses.
+    // The key fixes the algorithm: an RSA key bound to the other padding refuses the signature.
     let other = match key.algorithm().unwrap() {
         Algorithm::Rs256 => "PS256",
         _ => "RS256",
@@ -97,7 +97,7 @@ async fn wycheproof() {
     for vector in &vectors {
         assert!(accepts(&vector.key).await, "{}", vector.name);
         let verified = verify(&vector.key, &vector.message, &vector.signature).await;
-        // Left to the verifier is a missing NULL in the hash's identifier.
+        // Wycheproof leaves a missing NULL in the hash's identifier to the verifier.
         assert_eq!(verified, vector.is_valid.unwrap_or(false), "{}", vector.name);
     }
     for (set, count) in vectors::COUNTS {
@@ -117,7 +117,7 @@ async fn a_key_that_makes_no_sense_verifies_nothing() {
 
 #[wasm_bindgen_test]
 async fn the_halves_of_the_signing_key_must_belong_together() {
-    // RFC 8032, section 7.1, test 2: another good key.
+    // RFC 8032, section 7.1, test 2: another valid key.
     let stranger = "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw";
     assert!(SigningKey::import(key_set(stranger).short.first()).await.is_err());
     let public = key_set(X).short.first().public.clone();

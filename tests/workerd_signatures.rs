@@ -1,5 +1,5 @@
-//! Wycheproof's vectors through the WebCrypto of workerd, by the JavaScript that the Worker calls it with. `tests/wasm.rs` asks Node's,
-//! through the Worker's WASM.
+//! Wycheproof's vectors through workerd's WebCrypto, called with the Worker's own JavaScript. `tests/wasm.rs` does the
+//! same with Node's WebCrypto, through the Worker's WASM.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
@@ -17,7 +17,7 @@ use serde_json::json;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Answers what `accepts` and `verify` of webcrypto.rs would: an error is a refusal.
+/// Does what `accepts` and `verify` of webcrypto.rs do: an exception is a refusal.
 const MAIN: &str = r#"
 import { importKey, verify } from "./webcrypto.js";
 const bytes = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
@@ -58,7 +58,7 @@ async fn wycheproof_in_workerd() {
         let verified: Vec<serde_json::Value> = serde_json::from_str(&answer).unwrap();
         assert_eq!(verified.len(), vectors.len());
         for (vector, verified) in vectors.iter().zip(verified) {
-            // Left to the verifier is a missing NULL in the hash's identifier.
+            // Wycheproof leaves a missing NULL in the hash's identifier to the verifier.
             assert_eq!(verified, vector.is_valid.unwrap_or(false), "{}", vector.name);
         }
     }

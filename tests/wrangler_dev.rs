@@ -1,5 +1,5 @@
-//! The Worker as it runs: workerd, local KV, Durable Objects and rate limits, under `wrangler dev`. `make test` builds it
-//! first. Each test has a server of its own, with its own keys, clients and state, in a folder below target/.
+//! The Worker under `wrangler dev`: workerd, local KV, Durable Objects and rate limits. `make test` builds it first.
+//! Each test has its own server, with its own keys, clients and state, in a folder below target/.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, what is not as it must be ends the test")]
@@ -24,10 +24,10 @@ use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// `RATE_LIMIT_PERIOD_SECONDS`, other than when it is not set.
+/// `RATE_LIMIT_PERIOD_SECONDS`, different from its default.
 const PERIOD: &str = "59";
 
-/// A running `wrangler dev`, with the clients that it knows.
+/// A running `wrangler dev`, with its clients.
 struct Dev {
     folder: PathBuf,
     process: Child,
@@ -44,7 +44,7 @@ impl Deref for Dev {
 }
 
 impl Dev {
-    /// Makes keys and operator, starts the server, and makes the clients through it.
+    /// Creates keys and operator, starts the server, and creates the clients through it.
     async fn start(name: &str) -> Self {
         assert!(Path::new(ROOT).join("build/index_bg.wasm").exists(), "the Worker is not built; run `make test`");
         let folder = Path::new(ROOT).join("target/wrangler-dev").join(name);
@@ -54,7 +54,7 @@ impl Dev {
         let config = config
             .replace("main = \"build/", "main = \"../../../build/")
             .replace("[build]\n", "[unused]\n")
-            // Without quotes it reaches the Worker as a number, and must count all the same.
+            // Without quotes it reaches the Worker as a number, which must work too.
             .replace("RATE_LIMIT_PERIOD_SECONDS = \"60\"\n", &format!("RATE_LIMIT_PERIOD_SECONDS = {PERIOD}\n"));
         fs::write(folder.join("wrangler.toml"), config).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -67,7 +67,7 @@ impl Dev {
         dev
     }
 
-    /// Ends the process as a crash would, and starts it again on the same state.
+    /// Kills the process, like a crash, and starts it again with the same state.
     async fn restart(&mut self) {
         self.kill();
         self.process = serve(&self.folder, self.url.rsplit_once(':').unwrap().1.parse().unwrap());
@@ -136,14 +136,14 @@ impl Dev {
         token(&self.short(token(&long), None).await.is(201).json()).to_owned()
     }
 
-    /// Gives the running server other secrets. wrangler looks again when its configuration is written.
+    /// Gives the running server other secrets. wrangler reloads them when its configuration file is written.
     fn set_vars(&self, vars: &str) {
         fs::write(self.folder.join(".dev.vars"), vars).unwrap();
         let config = self.folder.join("wrangler.toml");
         fs::write(&config, fs::read_to_string(&config).unwrap()).unwrap();
     }
 
-    /// Waits until the server, with what it was given, answers an exchange so.
+    /// Waits until the server, with its new secrets, answers an exchange with this status.
     async fn comes_to(&self, status: u16, long: &Value) -> Answer {
         for _ in 0..300 {
             if self.short(token(long), None).await.status == status {
@@ -154,7 +154,7 @@ impl Dev {
         self.short(token(long), None).await.is(status)
     }
 
-    /// Sends the same request 100 times at once; returns how often each status came.
+    /// Sends the same request 100 times concurrently; returns how often each status came.
     async fn hundredfold(&self, client_id: &str, body: &Value) -> HashMap<u16, usize> {
         let answers = join_all((0..100).map(|_| self.long(client_id, body))).await;
         answers.iter().fold(HashMap::new(), |mut counts, answer| {
@@ -170,7 +170,7 @@ impl Drop for Dev {
     }
 }
 
-/// A body that asks for a long-term token by a one-time code.
+/// The body of a request for a long-term token, with a one-time code.
 fn by_code(client_id: &str, totp_secret: &str, step: u64) -> Value {
     let seed = data_encoding::BASE32_NOPAD.decode(totp_secret.as_bytes()).unwrap();
     let code = String::from_utf8(otp::code(&seed, step).to_vec()).unwrap();
@@ -252,7 +252,7 @@ async fn every_cell() {
     let answer = dev.send(Method::GET, "/v1/auth/tokens/long", &[], None).await.is(405);
     assert_eq!(answer.headers["allow"], "POST");
 
-    // The limits come last, on clients of their own. A window of time may end on the way, so up to two are filled.
+    // The limits come last, with clients of their own. A period may end in between, so up to two are filled.
     let burst = dev.issue("burst").await;
     let mut limited = None;
     for _ in 0..13 {
@@ -282,7 +282,7 @@ async fn every_cell() {
     dev.long(&narrow, &dev.by_secret("narrow")).await.is(429).code("rate_limited");
 }
 
-/// Of any number of simultaneous uses of one code, and of one assertion, exactly one is answered 201.
+/// Of any number of concurrent uses of a code or an assertion, exactly one is answered 201.
 #[tokio::test]
 async fn once_means_once() {
     let dev = Dev::start("once").await;
@@ -311,7 +311,7 @@ async fn a_crash_forgets_nothing() {
 
     dev.restart().await;
 
-    // What the Worker knew by itself is gone: only what its object stored tells that a token's parent has ended.
+    // The Worker's memory is gone: only the object's storage tells that a token's parent has ended.
     for (short, status) in [(&revoked_short, 401), (&kept_short, 204)] {
         dev.revoke(token(short), text(short, "token_id")).await.is(status);
     }
@@ -321,7 +321,7 @@ async fn a_crash_forgets_nothing() {
     dev.long(&valid, &assertion).await.is(401).code("invalid_client");
 }
 
-/// Every key is replaced, in the steps that `admin` gives, while requests keep coming: none of them fails.
+/// Every key is replaced, with the steps that `admin` prints, while requests continue: none of them fails.
 #[tokio::test]
 async fn keys_rotate_under_way() {
     let dev = Dev::start("rotation").await;
@@ -372,7 +372,7 @@ async fn keys_rotate_under_way() {
     assert_eq!(signing("at+jwt"), signed_by(&short));
 }
 
-/// A deployment without its key is no deployment.
+/// Without its keys, a deployment answers every request 500.
 #[tokio::test]
 async fn a_missing_or_broken_setting_stops_the_service() {
     let dev = Dev::start("settings").await;
@@ -382,7 +382,7 @@ async fn a_missing_or_broken_setting_stops_the_service() {
     let swapped = vars.replacen(&vars[vars.find(x).unwrap() + 5..][..43], &vars[vars.find(d).unwrap() + 5..][..43], 1);
     let no_operator = vars.replace("OPERATOR='", "OPERATOR='[]");
     assert!(swapped != vars && no_operator != vars);
-    // Neither text nor a number: no list is made a text of.
+    // Lists are rejected, not coerced to strings.
     let config = fs::read_to_string(dev.folder.join("wrangler.toml")).unwrap();
     let audience = "AUDIENCE = \"http://127.0.0.1:8787\"\n";
     assert!(config.contains(audience));
@@ -405,8 +405,8 @@ async fn a_missing_or_broken_setting_stops_the_service() {
     }
 }
 
-/// After a trap, in which every panic ends, the WASM has new memory, and the next request is answered. No panic can be had from
-/// outside, so a call that breaks off within the WASM stands for it.
+/// After a panic (a trap) the WASM gets new memory, and the next request is answered. A panic can't be caused from
+/// outside, so the test traps a call within the WASM.
 #[tokio::test]
 async fn a_panic_is_survived() {
     let dev = Dev::start("panic").await;
@@ -450,7 +450,7 @@ async fn a_panic_is_survived() {
     for (path, says) in [("/trap", "trapped"), ("/trap-before-an-object", "due"), ("/trap", "trapped")] {
         assert_eq!(send(path).await.body, says);
         if says == "due" {
-            // What waits for the object waits in the old memory.
+            // A call that waits for the object has its state in the old memory.
             let answer = dev.long(&dev.id("valid"), &dev.by_secret("valid")).await;
             assert_eq!(answer.status, 500, "{}", answer.body);
         }
@@ -458,14 +458,14 @@ async fn a_panic_is_survived() {
             dev.short(token(&long), None).await.is(201);
             dev.short("x", None).await.is(401).code("invalid_token");
         }
-        // The client's object lived in the same memory.
+        // The client's object was in the same memory.
         let issued = dev.issue("valid").await;
         dev.revoke(token(&issued), text(&issued, "token_id")).await.is(204);
         dev.short(token(&issued), None).await.is(401).code("invalid_token");
     }
 }
 
-/// Bodies of every size, announced or not, and bodies that nobody reads.
+/// Bodies of every size, with and without Content-Length, and bodies that no operation reads.
 #[tokio::test]
 async fn bodies_at_the_limit() {
     let dev = Dev::start("bodies").await;
@@ -494,7 +494,7 @@ async fn bodies_at_the_limit() {
     dev.send(Method::POST, &path, &[("Authorization", &authorization)], Some("\u{0}{".repeat(1_000_000))).await.is(204);
 }
 
-/// A sender may hold its body back for as long as it likes; it is judged by the time at which it lets go.
+/// A sender may delay its body for as long as it likes; the request is judged by the time at which the body ends.
 #[tokio::test]
 async fn a_body_held_back_buys_no_time() {
     let dev = Dev::start("held").await;
@@ -531,7 +531,7 @@ async fn a_body_held_back_buys_no_time() {
     assert_eq!(asserted.unwrap().status(), 401);
 }
 
-/// Each caller of a hundred waits for the same writes to KV.
+/// A hundred concurrent callers wait for the same writes to KV.
 #[tokio::test]
 async fn a_hundred_revocations_at_once() {
     let dev = Dev::start("revocations").await;
@@ -546,7 +546,7 @@ async fn a_hundred_revocations_at_once() {
     }
 }
 
-/// All that operators do to a client, from its creation to its end.
+/// Everything that operators do to a client, from its creation to its deletion.
 #[tokio::test]
 async fn the_life_of_a_client() {
     let dev = Dev::start("life").await;
@@ -554,7 +554,7 @@ async fn the_life_of_a_client() {
     let api = async |method: Method, path: &str, body: Option<Value>| dev.operate(&operator, method, path, body).await;
     let mut secrets = Vec::new();
 
-    // Who may not
+    // Callers that may not
     let none = dev.short(token(&dev.issue("valid").await), None).await.is(201).json();
     let reader = dev.short(token(&dev.issue("reader").await), None).await.is(201).json();
     let wanted = json!({
@@ -623,7 +623,7 @@ async fn the_life_of_a_client() {
     dev.long("acme", &good).await.is(403).code("unauthorized_client");
     dev.revoke(token(&short), text(&short, "token_id")).await.is(401).code("invalid_token");
     api(Method::PATCH, "/acme", Some(json!({"status": "active"}))).await.is(200);
-    // What gives back is not waited for: KV has it a moment later.
+    // A widening change is not awaited: KV has it a moment later.
     for _ in 0..100 {
         if dev.short(token(&long), None).await.status == 201 {
             break;
@@ -656,7 +656,7 @@ async fn the_life_of_a_client() {
     }
 }
 
-/// All clients of the list, which is read in pages of two.
+/// All listed clients, read in pages of two.
 async fn listed(dev: &Dev, operator: &str) -> Vec<Value> {
     let mut clients = Vec::new();
     let mut query = "?limit=2".to_owned();

@@ -1,7 +1,7 @@
-// node tools/at-once.mjs TITLE NAME COMMAND [NAME COMMAND …]   runs the commands side by side, and shows how far each has come
+// node tools/at-once.mjs TITLE NAME COMMAND [NAME COMMAND …]   runs the commands in parallel, and shows their progress
 //
-// A command's output goes to .tools/log/NAME. In the end its last line is shown, or more if it failed. Less than two seconds
-// are silent.
+// A command's output goes to .tools/log/NAME. At the end its last line is shown, or more if it failed. Nothing is shown
+// for the first two seconds.
 
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
@@ -24,7 +24,7 @@ function start(name, command) {
   for (const stream of [job.child.stdout, job.child.stderr]) {
     stream.on('data', (data) => {
       writeSync(log, data)
-      // As cargo counts: crates that are compiled, of all.
+      // cargo's own count: crates compiled, of all.
       job.progress = [...`${data}`.matchAll(/\] (\d+\/\d+)/g)].at(-1)?.[1] ?? job.progress
     })
   }
@@ -65,7 +65,7 @@ function finish() {
   process.exitCode = 1
 }
 
-// The lines of its output, without the states of cargo's progress that the next one overwrote.
+// The lines of its output, without overwritten progress lines.
 function outputOf({ log }) {
   const lines = readFileSync(log, 'utf8').split('\n').map((line) => line.replace(/^.*\r(\x1b\[K)?/, ''))
   return lines.filter((line) => line.trim() !== '')

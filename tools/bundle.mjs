@@ -1,6 +1,7 @@
-// Makes of a Worker's compiled WASM the two modules that run, index.js and index_bg.wasm. The Makefile compiles first.
+// Makes the two modules that are deployed, index.js and index_bg.wasm, from a Worker's compiled WASM. The Makefile
+// compiles it first.
 //
-//   node tools/bundle.mjs                  the service's, into build/, with the WASM made smaller
+//   node tools/bundle.mjs                  the service's, into build/, with optimized WASM
 //   node tools/bundle.mjs PACKAGE FOLDER   those of another Worker in this workspace, which exports only `fetch`
 
 import { execFileSync } from 'node:child_process'
@@ -19,7 +20,8 @@ mkdirSync(work, { recursive: true })
 mkdirSync(out, { recursive: true })
 execFileSync('target/debug/bindgen', [compiled, work], { stdio: 'inherit' })
 
-// wasm-bindgen imports the WASM in the "source phase", which neither esbuild nor wrangler knows; they give its module anyway.
+// wasm-bindgen imports the WASM in the "source phase", which esbuild and wrangler don't support; a plain import gives
+// them the module too.
 writeFileSync(`${work}/index.js`, readFileSync(`${work}/index.js`, 'utf8').replace('import source ', 'import '))
 if (isService) copyFileSync('src/edge/entry.js', `${work}/entry.js`)
 else writeFileSync(`${work}/entry.js`, `import { fetch } from "./index.js";\nexport default { fetch };\n`)
@@ -34,6 +36,6 @@ buildSync({
 })
 if (isService) shrink(`${work}/index_bg.wasm`)
 
-// The WASM last, since make goes by its time.
+// The WASM last, since make checks its modification time.
 renameSync(`${work}/bundle.js`, `${out}/index.js`)
 renameSync(`${work}/index_bg.wasm`, `${out}/index_bg.wasm`)

@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# Runs the fuzz targets under libFuzzer, which sees what each input reaches: tools/fuzz.sh NAME runs those whose name contains it.
+# Runs the fuzz targets under libFuzzer, which is guided by coverage: tools/fuzz.sh NAME runs those whose name contains
+# it.
 #   TIME=60   seconds for each target, or
 #   RUNS=N    inputs for each target, or both: whichever ends first
-# What was found of interest is kept in target/fuzz/corpus/TARGET, and what fails in target/fuzz/failures/TARGET.
+# Interesting inputs are kept in target/fuzz/corpus/TARGET, failing ones in target/fuzz/failures/TARGET.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Those of cargo-bolero for this engine. They are stable options of rustc; an address sanitizer, which is not, would find nothing here:
-# no crate has unsafe code.
+# The flags that cargo-bolero sets for this engine, all stable options of rustc. An address sanitizer is not stable, and
+# would find nothing here: no crate has unsafe code.
 export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module --cfg fuzzing_libfuzzer \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-sanitizer-coverage-stack-depth"
 export BOLERO_FUZZER=libfuzzer
 host=$(rustc -vV | sed -n 's/^host: //p')
 
-# Named by `--target`, so that no flag reaches a build script or a macro.
+# With `--target`, so that no flag reaches build scripts and macros.
 build() {
   cargo test --profile fuzz --target "$host" --target-dir target/fuzz --no-run --message-format json-render-diagnostics "$@" |
     sed -n 's/.*"profile":{[^}]*"test":true}.*"executable":"\([^"]*\)".*/\1/p'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# tools/install.sh CRATE VERSION PROGRAM [FLAG…]   gets a program of a crate into .tools/bin: a link to the one on PATH if it has that
-# version, or else a prebuilt one by cargo-binstall if that is there, or else one compiled here, without optimisation
+# tools/install.sh CRATE VERSION PROGRAM [FLAG…]   puts a crate's program into .tools/bin: a link to the one on PATH if
+# it has that version; else a prebuilt one, if cargo-binstall is installed; else one compiled here, without optimisation
 set -euo pipefail
 cd "$(dirname "$0")/.."
 crate=$1 version=$2 program=$3

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# tools/need.sh rust wasm cc node curl python   checks that each is there, and lists what is not with the command that installs it
+# tools/need.sh rust wasm cc node curl python   checks that each is installed, and lists what is missing with the
+# command that installs it
 set -uo pipefail
 cd "$(dirname "$0")/.."
 missing=''
@@ -44,4 +45,4 @@ python() {
 }
 
 for what in "$@"; do "$what"; done
-[ -z "$missing" ] || { printf 'This is missing; install it and try again:\n\n%s' "$missing" >&2; exit 1; }
+[ -z "$missing" ] || { printf 'Missing; install these and try again:\n\n%s' "$missing" >&2; exit 1; }

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# tools/with-dev.sh COMMAND…   runs a command against a `wrangler dev` of its own: new keys, clients and state, a free port.
+# tools/with-dev.sh COMMAND…   runs a command with its own `wrangler dev`: new keys, clients and state, on a free port.
 #
-# The command finds in its environment
-#   BASE_URL     what stands before /auth/tokens/…, for example http://127.0.0.1:40001/v1
-#   IDENTITIES   the file that names each client with its credentials
-#   DEV_FOLDER   where the server's wrangler.toml and .dev.vars are; wrangler takes up a change in them
-# LIMIT in the environment of this script replaces every rate limit there, calls per minute.
-# Whatever becomes of the command, the server ends with it, and so does what the command leaves behind. The server's log
-# stays where the command failed.
+# The command gets these environment variables:
+#   BASE_URL     for example http://127.0.0.1:40001/v1
+#   IDENTITIES   the file with each client's credentials
+#   DEV_FOLDER   the folder of the server's wrangler.toml and .dev.vars; wrangler reloads them when they change
+# If LIMIT is set, it replaces every rate limit there, calls per minute.
+# When the command ends, the server and all processes that the command left are stopped. If it failed, the server's log
+# is kept.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 export PATH="$root/node_modules/.bin:$PATH" WRANGLER_SEND_METRICS=false NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
@@ -20,7 +20,7 @@ DEV_FOLDER=$(mktemp -d "$root/target/with-dev/XXXXXX")
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })')
 export DEV_FOLDER BASE_URL="http://127.0.0.1:$port/v1" IDENTITIES="$DEV_FOLDER/.dev/identities.toml"
 
-# Job control gives each background job a process group, so that its children can be ended with it.
+# Job control gives each background job a process group, so that its children can be killed with it.
 set -m
 server='' command=''
 finish() {
@@ -45,7 +45,7 @@ server=$!
 up() { [ "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/nothing")" = 404 ]; }
 for ((tries = 0; ; tries++)); do
     up && break
-    if [ $tries -gt 240 ] || ! kill -0 "$server" 2>/dev/null; then echo "with-dev: wrangler dev did not come up" >&2; exit 1; fi
+    if [ $tries -gt 240 ] || ! kill -0 "$server" 2>/dev/null; then echo "with-dev: wrangler dev did not start within a minute" >&2; exit 1; fi
     sleep 0.25
 done
 "$root/target/debug/admin" dev --operator .dev/operator.toml >>log

@@ -1,4 +1,5 @@
-//! The operators' calls, each with what it means if its answer is lost.
+//! The operators' API, one function per call. Each also handles a lost response: the call may or may not have taken
+//! effect.
 
 use reqwest::Method;
 use serde_json::{Map, Value};
@@ -8,26 +9,26 @@ use crate::output::{Shown, note, plain};
 use crate::session::{Answer, Patience, Request, Session, Tried};
 use crate::wanted::Wanted;
 
-/// A client as the service shows it.
+/// A client, as the service shows it.
 pub struct Client {
     pub members: Map<String, Value>,
     pub etag: Option<String>,
-    /// The answer itself.
+    /// The response body.
     pub text: String,
 }
 
-/// Which id a new client gets.
+/// The id of a new client.
 #[derive(Clone, Copy)]
 pub enum Id<'a> {
     Given(&'a str),
-    /// One of our own making, which begins so.
+    /// A generated one with this prefix.
     Made(&'a str),
 }
 
-/// How a merge patch ended.
+/// The result of a merge patch.
 pub enum Patched {
     Done(Client),
-    /// Someone else changed the client since it was read.
+    /// The client has changed since it was read.
     Overtaken,
 }
 
@@ -55,7 +56,7 @@ impl Client {
         secrets.iter().filter_map(id).collect()
     }
 
-    /// Takes out what is shown this once.
+    /// Removes the credentials that are shown only once, and returns them.
     pub fn take_credentials(&mut self) -> Shown {
         take(&mut self.members, &["client_secret", "totp_secret", "otpauth_uri"])
     }
@@ -74,7 +75,7 @@ fn unknown(id: &str) -> String {
     format!("there is no client {id}; see `admin client list`")
 }
 
-/// Gives nothing if there is no such client.
+/// Returns `None` if there is no such client.
 pub async fn get(session: &Session, id: &str) -> Result<Option<Client>, String> {
     let (answer, _) = session.call(&Request::new(Method::GET, path(id))).await?;
     match answer.status {
@@ -88,7 +89,7 @@ pub async fn existing(session: &Session, id: &str) -> Result<Client, String> {
     get(session, id).await?.ok_or_else(|| unknown(id))
 }
 
-/// All clients but the deleted ones, each with its status.
+/// All clients except deleted ones, each with its status.
 pub async fn list(session: &Session) -> Result<Vec<Map<String, Value>>, String> {
     let mut clients = Vec::new();
     let mut cursor = String::new();
@@ -108,14 +109,15 @@ pub async fn list(session: &Session) -> Result<Vec<Map<String, Value>>, String> 
         let url = reqwest::Url::parse_with_params("http://cursor", [("cursor", next)]);
         let next = format!("&{}", url.as_ref().ok().and_then(|url| url.query()).unwrap_or_default());
         if next == cursor {
-            return Err("the service repeats its cursor, so the list has no end".to_owned());
+            return Err("the service returned the same cursor twice, so the list would never end".to_owned());
         }
         cursor = next;
     }
 }
 
-/// Makes a client. The answer holds credentials that are shown this once, so that a lost one leaves a client that nobody
-/// can use: with an id of our own it is deleted, and another made; with an id that was given, the caller is told.
+/// Creates a client. The response holds credentials that are shown only once, so if it is lost, nobody can use the
+/// client. A client with a generated id is then deleted, and another one created; for a given id, the caller is told
+/// what to do.
 pub async fn create(session: &Session, id: Id<'_>, wanted: &Wanted) -> Result<Client, String> {
     let fresh = || match id {
         Id::Given(id) => Ok(id.to_owned()),
@@ -137,46 +139,47 @@ pub async fn create(session: &Session, id: Id<'_>, wanted: &Wanted) -> Result<Cl
             Ok(Tried::GaveUp { problem, unsure: false }) | Err(problem) if !unsure => return Err(problem),
             Ok(Tried::GaveUp { problem, .. }) | Err(problem) if given => {
                 return Err(format!(
-                    "{problem}. {id} may have been made all the same, and then nobody has its credentials. Look with \
-                     `admin client show {id}`: if there is none, run this again; otherwise {}",
+                    "{problem}. {id} may have been made anyway, and then nobody has its credentials. Check with \
+                     `admin client show {id}`: if it does not exist, run this again; otherwise {}",
                     rescue(&id)
                 ));
             }
             Ok(Tried::GaveUp { problem, .. }) | Err(problem) => {
                 return Err(format!(
-                    "{problem}. {id} may have been made all the same, and nobody has its credentials: \
-                     `admin client delete {id}`, which says so if there is none"
+                    "{problem}. {id} may have been made anyway, and nobody has its credentials: run \
+                     `admin client delete {id}`, which reports if it does not exist"
                 ));
             }
         };
         match (answer.status, unsure) {
             (201, _) => {
-                return Client::of(&answer)
-                    .map_err(|problem| format!("{id} was made, but the service {problem}; {}", rescue(&id)));
+                return Client::of(&answer).map_err(|problem| {
+                    format!("{id} was made, but its credentials are lost: the service {problem}; {}", rescue(&id))
+                });
             }
             (409, true) if given => {
                 return Err(format!(
-                    "{id} exists now. The answer to an earlier try was lost, so most likely that try made it, and nobody has \
-                     its credentials; unless someone else made it just now (`admin client show {id}` says when), {}",
+                    "{id} exists now. The response to an earlier attempt was lost, so most likely that attempt made it, and nobody has \
+                     its credentials. Unless someone else made it just now (`admin client show {id}` tells when), {}",
                     rescue(&id)
                 ));
             }
             (409, true) => {
                 delete(session, &id, None).await?;
                 note(&format!(
-                    "{id} was made, but the answer with its credentials was lost; deleted it, and making another"
+                    "{id} was made, but the response with its credentials was lost; deleted it, making another"
                 ));
                 (id, unsure) = (fresh()?, false);
             }
             (409, false) if given => {
                 return Err(format!(
-                    "{id} exists, or did once: an id is never made anew. Choose another, or change that client with \
+                    "{id} exists, or was deleted: an id is never reused. Choose another, or change the client with \
                      `admin client set`"
                 ));
             }
             (403, _) => {
                 return Err(format!(
-                    "{}. Only the operator of the secret OPERATOR may give clients: scopes",
+                    "{}. Log in as the first operator to give a client scopes that begin with clients:",
                     answer.problem()
                 ));
             }
@@ -204,7 +207,7 @@ pub async fn patch(
         200 => Client::of(&answer).map(Patched::Done),
         404 => Err(unknown(id)),
         412 if repeated => {
-            // Perhaps by the try whose answer was lost.
+            // Perhaps changed by the attempt whose response was lost.
             let client = existing(session, id).await?;
             let done = members
                 .iter()
@@ -216,7 +219,7 @@ pub async fn patch(
     }
 }
 
-/// Makes a second secret. It is not tried again before it is clear that the first try made none.
+/// Adds a second secret. Repeated only once it is certain that the first attempt added none.
 pub async fn add_secret(session: &Session, id: &str) -> Result<(Shown, String), String> {
     let before = existing(session, id).await?.secret_ids();
     let mut patience = Patience::new();
@@ -247,14 +250,14 @@ pub async fn add_secret(session: &Session, id: &str) -> Result<(Shown, String), 
         unsure = true;
         let now = existing(session, id).await.map_err(|problem| {
             format!(
-                "{problem}. A secret may have been made that nobody has: look with `admin client show {id}` for one besides \
-                 {}, and end it",
+                "{problem}. A secret that nobody has may have been made: run `admin client show {id}`, and end any besides \
+                 {}",
                 if before.is_empty() { "none".to_owned() } else { before.join(" and ") }
             )
         })?;
         if let Some(lost) = now.secret_ids().iter().find(|secret| !before.contains(secret)) {
             return Err(format!(
-                "the answer was lost, and {id} has a new secret {lost}. Unless someone else made it just now, nobody has it: \
+                "the response was lost, and {id} has a new secret {lost}. Unless someone else made it just now, nobody has it: \
                  end it with `admin client end-secret {id} {lost}`, and run this again"
             ));
         }
@@ -264,7 +267,7 @@ pub async fn add_secret(session: &Session, id: &str) -> Result<(Shown, String), 
     }
 }
 
-/// Ends a secret. One that an earlier try ended is not there any more.
+/// Ends a secret. On a repeat, 404 means that an earlier attempt ended it.
 pub async fn end_secret(session: &Session, id: &str, secret: &str, delay: u64) -> Result<(), String> {
     let later = if delay == 0 { String::new() } else { format!("?in={delay}") };
     let request = Request::new(Method::DELETE, format!("{}/secrets/{secret}{later}", path(id)));
@@ -277,12 +280,12 @@ pub async fn end_secret(session: &Session, id: &str, secret: &str, delay: u64) -
     }
 }
 
-/// Makes a new seed. A try whose answer was lost does no harm: the next seed ends that one.
+/// Makes a new TOTP seed. A lost response does no harm: the next seed replaces that one.
 pub async fn new_totp(session: &Session, id: &str) -> Result<(Shown, String), String> {
-    let (answer, _) = session
-        .call(&Request::new(Method::POST, format!("{}/totp", path(id))))
-        .await
-        .map_err(|problem| format!("{problem}. {id} may have a new seed that nobody has; the next run ends it"))?;
+    let (answer, _) =
+        session.call(&Request::new(Method::POST, format!("{}/totp", path(id)))).await.map_err(|problem| {
+            format!("{problem}. {id} may have a new seed that nobody has; run this again to replace it")
+        })?;
     match answer.status {
         201 => Ok((take(&mut answer.object()?, &["totp_secret", "otpauth_uri"]), answer.text)),
         404 => Err(unknown(id)),
@@ -304,7 +307,7 @@ pub async fn delete(session: &Session, id: &str, etag: Option<&str>) -> Result<(
     match answer.status {
         204 => Ok(()),
         404 => Err(unknown(id)),
-        412 => Err(format!("someone else changed {id} just now; look at it, and run this again")),
+        412 => Err(format!("someone else changed {id} just now; check it, and run this again")),
         _ => Err(answer.problem()),
     }
 }

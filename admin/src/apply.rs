@@ -1,5 +1,5 @@
-//! `admin apply`: makes the clients so as a file declares them. Each client is read, compared and changed by itself, so
-//! what a failure leaves undone the next run does.
+//! `admin apply`: brings clients to the state that a file declares. Each client is read, compared and changed on its
+//! own, so after a failure the next run does what is left.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -14,37 +14,37 @@ use crate::output::{Sink, coloured, columns, hand_over, live, note, plain, say};
 use crate::session::Session;
 use crate::wanted::{self, Change, Mechanism, Status, Wanted, shown};
 
-/// How many clients are worked on at once.
+/// How many clients are processed concurrently.
 const AT_ONCE: usize = 8;
-/// How often a client is read again because someone else changed it meanwhile.
+/// How often a client is read at most, if someone else changes it in between.
 const TURNS: usize = 3;
 
 #[derive(Args)]
 #[command(
-    after_help = "Each [[client]] table holds client_id, scopes and mechanisms, and may hold client_name, max_ttl_seconds, \
-                        consistency, status, region, and jwks or jwks_file. What a table leaves out is left as it is."
+    after_help = "Each [[client]] table has client_id, scopes and mechanisms, and may have client_name, max_ttl_seconds, \
+                        consistency, status, region, and jwks or jwks_file. Members that a table leaves out stay unchanged."
 )]
 pub struct Apply {
-    /// The clients, as [[client]] tables of TOML
+    /// TOML file with a [[client]] table for each client
     file: PathBuf,
-    /// Show what would change, and change nothing; the exit code is 0 if nothing would, 2 if something would
+    /// Show what would change, but change nothing; exit code 0 if nothing would change, 2 otherwise
     #[arg(long)]
     pub dry_run: bool,
-    /// Write new credentials to this new file, and show none
+    /// Write new credentials to this new file instead of showing them
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     secrets_out: Option<PathBuf>,
-    /// Delete the clients that the file does not declare, for good
+    /// Delete, permanently, the clients that the file does not declare
     #[arg(long)]
     prune: bool,
 }
 
-/// What there was to do.
+/// Whether anything differed.
 pub enum Outcome {
     AsDeclared,
     Changed,
 }
 
-/// A run, as far as it has come.
+/// The state of a run.
 struct Run<'a> {
     session: &'a Session,
     sink: &'a Sink,
@@ -76,7 +76,7 @@ impl Apply {
         if self.dry_run { &["clients:read"] } else { &["clients:read", "clients:write"] }
     }
 
-    /// Reads the file and opens the other, so that mistakes show before anything is sent.
+    /// Reads the file and opens the file for credentials, so that mistakes are found before anything is sent.
     pub fn prepare(&self) -> Result<(Vec<(String, Wanted)>, Sink), String> {
         Ok((wanted::read_document(&self.file)?, Sink::open(self.secrets_out.as_deref())?))
     }
@@ -101,7 +101,7 @@ impl Apply {
         };
         let result = tokio::select! {
             result = work => result,
-            () = run.interrupted() => Err("stopped at once; what was under way may or may not have been done".to_owned()),
+            () = run.interrupted() => Err("stopped at once; calls in progress may or may not have taken effect. Run this again to continue".to_owned()),
         };
         let summary = run.summary(&declared);
         sink.close();
@@ -114,22 +114,22 @@ impl Run<'_> {
         items.take_while(|_| std::future::ready(!self.stopped.get()))
     }
 
-    /// The first Ctrl-C lets what is under way finish, so that no new credential is lost. Ends with the second.
+    /// On the first Ctrl-C, lets calls in progress finish, so that no new credential is lost. Returns on the second.
     async fn interrupted(&self) {
         let pressed = async || {
             if tokio::signal::ctrl_c().await.is_err() {
-                // Without a handler, Ctrl-C ends the process as always.
+                // Without a handler, Ctrl-C ends the process as usual.
                 std::future::pending::<()>().await;
             }
         };
         pressed().await;
         self.stopped.set(true);
-        note("stopping when what is under way is done; Ctrl-C again stops at once");
+        note("stopping after the calls in progress; press Ctrl-C again to stop at once");
         pressed().await;
     }
 
     async fn one(&self, id: &str, wanted: &Wanted) {
-        let result = self.settle(id, wanted).await;
+        let result = self.reconcile(id, wanted).await;
         if let Err(problem) = result {
             self.fail(id, &problem);
         }
@@ -142,7 +142,7 @@ impl Run<'_> {
         live(&format!("{done} of {}: + {made}, ~ {changed}, failed {failed}", self.total));
     }
 
-    async fn settle(&self, id: &str, wanted: &Wanted) -> Result<(), String> {
+    async fn reconcile(&self, id: &str, wanted: &Wanted) -> Result<(), String> {
         for _ in 0..TURNS {
             let Some(client) = api::get(self.session, id).await? else { return self.make(id, wanted).await };
             let (patch, changes) = wanted.difference(&client.members)?;
@@ -152,8 +152,8 @@ impl Run<'_> {
                 return Ok(());
             }
             let mut rows: Vec<_> = changes.iter().map(|change| (change.name.to_owned(), change.to_string())).collect();
-            // What a new mechanism needs comes first: if the run breaks off in between, the next one still finds the
-            // change to make.
+            // Credentials for a new mechanism come first: if the run fails in between, the next one still sees the
+            // mechanism as a difference.
             let needed = needs(wanted, &client);
             if self.dry_run {
                 rows.extend(needed.iter().map(|need| ((*need).to_owned(), "(none) → a new one".to_owned())));
@@ -173,7 +173,7 @@ impl Run<'_> {
             self.tally.borrow_mut().changed += 1;
             return Ok(());
         }
-        Err("someone else changes it all the time; run this again".to_owned())
+        Err("someone else keeps changing it; run this again".to_owned())
     }
 
     async fn make(&self, id: &str, wanted: &Wanted) -> Result<(), String> {
@@ -194,7 +194,7 @@ impl Run<'_> {
         if suspended && !self.dry_run {
             let status = Map::from_iter([("status".to_owned(), "suspended".into())]);
             let patched = api::patch(self.session, id, &status, None).await;
-            patched.map_err(|problem| format!("it was made, but not suspended: {problem}"))?;
+            patched.map_err(|problem| format!("it was made, but could not be suspended: {problem}"))?;
         }
         Ok(())
     }
@@ -205,7 +205,9 @@ impl Run<'_> {
         let extra: Vec<&str> = ids.filter(|id| !declared.iter().any(|(other, _)| other == id)).collect();
         let own = self.session.operator().client_id.as_str();
         if extra.contains(&own) {
-            return Err(format!("{own} is the operator of this run, so --prune can't delete it; declare it too"));
+            return Err(format!(
+                "{own} is the operator of this run, so --prune can't delete it; declare it in the file"
+            ));
         }
         let deletions = self.until_stopped(stream::iter(extra)).map(async |id| {
             if let Err(problem) = self.delete(id).await {
@@ -216,7 +218,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The list may lag, so the client itself is asked; then what is deleted is what was seen.
+    /// The list may lag, so the client itself is read, and deleted by its `ETag`.
     async fn delete(&self, id: &str) -> Result<(), String> {
         wanted::check_id(id)?;
         let Some(client) = api::get(self.session, id).await? else { return Ok(()) };
@@ -233,7 +235,7 @@ impl Run<'_> {
         note(&format!("! {}: {problem}", plain(id)));
     }
 
-    /// Says what became of a client. A plan is said at the end, in the order of the file.
+    /// Prints what was done to a client. A plan is printed at the end, in the order of the file.
     fn show(&self, id: &str, text: String) {
         if self.dry_run { self.plan.borrow_mut().push((id.to_owned(), text)) } else { say(&text) }
     }
@@ -257,16 +259,16 @@ impl Run<'_> {
             (false, _) => say(&format!("Made: {made}, changed: {changed}, deleted: {deleted}, as declared: {same}.")),
         }
         if failed > 0 {
-            return Err(format!("failed: {failed}, each said above; run this again to go on"));
+            return Err(format!("failed: {failed} (see above); run this again to continue"));
         }
         if self.stopped.get() {
-            return Err("stopped before the end; run this again to go on".to_owned());
+            return Err("stopped before the end; run this again to continue".to_owned());
         }
         Ok(if differ == 0 { Outcome::AsDeclared } else { Outcome::Changed })
     }
 }
 
-/// The credentials that a client lacks for the mechanisms that it is to gain.
+/// The credentials that the client lacks for the mechanisms that it is to get.
 fn needs(wanted: &Wanted, client: &Client) -> Vec<&'static str> {
     let gains = |mechanism, name| wanted.has(mechanism) && !client.allows(name);
     let needs = [
@@ -276,18 +278,18 @@ fn needs(wanted: &Wanted, client: &Client) -> Vec<&'static str> {
     needs.into_iter().filter_map(|(name, needed)| needed.then_some(name)).collect()
 }
 
-/// A mechanism without what it needs is no difference from what is declared, but nobody wants it.
+/// Warns of a mechanism without its credential, which does not count as a difference.
 pub fn warn(id: &str, client: &Client) {
     for (mechanism, missing, command) in
         [("secret", client.secret_ids().is_empty(), "add-secret"), ("otp", !client.has_totp(), "new-totp")]
     {
         if missing && client.allows(mechanism) {
-            note(&format!("{id}: the mechanism {mechanism} waits for `admin client {command} {id}`"));
+            note(&format!("{id}: the mechanism {mechanism} has no credential yet; run `admin client {command} {id}`"));
         }
     }
 }
 
-/// What becomes of one client, whole, so that lines of several do not mix.
+/// The output about one client as one text, so that the lines of several clients do not mix.
 fn text(colour: u8, sign: &str, id: &str, rows: &[(String, String)]) -> String {
     let head = coloured(colour, &format!("{sign} {id}"));
     if rows.is_empty() { head } else { format!("{head}\n{}", columns("    ", rows)) }

@@ -1,4 +1,4 @@
-//! `admin client`: one command for each thing that an operator does to a client.
+//! `admin client`: one command for each operation on a client.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -16,52 +16,52 @@ use crate::wanted::{self, Consistency, Mechanism, Region, Wanted, check_id, show
 pub struct Clients {
     #[command(subcommand)]
     command: Command,
-    /// Print the service's own JSON; nothing where it answers without a body
+    /// Print the service's JSON response, or nothing if it has no body
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a client; its credentials are shown this once
+    /// Create a client; its credentials are shown only once
     New(New),
-    /// List all clients but the deleted ones; one that was made a minute ago may be missing
+    /// List all clients except deleted ones; one made within the last minute may be missing
     List,
-    /// Show a client, without anything secret
+    /// Show a client, without secrets
     Show { client_id: String },
-    /// Change a client, unless someone else changes it at the same time
+    /// Change a client; fails if someone else changes it at the same time
     Set(Set),
-    /// Suspend a client: nothing of it works until it is restored
+    /// Suspend a client: its credentials and tokens stop working until it is restored
     Suspend { client_id: String },
-    /// Let a suspended client work again, and its tokens that have not ended
+    /// Reactivate a suspended client, and its tokens that have not expired or been revoked
     Restore { client_id: String },
-    /// Make a second secret, so that a client can change over without a gap
+    /// Add a second secret, so that a client can switch over without downtime
     AddSecret {
         client_id: String,
         #[command(flatten)]
         out: Out,
     },
-    /// End one of a client's secrets, now or later
+    /// End one of a client's secrets, now or at a later time
     EndSecret {
         client_id: String,
-        /// Which one, as `admin client show` names it
+        /// The secret's id, as shown by `admin client show`
         secret_id: String,
-        /// In how many seconds, up to 7776000
+        /// Seconds until it ends, up to 7776000
         #[arg(long = "in", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=7_776_000))]
         delay: u64,
     },
-    /// Make a new TOTP seed; the old one ends
+    /// Make a new TOTP seed; the old one stops working
     NewTotp {
         client_id: String,
         #[command(flatten)]
         out: Out,
     },
-    /// End all tokens of a client that were issued until now
+    /// End all tokens that a client has been issued until now
     EndTokens { client_id: String },
-    /// Delete a client for good; its id can't be made anew
+    /// Delete a client permanently; its id can't be used again
     Delete {
         client_id: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -69,35 +69,35 @@ enum Command {
 
 #[derive(Args)]
 struct Out {
-    /// Write new credentials to this new file, and show none
+    /// Write new credentials to this new file instead of showing them
     #[arg(long, value_name = "FILE")]
     secrets_out: Option<PathBuf>,
 }
 
 #[derive(Args)]
 struct New {
-    /// 1 to 128 of letters, digits, '-', '_', '.' and '~'; made up if left out
+    /// 1 to 128 letters, digits, '-', '_', '.' or '~'; generated if left out
     #[arg(long)]
     client_id: Option<String>,
-    /// A name for people
+    /// A display name
     #[arg(long)]
     name: Option<String>,
-    /// What it may be granted, as resource:action or resource:*; repeat it, or separate with commas
+    /// Scopes that it may be granted, as resource:action or resource:*; repeat the flag, or separate with commas
     #[arg(long = "scope", required = true, value_delimiter = ',')]
     scopes: Vec<String>,
-    /// How it may get a long-term token; repeat it, or separate with commas
+    /// Ways to get a long-term token; repeat the flag, or separate with commas
     #[arg(long = "mechanism", required = true, value_delimiter = ',')]
     mechanisms: Vec<Mechanism>,
-    /// The longest life of its long-term tokens, 3600 to 7776000
+    /// Longest lifetime of its long-term tokens, 3600 to 7776000
     #[arg(long, value_name = "SECONDS")]
     max_ttl: Option<u64>,
     /// How soon exchanges see a change; the deployment's default if left out
     #[arg(long)]
     consistency: Option<Consistency>,
-    /// A JWK Set of its public keys, each with kid and alg; needed for the mechanism assertion
+    /// File with its public keys as a JWK Set, each with kid and alg; required for the mechanism assertion
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
-    /// Where in the world to keep it
+    /// Where to place its Durable Object (a location hint)
     #[arg(long)]
     region: Option<Region>,
     #[command(flatten)]
@@ -114,34 +114,34 @@ struct Set {
 #[derive(Args)]
 #[group(required = true, multiple = true)]
 struct Changes {
-    /// A name for people
+    /// A display name
     #[arg(long)]
     name: Option<String>,
-    /// Take the name away
+    /// Remove the name
     #[arg(long, conflicts_with = "name")]
     no_name: bool,
-    /// All that it may be granted from now on; repeat it, or separate with commas
+    /// New list of scopes, in place of the old one; repeat the flag, or separate with commas
     #[arg(long = "scope", value_delimiter = ',')]
     scopes: Option<Vec<String>>,
-    /// All ways in which it may get a long-term token; repeat it, or separate with commas
+    /// New list of mechanisms, in place of the old one; repeat the flag, or separate with commas
     #[arg(long = "mechanism", value_delimiter = ',')]
     mechanisms: Option<Vec<Mechanism>>,
-    /// The longest life of its long-term tokens, 3600 to 7776000
+    /// Longest lifetime of its long-term tokens, 3600 to 7776000
     #[arg(long, value_name = "SECONDS")]
     max_ttl: Option<u64>,
     /// How soon exchanges see a change
     #[arg(long)]
     consistency: Option<Consistency>,
-    /// A JWK Set of its public keys, in place of all that it has
+    /// File with its public keys as a JWK Set, in place of the old ones
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
-    /// Take its public keys away
+    /// Remove its public keys
     #[arg(long, conflicts_with = "jwks")]
     no_jwks: bool,
 }
 
 impl Clients {
-    /// What the session needs, and no more.
+    /// The scopes that the command needs.
     pub fn scopes(&self) -> &'static [&'static str] {
         match self.command {
             Command::List | Command::Show { .. } => &["clients:read"],
@@ -150,7 +150,7 @@ impl Clients {
         }
     }
 
-    /// Finds mistakes before anything is sent, and asks before what can't be undone.
+    /// Finds mistakes before anything is sent, and asks for confirmation of what can't be undone.
     pub fn check(&mut self) -> Result<(), String> {
         match &mut self.command {
             Command::List => Ok(()),
@@ -185,14 +185,18 @@ impl Clients {
             Command::Set(set) => change(session, &set, json).await?,
             Command::Suspend { client_id } => {
                 let client = status(session, &client_id, "suspended").await?;
-                let said =
-                    format!("{client_id} is suspended: it gets no token, and none that it has counts.{}", lag(&client));
+                let said = format!(
+                    "{client_id} is suspended: it gets no tokens, and those that it has are refused.{}",
+                    lag(&client)
+                );
                 answer(&client, &said, json);
             }
             Command::Restore { client_id } => {
                 let client = status(session, &client_id, "active").await?;
-                let said =
-                    format!("{client_id} is active again, and so are its tokens that have not ended.{}", lag(&client));
+                let said = format!(
+                    "{client_id} is active again; its tokens work unless they have expired or been revoked.{}",
+                    lag(&client)
+                );
                 answer(&client, &said, json);
             }
             Command::AddSecret { client_id, out } => {
@@ -200,7 +204,7 @@ impl Clients {
                 let made = api::add_secret(session, &client_id).await;
                 give(&client_id, made, sink, json)?;
                 note(
-                    "the other secret still works; end it with `admin client end-secret` when the client has changed over",
+                    "the other secret still works; end it with `admin client end-secret` once the client uses the new one",
                 );
             }
             Command::EndSecret { client_id, secret_id, delay } => {
@@ -209,10 +213,10 @@ impl Clients {
                     json,
                     &match delay {
                         0 => format!(
-                            "The secret {secret_id} of {client_id} has ended. Tokens that it got live on; `admin client end-tokens` ends them."
+                            "The secret {secret_id} of {client_id} has ended. Tokens issued with it still work; end them with `admin client end-tokens`."
                         ),
                         _ => format!(
-                            "The secret {secret_id} of {client_id} ends in {delay} seconds, if it does not end earlier."
+                            "The secret {secret_id} of {client_id} ends in {delay} seconds, or earlier if an earlier end was set."
                         ),
                     },
                 );
@@ -221,20 +225,20 @@ impl Clients {
                 let sink = out.open()?;
                 let made = api::new_totp(session, &client_id).await;
                 give(&client_id, made, sink, json)?;
-                note("the old seed has ended");
+                note("the old seed no longer works");
             }
             Command::EndTokens { client_id } => {
                 api::end_tokens(session, &client_id).await?;
                 done(
                     json,
                     &format!(
-                        "All tokens of {client_id} that were issued until now have ended. Its credentials still work; end those that leaked."
+                        "All tokens that {client_id} was issued until now have ended. Its credentials still work; replace those that leaked."
                     ),
                 );
             }
             Command::Delete { client_id, .. } => {
                 api::delete(session, &client_id, None).await?;
-                done(json, &format!("{client_id} is deleted. Its id can't be made anew."));
+                done(json, &format!("{client_id} is deleted. Its id can't be used again."));
             }
         }
         Ok(())
@@ -303,7 +307,7 @@ async fn make(session: &Session, new: &New, json: bool) -> Result<(), String> {
     };
     let once = !shown.is_empty();
     if json {
-        // Without the credentials, where they go to a file.
+        // Without the credentials if they go to a file.
         let text = match &sink {
             Sink::Result => client.text.clone(),
             Sink::File { .. } => Value::from(client.members).to_string(),
@@ -315,14 +319,14 @@ async fn make(session: &Session, new: &New, json: bool) -> Result<(), String> {
         rows.extend(sink.put(&id, &shown)?);
         hand_over(&id, &columns("", &rows))?;
         if once && matches!(sink, Sink::Result) {
-            note("what is secret here is shown this once");
+            note("these credentials are shown only once; store them now");
         }
     }
     sink.close();
     Ok(())
 }
 
-/// Shows new credentials of a client that was there before.
+/// Shows new credentials of an existing client.
 fn give(id: &str, made: Result<(Shown, String), String>, sink: Sink, json: bool) -> Result<(), String> {
     let (shown, text) = match made {
         Ok(made) => made,
@@ -335,7 +339,7 @@ fn give(id: &str, made: Result<(Shown, String), String>, sink: Sink, json: bool)
     if json && matches!(sink, Sink::Result) {
         hand_over(id, text.trim_end())?;
     } else if json {
-        // Its id is no secret, and a script needs it to end the secret.
+        // A secret's id is not secret, and a script needs it to end the secret.
         let kept: Map<String, Value> = shown
             .iter()
             .filter(|(name, _)| *name == "secret_id")
@@ -354,7 +358,7 @@ async fn change(session: &Session, set: &Set, json: bool) -> Result<(), String> 
     let client = api::existing(session, id).await?;
     let (patch, changes) = set.changes.wanted()?.difference(&client.members)?;
     if patch.is_empty() {
-        answer(&client, &format!("{id} is so already."), json);
+        answer(&client, &format!("{id} is already so; nothing was changed."), json);
         return Ok(());
     }
     match api::patch(session, id, &patch, client.etag.as_deref()).await? {
@@ -365,12 +369,12 @@ async fn change(session: &Session, set: &Set, json: bool) -> Result<(), String> 
             Ok(())
         }
         Patched::Overtaken => {
-            Err(format!("someone else changed {id} just now, so nothing was changed; look at it, and run this again"))
+            Err(format!("someone else changed {id} just now, so nothing was changed; check it, and run this again"))
         }
     }
 }
 
-/// Sets a status whatever else changes: a suspension must not lose against another change.
+/// Sets a status without `If-Match`: a suspension must not fail because of a concurrent change.
 async fn status(session: &Session, id: &str, status: &str) -> Result<Client, String> {
     let members = Map::from_iter([("status".to_owned(), status.into())]);
     match api::patch(session, id, &members, None).await? {
@@ -379,11 +383,11 @@ async fn status(session: &Session, id: &str, status: &str) -> Result<Client, Str
     }
 }
 
-/// What is not yet everywhere when the call has answered.
+/// When the change takes effect.
 fn lag(client: &Client) -> &'static str {
     match client.text("consistency") {
-        "eventual" => " It holds at once, but exchanges elsewhere follow KV: as a rule within 90 seconds.",
-        _ => " It holds at once, everywhere.",
+        "eventual" => " This takes effect at once, except for exchanges at other locations: usually within 90 seconds.",
+        _ => " This takes effect at once, everywhere.",
     }
 }
 
@@ -405,7 +409,7 @@ fn list(clients: &[Map<String, Value>], json: bool) -> Result<(), String> {
     }
     let rows: Vec<_> = clients.iter().map(|client| (shown(client, "client_id"), shown(client, "status"))).collect();
     if rows.is_empty() {
-        note("there is no client; make one with `admin client new`");
+        note("there are no clients; create one with `admin client new`");
     } else {
         say(&columns("", &rows));
     }
@@ -442,10 +446,12 @@ fn show(client: &Client, json: bool) {
 
 fn confirm(id: &str) -> Result<(), String> {
     if !std::io::stdin().is_terminal() {
-        return Err(format!("this ends {id} for good; say --yes to do it"));
+        return Err(format!("this deletes {id} permanently; add --yes to confirm"));
     }
-    eprint!("This ends {id} and all its tokens for good, and its id can't be made anew. Type the id to go on: ");
+    eprint!(
+        "This permanently deletes {id} and ends all its tokens, and its id can't be used again. Type the id to confirm: "
+    );
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed).map_err(|error| format!("can't read the answer: {error}"))?;
-    if typed.trim() == id { Ok(()) } else { Err("that is another id; nothing was done".to_owned()) }
+    if typed.trim() == id { Ok(()) } else { Err("that is not the id; nothing was done".to_owned()) }
 }

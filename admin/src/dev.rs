@@ -35,7 +35,7 @@ struct Role {
     name: &'static str,
     scopes: &'static [&'static str],
     mechanisms: &'static [Mechanism],
-    /// Has a TOTP seed, whether or not it may use it.
+    /// Whether it has a TOTP seed, even if it may not use it.
     has_seed: bool,
     has_key: bool,
     status: Status,
@@ -76,7 +76,8 @@ const ROLES: [Role; 9] = [
 
 pub const SCOPES: &[&str] = &["clients:read", "clients:write"];
 
-/// Makes what is missing. The file is written after each client, so that a run that breaks off is gone on with.
+/// Creates the clients that are missing. The file is written after each one, so that an interrupted run can be
+/// continued.
 pub async fn run(session: &Session, file: &Path) -> Result<String, String> {
     let mut identities = read(file)?;
     let mut made = 0;
@@ -123,7 +124,7 @@ impl Role {
         }
     }
 
-    /// Whether the role's client is still there with its credentials. What else was changed of it is changed back.
+    /// Whether the role's client still exists with its credentials. Other differences are changed back.
     async fn keep(&self, session: &Session, identity: &Identity) -> Result<bool, String> {
         let Some(client) = api::get(session, &identity.client_id).await? else { return Ok(false) };
         let has_seed = client.has_totp() && identity.totp_secret.is_some();
@@ -172,7 +173,7 @@ impl Role {
 async fn set(session: &Session, client: &Client, patch: &Map<String, Value>) -> Result<(), String> {
     match api::patch(session, client.text("client_id"), patch, None).await? {
         Patched::Done(_) => Ok(()),
-        Patched::Overtaken => Err("someone else changes these clients; run this again".to_owned()),
+        Patched::Overtaken => Err("someone else is changing these clients; run this again".to_owned()),
     }
 }
 
@@ -180,10 +181,11 @@ fn read(file: &Path) -> Result<BTreeMap<String, Identity>, String> {
     if !file.exists() {
         return Ok(BTreeMap::new());
     }
-    let text = files::read_private(file, "remove it to have it made anew")?;
-    // toml's own message would quote the line, and with it a secret.
-    toml::from_str(&text)
-        .map_err(|_| format!("{} is not what this command writes; remove it to have it made anew", file.display()))
+    let text = files::read_private(file, "remove it, and run this again to recreate it")?;
+    // toml's own message would quote the line, and so a secret.
+    toml::from_str(&text).map_err(|_| {
+        format!("{} was not written by this command; remove it, and run this again to recreate it", file.display())
+    })
 }
 
 fn write(file: &Path, identities: &BTreeMap<String, Identity>) -> Result<(), String> {
@@ -191,7 +193,7 @@ fn write(file: &Path, identities: &BTreeMap<String, Identity>) -> Result<(), Str
     files::replace(file, &format!("# One client for each role of the conformance harness.\n\n{text}"))
 }
 
-/// A fresh Ed25519 key: the public JWK for the service, and the private one, as JSON, for the client.
+/// A new Ed25519 key: the public JWK for the service, and the private one, as JSON, for the client.
 fn key_pair() -> Result<(Value, String), String> {
     let private = random::<32>()?;
     let public = json!({

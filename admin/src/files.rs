@@ -1,4 +1,4 @@
-//! Files that hold secrets, and randomness.
+//! Files with secrets, and randomness.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ pub fn read(path: &Path, make_it: &str) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("can't read {}: {error}; {make_it}", path.display()))
 }
 
-/// Reads a file with secrets, unless somebody besides its owner could read it too.
+/// Reads a file with secrets; refuses one that other users could read too.
 pub fn read_private(path: &Path, make_it: &str) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("can't read {}: {error}; {make_it}", path.display());
     let mut file = File::open(path).map_err(failed)?;
@@ -20,7 +20,7 @@ pub fn read_private(path: &Path, make_it: &str) -> Result<String, String> {
         let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             let path = path.display();
-            return Err(format!("{path} is open to other users (mode {mode:03o}); close it with: chmod 600 '{path}'"));
+            return Err(format!("other users can read {path} (mode {mode:03o}); run: chmod 600 '{path}'"));
         }
     }
     let mut text = String::new();
@@ -28,11 +28,11 @@ pub fn read_private(path: &Path, make_it: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// Starts a new file that only its owner may read. One that is there is never overwritten.
+/// Creates a file that only its owner may read. Fails if it exists.
 pub fn create(path: &Path) -> Result<File, String> {
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
-            format!("{} is there already, and is never overwritten; move it away, or name another file", path.display())
+            format!("{} is there already, and is never overwritten; move it, or choose another name", path.display())
         }
         _ => format!("can't write {}: {error}", path.display()),
     };
@@ -46,7 +46,7 @@ pub fn create(path: &Path) -> Result<File, String> {
     options.open(path).map_err(failed)
 }
 
-/// Writes a new file that only its owner may read.
+/// Writes a new file that only its owner may read. Fails if it exists.
 pub fn write_new(path: &Path, text: &str) -> Result<(), String> {
     let mut file = create(path)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
@@ -55,12 +55,12 @@ pub fn write_new(path: &Path, text: &str) -> Result<(), String> {
     })
 }
 
-/// Writes a file that only its owner may read, in place of one that may be there. It appears whole or not at all.
+/// Writes or replaces, atomically, a file that only its owner may read.
 pub fn replace(path: &Path, text: &str) -> Result<(), String> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = path.with_file_name(name);
-    // One that is left over may have other rights.
+    // A leftover may have other permissions.
     let _ = fs::remove_file(&fresh);
     write_new(&fresh, text)?;
     fs::rename(&fresh, path).map_err(|error| format!("can't write {}: {error}", path.display()))
@@ -68,7 +68,8 @@ pub fn replace(path: &Path, text: &str) -> Result<(), String> {
 
 pub fn random<const N: usize>() -> Result<[u8; N], String> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| format!("this machine gives no randomness: {error}"))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| format!("can't get random bytes from the operating system: {error}"))?;
     Ok(bytes)
 }
 
@@ -76,7 +77,7 @@ pub fn base64(bytes: &[u8]) -> String {
     Base64UrlUnpadded::encode_string(bytes)
 }
 
-/// Random letters and digits that tell one name from another.
+/// Random hexadecimal digits, to make a name unique.
 pub fn suffix<const N: usize>() -> Result<String, String> {
     Ok(data_encoding::HEXLOWER.encode(&random::<N>()?))
 }

@@ -1,4 +1,4 @@
-//! The service's key set: made, added to, promoted, retired.
+//! The service's key set: create, add, promote, retire.
 
 use auth_edge::client::jwk::JwkSet;
 use auth_edge::keys::{KeySet, PrivateJwk, USE_LONG, USE_SEAL, USE_SHORT, USE_TOKEN_ID};
@@ -10,15 +10,15 @@ use crate::secrets::{AUTH_KEYS, SecretsFile};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make a whole key set, one key for each use, for a deployment that has none
+    /// Create a key set with one key for each use, for a deployment that has none
     New,
-    /// Show the keys: use, kid, and which one signs; no values
+    /// List the keys: use, kid, and which one signs, but no values
     List,
-    /// Append a key: it verifies, and does not sign yet
+    /// Add a key, which verifies but does not sign yet
     Add { key_use: Use },
-    /// Let a key sign, once every location has it
+    /// Make a key sign, once every location has it
     Promote { kid: String },
-    /// Drop a key, once nothing that it signed lives
+    /// Remove a key, once everything that it signed has expired
     Retire { kid: String },
 }
 
@@ -34,7 +34,7 @@ pub enum Use {
     /// The MAC in token ids
     #[value(name = "token-id")]
     TokenId,
-    /// TOTP seeds where clients are stored
+    /// Encryption of stored TOTP seeds
     #[value(name = "totp-seal")]
     Seal,
 }
@@ -57,7 +57,7 @@ pub fn run(command: Command, file: &SecretsFile) -> Result<String, String> {
         Command::New => {
             if file.get(AUTH_KEYS)?.is_some() {
                 let path = file.path.display();
-                return Err(format!("{path} has keys already; replace them one by one with `admin keys add`"));
+                return Err(format!("{path} already has keys; replace them one at a time with `admin keys add`"));
             }
             file.set(&[(AUTH_KEYS, &new_set()?)])?;
             Ok(format!("Made keys in {}.\nNext: {}", file.path.display(), file.put()))
@@ -67,11 +67,11 @@ pub fn run(command: Command, file: &SecretsFile) -> Result<String, String> {
             let mut set = read(file)?;
             let key = new_key(key_use)?;
             let wait = match key_use {
-                Use::Short => "10 minutes later, when APIs have fetched the public keys again",
-                _ => "5 minutes later, when every location runs with it",
+                Use::Short => "10 minutes after that, when APIs have fetched the public keys again",
+                _ => "5 minutes after that, when every location has it",
             };
             let said = format!(
-                "Added {0}. It verifies, and signs nothing yet.\nNext: {1}\nThen, {wait}: admin keys promote {0}",
+                "Added {0}. It verifies, but does not sign yet.\nNext: {1}\nThen, {wait}: admin keys promote {0}",
                 key.kid,
                 file.put(),
             );
@@ -88,14 +88,16 @@ pub fn run(command: Command, file: &SecretsFile) -> Result<String, String> {
             set.keys.insert(first, key);
             write(&set, file)?;
             let then = match key_use.as_str() {
-                USE_SHORT => "The one before it can be retired in 20 minutes.",
+                USE_SHORT => "The previous one can be retired 20 minutes after that.",
                 USE_SEAL => {
-                    "Seeds that the one before it sealed stay sealed by it: keep it until every client that has a seed was \
-                     given another with `admin client new-totp`. Without it their codes are refused."
+                    "Seeds encrypted with the previous one still need it: keep it until every client that has a seed has been \
+                     given a new one with `admin client new-totp`. Without it their one-time codes fail."
                 }
-                _ => "The one before it can be retired in 90 days, or after the longest life that you give to tokens.",
+                _ => {
+                    "The previous one can be retired 90 days after that, or after the longest lifetime that you give to tokens."
+                }
             };
-            Ok(format!("{kid} is first of {key_use} now, so it signs.\nNext: {}\n{then}", file.put()))
+            Ok(format!("{kid} is now the first {key_use} key, so it signs.\nNext: {}\n{then}", file.put()))
         }
         Command::Retire { kid } => {
             let mut set = read(file)?;
@@ -106,15 +108,15 @@ pub fn run(command: Command, file: &SecretsFile) -> Result<String, String> {
             }
             write(&set, file)?;
             let lost = match key.key_use.as_str() {
-                USE_SEAL => "what it sealed can't be opened: clients whose seed it was need `admin client new-totp`",
-                _ => "what it signed is worth nothing",
+                USE_SEAL => "seeds encrypted with it can't be decrypted: their clients need `admin client new-totp`",
+                _ => "everything that it signed is refused",
             };
-            Ok(format!("Retired {kid}: from the next command on {lost}.\nNext: {}", file.put()))
+            Ok(format!("Retired {kid}: after the next command, {lost}.\nNext: {}", file.put()))
         }
     }
 }
 
-/// A whole key set, as the secret holds it.
+/// A new key set, as the value of the secret.
 pub fn new_set() -> Result<String, String> {
     text(&JwkSet { keys: Use::ALL.into_iter().map(new_key).collect::<Result<_, _>>()? })
 }
@@ -179,7 +181,7 @@ fn text(set: &JwkSet<PrivateJwk>) -> Result<String, String> {
     Ok(text)
 }
 
-/// The Worker's own judgement.
+/// The Worker's own check.
 fn check(text: &str) -> Result<KeySet, String> {
     KeySet::parse(text).map_err(|error| error.to_string())
 }

@@ -1,17 +1,17 @@
-//! `admin`: the operator's command. It makes the service's keys and its first operator in files, which `wrangler` takes
-//! as they are, and is a client of the operators' API for everything else.
+//! `admin`: the operators' command-line tool. It makes the service's keys and its first operator in files for
+//! `wrangler`; everything else it does through the operators' API.
 //!
 //! | offline | does |
 //! |---|---|
-//! | `init`, `keys`, `operator` | work on the file with the Worker's secrets (`secrets.rs`), and say which command comes next |
+//! | `init`, `keys`, `operator` | edit the file with the Worker's secrets (`secrets.rs`), and print the command to run next |
 //!
-//! | by the API | does |
+//! | through the API | does |
 //! |---|---|
-//! | `client` | one thing to one client |
-//! | `apply` | makes many clients so as a file declares them |
-//! | `dev` | makes the clients of the conformance harness |
+//! | `client` | one operation on one client |
+//! | `apply` | brings many clients to the state that a file declares |
+//! | `dev` | creates the clients of the conformance harness |
 //!
-//! The exit code is 0 when it is done, 1 when it is not, and 2 when `apply --dry-run` found differences.
+//! The exit code is 0 on success, 1 on failure, and 2 if `apply --dry-run` found differences.
 
 mod api;
 mod apply;
@@ -35,14 +35,14 @@ use operator::Credentials;
 use secrets::SecretsFile;
 use session::Session;
 
-/// Makes the keys of auth-edge, and its clients.
+/// Manage the keys and clients of auth-edge.
 #[derive(Parser)]
 #[command(
     version,
     about,
-    after_help = "An operator logs in by the file that --operator or --env names, else by AUTH_EDGE_URL, AUTH_EDGE_CLIENT_ID and \
-                  AUTH_EDGE_CLIENT_SECRET, else by .dev/operator.toml.\n\
-                  Exit codes: 0 done; 1 not done; 2 `apply --dry-run` found differences."
+    after_help = "Credentials come from the file given by --operator or --env, else from AUTH_EDGE_URL, AUTH_EDGE_CLIENT_ID and \
+                  AUTH_EDGE_CLIENT_SECRET, else from .dev/operator.toml.\n\
+                  Exit codes: 0 success; 1 failure; 2 `apply --dry-run` found differences."
 )]
 struct Cli {
     #[command(flatten)]
@@ -51,46 +51,46 @@ struct Cli {
     command: Command,
 }
 
-/// Which deployment this is about.
+/// The deployment to work on.
 #[derive(Args)]
-#[command(next_help_heading = "Which deployment")]
+#[command(next_help_heading = "Deployment")]
 pub struct Place {
-    /// The environment of wrangler.toml that this is for; without it, this machine
+    /// The environment in wrangler.toml; without it, the local `wrangler dev`
     #[arg(long, global = true, value_name = "NAME")]
     pub env: Option<String>,
-    /// The operator's credentials [default: operator.NAME.toml with --env]
+    /// File with the operator's credentials [default: operator.NAME.toml with --env, else .dev/operator.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub operator: Option<PathBuf>,
-    /// What stands before /clients and /auth/tokens/long, for example https://auth.example.com/v1
+    /// Base URL, for example https://auth.example.com/v1 [default: from the credentials; for init, from wrangler.toml]
     #[arg(long, global = true)]
     pub url: Option<String>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a deployment's keys and its first operator; for this machine, what is missing of them
+    /// Create the keys and the first operator of a deployment; without --env, create only what is missing
     Init(Secrets),
-    /// The service's own keys
+    /// Manage the service's own keys
     Keys {
         #[command(flatten)]
         secrets: Secrets,
         #[command(subcommand)]
         command: keys::Command,
     },
-    /// The operator of the secret OPERATOR
+    /// Manage the first operator (the secret OPERATOR)
     Operator {
         #[command(flatten)]
         secrets: Secrets,
         #[command(subcommand)]
         command: operator::Command,
     },
-    /// Make, show, change and end clients
+    /// Create, show, change and delete clients
     Client(client::Clients),
-    /// Make the clients so as a file declares them
+    /// Bring clients to the state that a file declares
     Apply(apply::Apply),
-    /// Make a client for each role of the conformance harness, and write their credentials to a file
+    /// Create a client for each role of the conformance harness, and write their credentials to a file
     Dev {
-        /// [default: .dev/identities.toml, or identities.NAME.toml with --env]
+        /// File for the credentials [default: .dev/identities.toml, or identities.NAME.toml with --env]
         #[arg(long, value_name = "FILE")]
         identities: Option<PathBuf>,
     },
@@ -98,7 +98,7 @@ enum Command {
 
 #[derive(Args)]
 struct Secrets {
-    /// The Worker's secrets, as wrangler takes them [default: secrets.NAME.json with --env, else .dev.vars]
+    /// File with the Worker's secrets, as wrangler reads it [default: secrets.NAME.json with --env, else .dev.vars]
     #[arg(long, global = true, value_name = "FILE")]
     secrets: Option<PathBuf>,
 }
@@ -126,14 +126,14 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            // 2 is taken: it says that a plan has differences.
+            // Not clap's 2, which means that a dry run found differences.
             return ExitCode::from(u8::from(error.use_stderr()));
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(cli)),
-        Err(error) => Err(format!("can't start: {error}")),
+        Err(error) => Err(format!("can't start the async runtime: {error}")),
     };
     result.unwrap_or_else(|problem| {
         output::note(&problem);
@@ -185,5 +185,7 @@ async fn run(Cli { place, command }: Cli) -> Result<ExitCode, String> {
 #[allow(clippy::disallowed_methods, reason = "this is where a command's time comes from")]
 fn now() -> Result<u64, String> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map(|since| since.as_secs()).map_err(|_| "the clock of this machine is before 1970; set it first".to_owned())
+    since
+        .map(|since| since.as_secs())
+        .map_err(|_| "the clock of this machine is before 1970; set it and try again".to_owned())
 }

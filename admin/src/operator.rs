@@ -1,4 +1,4 @@
-//! The first operator: what the Worker knows of it (the secret `OPERATOR`), and the file by which it logs in.
+//! The first operator: its record for the Worker (the secret `OPERATOR`), and the file with its credentials.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,20 @@ use crate::secrets::{AUTH_KEYS, OPERATOR, SecretsFile};
 use crate::{Place, keys};
 
 const CLIENT_ID: &str = "operator";
-/// Where `make run` serves.
+/// Where `make run` listens.
 const LOCAL_URL: &str = "http://127.0.0.1:8787/v1";
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make a new secret for the operator, after a leak or by routine; the old one and all tokens of it end
+    /// Replace the operator's secret, after a leak or routinely; ends the old secret and all tokens issued with it
     Renew,
 }
 
-/// By which an operator logs in. It has no `Debug`, so it can't end up in a message.
+/// An operator's credentials. Not `Debug`, so that they can't end up in a message.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
-    /// What stands before `/clients` and `/auth/tokens/long`.
+    /// The base URL, before `/clients` and `/auth/tokens/long`.
     pub url: String,
     pub client_id: String,
     pub client_secret: String,
@@ -42,8 +42,9 @@ impl Place {
 }
 
 impl Credentials {
-    /// Takes what was named: `--operator` or `--env`, then the environment, then this folder's own. URL, id and secret
-    /// come from one source, so that no secret goes to another deployment's URL, unless `--url` says so.
+    /// Looks in the file given by `--operator` or `--env`, then in environment variables, then in .dev/operator.toml.
+    /// URL, id and secret come from one of these together, so that no secret is sent to another deployment, unless
+    /// `--url` overrides the URL.
     pub fn find(place: &Place, environment: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let names = ["AUTH_EDGE_URL", "AUTH_EDGE_CLIENT_ID", "AUTH_EDGE_CLIENT_SECRET"];
         let set = names.map(|name| environment(name).filter(|value| !value.is_empty()));
@@ -53,7 +54,7 @@ impl Credentials {
             [url, Some(client_id), Some(client_secret)] if url.is_some() || place.url.is_some() => {
                 Self { url: url.unwrap_or_default(), client_id, client_secret }
             }
-            _ => return Err(format!("{} belong together: set all three, or none", names.join(", "))),
+            _ => return Err(format!("{} must be set together: set all three, or none", names.join(", "))),
         };
         if let Some(url) = &place.url {
             found.url.clone_from(url);
@@ -63,9 +64,9 @@ impl Credentials {
     }
 
     fn read(path: &Path) -> Result<Self, String> {
-        let make_it = "make it with `admin init`, name it with --operator, or set AUTH_EDGE_URL, AUTH_EDGE_CLIENT_ID and AUTH_EDGE_CLIENT_SECRET";
+        let make_it = "create it with `admin init`, give another with --operator, or set AUTH_EDGE_URL, AUTH_EDGE_CLIENT_ID and AUTH_EDGE_CLIENT_SECRET";
         let text = files::read_private(path, make_it)?;
-        // toml's own message would quote the line, and with it the secret.
+        // toml's own message would quote the line, and so the secret.
         toml::from_str(&text)
             .map_err(|_| format!("{} must hold url, client_id and client_secret, and nothing else", path.display()))
     }
@@ -74,17 +75,19 @@ impl Credentials {
         let text = toml::to_string(self).map_err(|error| format!("can't write TOML: {error}"))?;
         files::write_new(
             path,
-            &format!("# An operator of auth-edge: whoever reads this file can make and end every client.\n{text}"),
+            &format!(
+                "# Credentials of an auth-edge operator: whoever reads this file can create and delete every client.\n{text}"
+            ),
         )
     }
 }
 
-/// The base URL, without a slash at its end.
+/// Checks a base URL, and removes a trailing slash.
 fn check_url(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text)
-        .map_err(|error| format!("the URL is none ({error}); write for example https://auth.example.com/v1"))?;
+        .map_err(|error| format!("the URL is invalid ({error}); write it like https://auth.example.com/v1"))?;
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err("the URL must be plain: no user, password, query or fragment".to_owned());
+        return Err("the URL must have no user, password, query or fragment".to_owned());
     }
     match url.scheme() {
         "https" => {}
@@ -101,7 +104,7 @@ pub fn is_loopback(url: &reqwest::Url) -> bool {
     })
 }
 
-/// Makes keys and operator. For a deployment both are new; here, what is missing is made, and what is there stays.
+/// Creates keys and operator. For a deployment, both must be new; for the local one, only what is missing is created.
 pub fn init(place: &Place, secrets: &SecretsFile, now: u64) -> Result<String, String> {
     let credentials = place.credentials_file();
     let (made, record) = new_operator(base_url(place)?, now)?;
@@ -113,9 +116,9 @@ pub fn init(place: &Place, secrets: &SecretsFile, now: u64) -> Result<String, St
             return Err(problem);
         }
         return Ok(format!(
-            "Made {}: the service's keys and its first operator. Cloudflare never gives a secret back, so this is the\n\
+            "Made {}, with the service's keys and its first operator. Cloudflare never shows a secret again, so this is the\n\
              only readable copy: keep it where you keep secrets.\n\
-             Made {}: by this the operator logs in at {}.\n\
+             Made {}, with the operator's credentials for {}.\n\
              Next: {}",
             secrets.path.display(),
             credentials.display(),
@@ -127,9 +130,9 @@ pub fn init(place: &Place, secrets: &SecretsFile, now: u64) -> Result<String, St
     if secrets.get(AUTH_KEYS)?.is_none() {
         secrets.set(&[(AUTH_KEYS, &keys::new_set()?)])?;
         said.push(format!("Made the service's keys, in {}.", secrets.path.display()));
-        // Seeds that were sealed with other keys don't open any more.
+        // TOTP seeds encrypted with other keys can't be decrypted any more.
         if fs::remove_file(place.identities_file()).is_ok() {
-            said.push(format!("Removed {}, which belonged to other keys.", place.identities_file().display()));
+            said.push(format!("Removed {}, which was made with other keys.", place.identities_file().display()));
         }
     }
     if secrets.get(OPERATOR)?.is_none() || !credentials.exists() {
@@ -139,7 +142,11 @@ pub fn init(place: &Place, secrets: &SecretsFile, now: u64) -> Result<String, St
         said.push(format!("Made the operator, in {} and {}.", secrets.path.display(), credentials.display()));
     }
     if said.is_empty() {
-        said.push(format!("{} and {} are there already.", secrets.path.display(), credentials.display()));
+        said.push(format!(
+            "Nothing to do: {} and {} are there already.",
+            secrets.path.display(),
+            credentials.display()
+        ));
     }
     said.push(format!("Next: {}", secrets.deploy()));
     Ok(said.join("\n"))
@@ -158,20 +165,20 @@ pub fn run(command: Command, place: &Place, secrets: &SecretsFile, now: u64) -> 
     if credentials.exists() {
         let old = credentials.with_extension("old.toml");
         fs::rename(&credentials, &old).map_err(|error| format!("can't rename {}: {error}", credentials.display()))?;
-        said.push(format!("The old one is kept in {}: it works until the next command.", old.display()));
+        said.push(format!("The old one is kept in {}: it works until you run the next command.", old.display()));
     }
     made.write(&credentials)?;
-    said.push(format!("The new one is in {}: it works from then on.", credentials.display()));
+    said.push(format!("The new one is in {}: it works after that.", credentials.display()));
     said.push(format!("Next: {}", secrets.put()));
     said.push(
-        "The old secret and every token of the operator count for nothing then. If it leaked, look in the audit log for \
-         what it changed: a thief may have made clients."
+        "Then the old secret and every token of the operator are refused. If the secret leaked, check the audit log for \
+         changes made with it: the thief may have created clients."
             .to_owned(),
     );
     Ok(said.join("\n"))
 }
 
-/// A fresh secret of 256 random bits, and the record that knows it by its salted hash alone.
+/// A new secret of 256 random bits, and the record with its salted hash.
 fn new_operator(url: String, now: u64) -> Result<(Credentials, String), String> {
     let client_secret = base64(&random::<32>()?);
     let salt = random::<16>()?;
@@ -208,11 +215,11 @@ fn base_url(place: &Place) -> Result<String, String> {
             check_url(&format!("{}{}", issuer.trim_end_matches('/'), setting("BASE_PATH").unwrap_or("/v1")))
         }
         (Some(_), _) => {
-            Err(format!("{table} of wrangler.toml still says REPLACE; put your host and audience there first"))
+            Err(format!("{table} of wrangler.toml still contains REPLACE; put your host and audience there first"))
         }
         (None, None) => Ok(LOCAL_URL.to_owned()),
         (None, Some(_)) => Err(format!(
-            "there is no ISSUER in {table} of wrangler.toml here; say with --url where the service will be, for example \
+            "wrangler.toml in this folder has no ISSUER in {table}; give the service's URL, for example with \
              --url https://auth.example.com/v1"
         )),
     }

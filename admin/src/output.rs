@@ -1,4 +1,4 @@
-//! What is said on the terminal or into a pipe, and where new credentials go.
+//! Output to the terminal or a pipe, and where new credentials go.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -7,30 +7,30 @@ use std::path::{Path, PathBuf};
 
 use crate::files;
 
-/// Says something that is not the result, above the live line if there is one.
+/// Prints a note to standard error, above the live line if there is one.
 pub fn note(text: &str) {
     let _ = writeln!(stderr(), "{}admin: {text}", erase());
 }
 
-/// Says the result. A reader that has gone away, as `head` does, is no error.
+/// Prints the result. A closed pipe, as with `head`, is not an error.
 pub fn say(text: &str) {
     let _ = write!(stderr(), "{}", erase());
     let _ = writeln!(stdout(), "{text}");
 }
 
-/// Prints what is shown this once. Here a reader that has gone away is a failure.
+/// Prints credentials that are shown only once. Here a closed pipe is an error.
 pub fn hand_over(id: &str, text: &str) -> Result<(), String> {
     let _ = write!(stderr(), "{}", erase());
     let mut out = stdout();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| {
         format!(
-            "the answer could not be printed ({error}), so the new credentials of {id} are lost: end them, and make others \
+            "the output could not be written ({error}), so the new credentials of {id} are lost: end them, and make others \
              with `admin client add-secret` or `new-totp`"
         )
     })
 }
 
-/// A line that is replaced by the next one; on a terminal only.
+/// A progress line, replaced by the next one; on a terminal only.
 pub fn live(text: &str) {
     if stderr().is_terminal() {
         let _ = write!(stderr(), "{}{text}", erase());
@@ -42,13 +42,13 @@ fn erase() -> &'static str {
     if stderr().is_terminal() { "\r\x1b[K" } else { "" }
 }
 
-/// Text in a colour (SGR number), where the result goes to a terminal that wants it.
+/// Text in a colour (SGR number), if standard output is a terminal and NO_COLOR is not set.
 pub fn coloured(number: u8, text: &str) -> String {
     let wanted = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     if wanted { format!("\x1b[{number}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// Text from elsewhere: it must not steer the terminal, and has one line.
+/// Text from the service, made safe to print: one line, without control characters.
 pub fn plain(text: &str) -> String {
     text.chars().take(500).map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
@@ -56,7 +56,7 @@ pub fn plain(text: &str) -> String {
 /// New credentials of a client, as (name, value).
 pub type Shown = Vec<(&'static str, String)>;
 
-/// Where new credentials go: with the result, or into a file of their own, which is there before they are made.
+/// Where new credentials go: to the output, or to a file of their own, which is created before they are.
 pub enum Sink {
     Result,
     File { path: PathBuf, file: RefCell<File> },
@@ -68,7 +68,7 @@ impl Sink {
         Ok(Self::File { path: path.to_owned(), file: RefCell::new(files::create(path)?) })
     }
 
-    /// Gives the lines to show. A file is written through at once, since what comes next may fail.
+    /// Returns the lines to show. A file is synced at once, since a later step may fail.
     pub fn put(&self, client_id: &str, shown: &Shown) -> Result<Vec<(String, String)>, String> {
         let Self::File { path, file } = self else {
             return Ok(shown.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect());
@@ -94,7 +94,7 @@ impl Sink {
         Ok(vec![("written".to_owned(), format!("{} to {}", names.join(", "), path.display()))])
     }
 
-    /// Takes an empty file away again.
+    /// Removes the file again if it is empty.
     pub fn close(self) {
         if let Self::File { path, file } = self
             && file.into_inner().metadata().is_ok_and(|metadata| metadata.len() == 0)

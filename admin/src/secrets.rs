@@ -1,5 +1,4 @@
-//! The file with the Worker's secrets, in the form that `wrangler` takes it: JSON for a deployment, `.dev.vars` for
-//! `wrangler dev`.
+//! The file with the Worker's secrets, in wrangler's formats: JSON for a deployment, `.dev.vars` for `wrangler dev`.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +17,7 @@ pub struct SecretsFile {
 }
 
 impl SecretsFile {
-    /// Each environment has a file of its own, so that what is made for one does not go to another.
+    /// Each environment has its own file, so that one deployment's secrets don't reach another.
     pub fn of(env: Option<&str>, named: Option<&Path>) -> Self {
         let default = || env.map_or_else(|| ".dev.vars".to_owned(), |env| format!("secrets.{env}.json")).into();
         Self { path: named.map_or_else(default, Path::to_owned), env: env.map(str::to_owned) }
@@ -31,9 +30,9 @@ impl SecretsFile {
         Ok(self.entries()?.into_iter().find(|(other, _)| other == name).map(|(_, value)| value))
     }
 
-    /// Sets some of the secrets and keeps whatever else the file holds.
+    /// Sets some of the secrets, and keeps everything else in the file.
     pub fn set(&self, changes: &[(&str, &str)]) -> Result<(), String> {
-        let text = if self.path.exists() { files::read(&self.path, "check its rights")? } else { String::new() };
+        let text = if self.path.exists() { files::read(&self.path, "check its permissions")? } else { String::new() };
         files::replace(&self.path, &self.with(&text, changes)?)
     }
 
@@ -42,7 +41,7 @@ impl SecretsFile {
         files::write_new(&self.path, &self.with("", entries)?)
     }
 
-    /// The command that brings the file to a Worker that is deployed already.
+    /// The command that uploads the file's secrets to a deployed Worker.
     pub fn put(&self) -> String {
         let path = self.path.display();
         match &self.env {
@@ -51,7 +50,7 @@ impl SecretsFile {
         }
     }
 
-    /// The command that deploys the Worker together with the file.
+    /// The command that deploys the Worker with the file's secrets.
     pub fn deploy(&self) -> String {
         let path = self.path.display();
         match &self.env {
@@ -105,7 +104,7 @@ impl SecretsFile {
             line.split_once('=').is_some_and(|(name, _)| changes.iter().any(|(other, _)| *other == name.trim()))
         };
         let kept = text.lines().filter(|line| !changed(line)).map(|line| format!("{line}\n"));
-        // Single quotes: neither a `$` nor a `"` means anything within them.
+        // Within single quotes neither `$` nor `"` has a special meaning.
         Ok(kept.chain(changes.iter().map(|(name, value)| format!("{name}='{value}'\n"))).collect())
     }
 }

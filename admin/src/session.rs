@@ -1,5 +1,5 @@
-//! A session of an operator: it logs in, renews its token, waits when the service asks it to, and revokes its token at
-//! the end. The only file that names the HTTP client.
+//! An operator's session: logs in, renews its token, waits when the service asks for it, and revokes its token at the
+//! end. The only file that uses the HTTP client.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use tokio::time::{Instant, sleep};
 use crate::operator::{Credentials, is_loopback};
 use crate::output::{note, plain};
 
-/// The shortest life that a long-term token can be asked for.
+/// The `ttl_seconds` of the session's long-term token: the shortest that the service accepts.
 const LOGIN_SECONDS: u64 = 3600;
-/// A token with less than this left is renewed first.
+/// A token that expires sooner than this is renewed before use.
 const MARGIN: Duration = Duration::from_secs(60);
 const TRIES: u32 = 6;
-/// How long one call waits in all.
+/// How long one call waits between attempts in total.
 const PATIENCE: Duration = Duration::from_secs(150);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
-/// A page of 1,000 clients is a sixth of this.
+/// The longest accepted response, bytes. A page of 1,000 clients is about a sixth of this.
 const BODY_CAP: usize = 1024 * 1024;
 
 pub struct Session {
@@ -41,7 +41,7 @@ struct Tokens {
 
 pub struct Request {
     method: Method,
-    /// What follows the base URL.
+    /// The path, after the base URL.
     path: String,
     body: Option<String>,
     if_match: Option<String>,
@@ -70,19 +70,20 @@ pub struct Answer {
     retry_after: Option<Duration>,
 }
 
-/// What came of one try of a call.
+/// The result of one attempt at a call.
 pub enum Tried {
     Answered(Answer),
-    /// 503, or no whole answer: it may or may not have taken effect. The time to wait before the next try is over.
+    /// 503, or no complete response: the call may or may not have taken effect. The wait before the next attempt is
+    /// over.
     Unsure,
-    /// No try is left.
+    /// No attempt is left.
     GaveUp {
         problem: String,
         unsure: bool,
     },
 }
 
-/// How often and how long one call may still be tried again.
+/// How often, and for how long in total, a call may still be retried.
 pub struct Patience {
     tries: u32,
     left: Duration,
@@ -93,7 +94,7 @@ impl Patience {
         Self { tries: TRIES - 1, left: PATIENCE }
     }
 
-    /// Waits before the next try, or says that there is none.
+    /// Waits before the next attempt. Returns `false` if there is none left.
     async fn wait(&mut self, asked: Option<Duration>, why: &str) -> bool {
         let backoff = SHORTEST_WAIT * 2u32.pow(TRIES - 1 - self.tries.min(TRIES - 1));
         let wait = asked.unwrap_or(backoff).clamp(SHORTEST_WAIT, LONGEST_WAIT);
@@ -108,7 +109,7 @@ impl Patience {
     }
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 enum Broken {
     /// Nothing was sent.
     Unreachable(String),
@@ -117,16 +118,17 @@ enum Broken {
 }
 
 impl Session {
-    /// Logs in for these scopes. A wrong credential shows here, before anything is changed.
+    /// Logs in with these scopes. So a wrong credential is found before anything is changed.
     pub async fn open(credentials: Credentials, scopes: &'static [&'static str]) -> Result<Self, String> {
-        // Fails only when a provider is there already, which is as good.
+        // Fails only if a provider is already installed, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("auth-edge-admin/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(30))
-            // Servers close idle connections, many after 5 seconds; a request must not be the one to find out.
+            // Servers close idle connections, many after 5 seconds; reusing one that was just closed would fail the
+            // request.
             .pool_idle_timeout(Duration::from_secs(2));
         if reqwest::Url::parse(&credentials.url).is_ok_and(|url| is_loopback(&url)) {
             builder = builder.no_proxy();
@@ -146,8 +148,7 @@ impl Session {
         &self.credentials
     }
 
-    /// Makes a call that may be repeated without harm, until it is answered. Says also whether an earlier try may have
-    /// taken effect.
+    /// Repeats an idempotent call until it is answered. Also returns whether an earlier attempt may have taken effect.
     pub async fn call(&self, request: &Request) -> Result<(Answer, bool), String> {
         let mut patience = Patience::new();
         let mut repeated = false;
@@ -157,7 +158,7 @@ impl Session {
                 Tried::Unsure => repeated = true,
                 Tried::GaveUp { problem, unsure } if (unsure || repeated) && request.method != Method::GET => {
                     return Err(format!(
-                        "{problem}. The change may have been stored all the same: run this again until it succeeds"
+                        "{problem}. The change may have been stored anyway: run this again until it succeeds"
                     ));
                 }
                 Tried::GaveUp { problem, .. } => return Err(problem),
@@ -165,7 +166,8 @@ impl Session {
         }
     }
 
-    /// Makes one try of a call. What certainly had no effect (429, an ended token, no connection) it tries again itself.
+    /// Makes one attempt at a call. Failures that certainly had no effect (429, an expired or revoked token, no
+    /// connection) are retried here.
     pub async fn attempt(&self, request: &Request, patience: &mut Patience) -> Result<Tried, String> {
         let mut renewed = false;
         loop {
@@ -191,7 +193,7 @@ impl Session {
         }
     }
 
-    /// A short-term token that is good for a while. `ended` is one that the service did not accept any more.
+    /// A short-term token with at least `MARGIN` left. `ended` is one that the service no longer accepts.
     async fn bearer(&self, ended: Option<&HeaderValue>) -> Result<HeaderValue, String> {
         let mut tokens = self.tokens.lock().await;
         let soon = Instant::now() + MARGIN;
@@ -211,7 +213,7 @@ impl Session {
         let mut fresh = self.log_in().await?;
         let exchanged = self.exchange(&mut fresh).await;
         let short = fresh.short.clone();
-        // Kept even if it could not be exchanged, so that it is revoked at the end.
+        // Stored even if the exchange failed, so that `close` revokes it.
         *tokens = Some(fresh);
         exchanged.map(|()| short)
     }
@@ -231,7 +233,8 @@ impl Session {
         let text = |name: &str| answer.member(name).and_then(|value| value.as_str().map(str::to_owned));
         match (answer.status, answer.code().as_str()) {
             (201, _) => {
-                let missing = || format!("{}: the login's answer can't be read", operator.url);
+                let missing =
+                    || format!("{}: the response to the login is not auth-edge's; is the URL right?", operator.url);
                 let long = bearer_of(&text("access_token").ok_or_else(missing)?)?;
                 Ok(Tokens {
                     short: long.clone(),
@@ -242,17 +245,17 @@ impl Session {
                 })
             }
             (401, "invalid_client") => Err(format!(
-                "{} does not know the operator {} by this secret: it belongs to another deployment, or was replaced",
+                "{} does not know the operator {} with this secret: the secret belongs to another deployment, or was replaced",
                 operator.url,
                 plain(&operator.client_id)
             )),
             (403, "insufficient_scope") => Err(format!(
-                "{} is not allowed this: its own scopes must cover {}",
+                "{} may not do this: the operator's own scopes must cover {}",
                 plain(&operator.client_id),
                 self.scopes.join(" and ")
             )),
             (404 | 405, _) => Err(format!(
-                "there is no auth-edge at {}; the URL is what stands before /auth/tokens/long, for example \
+                "there is no auth-edge at {}; give the URL up to /auth/tokens/long, for example \
                  https://auth.example.com/v1",
                 operator.url
             )),
@@ -274,7 +277,7 @@ impl Session {
         }
     }
 
-    /// Asks for a token, however often: one whose answer was lost does no harm.
+    /// Sends a token request, with retries: a token whose response was lost does no harm.
     async fn patiently(&self, request: &Request, bearer: Option<&HeaderValue>) -> Result<Answer, String> {
         let mut patience = Patience::new();
         loop {
@@ -290,12 +293,12 @@ impl Session {
         }
     }
 
-    /// Revokes the session's token. That it could not be is no failure of what was done: it ends within the hour.
+    /// Revokes the session's token. A failure is only a note: the token expires within the hour.
     pub async fn close(self) {
         let Some(tokens) = self.tokens.lock().await.take() else { return };
         let request = Request::new(Method::POST, format!("/auth/tokens/{}/revoke", tokens.long_id));
         let problem = match self.send(&request, Some(&tokens.long)).await {
-            // 401: it has ended already, as when the operator's own tokens were ended.
+            // 401: it has already ended, for example because the operator's own tokens were ended.
             Ok(answer) if matches!(answer.status, 204 | 401) => return,
             Ok(answer) => answer.problem(),
             Err(Broken::Unreachable(problem) | Broken::Lost(problem)) => problem,
@@ -321,13 +324,13 @@ impl Session {
             let why = why.map_or_else(|| error.to_string(), ToString::to_string);
             if error.is_connect() || error.is_builder() {
                 Broken::Unreachable(format!(
-                    "{} can't be reached ({why}); does it run, and is the URL right?",
+                    "{} can't be reached ({why}); is it running, and is the URL right?",
                     self.credentials.url
                 ))
             } else if error.is_timeout() {
-                Broken::Lost("no whole answer within 30 s".to_owned())
+                Broken::Lost("no complete response within 30 s".to_owned())
             } else {
-                Broken::Lost(format!("the answer was lost ({why})"))
+                Broken::Lost(format!("the response was lost ({why})"))
             }
         };
         let mut response = builder.send().await.map_err(broken)?;
@@ -337,7 +340,7 @@ impl Session {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
             if bytes.len() + chunk.len() > BODY_CAP {
-                return Err(Broken::Lost("the answer is far too long; is the URL right?".to_owned()));
+                return Err(Broken::Lost("the response is too long for auth-edge; is the URL right?".to_owned()));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -346,16 +349,17 @@ impl Session {
 }
 
 fn bearer_of(token: &str) -> Result<HeaderValue, String> {
-    let mut value =
-        HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| "the login's token can't be sent".to_owned())?;
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+        "the service returned a token with characters that a header can't carry; is the URL right?".to_owned()
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }
 
 impl Answer {
-    /// The JSON object that the answer holds.
+    /// The body as a JSON object.
     pub fn object(&self) -> Result<Map<String, Value>, String> {
-        serde_json::from_str(&self.text).map_err(|_| format!("answered {} with something else than JSON", self.status))
+        serde_json::from_str(&self.text).map_err(|_| format!("answered {} without a JSON object", self.status))
     }
 
     fn member(&self, name: &str) -> Option<Value> {
@@ -370,12 +374,12 @@ impl Answer {
         self.member("code").and_then(|code| code.as_str().map(plain)).unwrap_or_default()
     }
 
-    /// An answer that is no success, in the service's own words.
+    /// The error, in the service's own words.
     pub fn problem(&self) -> String {
         let message = self.member("message").and_then(|message| message.as_str().map(plain));
         match message {
             Some(message) => format!("{} {}: {}", self.status, self.code(), message.trim_end_matches('.')),
-            None => format!("answered {}, and not as auth-edge does; is the URL right?", self.status),
+            None => format!("the response ({}) is not auth-edge's; is the URL right?", self.status),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a client should be, from flags or from `clients.toml`, and how it differs from what it is.
+//! The wanted state of a client, from flags or from `clients.toml`, and its difference from the current state.
 
 use std::path::{Path, PathBuf};
 
@@ -26,9 +26,9 @@ pub enum Mechanism {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Consistency {
-    /// Exchanges read the client's copy in KV
+    /// Exchanges read the client's replica in KV, which may lag
     Eventual,
-    /// Exchanges ask the client's object
+    /// Exchanges ask the client's Durable Object
     Immediate,
 }
 
@@ -53,23 +53,23 @@ pub enum Region {
     Me,
 }
 
-/// What a client should be. What is left out is left as it is, or to the service if the client is new.
+/// The wanted state of a client. `None` leaves a member as it is, or, for a new client, to the service's default.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
-    /// An empty name takes the name away.
+    /// An empty name removes the name.
     pub client_name: Option<String>,
     pub scopes: Option<Vec<String>>,
     pub mechanisms: Option<Vec<Mechanism>>,
     pub max_ttl_seconds: Option<u64>,
     pub consistency: Option<Consistency>,
     pub status: Option<Status>,
-    /// A JWK Set; one without keys takes the keys away.
+    /// A JWK Set; one without keys removes the keys.
     pub jwks: Option<Value>,
     pub region: Option<Region>,
 }
 
-/// A member that differs: its name, and both values as a person reads them.
+/// A member that differs: its name, and both values, formatted for people.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Change {
     pub name: &'static str,
@@ -78,23 +78,26 @@ pub struct Change {
 }
 
 impl Wanted {
-    /// Finds what the service would refuse, before anything is sent. Public keys lose the members that it does not keep.
+    /// Finds what the service would refuse, before anything is sent. Removes members of public keys that the service
+    /// does not keep.
     pub fn check(&mut self, new: bool) -> Result<(), String> {
         if let Some(scopes) = &mut self.scopes {
             let parsed = Scopes::parse(scopes.iter().map(String::as_str))
                 .map_err(|error| format!("the list of scopes {error}"))?;
             *scopes = parsed.iter().map(ToString::to_string).collect();
         } else if new {
-            return Err("a new client needs scopes".to_owned());
+            return Err("scopes is missing; a new client needs at least one".to_owned());
         }
         if let Some(mechanisms) = &mut self.mechanisms {
             mechanisms.sort_unstable();
             mechanisms.dedup();
             if mechanisms.as_slice() == [Mechanism::Rotation] || mechanisms.is_empty() {
-                return Err("a client needs a mechanism besides rotation: secret, otp or assertion".to_owned());
+                return Err(
+                    "a client needs at least one mechanism besides rotation: secret, otp or assertion".to_owned()
+                );
             }
         } else if new {
-            return Err("a new client needs mechanisms".to_owned());
+            return Err("mechanisms is missing; use secret, otp, assertion or rotation".to_owned());
         }
         if self.max_ttl_seconds.is_some_and(|seconds| !(3600..=7_776_000).contains(&seconds)) {
             return Err("max_ttl_seconds must be from 3600 to 7776000".to_owned());
@@ -109,7 +112,7 @@ impl Wanted {
         }
         let has_keys = self.jwks.as_ref().is_some_and(|jwks| !keys(jwks).is_empty());
         if new && self.has(Mechanism::Assertion) && !has_keys {
-            return Err("the mechanism assertion needs the client's public keys (jwks)".to_owned());
+            return Err("the mechanism assertion requires the client's public keys (jwks)".to_owned());
         }
         Ok(())
     }
@@ -118,7 +121,7 @@ impl Wanted {
         self.mechanisms.as_ref().is_some_and(|mechanisms| mechanisms.contains(&mechanism))
     }
 
-    /// The members of a request that makes this client. A status can be set only afterwards.
+    /// The body of the request that creates this client. `status` can be set only afterwards.
     pub fn members(&self) -> Map<String, Value> {
         let members = [
             ("client_name", self.client_name.as_ref().filter(|name| !name.is_empty()).map(|name| name.as_str().into())),
@@ -132,14 +135,14 @@ impl Wanted {
         members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 
-    /// The merge patch that makes the client so, and what it changes. Order within scopes, mechanisms and keys counts for
-    /// nothing.
+    /// The merge patch to the wanted state, and what it changes. The order of scopes, mechanisms and keys does not
+    /// matter.
     pub fn difference(&self, client: &Map<String, Value>) -> Result<(Map<String, Value>, Vec<Change>), String> {
         let (is, wanted) = (shown(client, "region"), shown(&self.members(), "region"));
         if !wanted.is_empty() && is != wanted {
             let is = if is.is_empty() { "not set" } else { &is };
             return Err(format!(
-                "region is {is} and can't be changed to {wanted}; only a client with another id can have it"
+                "region is {is} and can't be changed to {wanted}; create a client with another id for that"
             ));
         }
         let mut members = self.members();
@@ -166,7 +169,7 @@ impl Wanted {
     }
 }
 
-/// What can be compared: lists without their order, keys without the members that don't count.
+/// A value in a form that can be compared: lists sorted, keys reduced to public members.
 fn sorted(field: &str, value: Option<&Value>) -> Value {
     let value = value.cloned().unwrap_or_default();
     let mut list = match field {
@@ -178,7 +181,7 @@ fn sorted(field: &str, value: Option<&Value>) -> Value {
     list.into()
 }
 
-/// A member of a client as a person reads it; nothing if it is absent.
+/// A member of a client, formatted for people; empty if absent.
 pub fn shown(client: &Map<String, Value>, field: &str) -> String {
     shown_value(field, client.get(field))
 }
@@ -188,7 +191,7 @@ fn shown_value(field: &str, value: Option<&Value>) -> String {
         (_, None | Some(Value::Null)) => String::new(),
         ("jwks", Some(jwks)) => {
             let of = |key: &Value, member: &str| key.get(member).and_then(Value::as_str).map(plain).unwrap_or_default();
-            // A key that is replaced may keep its kid, so some of the key is shown too.
+            // A replaced key may keep its kid, so part of the key is shown too.
             let shown = |key: &Value| {
                 let material: String =
                     of(key, if key.get("n").is_some() { "n" } else { "x" }).chars().take(8).collect();
@@ -215,7 +218,8 @@ fn public_half(key: &Value) -> Map<String, Value> {
     members.into_iter().filter(|(name, _)| PUBLIC_MEMBERS.contains(&name.as_str())).collect()
 }
 
-/// Leaves only what is public. A private key is refused rather than stripped: it was given to the wrong program.
+/// Keeps only public members. A private key is refused rather than stripped: it should never have been given to this
+/// program.
 fn public_keys(jwks: &mut Value) -> Result<(), String> {
     let keys = jwks.get_mut("keys").and_then(Value::as_array_mut).ok_or("jwks must be a JWK Set: {\"keys\": [...]}")?;
     for (index, key) in keys.iter_mut().enumerate() {
@@ -239,7 +243,7 @@ pub fn read_jwks(path: &Path) -> Result<Value, String> {
     Ok(jwks)
 }
 
-/// Whether this can be an id: 1 to 128 letters, digits, `-`, `_`, `.`, `~`, so that it stands in a path as it is.
+/// Checks an id: 1 to 128 letters, digits, `-`, `_`, `.`, `~`, so that it needs no escaping in a path.
 pub fn check_id(id: &str) -> Result<(), String> {
     let sound = (1..=128).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
@@ -247,7 +251,7 @@ pub fn check_id(id: &str) -> Result<(), String> {
         && id != "..";
     sound.then_some(()).ok_or_else(|| {
         format!(
-            "{:?} is no id: an id is 1 to 128 of letters, digits, '-', '_', '.' and '~', and not '.' or '..'",
+            "{:?} is not a valid id: use 1 to 128 letters, digits, '-', '_', '.' or '~', but not '.' or '..'",
             plain(id)
         )
     })
@@ -261,9 +265,9 @@ struct Document {
     client: Vec<toml::Table>,
 }
 
-/// Reads and checks the whole file, so that a mistake in it shows before anything is changed.
+/// Reads and checks the whole file, so that a mistake is found before anything is changed.
 pub fn read_document(path: &Path) -> Result<Vec<(String, Wanted)>, String> {
-    let text = files::read(path, "describe the clients there, as `[[client]]` tables")?;
+    let text = files::read(path, "describe the clients there, in `[[client]]` tables")?;
     let document: Document = toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut clients: Vec<(String, Wanted)> = Vec::new();
     for (index, table) in document.client.into_iter().enumerate() {
@@ -272,12 +276,12 @@ pub fn read_document(path: &Path) -> Result<Vec<(String, Wanted)>, String> {
         let (id, wanted) = read_client(table, path.parent().unwrap_or(Path::new("")))
             .map_err(|problem| format!("{place}: {problem}"))?;
         if clients.iter().any(|(other, _)| *other == id) {
-            return Err(format!("{place} is there twice"));
+            return Err(format!("{place} appears twice; remove one"));
         }
         clients.push((id, wanted));
     }
     if clients.is_empty() {
-        return Err(format!("{} describes no client; each is a `[[client]]` table", path.display()));
+        return Err(format!("{} has no client; describe each in a `[[client]]` table", path.display()));
     }
     Ok(clients)
 }
@@ -292,7 +296,7 @@ fn read_client(mut table: toml::Table, folder: &Path) -> Result<(String, Wanted)
         Some(_) => return Err("jwks_file must be a string".to_owned()),
     };
     if file.is_some() && table.contains_key("jwks") {
-        return Err("jwks and jwks_file are both there; give one".to_owned());
+        return Err("jwks and jwks_file are both given; give only one".to_owned());
     }
     let mut wanted: Wanted = table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
     if let Some(file) = file {
@@ -312,7 +316,7 @@ mod tests {
 
     fn wanted(text: &str) -> Result<Wanted, String> {
         let text = format!("client_id = \"a\"\nscopes = [\"jobs:*\"]\nmechanisms = [\"secret\"]\n{text}");
-        // What comes later stands for what the defaults above say.
+        // A later line overrides a default above.
         let mut table = toml::Table::new();
         for line in text.lines() {
             table.extend(line.parse::<toml::Table>().unwrap());

@@ -1,4 +1,4 @@
-//! The command itself, run against a service in this process.
+//! Runs the `admin` command against a fake service in this process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -20,7 +20,7 @@ struct Said {
     err: String,
 }
 
-/// A folder, and the service that the command talks to from there.
+/// A folder to run the command in, and the service that it calls.
 struct Desk {
     folder: PathBuf,
     service: Service,
@@ -58,7 +58,7 @@ impl Desk {
         command
     }
 
-    /// Makes a client and forgets the calls that this took.
+    /// Creates a client, and forgets the calls for it.
     fn make(&self, id: &str, mechanisms: &str) {
         self.admin(&format!("client new --client-id {id} --scope jobs:* --mechanism {mechanisms}")).ok();
         self.service.calls();
@@ -199,7 +199,7 @@ fn new_credentials_go_to_a_file_that_is_new() {
     assert_eq!(desk.service.calls(), [""; 0], "nothing is made whose credentials have no place");
     let said = desk.admin(&new.replace("out.toml", "json.toml --json").replace("acme", "json")).ok();
     assert!(said.json()["client_id"] == "json" && !said.out.contains("shown-secret"), "{}", said.out);
-    desk.admin(&new.replace("out.toml", "unused.toml")).fails(&["acme exists, or did once"]);
+    desk.admin(&new.replace("out.toml", "unused.toml")).fails(&["acme exists, or was deleted"]);
     assert!(!desk.folder.join("unused.toml").exists());
 }
 
@@ -234,7 +234,7 @@ fn a_change_is_held_against_what_was_read() {
     desk.admin("client set acme --no-name").ok();
     assert!(desk.client("acme").get("client_name").is_none());
     desk.service.calls();
-    desk.admin("client set acme --max-ttl 3600").ok().shows(&["is so already"]);
+    desk.admin("client set acme --max-ttl 3600").ok().shows(&["is already so"]);
     assert_eq!(desk.service.calls(), ["GET /clients/acme"]);
 
     desk.service.fault("PATCH", Fault::Overtake);
@@ -278,7 +278,7 @@ fn seeds_tokens_and_clients_end() {
     desk.admin("client delete acme").fails(&["--yes"]);
     assert_eq!(desk.admin("client delete acme --yes --json").ok().out, "");
     desk.admin("client show acme").fails(&["there is no client acme"]);
-    desk.admin("client new --client-id acme --scope jobs:* --mechanism secret").fails(&["never made anew"]);
+    desk.admin("client new --client-id acme --scope jobs:* --mechanism secret").fails(&["never reused"]);
 }
 
 #[test]
@@ -287,8 +287,8 @@ fn mistakes_show_before_anything_is_sent() {
     let jwks = desk
         .write("private.json", r#"{"keys":[{"kid":"k","alg":"EdDSA","kty":"OKP","crv":"Ed25519","x":"AA","d":"AA"}]}"#);
     for (args, problem) in [
-        ("client show ../other".to_owned(), "is no id"),
-        ("client end-secret acme sec_1/x".to_owned(), "is no id"),
+        ("client show ../other".to_owned(), "is not a valid id"),
+        ("client end-secret acme sec_1/x".to_owned(), "is not a valid id"),
         ("client new --scope Jobs --mechanism secret".to_owned(), "position 0"),
         ("client new --scope jobs:* --mechanism rotation".to_owned(), "besides rotation"),
         ("client new --scope jobs:* --mechanism assertion".to_owned(), "public keys"),
@@ -373,7 +373,7 @@ fn of_a_client_with_a_given_id_the_operator_is_told() {
     let new = "client new --client-id acme --scope jobs:* --mechanism secret";
     desk.service.fault("POST /clients", Fault::LoseAnswer);
     desk.admin(new).fails(&["acme exists now", "nobody has its credentials", "admin client add-secret acme"]);
-    desk.admin(new).fails(&["acme exists, or did once"]);
+    desk.admin(new).fails(&["acme exists, or was deleted"]);
     for _ in 0..6 {
         desk.service.fault("POST /clients", Fault::Refuse(503));
     }
@@ -390,7 +390,7 @@ fn a_lost_secret_is_named() {
     let desk = Desk::new();
     desk.make("acme", "secret");
     desk.service.fault("POST /clients/acme/secrets", Fault::LoseAnswer);
-    let lost = desk.admin("client add-secret acme").fails(&["the answer was lost"]);
+    let lost = desk.admin("client add-secret acme").fails(&["the response was lost"]);
     let secret = desk.client("acme")["secrets"][1]["secret_id"].as_str().unwrap().to_owned();
     assert!(lost.err.contains(&format!("admin client end-secret acme {secret}")), "{}", lost.err);
     desk.admin(&format!("client end-secret acme {secret}")).ok();
@@ -453,7 +453,7 @@ fn credentials_are_their_owners_alone() {
 
 // Init
 
-/// What the Worker makes of the secret `OPERATOR`.
+/// Checks that the Worker accepts the secret `OPERATOR`.
 fn check_operator(record: &str, client_secret: &str) {
     let record: Value = serde_json::from_str(record).unwrap();
     assert_eq!(record["client_id"], "operator");
@@ -562,7 +562,7 @@ fn an_operators_secret_is_renewed() {
     check_operator(after["OPERATOR"].as_str().unwrap(), new["client_secret"].as_str().unwrap());
     assert_eq!(before["AUTH_KEYS"], after["AUTH_KEYS"]);
 
-    // Whoever has lost the keys' file can still renew: wrangler leaves other secrets alone.
+    // Renewing works without the keys' file: `wrangler secret bulk` leaves other secrets alone.
     fs::remove_file(desk.folder.join("secrets.production.json")).unwrap();
     said(desk.command("operator renew --env production")).ok();
     let alone: Value = serde_json::from_str(&desk.read("secrets.production.json")).unwrap();
@@ -637,7 +637,7 @@ fn a_new_mechanism_comes_with_what_it_needs() {
     desk.make("a", "secret");
     desk.write("clients.toml", &declared(&["a"]).replace("\"secret\"", "\"secret\", \"otp\""));
     desk.admin("apply clients.toml --dry-run").is(2).shows(&["secret → secret otp", "totp_secret  (none) → a new one"]);
-    // The seed first: whatever breaks off after it, the next run still finds what is to be changed.
+    // The seed comes first: if the run fails after it, the next one still sees the difference.
     for _ in 0..6 {
         desk.service.fault("PATCH", Fault::Refuse(503));
     }
@@ -661,7 +661,7 @@ fn a_failure_half_way_leaves_what_was_done_done() {
         "c20: 500",
         "run this again",
     ]);
-    assert!(said.err.contains("exists now. The answer to an earlier try was lost"), "{}", said.err);
+    assert!(said.err.contains("exists now. The response to an earlier attempt was lost"), "{}", said.err);
     said.shows(&["Made: 37"]);
     assert_eq!(desk.service.world().clients.len(), 38);
     let most = desk.service.world().most_at_once;
@@ -688,18 +688,18 @@ fn someone_else_s_change_is_read_again() {
         desk.service.fault("PATCH", Fault::Overtake);
     }
     desk.write("clients.toml", &(declared(&["a"]) + "client_name = \"B\"\n"));
-    desk.admin("apply clients.toml").fails(&["someone else changes it all the time"]);
+    desk.admin("apply clients.toml").fails(&["someone else keeps changing it"]);
 }
 
 #[test]
 fn a_file_with_a_mistake_changes_nothing() {
     let desk = Desk::new();
     for (text, problem) in [
-        (String::new(), "describes no client"),
-        (declared(&["a", "a"]), "client a is there twice"),
+        (String::new(), "has no client"),
+        (declared(&["a", "a"]), "client a appears twice"),
         (
             declared(&["a"]) + "[[client]]\nclient_id = \"b\"\nscopes = [\"jobs:*\"]\n",
-            "client b: a new client needs mechanisms",
+            "client b: mechanisms is missing",
         ),
         (declared(&["a"]) + "naem = \"x\"\n", "naem"),
         (declared(&["a"]) + "max_ttl_seconds = 5\n", "client a: max_ttl_seconds"),

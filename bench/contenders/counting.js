@@ -1,4 +1,4 @@
-// The Worker, with Durable Objects that report each call and each alarm to the KV service before they go on.
+// The Worker with instrumented Durable Objects: they report each call and alarm to the KV service first.
 import Worker, { Client as InnerClient, Feed as InnerFeed } from "./index.js";
 
 export default Worker;

@@ -1,5 +1,5 @@
-// The floor: what no exchange can do without, in bare JavaScript. It reads the body, reads one KV value where nothing can have
-// been kept (/cold), signs as many bytes as a short-term token has, and answers JSON. It checks nothing.
+// The floor: the minimal work of an exchange, in plain JavaScript. It reads the body, reads one KV value if nothing can
+// be cached (/cold), signs as many bytes as a short-term token has, and responds with JSON. It checks nothing.
 const UNSIGNED = "x".repeat(640);
 const BYTES = new TextEncoder().encode(UNSIGNED);
 let key;

@@ -1,5 +1,5 @@
-// The peer: what one would write instead, with Hono and jose as their documentation teaches. It does less than the
-// worker: no audit line, no rate limit, no one-time codes or assertions, no ids that authenticate themselves.
+// The peer: the obvious implementation with Hono and jose, following their documentation. It does less than the Worker:
+// no audit line, rate limits, one-time codes or assertions, and no self-authenticating token ids.
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { SignJWT, base64url, importJWK, jwtVerify } from "jose";
@@ -7,7 +7,7 @@ import { SignJWT, base64url, importJWK, jwtVerify } from "jose";
 const SHORT_TTL = 900;
 const LONG_TTL = 2592000;
 
-// Keys are imported once for each isolate.
+// Keys are imported once per isolate.
 let imported;
 const keys = (env) => (imported ??= importKeys(JSON.parse(env.AUTH_KEYS).keys));
 const importKeys = async (jwks) => {

@@ -1,5 +1,5 @@
-// The rate limit binding's stand-in: workerd alone has none. Every call is within the limit. The class has the name by
-// which the worker knows the real one.
+// A substitute for the rate limit binding, which workerd does not have. Every call is within the limit. The Worker
+// expects this class name.
 class Ratelimit {
   constructor(counter) {
     this.counter = counter;

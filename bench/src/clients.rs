@@ -1,4 +1,4 @@
-//! The clients of a contender: the Worker's are made through its operators' API.
+//! The clients of a contender. The Worker's are created through its operators' API.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep};
 use crate::credentials::{self, Credentials, SCOPES};
 use crate::load::Connection;
 
-/// How many clients send assertions in turn.
+/// How many clients take turns sending assertions.
 const ASSERTING: usize = 16;
-/// How long a replica may take to come into KV.
+/// How long a replica may take to reach KV.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Default)]
@@ -27,14 +27,14 @@ pub struct Client {
 
 #[derive(Debug, Default)]
 pub struct Clients {
-    /// One that calls all the time.
+    /// A client that calls repeatedly.
     pub busy: Client,
     pub immediate: Client,
-    /// Those that send assertions.
+    /// The clients that send assertions.
     pub asserting: Vec<Client>,
-    /// One for each request that changes its client: a code, a rotation, a revocation.
+    /// One client for each request that changes its client: a code, a rotation, a revocation.
     pub each: Vec<Client>,
-    /// The latest step of which they have sent a code.
+    /// The latest time step whose code they have sent.
     step: Cell<u64>,
 }
 
@@ -43,20 +43,21 @@ impl Client {
         credentials::by_secret(&self.id, &self.secret)
     }
 
-    /// Its token, by its secret.
+    /// Issues a token with the client's secret.
     pub async fn issue(&self, connection: &mut Connection) -> Result<Issued> {
         Issued::by(connection, &self.by_secret()).await
     }
 }
 
 impl Clients {
-    /// Those of the peer, which its KV knows from the start.
+    /// The peer's clients, which its KV has from the start.
     pub fn of_peer(credentials: &Credentials) -> Self {
         let busy = |id: String| Client { id, secret: credentials.secret.clone(), ..Client::default() };
         Self { busy: busy(credentials::peer_single(0)), ..Self::default() }
     }
 
-    /// Makes those of the Worker, `each` of the one kind, and waits until KV has their replicas.
+    /// Creates the Worker's clients, `each` of them for requests that change their client, and waits until KV has their
+    /// replicas.
     pub async fn make(worker: SocketAddr, kv: SocketAddr, credentials: &Credentials, each: usize) -> Result<Self> {
         let mut operator = Operator::log_in(worker, credentials).await?;
         let mut clients = Self {
@@ -82,9 +83,10 @@ impl Clients {
         Ok(clients)
     }
 
-    /// A code of each, of a step later than the ones before: a step counts once. Waits for such a step if it must.
+    /// A code for each client, of a later time step than before, since each step counts once. Waits for such a step if
+    /// it must.
     pub async fn codes(&self, count: usize) -> Result<Vec<Vec<u8>>> {
-        // A code of this step is good for half a minute at least, one of the next for longer.
+        // A code of the current step is valid for at least half a minute, one of the next for longer.
         let step = (credentials::now()? / otp::STEP).max(self.step.get() + 1);
         while credentials::now()? / otp::STEP + 1 < step {
             sleep(Duration::from_millis(100)).await;
@@ -98,7 +100,7 @@ impl Clients {
     }
 }
 
-/// An operator that is logged in.
+/// A logged-in operator.
 pub struct Operator {
     connection: Connection,
     token: String,
@@ -114,7 +116,7 @@ impl Operator {
         Ok(Self { connection, token })
     }
 
-    /// Makes a client. `more` are members besides those that all have, or instead.
+    /// Creates a client. `more` has further members, or replaces the default ones.
     pub async fn create(&mut self, name: &str, more: &Value) -> Result<Client> {
         let id = format!("c2m_bench_{name}");
         let mut body = json!({"client_id": id, "scopes": SCOPES, "mechanisms": ["secret", "otp", "rotation"]});
@@ -131,7 +133,7 @@ impl Operator {
     }
 }
 
-/// A token, as the contender issued it.
+/// An issued token.
 pub struct Issued {
     pub token: String,
     pub id: String,

@@ -1,4 +1,4 @@
-//! Keys, tokens and requests. All of it is made afresh for each run, and forgotten after it.
+//! Keys, tokens and requests, made anew for each run.
 
 use std::fmt::Write;
 use std::iter::repeat_n;
@@ -26,14 +26,14 @@ pub const SHORT_PATH: &str = "/v1/auth/tokens/short";
 pub const ISSUER: &str = "https://auth.example.com";
 pub const AUDIENCE: &str = "https://api.example.com";
 pub const OPERATOR: &str = "c2m_bench_operator";
-/// How many clients have one token each. The Worker keeps at most 1024 replicas, so that even with half of them going round
-/// nothing is left of a client when its turn comes again.
+/// How many clients have one token each. The Worker caches at most 1024 replicas, so even with half as many in
+/// rotation, a client's is gone before its next turn.
 pub const SINGLES: usize = 4096;
 pub const SCOPES: [&str; 3] = ["jobs:*", "templates:*", "tokens:*"];
 pub const JSON: &str = "Content-Type: application/json\r\n";
 const DAY: u64 = 86_400;
 
-/// The algorithms of the assertions that are measured.
+/// The measured assertion algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     EdDsa,
@@ -56,7 +56,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// `node` makes the RSA key, which `ring` can use but not make.
+    /// `node` generates the RSA key, which `ring` can't.
     pub fn new(node: &Path) -> Result<Self> {
         let seed = random::<32>()?;
         let ed25519 =
@@ -102,14 +102,14 @@ impl Credentials {
         })
     }
 
-    /// A record of a client as the peer reads it.
+    /// A client's record in the peer's format.
     pub fn peer_record(&self) -> Result<String> {
         let mut client = Client::new("peer", scopes(&SCOPES)?, 0);
         client.secrets.push(self.stored_secret.clone());
         Ok(serde_json::to_string(&client)?)
     }
 
-    /// The public keys of those that send assertions.
+    /// The public keys of the clients that send assertions.
     pub fn jwks(&self) -> Value {
         let point = self.p256.public_key().as_ref();
         let rsa = PublicKeyComponents::<Vec<u8>>::from(self.rsa.public());
@@ -120,7 +120,7 @@ impl Credentials {
         ]})
     }
 
-    /// A long-term token of an eventual client that has no object, only a replica.
+    /// A long-term token of an `eventual` client that has only a replica, no object.
     pub fn long_token(&self, client_id: &str) -> Result<String> {
         let (now, scopes) = (now()?, scopes(&SCOPES)?);
         let granted = Granted { now, auth_time: now, scopes, ttl: DAY, consistency: Consistency::Eventual };
@@ -128,7 +128,7 @@ impl Credentials {
         Ok(minted.map_err(|error| anyhow!("a token: {error:?}"))?.access_token)
     }
 
-    /// An assertion, which works once.
+    /// A single-use assertion.
     pub fn by_assertion(&mut self, algorithm: Algorithm, client_id: &str) -> Result<Vec<u8>> {
         self.made += 1;
         let now = now()?;
@@ -166,7 +166,7 @@ impl Credentials {
     }
 }
 
-/// The replica of an active client with so many early ends, none of which has come.
+/// The replica of an active client with this many early ends, all ahead.
 pub fn replica(ends: usize) -> Result<String> {
     let client = Client::new("any", scopes(&SCOPES)?, 0);
     let ids: Vec<String> =
@@ -178,7 +178,7 @@ fn scopes(list: &[&str]) -> Result<Scopes> {
     Scopes::parse(list.iter().copied()).map_err(|error| anyhow!("scopes: {error}"))
 }
 
-/// A long-term token by the client's secret.
+/// A request for a long-term token, with the client's secret.
 pub fn by_secret(client_id: &str, secret: &str) -> Vec<u8> {
     long(client_id, &json!({"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}))
 }
@@ -196,7 +196,7 @@ pub fn exchange(path: &str, token: &str) -> Vec<u8> {
     bearer(path, token, r#"{"scopes":["jobs:submit","tokens:write"]}"#)
 }
 
-/// An exchange for all that the token holds.
+/// An exchange for all scopes of the token.
 pub fn exchange_all(token: &str) -> Vec<u8> {
     bearer(SHORT_PATH, token, "")
 }
@@ -214,7 +214,7 @@ pub fn introspect(caller: &str, token: &str) -> Vec<u8> {
     post("/v1/auth/tokens/introspect", &headers, &format!("token={token}"))
 }
 
-/// The same request, its token with a signature that is none.
+/// The same request with an invalid signature in its token.
 pub fn forged(request: Vec<u8>) -> Result<Vec<u8>> {
     let request = String::from_utf8(request)?;
     let (head, rest) = request.split_once("Bearer ").context("a request without a token")?;
@@ -223,17 +223,17 @@ pub fn forged(request: Vec<u8>) -> Result<Vec<u8>> {
     Ok(format!("{head}Bearer {}{other}{}", &rest[..at], &rest[at + 1..]).into_bytes())
 }
 
-/// What has the length of a token, and nothing else of one.
+/// Random text with the length of a token.
 pub fn garbage() -> Result<String> {
     Ok(base64(&random::<320>()?))
 }
 
-/// A client that has one token, and no object.
+/// The id of a client with one token and no object.
 pub fn single(nth: usize) -> String {
     format!("c2m_bench_single_{nth}")
 }
 
-/// The same of the peer.
+/// The same for the peer.
 pub fn peer_single(nth: usize) -> String {
     format!("p2m_bench_single_{nth}")
 }

@@ -1,8 +1,8 @@
-//! As much of HTTP/1.1 as the two ends need: heads by `httparse`, bodies by length or in chunks.
+//! The part of HTTP/1.1 that the bench needs: heads with `httparse`, bodies with a length or in chunks.
 
 use anyhow::{Context, Result, bail};
 
-/// What a head says about what follows it.
+/// How the body after a head is framed.
 pub struct Framing {
     /// Where the body starts.
     pub body_at: usize,
@@ -24,7 +24,7 @@ impl Framing {
         Ok(framing)
     }
 
-    /// The body, and where the next message starts, once all of it is there.
+    /// The body, and where the next message starts, if the body is complete.
     pub fn body(&self, message: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
         if self.chunked {
             return chunks(message, self.body_at);
@@ -33,7 +33,7 @@ impl Framing {
         Ok(message.get(self.body_at..end).map(|body| (body.to_vec(), end)))
     }
 
-    /// Where the next message starts, once all of the body is there.
+    /// Where the next message starts, if the body is complete.
     pub fn end(&self, message: &[u8]) -> Result<Option<usize>> {
         if self.chunked {
             return Ok(chunks(message, self.body_at)?.map(|(_, end)| end));

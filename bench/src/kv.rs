@@ -1,5 +1,5 @@
-//! The KV service: what stands behind every contender's KV bindings. It speaks what workerd's KV binding speaks (`GET`,
-//! `PUT /key?…`, `POST /bulk/get`), holds everything in memory, and counts.
+//! The KV service behind every contender's KV bindings. It speaks the protocol of workerd's KV binding (`GET`, `PUT
+//! /key?…`, `POST /bulk/get`), holds everything in memory, and counts calls.
 //!
 //! Paths below `/.bench/` are for the bench itself.
 
@@ -14,15 +14,15 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::http::Framing;
 
-/// The path that takes pairs, and the one that gives the counts and starts them anew.
+/// The path that stores pairs, and the one that returns and resets the counts.
 pub const FILL: &str = "/.bench/fill";
 pub const COUNTS: &str = "/.bench/counts";
-/// The paths by which a counting stand-in reports what is not KV.
+/// The paths by which an instrumented service reports calls that are not KV's.
 const OBJECT: &str = "/.bench/object";
 const ALARM: &str = "/.bench/alarm";
 const LIMIT: &str = "/.bench/limit";
 
-/// What happened since the counts were last taken. What is not KV is counted as far as a stand-in reports it.
+/// Counts since they were last taken. Calls other than KV's are counted only if instrumented services report them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub reads: u64,
@@ -35,18 +35,18 @@ pub struct Counts {
     pub limits: u64,
 }
 
-/// What the binding sends to read several keys at once.
+/// The binding's request for several keys.
 #[derive(Deserialize)]
 struct BulkGet {
     keys: Vec<String>,
 }
 
-/// What to hold besides what is held already.
+/// Values to add.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Fill {
     /// Forget everything first.
     pub anew: bool,
-    /// Keys, and the value that they share.
+    /// Groups of keys with the same value.
     pub groups: Vec<(Vec<String>, String)>,
 }
 
@@ -64,7 +64,7 @@ pub async fn serve(port: u16) -> Result<()> {
             loop {
                 let (stream, _) = listener.accept().await?;
                 let store = Rc::clone(&store);
-                // A connection that breaks off is the other end's to report.
+                // The other end reports a broken connection.
                 tokio::task::spawn_local(async move { converse(stream, &store).await });
             }
         })
@@ -91,7 +91,7 @@ async fn converse(mut stream: TcpStream, store: &RefCell<Store>) -> Result<()> {
     }
 }
 
-/// Answers the first request of the buffer, if it is all there, and says where it ends.
+/// Answers the first request in the buffer, if it is complete, and returns where it ends.
 fn answer(buffer: &[u8], store: &RefCell<Store>, answers: &mut Vec<u8>) -> Result<Option<usize>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut request = httparse::Request::new(&mut headers);

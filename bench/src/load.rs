@@ -1,4 +1,4 @@
-//! The load: some connections, each with one request under way, and every answer's status checked.
+//! The load: several connections, each with one request at a time. Every response's status is checked.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -13,25 +13,25 @@ use tokio::time::{Instant, timeout};
 
 use crate::http::Framing;
 
-/// How long one answer may take.
+/// Timeout for one response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to send.
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
     pub requests: &'a [Vec<u8>],
-    /// Send them round and round for so long; else each of them once.
+    /// If set, repeat the requests for this long; otherwise send each once.
     pub during: Option<Duration>,
     pub connections: usize,
     pub status: u16,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Default)]
 pub struct Outcome {
     pub requests: u64,
     pub elapsed: Duration,
-    /// Of each request, ascending.
+    /// Of all requests, ascending.
     pub latencies: Vec<Duration>,
 }
 

@@ -1,13 +1,14 @@
-//! Measures the Worker on workerd, beside a floor and a peer. `docs/performance.md` says how, and what the numbers mean.
+//! Measures the Worker on workerd, compared with a floor and a peer. `docs/performance.md` explains how, and what the
+//! numbers mean.
 //!
 //! ```text
-//! main          options, processes, the order of things
-//!   scenario    what is sent, what must come back, what it may ask of storage
-//!     clients         the clients of a contender, made through the operators' API
+//! main          options, processes, the order of measurements
+//!   scenario    the requests, the expected status, the allowed calls to storage
+//!     clients         a contender's clients, created through the operators' API
 //!     credentials     keys, tokens, requests
 //!   workerd     a contender's process      kv    the storage behind all of them      load    the requests
 //!   measure     rounds and medians
-//!   table, picture    what is shown
+//!   table, picture    the output
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "time is what is measured here")]
@@ -48,13 +49,13 @@ use scenario::{
 };
 use workerd::{Spec, Workerd, free_port, pinned};
 
-/// The whole may not take longer, whatever happens.
+/// Timeout for the whole run.
 const LONGEST: Duration = Duration::from_secs(1200);
-/// How many requests are under way at a time, when the rate is what is measured.
+/// How many concurrent requests, when the rate is measured.
 const CONNECTIONS: usize = 16;
-/// By when an isolate has loaded its module, which takes some 20 ms.
+/// After this time an isolate has loaded its module, which takes some 20 ms.
 const LOADED: Duration = Duration::from_millis(300);
-/// Early ends of each client that exchanges, and clients that never call besides.
+/// The early ends of each client, and the number of idle clients.
 const GROWTH: [(&Scenario, usize, usize); 8] = [
     (&COLD_EXCHANGE, 10, 1),
     (&COLD_EXCHANGE, 100, 1),
@@ -65,7 +66,7 @@ const GROWTH: [(&Scenario, usize, usize); 8] = [
     (&IMMEDIATE_EXCHANGE, 10, 1),
     (&IMMEDIATE_EXCHANGE, 256, 1),
 ];
-/// The tokens of one client that are revoked at once, within how long, and the most writes to KV.
+/// How many tokens of one client are revoked concurrently, within what time, with how many KV writes at most.
 const AT_ONCE: (usize, Duration, u64) = (100, Duration::from_secs(5), 5);
 /// How many requests of a scenario are counted.
 const COUNTED: usize = 20;
@@ -76,7 +77,7 @@ struct Options {
     /// Fewer and shorter rounds, to see whether a change helps
     #[arg(long)]
     quick: bool,
-    /// Only what is named: scenarios, `start`, `growth`; separate with commas
+    /// Measure only these: scenarios, `start`, `growth`; separate with commas
     #[arg(value_delimiter = ',')]
     only: Vec<String>,
     /// Only count what each operation asks of storage, and compare with what is written down
@@ -90,13 +91,13 @@ struct Options {
     kv: Option<u16>,
 }
 
-/// How much of everything.
+/// How much is measured.
 struct Effort {
     rounds: usize,
     discarded: usize,
     loaded: Duration,
     alone: Duration,
-    /// Of requests that work once: under load, and alone.
+    /// How many single-use requests: under load, and one at a time.
     batch: (usize, usize),
     starts: usize,
 }
@@ -132,7 +133,7 @@ fn main() -> ExitCode {
                     tokio::select! {
                         done = run(&options) => done,
                         stop = stopped() => stop,
-                        () = tokio::time::sleep(LONGEST) => bail!("this takes too long"),
+                        () = tokio::time::sleep(LONGEST) => bail!("stopped after {} s, which is too long; is the machine busy?", LONGEST.as_secs()),
                     }
                 }),
             }
@@ -168,24 +169,24 @@ async fn stopped() -> Result<()> {
     bail!("stopped")
 }
 
-/// What all parts of a run need.
+/// What all measurements share.
 struct Bench {
     effort: Effort,
     root: PathBuf,
     scratch: Scratch,
     node: PathBuf,
     workerd: PathBuf,
-    /// The contender's core, and that of everything else.
+    /// The core of the contender, and the one of everything else.
     cores: Option<(usize, usize)>,
     compatibility_date: String,
     credentials: Credentials,
-    /// The exchanges of each contender by a client and token of its own each: made once, since they can be sent again.
+    /// Each contender's exchanges with a separate client and token each. Made once, since they can be repeated.
     cold: HashMap<Contender, Rc<[Vec<u8>]>>,
     kv: SocketAddr,
     _kv_process: Child,
 }
 
-/// A contender that runs.
+/// A running contender.
 struct Running {
     who: Contender,
     process: Workerd,
@@ -198,12 +199,12 @@ impl Running {
     }
 }
 
-/// A folder that goes when this goes.
+/// A folder that is removed on drop.
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Nothing can be done about a folder that stays.
+        // Nothing can be done if that fails.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -221,7 +222,7 @@ async fn run(options: &Options) -> Result<()> {
     let at_once = bench.count(&scenarios).await?;
     if options.counts {
         progress("");
-        println!("{} operations ask of storage what is written down, and nothing else.", scenarios.len());
+        println!("{} operations make exactly the expected calls to storage.", scenarios.len());
         println!("{at_once}");
         return Ok(());
     }
@@ -263,7 +264,7 @@ async fn run(options: &Options) -> Result<()> {
 impl Bench {
     async fn set_up(options: &Options) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("a crate without a workspace")?.to_owned();
-        // In memory where that is possible: a disk's moods are not what is measured.
+        // In memory if possible, so that the disk's speed does not matter.
         let memory = PathBuf::from("/dev/shm");
         let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
         let scratch = Scratch(folder.join(format!("auth-edge-bench-{}", std::process::id())));
@@ -272,9 +273,11 @@ impl Bench {
         let workerd = workerd_binary(&root, &node)?;
         let cores = cores();
         match cores {
-            // The load and the KV service share the core that the contender leaves free.
+            // The load and the KV service share the other core.
             Some((_, rest)) => pin_self(rest)?,
-            None => eprintln!("Not pinned to cores: that takes `taskset` and two of them. The numbers will vary more."),
+            None => {
+                eprintln!("Not pinned to cores, which requires `taskset` and two cores. The numbers will vary more.")
+            }
         }
         let wrangler = fs::read_to_string(root.join("wrangler.toml"))?;
         let compatibility_date = wrangler
@@ -310,7 +313,7 @@ impl Bench {
         Ok(bench)
     }
 
-    /// Fills KV with what the peer and the floor read, and with the replicas of clients that have no object.
+    /// Fills KV with the values for the peer and the floor, and with replicas of clients without an object.
     async fn fill_anew(&self, ends: usize, further: usize) -> Result<()> {
         let names = |name: fn(usize) -> String| (0..SINGLES).map(name).collect();
         let groups = vec![
@@ -343,7 +346,7 @@ impl Bench {
         Workerd::start(&self.workerd, self.cores.map(|(contender, _)| contender), &self.scratch.0, &spec, self.kv)
     }
 
-    /// A contender that runs and has its clients, `each` of them for what changes them.
+    /// Starts a contender and creates its clients, `each` of them for requests that change their client.
     async fn running(&self, who: Contender, counting: bool, each: usize) -> Result<Running> {
         let mut process = self.spawn(who, counting)?;
         process.connect().await.with_context(|| who.name())?;
@@ -364,8 +367,8 @@ impl Bench {
         Ok(contenders)
     }
 
-    /// Has stand-ins report every call, for a few requests of each scenario, the first with nothing kept. Then revokes many
-    /// tokens of one client at once.
+    /// Counts every call, with instrumented services, for a few requests of each scenario, the first with empty caches.
+    /// Then revokes many tokens of one client concurrently.
     async fn count(&mut self, scenarios: &[&Scenario]) -> Result<AtOnce> {
         progress("counting what each operation asks of storage");
         let ours = self.running(Contender::Ours, true, COUNTED).await?;
@@ -456,7 +459,7 @@ impl Bench {
     async fn timed(&self, scenario: &Scenario, running: &Running, requests: &[Vec<u8>]) -> Result<Round> {
         let (who, process, status) = (running.who, &running.process, scenario.status);
         let (loaded, alone) = if scenario.repeats() {
-            // Under load and alone it is not the same clients, so that neither finds what the other left.
+            // Different clients under load and alone, so that neither finds the other's state.
             let (first, second) =
                 if scenario.is_cold() { requests.split_at(requests.len() / 2) } else { (requests, requests) };
             let during = |requests, during, connections| Plan { requests, during: Some(during), connections, status };
@@ -466,7 +469,7 @@ impl Bench {
             (each(first, CONNECTIONS, status), each(second, 1, status))
         };
         if let Some(during) = alone.during {
-            // What the scenario before left to the collector is not this one's.
+            // So that garbage of the previous scenario is not collected in this one.
             let settling = Plan { requests: alone.requests, during: Some(during), connections: CONNECTIONS, status };
             load::run(process.address, settling).await?;
         }
@@ -489,7 +492,7 @@ impl Bench {
             for (running, found) in contenders.iter().zip(&mut found) {
                 let who = running.who.name();
                 progress(&format!("start {} of {}: {who}", nth + 1, self.effort.starts));
-                // Same keys, so a token of the one that runs is good for the one that starts.
+                // The keys are the same, so a token of the running one is valid for the new one.
                 let requests = COLD_EXCHANGE.prepare(&mut self.credentials, running.target(), 1).await?;
                 let (_, listening, loading) = self.first(running.who, &requests[0], Duration::ZERO).await?;
                 let (process, _, loaded) = self.first(running.who, &requests[0], LOADED).await?;
@@ -534,8 +537,8 @@ impl Bench {
             .collect()
     }
 
-    /// Sends a new process its first request when it has listened for so long. Returns when it listened, and how long the
-    /// answer took.
+    /// Sends the first request to a new process after it has listened for `pause`. Returns when it listened, and how
+    /// long the response took.
     async fn first(
         &self,
         contender: Contender,
@@ -545,7 +548,7 @@ impl Bench {
         let mut process = self.spawn(contender, false)?;
         let mut connection = process.connect().await?;
         let listening = process.started.elapsed();
-        // A sleep of nothing would still last until the timer's next tick.
+        // Even a sleep of zero would last until the timer's next tick.
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
@@ -555,7 +558,7 @@ impl Bench {
         Ok((process, listening, sent.elapsed()))
     }
 
-    /// Measures how the cost of an exchange grows. It is the last thing that is measured, for it forgets what KV holds.
+    /// Measures how the cost of an exchange grows. Must come last, since it replaces KV's content.
     async fn growth(&mut self, contenders: &[Running]) -> Result<Vec<Growth>> {
         let ours = contenders.iter().find(|running| running.who == Contender::Ours).context("no worker")?;
         let mut immediate = HashMap::new();
@@ -565,7 +568,7 @@ impl Bench {
         let mut found = vec![Vec::new(); GROWTH.len()];
         for round in 0..self.effort.rounds {
             let of = self.effort.rounds;
-            // Each round begins with another, so that none is always the one after the longest fill.
+            // Each round starts with another one, so that none always follows the longest fill.
             for nth in 0..GROWTH.len() {
                 let nth = (nth + round) % GROWTH.len();
                 let (scenario, ends, further) = GROWTH[nth];
@@ -589,7 +592,7 @@ impl Bench {
         growth.collect()
     }
 
-    /// An exchange of an immediate client that has revoked so many of its tokens.
+    /// Exchanges of an `immediate` client that has revoked this many of its tokens.
     async fn with_ends(&self, ours: &Running, ends: usize) -> Result<Vec<Vec<u8>>> {
         let mut operator = Operator::log_in(ours.process.address, &self.credentials).await?;
         let immediate = serde_json::json!({"consistency": "immediate"});
@@ -627,17 +630,17 @@ fn row(scenario: &Scenario, who: Contender, rounds: &[Round]) -> Result<Row> {
     })
 }
 
-/// On a terminal, one line that changes; else one line for each round.
+/// Progress: on a terminal one line that is replaced, otherwise a line per round.
 fn progress(what: &str) {
     if stderr().is_terminal() {
-        // A line that can't be shown is no reason to stop.
+        // Failing to show progress is not an error.
         let _ = write!(stderr(), "\r\x1b[K{what}");
     } else if what.ends_with("exchange, floor") || what.starts_with("counting") {
         let _ = writeln!(stderr(), "{what}");
     }
 }
 
-/// The binary that wrangler brings for this platform, as its own package finds it.
+/// The workerd binary that wrangler installs for this platform.
 fn workerd_binary(root: &Path, node: &Path) -> Result<PathBuf> {
     let output = Command::new(node).args(["-p", "require('workerd').default"]).current_dir(root).output();
     let output = output.context("there is no node_modules; `make bench` installs it")?;
@@ -651,7 +654,7 @@ fn version(workerd: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The last two cores that this process may use, if it can be kept to one of them.
+/// The last two cores that this process may use, if it can be pinned to one.
 fn cores() -> Option<(usize, usize)> {
     let taskset = Command::new("taskset").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     taskset.ok().filter(|status| status.success())?;

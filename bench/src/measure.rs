@@ -1,4 +1,4 @@
-//! Rounds, and what comes of them.
+//! Rounds, and the statistics over them.
 
 use std::fmt;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct Round {
     pub per_second: f64,
     /// CPU microseconds per request.
     pub cpu: Option<f64>,
-    /// The part of its core that the contender used: less than about 1, and something else was the limit.
+    /// The fraction of its core that the contender used. Well below 1, something else was the limit.
     pub busy: Option<f64>,
     pub loaded_p99: f64,
     /// With one request at a time, milliseconds.
@@ -44,7 +44,7 @@ pub struct Round {
 }
 
 impl Round {
-    /// `reads`: of KV, by all of these requests.
+    /// `reads`: KV reads of all these requests.
     pub fn of(loaded: &Outcome, cpu: Option<Duration>, alone: &Outcome, reads: u64) -> Self {
         let requests = loaded.requests.max(1) as f64;
         let elapsed = loaded.elapsed.as_secs_f64();
@@ -60,9 +60,9 @@ impl Round {
     }
 }
 
-/// Of ascending latencies, milliseconds.
+/// A quantile of ascending latencies, milliseconds.
 fn quantile(latencies: &[Duration], part: f64) -> f64 {
-    // Rounds down to an index that is there.
+    // Rounded down to a valid index.
     let at = (latencies.len() as f64 * part) as usize;
     latencies.get(at.min(latencies.len().saturating_sub(1))).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
 }
@@ -77,20 +77,20 @@ pub struct Row {
     pub requests_per_second: Spread,
     pub requests_per_second_by_round: Vec<f64>,
     pub cpu_us_per_request: Option<Spread>,
-    /// In the order of the rounds: what rises here grows with what is stored.
+    /// In order of rounds: a rising value grows with what is stored.
     pub cpu_us_by_round: Vec<f64>,
     pub core_busy: Option<Spread>,
     pub p50_ms: Spread,
     pub p99_ms: Spread,
     pub loaded_p99_ms: Spread,
-    /// As measured, for the worker spares some; all else of this is what is written down, and was checked.
+    /// Measured, since the Worker's cache saves some; the other counts are the expected ones, which were checked.
     pub kv_reads: Spread,
     pub kv_writes: u64,
     pub object_calls: u64,
 }
 
 impl Row {
-    /// Whether the rate was not the contender's own, for it did not have or not need all of its core.
+    /// Whether the rate was limited by something else: the contender did not use all of its core.
     pub fn is_disturbed(&self) -> bool {
         self.core_busy.is_some_and(|busy| busy.median < 0.9)
     }
@@ -102,7 +102,7 @@ pub struct Start {
     pub contender: &'static str,
     /// From the start of the process to the first 201.
     pub start_to_first_201_ms: Spread,
-    /// From when the process listens, which is when it begins to load the module, to the first 201.
+    /// From when the process listens, and begins to load the module, to the first 201.
     pub load_to_first_201_ms: Spread,
     /// The first request of an isolate that has loaded the module.
     pub first_request_ms: Spread,
@@ -110,7 +110,7 @@ pub struct Start {
     pub script_gzip_bytes: u64,
     pub wasm_bytes: u64,
     pub wasm_gzip_bytes: u64,
-    /// Of a fresh process, after as many exchanges as one round sends.
+    /// Of a new process, after as many exchanges as in one round.
     pub peak_memory_mib: Option<f64>,
 }
 
@@ -185,7 +185,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Sets what was found beside what is aimed at, as far as it was measured.
+    /// Compares the results with the goals, as far as they were measured.
     pub fn judge(&mut self) {
         let row = |who: Contender| {
             let mut rows = self.runtime.iter();
@@ -225,7 +225,7 @@ impl Report {
     }
 }
 
-/// The median of what each round gave: a slow minute of the machine hits both sides of a round.
+/// The median of the rounds' ratios: a slow minute of the machine affects both sides of a round.
 fn ratio(ours: &[f64], other: &[f64]) -> Option<f64> {
     Spread::of(ours.iter().zip(other).map(|(ours, other)| ours / other)).map(|ratio| ratio.median)
 }

@@ -22,13 +22,13 @@ const STYLE: &str = "
 
 const MARGIN: f64 = 20.0;
 const WIDTH: f64 = 800.0;
-/// Where the bars start, and how long the longest may be.
+/// Where the bars start, and the length of the longest.
 const BARS: (f64, f64) = (268.0, 238.0);
 const ROW: f64 = 20.0;
 
 pub fn of(report: &Report) -> String {
     let mut body = String::new();
-    // A String takes whatever is written.
+    // Writing to a String never fails.
     let height = draw(&mut body, report).unwrap_or_default();
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
@@ -71,7 +71,7 @@ fn draw(svg: &mut String, report: &Report) -> std::result::Result<f64, std::fmt:
     Ok(y + 8.0)
 }
 
-/// One bar for each contender of each scenario, and the figures that go with it.
+/// A bar for each contender of each scenario, with its figures.
 fn runtime(svg: &mut String, rows: &[Row], top: f64) -> std::result::Result<f64, std::fmt::Error> {
     let most = rows.iter().map(|row| row.requests_per_second.max).fold(1.0, f64::max);
     let columns = [(604.0, "KV r/w"), (636.0, "DO"), (686.0, "CPU µs"), (734.0, "p50 ms"), (WIDTH - MARGIN, "p99 ms")];
@@ -123,14 +123,14 @@ fn runtime(svg: &mut String, rows: &[Row], top: f64) -> std::result::Result<f64,
     Ok(y + 37.0)
 }
 
-/// What one of the small panels shows, a value for each contender.
+/// A small panel: one value for each contender.
 struct Panel {
     title: &'static str,
     values: Vec<Option<Spread>>,
     digits: usize,
 }
 
-/// Small panels: how soon the first answer comes, and how much there is to load.
+/// Small panels: time to the first response, and size of the code.
 fn starts(svg: &mut String, starts: &[Start], top: f64) -> std::result::Result<f64, std::fmt::Error> {
     let panel = |title, digits, value: fn(&Start) -> Option<Spread>| Panel {
         title,
@@ -162,7 +162,7 @@ fn starts(svg: &mut String, starts: &[Start], top: f64) -> std::result::Result<f
     Ok(top + 10.0 + 18.0 * starts.len() as f64)
 }
 
-/// Three panels: what an exchange costs, the more early ends a client has and the more clients there are.
+/// Three panels: the cost of an exchange by the number of early ends and of clients.
 fn growth(svg: &mut String, growth: &[Growth], top: f64) -> std::result::Result<f64, std::fmt::Error> {
     const HEIGHT: f64 = 96.0;
     const GAP: f64 = 30.0;
@@ -203,7 +203,7 @@ fn is_cold(growth: &Growth) -> bool {
     growth.scenario == COLD_EXCHANGE.name
 }
 
-/// A bar as long as the median, with a thin line from the least to the most and the median after it.
+/// A bar with the length of the median, a thin line from the least to the most, and the median as text.
 fn bar(
     svg: &mut String,
     class: &str,

@@ -1,5 +1,4 @@
-//! What is measured: each scenario with the requests that make it, the status that every answer must have, and what it
-//! may ask of storage.
+//! The scenarios: their requests, the expected status, and the allowed calls to storage.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,13 +10,13 @@ use crate::credentials::{self, Algorithm, Credentials, SHORT_PATH};
 use crate::kv::{self, Counts};
 use crate::load::{self, Connection, Plan};
 
-/// After so long the Worker has nothing left of what it read: it keeps that for 250 ms.
+/// After this time the Worker's cache of replicas (250 ms) has expired.
 pub const FORGOTTEN: Duration = Duration::from_millis(300);
-/// After so long a client's object may write to KV at once: it leaves 1.1 s between two writes.
+/// After this time a client's object may write to KV at once: it pauses 1.1 s between two writes.
 pub const RESTED: Duration = Duration::from_millis(1200);
-/// After so long a change that no caller waits for has come into KV.
+/// After this time KV has a change that no caller waits for.
 pub const SETTLED: Duration = Duration::from_millis(500);
-/// The part of its reads that an exchange of a token of its own must make at the least.
+/// The minimum fraction of KV reads for exchanges with uncached tokens.
 const COLD: f64 = 0.99;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,11 +40,11 @@ impl Contender {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The same token over and over.
+    /// The same token repeatedly.
     Exchange,
-    /// A client and a token that the Worker has not read for a while, each time.
+    /// Each time a client and a token that the Worker has not cached.
     ColdExchange,
-    /// The same token of an immediate client.
+    /// The same token of an `immediate` client, repeatedly.
     ImmediateExchange,
     Revoke,
     Secret,
@@ -57,14 +56,14 @@ pub enum Kind {
     Garbage,
 }
 
-/// Which requests are checked, and so how closely.
+/// Which requests are checked, and how strictly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// One, when the Worker has kept nothing: every read is made. Stand-ins report every call.
+    /// The first one, with empty caches: every read is made. Instrumented services report every call.
     First,
-    /// More of them: reads may be spared. Stand-ins report every call.
+    /// Further ones: caches may save reads. Instrumented services report every call.
     Counted,
-    /// Those that are timed: reads may be spared, and what is not KV can't be counted.
+    /// Timed ones: caches may save reads, and calls other than KV's are not counted.
     Timed,
 }
 
@@ -74,15 +73,15 @@ pub struct Scenario {
     pub kind: Kind,
     pub status: u16,
     pub contenders: &'static [Contender],
-    /// What one request costs the Worker. Another number fails the bench, except that there may be fewer reads, for the
-    /// Worker keeps for a moment what it read.
+    /// The calls of one request to the Worker. Any other number fails the bench, except for fewer reads, because of the
+    /// Worker's cache.
     pub ours: Counts,
 }
 
 use Contender::{Floor, Ours, Peer};
 
 const NOTHING: Counts = Counts { reads: 0, writes: 0, objects: 0, alarms: 0, limits: 0 };
-/// What /long costs, all of it.
+/// The calls of /long.
 const ISSUE: Counts = Counts { objects: 1, limits: 3, ..NOTHING };
 
 pub const SCENARIOS: [Scenario; 13] = [
@@ -102,7 +101,7 @@ pub const SCENARIOS: [Scenario; 13] = [
         kind: Kind::Revoke,
         status: 204,
         contenders: &[Ours, Peer],
-        // The client's object, and the feed's, which it tells.
+        // The client's object, and the feed's, to which it reports.
         ours: Counts { objects: 2, writes: 1, ..NOTHING },
     },
     Scenario {
@@ -159,7 +158,7 @@ pub const SCENARIOS: [Scenario; 13] = [
         kind: Kind::Rotation,
         status: 201,
         contenders: &[Ours],
-        // The retirement comes into KV afterwards, by the alarm.
+        // The alarm writes the retirement to KV afterwards.
         ours: Counts { writes: 1, alarms: 1, ..ISSUE },
     },
     Scenario {
@@ -198,7 +197,7 @@ pub const IMMEDIATE_EXCHANGE: Scenario = Scenario {
     ours: Counts { objects: 1, limits: 1, ..NOTHING },
 };
 
-/// Whom requests are made for.
+/// The target of requests.
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
     pub who: Contender,
@@ -207,17 +206,17 @@ pub struct Target<'a> {
 }
 
 impl Scenario {
-    /// Whether the same request can be sent again.
+    /// Whether the same request can be repeated.
     pub const fn repeats(&self) -> bool {
         !matches!(self.kind, Kind::Revoke | Kind::Code | Kind::Assertion(_) | Kind::Rotation)
     }
 
-    /// Whether every request must find the Worker with nothing kept of what it needs.
+    /// Whether every request must find empty caches.
     pub const fn is_cold(&self) -> bool {
         matches!(self.kind, Kind::ColdExchange)
     }
 
-    /// What one request asks of storage.
+    /// The calls of one request to storage.
     pub const fn costs(&self, who: Contender) -> Counts {
         match (who, self.kind) {
             (Ours, _) => self.ours,
@@ -228,7 +227,7 @@ impl Scenario {
         }
     }
 
-    /// Checks what a number of requests asked of storage.
+    /// Checks the calls of `requests` requests to storage.
     pub fn check(&self, who: Contender, requests: u64, counts: Counts, checked: Checked) -> Result<()> {
         let Counts { reads, writes, objects, alarms, limits } = self.costs(who);
         let reported = |count: u64| if checked == Checked::Timed { 0 } else { count * requests };
@@ -239,7 +238,7 @@ impl Scenario {
             alarms: reported(alarms),
             limits: reported(limits),
         };
-        // Only the Worker keeps anything.
+        // Only the Worker has a cache.
         let least = match (who, checked) {
             (Floor | Peer, _) | (Ours, Checked::First) => 1.0,
             (Ours, _) if self.is_cold() => COLD,
@@ -253,14 +252,14 @@ impl Scenario {
         Ok(())
     }
 
-    /// Waits until what the requests left behind is done.
+    /// Waits until work in the background is done.
     pub async fn settle(&self, who: Contender) {
         if who == Ours && self.ours.alarms > 0 {
             tokio::time::sleep(SETTLED).await;
         }
     }
 
-    /// Makes as many requests as it takes: a few that can be repeated, or `count` that cannot, or not so soon.
+    /// Makes the requests: a few that can be repeated, or `count` that can't be, or not so soon.
     pub async fn prepare(
         &self,
         credentials: &mut Credentials,
@@ -335,7 +334,7 @@ impl Scenario {
             }
         }
         ensure!(!requests.is_empty(), "there is nothing to send");
-        // What comes next must not meet what this left.
+        // So that this does not affect what follows.
         tokio::time::sleep(if self.ours.writes > 0 && who == Ours { RESTED } else { Duration::ZERO }).await;
         Ok(requests)
     }
@@ -353,7 +352,7 @@ pub async fn fill(kv: SocketAddr, fill: &kv::Fill) -> Result<()> {
     Ok(())
 }
 
-/// What was asked of storage since this was last asked.
+/// The calls to storage since this was last called.
 pub async fn counts(kv: SocketAddr) -> Result<Counts> {
     let answer = load::once(kv, &credentials::post(kv::COUNTS, "", "")).await?;
     serde_json::from_slice(&answer.body).context("counts")

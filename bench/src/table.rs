@@ -6,7 +6,7 @@ use crate::measure::{Bound, Report, Row, Spread};
 
 pub fn of(report: &Report) -> String {
     let mut text = String::new();
-    // A String takes whatever is written.
+    // Writing to a String never fails.
     let _ = write_all(&mut text, report);
     text
 }

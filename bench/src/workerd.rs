@@ -1,4 +1,4 @@
-//! One contender: a workerd process of its own, pinned to a core, with a configuration made for it.
+//! One contender: its own workerd process, pinned to a core, with a generated configuration.
 
 use std::fmt::Write;
 use std::fs;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::load::Connection;
 
-/// What a contender is made of.
+/// The parts of a contender.
 pub struct Spec<'a> {
     /// Its modules, the main one first.
     pub modules: &'a [PathBuf],
@@ -26,7 +26,7 @@ pub struct Spec<'a> {
     pub compatibility_date: &'a str,
 }
 
-/// A process that ends when this is dropped.
+/// A process that is killed on drop.
 pub struct Workerd {
     child: Child,
     pub address: SocketAddr,
@@ -37,7 +37,7 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// A command that runs on one core, where `taskset` is there to see to it.
+/// A command that runs on one core, if `taskset` is available.
 pub fn pinned(core: Option<usize>, program: &Path) -> Command {
     let mut command = match core {
         Some(core) => {
@@ -67,14 +67,14 @@ impl Workerd {
         fs::write(&config, configuration(spec, &folder, address, kv)?)?;
         let log = fs::File::create(config.with_extension("log"))?;
         let mut command = pinned(core, binary);
-        // What a worker logs costs what it costs, but it goes nowhere.
+        // Logging costs what it costs, but its output is discarded.
         command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(log);
         let started = Instant::now();
         let child = command.spawn().with_context(|| format!("can't start {}", binary.display()))?;
         Ok(Self { child, address, started })
     }
 
-    /// Waits until it listens.
+    /// Waits until it listens, and connects.
     pub async fn connect(&mut self) -> Result<Connection> {
         let start = Instant::now();
         loop {
@@ -91,7 +91,7 @@ impl Workerd {
         }
     }
 
-    /// The CPU time that all of its threads have had, by the scheduler's own account.
+    /// The CPU time of all its threads, from the scheduler's accounting.
     pub fn cpu(&self) -> Option<Duration> {
         let mut nanoseconds = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()?)).ok()? {
@@ -101,7 +101,7 @@ impl Workerd {
         Some(Duration::from_nanos(nanoseconds))
     }
 
-    /// The most memory that it ever held, KiB.
+    /// Its peak memory, KiB.
     pub fn peak_memory(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok())
@@ -139,7 +139,7 @@ fn configuration(spec: &Spec<'_>, folder: &Path, address: SocketAddr, kv: Socket
         )?;
         let path = folder.join("objects");
         disk = format!("(name = \"disk\", disk = (path = {path:?}, writable = true)),");
-        // Kept in memory, so that what one scenario leaves idle is not put away while the next is measured.
+        // Prevents eviction, so that objects left idle by one scenario are not evicted while the next is measured.
         objects = r#"durableObjectNamespaces = [(className = "Client", uniqueKey = "client", enableSql = true, preventEviction = true),
     (className = "Feed", uniqueKey = "feed", enableSql = true, preventEviction = true)],
   durableObjectStorage = (localDisk = "disk"),"#;

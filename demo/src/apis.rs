@@ -1,5 +1,4 @@
-//! The two APIs behind the service: one by axum, in this process, and the example Worker of the library under a
-//! `wrangler dev` of its own.
+//! The two APIs: one with axum, in this process, and the library's example Worker under its own `wrangler dev`.
 
 use std::fs::{self, File};
 use std::net::TcpListener as Port;
@@ -18,12 +17,12 @@ use tokio::time::{Instant, sleep};
 use crate::NAMES;
 use crate::service::Service;
 
-/// Below the folder that `make demo` runs in.
+/// Relative to the folder in which `make demo` runs.
 const WORKER: &str = "verify/examples/worker";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Apis {
-    /// What the client calls, in the order of `NAMES`.
+    /// The URLs that the clients call, in the order of `NAMES`.
     pub urls: [String; 2],
     log: PathBuf,
     worker: Child,
@@ -38,7 +37,7 @@ impl Apis {
         Ok(Self { urls, log: folder.join("log"), worker: process })
     }
 
-    /// Waits until both accept a token.
+    /// Waits until both APIs accept a valid token.
     pub async fn ready(&mut self, http: &reqwest::Client, token: &str) -> Result<()> {
         let start = Instant::now();
         for (url, name) in self.urls.iter().zip(NAMES) {
@@ -50,7 +49,7 @@ impl Apis {
                 if start.elapsed() > PATIENCE || self.worker.try_wait()?.is_some() {
                     let answer = answer.map_or("no answer".to_owned(), |answer| answer.status().to_string());
                     bail!(
-                        "the {name} does not accept a good token: {answer}. The Worker's log is {}",
+                        "the {name} does not accept a valid token: {answer}. The Worker's log is {}",
                         self.log.display()
                     );
                 }
@@ -77,7 +76,7 @@ async fn axum_api(issuer: &str, poll_interval: u64) -> Result<u16> {
     Ok(port)
 }
 
-/// Returns its port and its process. The Worker is what `make demo` has built.
+/// Returns its port and process. `make demo` has built the Worker.
 fn worker_api(folder: &Path, issuer: &str, poll_interval: u64) -> Result<(u16, Child)> {
     let main = fs::canonicalize(Path::new(WORKER).join("build/index.js"));
     let main = main.context("the Worker API is not built; run `make demo`, which builds it")?;
@@ -93,6 +92,6 @@ fn worker_api(folder: &Path, issuer: &str, poll_interval: u64) -> Result<(u16, C
         command.arg("--var").arg(format!("{name}:{value}"));
     }
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
-    let process = command.spawn().context("wrangler can't run; `make demo` installs it and puts it on PATH")?;
+    let process = command.spawn().context("wrangler can't be started; run `make demo`, which installs it")?;
     Ok((port, process))
 }

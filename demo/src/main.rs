@@ -1,8 +1,8 @@
-//! `make demo`: two APIs behind the service, a client that calls both, a revocation and a suspension, and how many
-//! milliseconds later each API refused the client.
+//! `make demo`: a client calls two APIs; its token is revoked, then the client is suspended. Measures how many
+//! milliseconds later each API refused it.
 //!
-//! `tools/with-dev.sh` starts the service before it, and ends whatever it leaves behind. The exit code is 0 if each API
-//! refused within the polling interval plus 5 s, and no other client was refused.
+//! `tools/with-dev.sh` starts the service, and stops all processes afterwards. The exit code is 0 if each API refused
+//! within the polling interval plus 5 s, and no other client was refused.
 
 mod apis;
 mod picture;
@@ -25,9 +25,9 @@ use apis::Apis;
 use service::{Service, Tokens};
 use watch::{Call, Watch};
 
-/// What a verifier promises beyond its polling interval.
+/// How long after its polling interval a verifier refuses at the latest.
 const MARGIN: Duration = Duration::from_secs(5);
-/// How long the client is watched before each end, and after both APIs have refused it.
+/// How long the client is watched before each revocation or suspension, and after both APIs have refused it.
 const BEFORE: Duration = Duration::from_millis(1500);
 const AFTER: Duration = Duration::from_secs(1);
 /// How long the client pauses after each call, and the other client after each of its own.
@@ -37,11 +37,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 const NAMES: [&str; 2] = ["axum API", "Worker API"];
 
-/// Shows how soon two APIs refuse a token that was revoked, and one whose client was suspended.
+/// Show how soon two APIs refuse a revoked token, and a suspended client's.
 #[derive(Parser)]
-#[command(after_help = "`make demo` starts the service first, and passes ARGS='--svg FILE' on.")]
+#[command(after_help = "Run it as `make demo`, which starts the service first; pass flags with ARGS='--svg FILE'.")]
 struct Args {
-    /// How often each API fetches the feed of ends
+    /// How often each API fetches the revocation feed
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     poll_interval: u64,
     /// Draw this run as an SVG
@@ -49,10 +49,10 @@ struct Args {
     svg: Option<PathBuf>,
 }
 
-/// A token of the client from its first call to its last. The index of an array is that of `NAMES`.
+/// One part of the run: a token of the client, from its first call to its last. Arrays are indexed like `NAMES`.
 struct Act {
     title: &'static str,
-    /// When the end was asked for, and when that was answered.
+    /// When the revocation or suspension was sent, and when it was answered.
     asked: Duration,
     ended: Duration,
     calls: [Vec<Call>; 2],
@@ -78,9 +78,9 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Says whether every promise was kept.
+/// Returns whether every promise was kept.
 async fn demo(args: Args) -> Result<bool> {
-    // Fails only if there is a provider already, which is as good.
+    // Fails only if a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http =
         reqwest::Client::builder().no_proxy().redirect(Policy::none()).timeout(Duration::from_secs(5)).build()?;
@@ -93,10 +93,10 @@ async fn demo(args: Args) -> Result<bool> {
     let others = service.tokens(&other).await?;
     apis.ready(&http, &others.short).await?;
     say(&format!("The service     {}", service.issuer));
-    say(&format!("The axum API    {}  fetches the feed of ends every {} s", apis.urls[0], args.poll_interval));
-    say(&format!("The Worker API  {}  fetches it as often", apis.urls[1]));
-    say(&format!("The client      {client}  calls both, each {} ms after its last answer", PAUSE.as_millis()));
-    say(&format!("Another client  {other}  calls both too, and is left alone\n"));
+    say(&format!("The axum API    {}  fetches the revocation feed every {} s", apis.urls[0], args.poll_interval));
+    say(&format!("The Worker API  {}  does the same", apis.urls[1]));
+    say(&format!("The client      {client}  calls each API {} ms after its last response", PAUSE.as_millis()));
+    say(&format!("Another client  {other}  calls both too, and is never revoked\n"));
 
     let start = Instant::now();
     let watch = |token: &str, pause| apis.urls.each_ref().map(|url| Watch::start(&http, url, token, pause, start));
@@ -119,7 +119,7 @@ async fn demo(args: Args) -> Result<bool> {
     say(&format!("\n{}", run.table()));
     if let Some(file) = args.svg {
         let write = fs::write(&file, picture::of(&run));
-        write.with_context(|| format!("{} can't be written; name another file after --svg", file.display()))?;
+        write.with_context(|| format!("{} can't be written; give another file to --svg", file.display()))?;
     }
     let problems = run.problems();
     for problem in &problems {
@@ -133,7 +133,7 @@ async fn revoke(service: &Service, tokens: &Tokens) -> Result<String> {
     Ok(format!("POST /auth/tokens/{}/revoke: 204", tokens.long_id))
 }
 
-/// What is the same for both acts.
+/// What both parts share.
 struct Scene<'s> {
     others: &'s [Watch; 2],
     limit: Duration,
@@ -141,7 +141,7 @@ struct Scene<'s> {
 }
 
 impl Scene<'_> {
-    /// Watches a token before, while and after `end` ends it. `end` says what it did.
+    /// Watches a token before, during and after `end`, which revokes it and returns a description.
     async fn play(
         &self,
         title: &'static str,
@@ -173,7 +173,7 @@ impl Scene<'_> {
         Ok(Act { title, asked, ended, calls: watches.map(Watch::stop), refused })
     }
 
-    /// One line per second: what was answered since the last one.
+    /// Prints a line per second with the responses since the last one.
     async fn tell(&self, watches: &[Watch; 2]) -> Infallible {
         let mut ticks = interval_at(self.start + Duration::from_secs(self.start.elapsed().as_secs() + 1), SECOND);
         loop {
@@ -199,7 +199,7 @@ impl Run {
         let seconds = self.poll_interval.as_secs();
         table
             + &format!(
-                "Promised: {} s, the polling interval of {seconds} s and {} s. The other client: {accepted} of {calls} calls accepted.",
+                "Promised: within {} s (polling interval {seconds} s + {} s). The other client: {accepted} of {calls} calls accepted.",
                 self.limit().as_secs(),
                 MARGIN.as_secs()
             )
@@ -229,8 +229,8 @@ impl Run {
 }
 
 impl Act {
-    /// Milliseconds from the answer that the token or client has ended to each API's first refusal. Below zero if an API
-    /// refused before that answer arrived.
+    /// Milliseconds from the response to the revocation or suspension until each API's first refusal. Negative if an
+    /// API refused before that response arrived.
     fn delays(&self) -> [Option<i64>; 2] {
         self.refused.map(|refused| Some(millis(refused?, self.ended)))
     }
@@ -254,7 +254,7 @@ impl Act {
     }
 }
 
-/// A reader that has gone away, as `head` does, is no error.
+/// Ignores a closed pipe, as with `head`.
 fn say(line: &str) {
     let _ = writeln!(stdout(), "{line}");
 }
@@ -279,7 +279,7 @@ mod tests {
         Call { sent: answered, answered, status: Some(status) }
     }
 
-    /// The token is revoked after 10 s. Both APIs answer alike.
+    /// The token is revoked after 10 s. Both APIs give the same responses.
     fn act(calls: &[(u64, u16)]) -> Act {
         let calls: Vec<_> = calls.iter().map(|&(second, status)| call(second, status)).collect();
         let ended = Duration::from_secs(10);

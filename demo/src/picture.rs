@@ -1,4 +1,4 @@
-//! A run as an SVG: a lane for each API, from left to right the seconds of the run.
+//! Draws a run as an SVG: a lane for each API, time from left to right.
 
 use std::fmt::{Result, Write};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::watch::Call;
 use crate::{NAMES, PAUSE, Run};
 
-/// The background is opaque, so that one set of colours does for light and dark pages.
+/// An opaque background, so that one set of colours works on light and dark pages.
 const STYLE: &str = "
   svg { font: 12px system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', sans-serif; font-variant-numeric: tabular-nums }
   text { fill: #1f2328 } .quiet { fill: #59636e } .small { font-size: 11px } .head { font-size: 17px; font-weight: 600 }
@@ -17,14 +17,14 @@ const STYLE: &str = "
 
 const WIDTH: f64 = 800.0;
 const MARGIN: f64 = 20.0;
-/// From where to where the time goes. To the right of it is room for the delay of a late refusal.
+/// The range of the time axis. On its right there is room for the delay of a late refusal.
 const AXIS: (f64, f64) = (150.0, 730.0);
 const TOP: f64 = 146.0;
 const LANE: f64 = 74.0;
 
 pub fn of(run: &Run) -> String {
     let mut body = String::new();
-    // A String takes whatever is written.
+    // Writing to a String never fails.
     let height = draw(&mut body, run).unwrap_or_default();
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
@@ -44,12 +44,12 @@ fn draw(svg: &mut String, run: &Run) -> std::result::Result<f64, std::fmt::Error
     text(svg, MARGIN, 30.0, "head", "A revocation and a suspension, as two APIs see them")?;
     let how = [
         format!(
-            "A client calls each API {} ms after its last answer; once its token is revoked and refused, it takes a new one. \
-             Another client is left alone.",
+            "A client calls each API {} ms after its last response; once its token is revoked and refused, it gets a new one. \
+             Another client is never revoked.",
             PAUSE.as_millis()
         ),
         format!(
-            "The APIs check tokens offline and fetch the feed of ends every {} s. Promised is a refusal within {} s.",
+            "The APIs check tokens offline and fetch the revocation feed every {} s. Promised: a refusal within {} s.",
             run.poll_interval.as_secs(),
             run.limit().as_secs()
         ),
@@ -96,7 +96,7 @@ fn draw(svg: &mut String, run: &Run) -> std::result::Result<f64, std::fmt::Error
     Ok(floor + 34.0)
 }
 
-/// A bar for each stretch of calls that were answered alike, a refusal's less high.
+/// A bar for each run of calls with the same status; refusals are lower.
 fn stretches(svg: &mut String, calls: &[Call], x: impl Fn(Duration) -> f64, (y, height): (f64, f64)) -> Result {
     for alike in calls.chunk_by(|one, next| one.status == next.status) {
         let (Some(first), Some(last)) = (alike.first(), alike.last()) else { continue };

@@ -1,4 +1,4 @@
-//! The service: clients and their suspension by `admin`, tokens and their revocation over HTTP.
+//! The service: clients are created and suspended with `admin`, tokens issued and revoked over HTTP.
 
 use std::env;
 use std::path::PathBuf;
@@ -9,12 +9,12 @@ use reqwest::{RequestBuilder, Url};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// The scope that both APIs ask for.
+/// The scope that both APIs require.
 const SCOPE: &str = "templates:read";
 
 pub struct Service {
     pub issuer: String,
-    /// Where the service's files are, and where those of the Worker API go.
+    /// The folder of the service's files, and of the Worker API's.
     pub folder: PathBuf,
     base_url: String,
     admin: PathBuf,
@@ -26,7 +26,7 @@ pub struct Client {
     secret: String,
 }
 
-/// A long-term token, and the short-term token that was made of it.
+/// A long-term token, and a short-term token from it.
 pub struct Tokens {
     long: String,
     pub long_id: String,
@@ -66,7 +66,7 @@ impl Service {
         Ok(Tokens { short: text(&short, "access_token")?, long_id, long })
     }
 
-    /// Revokes the long-term token. What was made of it ends with it.
+    /// Revokes the long-term token, and with it the short-term one.
     pub async fn revoke(&self, tokens: &Tokens) -> Result<()> {
         let url = self.url(&format!("/{}/revoke", tokens.long_id));
         answer(self.http.post(url).bearer_auth(&tokens.long), 204).await.map(drop)
@@ -80,7 +80,8 @@ impl Service {
         let mut command = Command::new(&self.admin);
         command.arg("--operator").arg(self.folder.join(".dev/operator.toml")).args(args);
         let run = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
-        let run = run.with_context(|| format!("{} can't run; build it: cargo build -p admin", self.admin.display()))?;
+        let run =
+            run.with_context(|| format!("{} can't be started; build it: cargo build -p admin", self.admin.display()))?;
         let error = String::from_utf8_lossy(&run.stderr);
         ensure!(run.status.success(), "admin {} failed: {}", args.join(" "), error.trim());
         Ok(String::from_utf8(run.stdout)?)
@@ -93,9 +94,9 @@ impl std::fmt::Display for Client {
     }
 }
 
-/// The JSON of an answer with this status, null if it has no body.
+/// Sends a request. Returns the JSON of the response, which must have this status; null if it has no body.
 async fn answer(request: RequestBuilder, expected: u16) -> Result<Value> {
-    let answer = request.send().await.context("the service did not answer; its log is in DEV_FOLDER")?;
+    let answer = request.send().await.context("the service did not answer; see the log in DEV_FOLDER")?;
     let (url, status, body) = (answer.url().clone(), answer.status(), answer.text().await?);
     if status != expected {
         bail!("{url} answered {status}, not {expected}: {body}");
@@ -104,5 +105,5 @@ async fn answer(request: RequestBuilder, expected: u16) -> Result<Value> {
 }
 
 fn text(json: &Value, name: &str) -> Result<String> {
-    json[name].as_str().map(str::to_owned).with_context(|| format!("the service's answer has no {name}"))
+    json[name].as_str().map(str::to_owned).with_context(|| format!("the service's response has no {name}"))
 }

@@ -1,4 +1,4 @@
-//! Calls one API with one token, again and again, and keeps what was answered when.
+//! Calls one API with one token repeatedly, and records the responses.
 
 use std::fmt;
 use std::ops::Add;
@@ -9,12 +9,12 @@ use reqwest::Client;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-/// One call. Times count from the start of the run.
+/// One call. Times are from the start of the run.
 #[derive(Clone, Copy)]
 pub struct Call {
     pub sent: Duration,
     pub answered: Duration,
-    /// `None` if there was no answer.
+    /// `None` if there was no response.
     pub status: Option<u16>,
 }
 
@@ -23,7 +23,7 @@ pub struct Watch {
     task: JoinHandle<()>,
 }
 
-/// How many calls were answered 200, how many 401, and how many otherwise or not at all.
+/// How many calls were answered 200, how many 401, and how many failed otherwise.
 #[derive(Clone, Copy, Default)]
 pub struct Counts {
     accepted: usize,
@@ -47,7 +47,7 @@ impl Watch {
         Self { calls, task }
     }
 
-    /// When the first 401 came that was answered at this time or later.
+    /// Waits for the first 401 at or after `from`, and returns its time.
     pub async fn refusal(&self, from: Duration) -> Duration {
         loop {
             let refusal = |call: &&Call| call.status == Some(401) && call.answered >= from;
@@ -58,7 +58,7 @@ impl Watch {
         }
     }
 
-    /// What was answered since then.
+    /// The responses since `from`.
     pub fn since(&self, from: Duration) -> Counts {
         let mut counts = Counts::default();
         for call in lock(&self.calls).iter().filter(|call| call.answered >= from) {
@@ -71,7 +71,7 @@ impl Watch {
         counts
     }
 
-    /// A call under way is left out.
+    /// Stops, without the call in progress.
     pub fn stop(self) -> Vec<Call> {
         self.task.abort();
         std::mem::take(&mut lock(&self.calls))

@@ -1,5 +1,5 @@
-//! What the fuzz targets of this workspace are given: sound texts, edited so that a parser has something to get past. The targets
-//! are in the `fuzz.rs` of each crate; `docs/fuzzing.md` lists them.
+//! Input generators for this workspace's fuzz targets: valid texts with random edits, so that inputs get past a
+//! parser's first checks. The targets are in each crate's `fuzz.rs`; `docs/fuzzing.md` lists them.
 
 use core::fmt;
 use core::ops::{Deref, Range};
@@ -9,10 +9,10 @@ use serde_json::Value;
 
 pub use bolero;
 
-/// How many inputs a target gets as a plain test. An engine decides by itself.
+/// How many inputs a target gets as a plain test. An engine decides that itself.
 pub const EFFORT: usize = 256;
 
-/// Runs a target: each input that the generator makes is handed to the body. A slow one says how many it gets as a plain test.
+/// Runs a target: passes each generated input to the body. A slow target sets how many inputs it gets as a plain test.
 #[macro_export]
 macro_rules! check {
     ($generator:expr, |$input:pat_param| $body:expr) => {
@@ -23,20 +23,20 @@ macro_rules! check {
     };
 }
 
-/// Bytes that shall be taken for a text.
+/// Bytes, used as a text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Text(pub Vec<u8>);
 
-/// Makes texts: one of these, with up to seven edits, and now and then any bytes.
+/// Generates texts: one of these with up to seven edits, and sometimes random bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Texts<'s>(&'s [&'s str]);
 
-/// Texts like these.
+/// A generator of texts like these.
 pub const fn texts<'s>(like: &'s [&'s str]) -> Texts<'s> {
     Texts(like)
 }
 
-/// What a parser stumbles over, in any of the formats here.
+/// Fragments that are hard for parsers, in any of the formats here.
 const STRANGE: [&str; 48] = [
     "",
     "null",
@@ -119,20 +119,20 @@ impl Texts<'_> {
         };
         match kind % 9 {
             _ if text.is_empty() => text.push(by),
-            // A token becomes another.
+            // Replace a token.
             0 | 1 => {
                 text.splice(run(&tokens, 0), strange(by).bytes());
             }
             2 => {
                 text.splice(run(&tokens, by), []);
             }
-            // A member that is there twice, or an item.
+            // Repeat a member or an item.
             3 => {
                 let range = run(&tokens, by);
                 let again = text[range.clone()].to_vec();
                 text.splice(range.end..range.end, again);
             }
-            // A part of another text.
+            // Insert a part of another text.
             4 => {
                 let other = self.seed(by);
                 if !other.is_empty() {
@@ -140,7 +140,7 @@ impl Texts<'_> {
                     text.splice(run(&tokens, 0), other[part].iter().copied());
                 }
             }
-            // Two tokens change places.
+            // Swap two tokens.
             5 => {
                 let (a, b) = (run(&tokens, 0), tokens[usize::from(by) % tokens.len()].clone());
                 let (first, second) = if a.start <= b.start { (a, b) } else { (b, a) };
@@ -168,7 +168,7 @@ fn strange(choice: u8) -> &'static str {
     STRANGE[usize::from(choice) % STRANGE.len()]
 }
 
-/// The words of a text, and the signs between them: those of JSON, TOML, forms, paths, headers and tokens.
+/// The words of a text, and the signs between them, for JSON, TOML, forms, paths, headers and tokens.
 fn tokens(text: &[u8]) -> Vec<Range<usize>> {
     let mut tokens: Vec<Range<usize>> = Vec::new();
     let mut in_word = false;
@@ -184,12 +184,12 @@ fn tokens(text: &[u8]) -> Vec<Range<usize>> {
 }
 
 impl Text {
-    /// As text, if it is any.
+    /// The text, if it is UTF-8.
     pub fn as_str(&self) -> Option<&str> {
         core::str::from_utf8(&self.0).ok()
     }
 
-    /// As text, whatever it is.
+    /// The text, with invalid UTF-8 replaced.
     pub fn lossy(&self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
     }
@@ -213,8 +213,8 @@ impl fmt::Debug for Text {
     }
 }
 
-/// Whether a document that serde_json reads repeats a name in an object, at any depth. Found without a JSON reader that looks for it:
-/// there is a colon outside of strings for each member, and serde_json drops the repeated ones.
+/// Whether a document that serde_json accepts repeats a name in an object, at any depth. Found without another JSON
+/// parser: each member has a colon outside of strings, and serde_json drops repeated members.
 pub fn repeats_a_name(json: &[u8], value: &Value) -> bool {
     fn members(value: &Value) -> usize {
         match value {
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(spans, [1, 1, 3, 1, 1, 2, 1, 1, 1]);
     }
 
-    /// Of many texts some are sound, most are not, and each edit has been made.
+    /// Among many texts some are valid, most are not, and texts get shorter and longer.
     #[test]
     fn sound_and_unsound_texts_come() {
         use std::cell::Cell;

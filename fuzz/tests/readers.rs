@@ -1,5 +1,5 @@
-//! Fuzz targets: what the Worker, the verifying crate and the harness read of the same bytes. Three readers, by three hands: where two
-//! take a text, they see the same in it.
+//! Fuzz targets that compare three independent parsers, those of the Worker, the verifying crate and the harness: if
+//! two accept the same bytes, they must read the same from them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -11,7 +11,7 @@ use core::panic::AssertUnwindSafe;
 
 use auth_edge::client::jwk::PublicJwk;
 use auth_edge::error::Unavailable;
-use auth_edge::feed::copy::Kept;
+use auth_edge::feed::copy::FeedCache;
 use auth_edge::feed::{Ends, Entry, Kind, key};
 use auth_edge::scope::Scope;
 use auth_edge::settings::Settings;
@@ -57,7 +57,7 @@ fn readers_of_one_token() {
             assert_eq!((&verified.jti, &verified.sub, &verified.parent), (&presented.id, &presented.client_id, &presented.parent));
             assert_eq!((verified.exp, verified.iat, verified.auth_time), (presented.expires_at, presented.issued_at, Some(presented.auth_time)));
             for scope in ["jobs:submit", "jobs:*", "a:b", "a:*", "x:y", &needed.lossy()] {
-                // A scope of more than 128 characters is none for the Worker, which would not issue it.
+                // A scope of more than 128 characters is invalid for the Worker, which would not issue it.
                 let Some(parsed) = Scope::parse(scope) else { continue };
                 assert_eq!(verified.require_scope(scope).is_ok(), presented.scopes.covers(&parsed), "{scope}");
             }
@@ -65,7 +65,7 @@ fn readers_of_one_token() {
     });
 }
 
-/// A feed as the Worker serves it, whatever has ended: a follower refuses exactly the tokens that are in it.
+/// Any feed that the Worker serves: a follower refuses exactly the tokens in it.
 #[test]
 fn readers_of_one_feed() {
     let signer = signer();
@@ -87,9 +87,9 @@ fn readers_of_one_feed() {
         });
         let entries: Vec<Entry> = entries.collect();
         let seq = entries.len() as u64;
-        let kept = Kept::default();
-        kept.take(Ends { seq, dropped: 0, since: None, entries: entries.clone() }, 0);
-        let ended = kept.ended(kept.part(None, NOW));
+        let cache = FeedCache::default();
+        cache.take(Ends { seq, dropped: 0, since: None, entries: entries.clone() }, 0);
+        let ended = cache.ended(cache.part(None, NOW));
         let payload = format!(r#"{{"iss":"{ISSUER}","iat":{NOW},"exp":{},"seq":{seq},"ended":{ended}}}"#, NOW + 300);
         let (text, _) = signed(&signer, br#"{"alg":"EdDSA","typ":"revocations+jwt","kid":"s"}"#, payload.as_bytes());
         let verifier = verifier();
@@ -109,8 +109,8 @@ fn readers_of_one_feed() {
     });
 }
 
-/// The header that a token comes in. The runtime takes away the spaces around its value, and joins repeated ones with commas, which no
-/// token holds.
+/// The `Authorization` header. The runtime strips spaces around its value, and joins repeated headers with commas,
+/// which no token contains.
 #[test]
 fn readers_of_one_header() {
     check!(texts(&["Bearer a.b.c", "bearer  a.b.c", "Basic Zm9v"]), |header| {
@@ -124,7 +124,7 @@ fn readers_of_one_header() {
     });
 }
 
-/// A key has no state that a panic could break.
+/// A key has no state that a panic could leave inconsistent.
 fn signer() -> AssertUnwindSafe<PrivateKey> {
     let jwk = format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"s","alg":"EdDSA","d":"{D}","x":"{X}"}}"#);
     AssertUnwindSafe(PrivateKey::from_jwk(&jwk).unwrap())
@@ -137,7 +137,7 @@ fn signed(signer: &PrivateKey, header: &[u8], payload: &[u8]) -> (String, Vec<u8
     (format!("{input}.{}", b64(&signature)), signature)
 }
 
-/// Vouches for one signature, so that a token need not be checked twice.
+/// Accepts one known signature, so that a token is not verified twice.
 struct Known(Vec<u8>);
 
 impl Signatures for Known {

@@ -1,4 +1,4 @@
-//! The feed: its object (`src/feed/object.rs`), an isolate's copy (`src/feed/copy.rs`) and a verifier that follows it
+//! The feed: its object (`src/feed/object.rs`), an isolate's copy (`src/feed/copy.rs`), and a verifier that follows it
 //! (`verify/src/feed.rs`).
 
 use crate::mutant::Mutant;
@@ -7,7 +7,7 @@ use crate::world::{
     CLIENT, Ends, Entries, Entry, FOR_EVER, Feed, Follower, HOUR, Isolate, Owed, Question, TOKENS, World,
 };
 
-/// What a caller gets: `feed::copy::Part` and its entries.
+/// What a caller receives: `feed::copy::Part` and its entries.
 struct Text {
     seq: u8,
     since: Option<u8>,
@@ -15,7 +15,7 @@ struct Text {
 }
 
 impl Feed {
-    /// `Feed::take`. Which keys it changed.
+    /// `Feed::take`. Returns which keys it changed.
     fn take(&mut self, ends: &Ends, now: u8, protocol: &Protocol) -> [bool; TOKENS + 1] {
         let mut changed = [false; TOKENS + 1];
         for (key, end) in ends.iter().enumerate() {
@@ -51,7 +51,7 @@ impl Feed {
         changed
     }
 
-    /// `Feed::judge`, of `Ends`.
+    /// `Feed::judge`, for `Ends`.
     fn ends(&mut self, since: Option<u8>, now: u8) -> (Option<u8>, Self) {
         self.dropped = self.dropped.max(drop_old(&mut self.entries, now));
         let since = since.filter(|since| (self.dropped..=self.seq).contains(since));
@@ -60,7 +60,7 @@ impl Feed {
     }
 }
 
-/// Drops what has been there for long enough, and gives the latest `seq` of it.
+/// Drops expired entries, and returns the latest `seq` of them.
 fn drop_old(entries: &mut Entries, now: u8) -> u8 {
     let mut dropped = 0;
     for entry in entries {
@@ -73,13 +73,14 @@ fn drop_old(entries: &mut Entries, now: u8) -> u8 {
 }
 
 impl Isolate {
-    /// `Kept::lacks`, for a caller who has all up to `since`. A copy of this tick counts as fresh, however often it is renewed.
+    /// `FeedCache::lacks`, for a caller who has all entries up to `since`. A copy from this tick counts as fresh,
+    /// however often it was renewed.
     fn lacks(&self, since: Option<u8>, now: u8, protocol: &Protocol) -> bool {
         let is_fresh = self.asked == now || (self.seq.is_some() && protocol.is(Mutant::CopyIsNotRenewed));
         !(is_fresh && since <= self.seq)
     }
 
-    /// `Kept::take`.
+    /// `FeedCache::take`.
     fn take(&mut self, since: Option<u8>, ends: &Feed, now: u8, protocol: &Protocol) {
         if self.seq > Some(ends.seq) && !protocol.is(Mutant::OvertakenAnswerIsTaken) {
             return;
@@ -95,7 +96,7 @@ impl Isolate {
         self.asked = now;
     }
 
-    /// `Kept::part` and `Kept::ended`.
+    /// `FeedCache::part` and `FeedCache::ended`.
     fn text(&mut self, since: Option<u8>, now: u8) -> Text {
         self.dropped = self.dropped.max(drop_old(&mut self.entries, now));
         let seq = self.seq.unwrap_or(0);
@@ -136,7 +137,7 @@ impl Follower {
 }
 
 impl World {
-    /// The feed's object takes a report.
+    /// A report arrives at the feed's object.
     pub fn report_lands(&mut self, ends: &Ends, protocol: &Protocol) {
         let before = self.feed;
         let changed = self.feed.take(ends, self.now, protocol);
@@ -160,7 +161,7 @@ impl World {
         }
     }
 
-    /// Whether an isolate has reason to ask: `revocations::text`, for some caller.
+    /// Whether an isolate must ask the feed for some caller: `revocations::text`.
     pub fn may_ask(&self, isolate: usize, protocol: &Protocol) -> bool {
         let Isolate { seq, asked, questions, .. } = &self.isolates[isolate];
         questions.len() < protocol.scope.questions && (*seq != Some(self.feed.seq) || *asked != self.now)
@@ -191,7 +192,7 @@ impl World {
         !self.isolates[isolate].lacks(since, self.now, protocol)
     }
 
-    /// The follower asks an isolate that need not ask.
+    /// The follower asks an isolate whose copy is fresh.
     pub fn poll(&mut self, isolate: usize) {
         let text = self.isolates[isolate].text(self.follower.since(self.now), self.now);
         let before = self.follower.held.map(|(seq, _)| seq);

@@ -1,4 +1,5 @@
-//! Searches the model: `model`, the large bounds; `model small`, those of `cargo test`; `model NAME`, the bounds that are named so.
+//! Searches the model. `model`: the large bounds; `model small`: those of `cargo test`; `model NAME`: those whose names
+//! begin so.
 
 #![allow(clippy::disallowed_methods, reason = "how long it takes is measured")]
 
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
     for scope in scopes {
         let began = Instant::now();
         let protocol = Protocol { scope, mutant: None };
-        // Depth first takes a hundredth of the memory.
+        // Depth-first search takes a hundredth of the memory.
         let checker = protocol.clone().checker().threads(threads).spawn_dfs().join();
         let (states, depth, took) = (checker.unique_state_count(), checker.max_depth(), began.elapsed().as_secs_f64());
         println!("{:32} {states:>11} {depth:>6} {took:>8.1}", scope.name);

@@ -1,4 +1,4 @@
-//! Protocols with one fault each. The model proves itself by finding every one.
+//! Protocols with one fault each, to test the model: it must find every one.
 
 use crate::properties as sentence;
 use crate::scope::{self, Scope};
@@ -11,73 +11,75 @@ pub enum Mutant {
     PublishesBeforeItStores,
     /// The answer leaves before the change is stored.
     AnswersBeforeItStores,
-    /// An assertion is recorded as spent when its token is on its way.
+    /// An assertion is recorded as spent only when the answer leaves.
     SpendsWhenItAnswers,
-    /// The answer waits for the feed and not for KV.
+    /// The answer waits for the feed, but not for KV.
     AnswersBeforePublication,
-    /// The answer waits for KV, and the feed is told by the alarm.
+    /// The answer waits for KV, but not for the feed, to which the alarm reports.
     AnswersBeforeReport,
-    /// A write to KV is awaited without a limit.
+    /// A write to KV has no timeout.
     WaitsForEver,
     /// A second write to KV starts while one is awaited.
     WritesOverlap,
-    // What is owed.
+    // Pending work.
     /// The alarm is not part of the commit.
     CommitForgetsTheAlarm,
-    /// The alarm does not set the next one before it begins.
+    /// The alarm does not set the next one first.
     AlarmIsNotPostponed,
-    /// A write that was given up is not followed by rewrites.
+    /// A timed-out write is not followed by rewrites.
     NoRewrites,
     /// The first write that succeeds ends the rewrites.
     OneRewrite,
-    /// A rewrite is skipped, since KV confirmed the same value.
+    /// A rewrite is skipped if KV has confirmed the same value.
     RewritesAreSkipped,
-    /// A write whose end a crash left unknown is not followed.
+    /// A write whose outcome a crash left unknown is not followed by rewrites.
     CrashesAreNotFollowed,
-    /// The same of a rewrite alone.
+    /// The same, for rewrites only.
     CrashesInRewritesAreNotFollowed,
-    /// A new instance takes a rewrite that is due for one that was begun, and puts it off. This was in the code until the model found it.
+    /// A new instance treats a due rewrite as one that was begun, and postpones it. This bug was in the code until the
+    /// model found it.
     DueCountsAsBegun,
-    /// What KV is thought to hold outlives a write that failed.
+    /// The digest of KV's value is kept after a failed write.
     DigestOutlivesFailure,
     /// A write confirms changes that came after it began.
     ConfirmsWhatIsNewer,
-    /// A report counts as having told what was owed after it was made.
+    /// A report confirms ends that were stored after it was made.
     ToldCountsWhatIsNewer,
-    /// A report that was taken clears what is owed under its keys since.
+    /// An accepted report clears newer ends under the same keys.
     DropsWhatIsOwedAnew,
     /// A failed write is answered as a success.
     UnshownIsSuccess,
     /// A failed report is answered as a success.
     UntoldIsSuccess,
-    /// The feed is not told that a client was restored.
+    /// A client's restoration is not reported to the feed.
     RestorationIsNotReported,
-    /// The switch to immediate counts before KV shows it.
+    /// The switch to `immediate` takes effect before KV shows it.
     SwitchCountsAtOnce,
-    /// The switch to eventual does not look for ends ahead. This was in the code until it was read for the model.
+    /// The switch to `eventual` does not look for ends ahead. This bug was in the code until it was reviewed for the
+    /// model.
     SwitchForgetsEndsAhead,
-    // Which end counts.
-    /// A rotation sets a later end than the one that was settled.
+    // Which end wins.
+    /// A rotation replaces an end with a later one.
     LaterEndWins,
-    /// The feed takes the later of two ends of a token.
+    /// The feed keeps the later of two ends of a token.
     LaterEndWinsInFeed,
     // The feed.
-    /// The feed takes reports with a lower number than what it has.
+    /// The feed accepts reports with a lower number than its own.
     FeedTakesLowerNumbers,
-    /// The feed ignores a report with the number that it has: `>=` for `>`.
+    /// The feed ignores a report with the same number: `>=` for `>`.
     FeedIgnoresTheSameNumber,
     /// An entry that changes keeps its `seq`.
     RenewalKeepsItsSeq,
     /// The feed answers before it has stored.
     FeedAnswersBeforeItStores,
-    /// An isolate answers from its copy, however old that is.
+    /// An isolate uses its copy, however old it is.
     CopyIsNotRenewed,
-    /// An isolate takes an answer that was overtaken.
+    /// An isolate accepts an older answer that arrives late.
     OvertakenAnswerIsTaken,
     // The exchange.
-    /// An isolate keeps what it read of KV for good.
+    /// An isolate caches a replica for ever.
     KeptForTooLong,
-    /// The exchange of an immediate client's token follows KV.
+    /// The exchange of an `immediate` client's token reads KV.
     ImmediateFollowsKv,
 }
 
@@ -119,7 +121,7 @@ impl Mutant {
         Self::ImmediateFollowsKv,
     ];
 
-    /// The property that it breaks, and a bound within which it does.
+    /// The property that it breaks, and a bound within which it breaks it.
     pub const fn breaks(self) -> (&'static str, Scope) {
         match self {
             Self::PublishesBeforeItStores => (sentence::BLAMES, scope::REVOCATIONS),

@@ -1,5 +1,5 @@
-//! The client's object, step for step as `src/client/` has it. What is one turn there, from one await to the next, is one step
-//! here, with its commit: the runtime lets nothing out before that is durable.
+//! The client's object, step by step as in `src/client/`. One turn there, from one await to the next, is one step here,
+//! including its commit: the runtime holds back all output until that is durable.
 
 use crate::mutant::Mutant;
 use crate::protocol::Protocol;
@@ -8,7 +8,7 @@ use crate::world::{
     Value, World,
 };
 
-/// A question to the object. The caller of `Revoke` is the token itself, that of `Retire` a short-term token of it.
+/// A request to the object. The caller of `Revoke` is the token itself, that of `Retire` a short-term token of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
     /// `POST /revoke`.
@@ -29,14 +29,14 @@ pub enum Ask {
     Spend,
 }
 
-/// `step::Settled`: what must have come about before the answer.
+/// `step::Judgement`: what to wait for before answering.
 #[derive(Clone, Copy, Default)]
-struct Settled {
-    shown: u8,
-    told: u8,
+struct Judgement {
+    await_change: u8,
+    await_end: u8,
 }
 
-/// Who acts, where it is not one of the calls.
+/// The actor that is not a call.
 pub const ALARM: usize = usize::MAX;
 
 /// A step of the object: its rows, which are stored when it ends.
@@ -48,7 +48,7 @@ struct Step<'a> {
 
 impl Step<'_> {
     /// `Step::judge`. `None` is 401.
-    fn judge(&mut self, ask: Ask) -> Option<Settled> {
+    fn judge(&mut self, ask: Ask) -> Option<Judgement> {
         match ask {
             Ask::Revoke(token) => self.revoke(token),
             Ask::Retire(token) => self.retire(token),
@@ -62,134 +62,134 @@ impl Step<'_> {
     }
 
     /// `token_asks::revoke`.
-    fn revoke(&mut self, token: usize) -> Option<Settled> {
-        // Of a token that has ended this call is the repeat.
+    fn revoke(&mut self, token: usize) -> Option<Judgement> {
+        // If the token has already ended, this call is a repeat.
         if !self.rows.honours() {
             return None;
         }
-        let end = self.end(token, COME, true);
-        Some(Settled { shown: end.change, told: end.told })
+        let end = self.end_token(token, COME, true);
+        Some(Judgement { await_change: end.change, await_end: end.told })
     }
 
     /// `token_asks::rotate`.
-    fn retire(&mut self, token: usize) -> Option<Settled> {
-        let has_ended = self.end_of(token).is_some_and(|end| end.at == COME);
+    fn retire(&mut self, token: usize) -> Option<Judgement> {
+        let has_ended = self.find_end(token).is_some_and(|end| end.at == COME);
         if !self.rows.honours() || (has_ended && !self.protocol.is(Mutant::LaterEndWins)) {
             return None;
         }
-        self.end(token, self.now + self.protocol.scope.grace, false);
-        Some(Settled::default())
+        self.end_token(token, self.now + self.protocol.scope.grace, false);
+        Some(Judgement::default())
     }
 
     /// `operator_asks::change`, to suspended.
-    fn suspend(&mut self) -> Settled {
+    fn suspend(&mut self) -> Judgement {
         if !self.rows.suspended {
             self.rows.suspended = true;
             let waits = self.follows_kv();
-            let change = self.rows.changed();
+            let change = self.rows.record_change();
             if waits {
                 self.rows.narrowed = change;
             }
-            self.owe_client(true);
+            self.report_client(true);
         }
-        Settled { shown: self.rows.narrowed, told: self.rows.renounced }
+        Judgement { await_change: self.rows.narrowed, await_end: self.rows.renounced }
     }
 
     /// `operator_asks::change`, to active.
-    fn restore(&mut self) -> Settled {
+    fn restore(&mut self) -> Judgement {
         if self.rows.suspended {
             self.rows.suspended = false;
-            self.rows.changed();
+            self.rows.record_change();
             if !self.protocol.is(Mutant::RestorationIsNotReported) {
-                self.owe_client(false);
+                self.report_client(false);
             }
         }
-        Settled::default()
+        Judgement::default()
     }
 
     /// `operator_asks::end_tokens`.
-    fn end_tokens(&mut self) -> Settled {
+    fn end_tokens(&mut self) -> Judgement {
         self.rows.renewed = true;
         let is_shown = self.follows_kv();
-        let change = self.rows.changed();
+        let change = self.rows.record_change();
         if is_shown {
             self.rows.narrowed = change;
         }
-        self.owe_client(true);
-        Settled { shown: if is_shown { self.rows.narrowed } else { 0 }, told: self.rows.renounced }
+        self.report_client(true);
+        Judgement { await_change: if is_shown { self.rows.narrowed } else { 0 }, await_end: self.rows.renounced }
     }
 
     /// `operator_asks::change`, to immediate.
-    fn become_immediate(&mut self) -> Settled {
+    fn become_immediate(&mut self) -> Judgement {
         if !self.rows.immediate {
             self.rows.immediate = true;
-            self.rows.switched = self.rows.changed();
+            self.rows.switched = self.rows.record_change();
             self.rows.narrowed = self.rows.change;
         }
-        Settled { shown: self.rows.narrowed, told: 0 }
+        Judgement { await_change: self.rows.narrowed, await_end: 0 }
     }
 
     /// `operator_asks::change`, to eventual.
-    fn become_eventual(&mut self) -> Settled {
+    fn become_eventual(&mut self) -> Judgement {
         if self.rows.immediate {
             self.rows.immediate = false;
-            self.rows.changed();
+            self.rows.record_change();
             if !self.protocol.is(Mutant::SwitchForgetsEndsAhead) {
-                self.ends_at(self.now);
+                self.schedule_end(self.now);
             }
         }
-        Settled::default()
+        Judgement::default()
     }
 
     /// `token_asks::authenticate`, of an assertion.
-    fn spend(&mut self) -> Option<Settled> {
+    fn spend(&mut self) -> Option<Judgement> {
         if self.rows.spent {
             return None;
         }
         self.rows.spent = !self.protocol.is(Mutant::SpendsWhenItAnswers);
-        Some(Settled::default())
+        Some(Judgement::default())
     }
 
-    /// `Step::end_of`.
-    fn end_of(&mut self, token: usize) -> Option<End> {
+    /// `Step::find_end`.
+    fn find_end(&mut self, token: usize) -> Option<End> {
         let end = self.rows.ends[token]?;
         if end.at == COME || end.at > self.now {
             return Some(end);
         }
-        let end = End { at: COME, change: self.shown_change(), told: end.told };
+        let end = End { at: COME, change: self.kv_change_for(), told: end.told };
         self.rows.ends[token] = Some(end);
         Some(end)
     }
 
-    /// `Step::end`.
-    fn end(&mut self, token: usize, at: u8, awaited: bool) -> End {
+    /// `Step::end_token`.
+    fn end_token(&mut self, token: usize, at: u8, awaited: bool) -> End {
         let later_wins = self.protocol.is(Mutant::LaterEndWins);
-        let settled = self.end_of(token).filter(|settled| settled.at <= at && !later_wins);
-        if let Some(settled) = settled
-            && (settled.told > 0 || !awaited)
+        let earlier = self.find_end(token).filter(|earlier| earlier.at <= at && !later_wins);
+        if let Some(earlier) = earlier
+            && (earlier.told > 0 || !awaited)
         {
-            return settled;
+            return earlier;
         }
-        let at = settled.map_or(at, |settled| settled.at);
+        let at = earlier.map_or(at, |earlier| earlier.at);
         let ends_at = if at == COME { self.now } else { at };
         let is_near = ends_at < self.now + HOUR;
-        let told = if is_near { self.owe(token, ends_at, HOUR) } else { 0 };
-        let change = match settled {
-            Some(settled) if told == 0 => return settled,
-            Some(settled) => settled.change,
-            None => self.shown_change(),
+        let told = if is_near { self.queue_report(token, ends_at, HOUR) } else { 0 };
+        let change = match earlier {
+            Some(earlier) if told == 0 => return earlier,
+            Some(earlier) => earlier.change,
+            None => self.kv_change_for(),
         };
         let end = End { at, change, told };
         self.rows.ends[token] = Some(end);
         if change > 0 && at != COME {
-            self.ends_at(at);
+            self.schedule_end(at);
         }
         end
     }
 
-    /// `Step::shown_change`.
-    fn shown_change(&mut self) -> u8 {
-        if self.follows_kv() { self.rows.changed() } else { 0 }
+    /// `Step::kv_change_for`.
+    fn kv_change_for(&mut self) -> u8 {
+        if self.follows_kv() { self.rows.record_change() } else { 0 }
     }
 
     /// `Step::follows_kv`.
@@ -198,44 +198,44 @@ impl Step<'_> {
         !self.rows.immediate || is_switching
     }
 
-    /// `Step::owe_client`.
-    fn owe_client(&mut self, awaited: bool) {
+    /// `Step::report_client`.
+    fn report_client(&mut self, awaited: bool) {
         let (at, keep) = match (self.rows.suspended, self.rows.renewed) {
             (true, _) => (FOR_EVER, FOR_EVER),
-            // 90 days are for ever, where an hour is three ticks.
+            // On a scale where an hour is three ticks, 90 days are for ever.
             (false, true) => (1, FOR_EVER),
             (false, false) => (0, HOUR),
         };
-        let number = self.owe(CLIENT, at, keep);
+        let number = self.queue_report(CLIENT, at, keep);
         if awaited {
             self.rows.renounced = number;
         }
     }
 
-    /// `Step::owe` and `State::owe`.
-    fn owe(&mut self, key: usize, at: u8, keep: u8) -> u8 {
+    /// `Step::queue_report` and `State::add_owed`.
+    fn queue_report(&mut self, key: usize, at: u8, keep: u8) -> u8 {
         self.rows.owed += 1;
         self.rows.owing[key] = Some(Owed { at, keep, number: self.rows.owed });
         self.rows.owed
     }
 
-    /// `State::ends_at`.
-    fn ends_at(&mut self, at: u8) {
+    /// `State::schedule_end`.
+    fn schedule_end(&mut self, at: u8) {
         if self.rows.next_end == 0 || at < self.rows.next_end {
             self.rows.next_end = at;
         }
     }
 
-    /// `Step::settle_ends`, if its time has come.
-    fn settle_ends(&mut self) {
+    /// `Step::record_ends_that_came`, if its time has come.
+    fn record_ends_that_came(&mut self) {
         if self.rows.next_end == 0 || self.rows.next_end > self.now {
             return;
         }
         self.rows.next_end = 0;
         for token in 0..TOKENS {
             match self.rows.ends[token] {
-                Some(end) if end.at > self.now => self.ends_at(end.at),
-                _ => _ = self.end_of(token),
+                Some(end) if end.at > self.now => self.schedule_end(end.at),
+                _ => _ = self.find_end(token),
             }
         }
     }
@@ -247,13 +247,13 @@ impl Rows {
         !self.suspended && !self.renewed
     }
 
-    /// Whether a token counts where the object is asked: `Step::life`.
+    /// Whether the object accepts a token: `Step::live_client`.
     pub fn counts(&self, token: usize, now: u8) -> bool {
         self.honours() && self.ends[token].is_none_or(|end| end.at > now)
     }
 
-    /// `State::changed`.
-    fn changed(&mut self) -> u8 {
+    /// `State::record_change`.
+    fn record_change(&mut self) -> u8 {
         self.change += 1;
         self.change
     }
@@ -268,18 +268,19 @@ impl Rows {
         self.again.first().is_some_and(|at| *at <= now)
     }
 
-    /// `State::is_due`. Whatever is due within a minute counts as due: an alarm may come before it, and finds it done or not.
+    /// `State::is_due`. What is due within a minute counts as due: an alarm may run before then, and find it done or
+    /// not.
     fn is_due(&self, now: u8) -> bool {
         self.is_pending() || self.must_rewrite(now)
     }
 
-    /// `State::holds`.
-    fn holds(&self, value: &Value, now: u8, protocol: &Protocol) -> bool {
+    /// `State::kv_holds`.
+    fn kv_holds(&self, value: &Value, now: u8, protocol: &Protocol) -> bool {
         self.digest == Some(*value) && (!self.must_rewrite(now) || protocol.is(Mutant::RewritesAreSkipped))
     }
 
-    /// `State::begins`.
-    fn begins(&mut self, protocol: &Protocol) {
+    /// `State::write_began`.
+    fn write_began(&mut self, protocol: &Protocol) {
         if !protocol.is(Mutant::DigestOutlivesFailure) {
             self.digest = None;
         }
@@ -292,23 +293,23 @@ impl Rows {
             return;
         }
         if self.is_pending() || (protocol.is(Mutant::DueCountsAsBegun) && self.must_rewrite(now)) {
-            self.uncertain(now, protocol);
+            self.schedule_rewrites(now, protocol);
         } else if self.rewriting && !protocol.is(Mutant::CrashesInRewritesAreNotFollowed) {
-            self.uncertain(now, protocol);
+            self.schedule_rewrites(now, protocol);
             self.again.insert(0, now);
         }
     }
 
-    /// `State::uncertain`.
-    fn uncertain(&mut self, now: u8, protocol: &Protocol) {
+    /// `State::schedule_rewrites`.
+    fn schedule_rewrites(&mut self, now: u8, protocol: &Protocol) {
         self.rewriting = false;
         if !protocol.is(Mutant::NoRewrites) {
             self.again = REWRITES.map(|later| now + later).to_vec();
         }
     }
 
-    /// `State::confirmed`.
-    fn confirmed(&mut self, change: u8, began: u8, value: Value, protocol: &Protocol) {
+    /// `State::write_confirmed`.
+    fn write_confirmed(&mut self, change: u8, began: u8, value: Value, protocol: &Protocol) {
         self.digest = Some(value);
         self.rewriting = false;
         self.shown = self.shown.max(if protocol.is(Mutant::ConfirmsWhatIsNewer) { self.change } else { change });
@@ -318,15 +319,15 @@ impl Rows {
         self.again.retain(|at| *at > began);
     }
 
-    /// `State::failed`.
-    fn failed(&mut self, now: u8, protocol: &Protocol) {
-        self.uncertain(now, protocol);
+    /// `State::write_failed`.
+    fn write_failed(&mut self, now: u8, protocol: &Protocol) {
+        self.schedule_rewrites(now, protocol);
         if !self.is_pending() {
             self.again.insert(0, now);
         }
     }
 
-    /// `State::alarm`. Pauses of less than a minute are no time at all, so the alarm may come at any point of them.
+    /// `State::alarm`. Pauses of less than a minute take no time, so the alarm may run at any point within them.
     fn next_alarm(&self) -> Option<u8> {
         let soon = (self.is_pending() || self.told < self.owed).then_some(SOON);
         let end = (self.next_end > 0).then_some(self.next_end);
@@ -344,8 +345,8 @@ impl Rows {
         }
     }
 
-    /// `Step::told`.
-    fn take_told(&mut self, report: &Report, protocol: &Protocol) {
+    /// `Step::report_accepted`.
+    fn report_accepted(&mut self, report: &Report, protocol: &Protocol) {
         for key in 0..=TOKENS {
             let is_same = report.ends[key] == self.owing[key] || protocol.is(Mutant::DropsWhatIsOwedAnew);
             if report.ends[key].is_some() && is_same {
@@ -396,13 +397,13 @@ impl World {
         }
     }
 
-    /// `Object::answer`, its first step: opens, judges, commits, and goes on to what the caller waits for.
+    /// The first step of `Object::answer`: opens, judges, commits, and continues to the first await.
     pub fn send(&mut self, who: usize, protocol: &Protocol) {
         self.calls[who].tries -= 1;
         self.open(protocol);
         let before = self.rows.clone();
         let ask = protocol.scope.asks[who];
-        let settled = Step { rows: &mut self.rows, protocol, now: self.now }.judge(ask);
+        let judgement = Step { rows: &mut self.rows, protocol, now: self.now }.judge(ask);
         self.remember(ask, protocol);
         if self.rows != before && !protocol.is(Mutant::CommitForgetsTheAlarm) {
             self.commit();
@@ -410,7 +411,7 @@ impl World {
         if self.rows != before && protocol.stores_late() {
             self.stored = Some(Box::new(before));
         }
-        let Some(Settled { shown, told }) = settled else {
+        let Some(Judgement { await_change: shown, await_end: told }) = judgement else {
             self.calls[who].state = CallState::Refused;
             return;
         };
@@ -426,7 +427,7 @@ impl World {
         self.rows.alarm = (!protocol.is(Mutant::AlarmIsNotPostponed)).then_some(SOON);
         self.open(protocol);
         let before = self.rows.clone();
-        Step { rows: &mut self.rows, protocol, now: self.now }.settle_ends();
+        Step { rows: &mut self.rows, protocol, now: self.now }.record_ends_that_came();
         if self.rows != before {
             self.commit();
         }
@@ -437,7 +438,7 @@ impl World {
         self.run(ALARM, protocol);
     }
 
-    /// Goes on until something is awaited.
+    /// Continues until the next await.
     pub fn run(&mut self, who: usize, protocol: &Protocol) {
         while let Some(task) = self.task(who).copied() {
             let goes_on = match task.at {
@@ -453,7 +454,7 @@ impl World {
         self.forget_failures();
     }
 
-    /// Whether somebody waits for a lock that is free.
+    /// Whether an actor waits for a lock that is free.
     pub fn may_go_on(&self, who: usize) -> bool {
         match self.task(who).map(|task| task.at) {
             Some(At::Report) => self.reports.is_empty(),
@@ -476,11 +477,11 @@ impl World {
         false
     }
 
-    /// `Object::report`, from the feed's answer on.
+    /// `Object::report`, after the feed's answer.
     pub fn report_answered(&mut self, report: usize, is_taken: bool, protocol: &Protocol) {
         let report = self.reports.remove(report);
         if is_taken {
-            self.rows.take_told(&report, protocol);
+            self.rows.report_accepted(&report, protocol);
         } else if let Some(task) = self.task_mut(report.who) {
             task.reported = false;
         }
@@ -510,7 +511,7 @@ impl World {
         self.write_in_turn(who, protocol)
     }
 
-    /// `Object::write`, and `Object::rest` when that is over.
+    /// `Object::write`, and `Object::schedule_alarm` when that is over.
     fn write(&mut self, task: Task, protocol: &Protocol) -> bool {
         if task.shown > 0 {
             if !self.puts.is_empty() && !protocol.is(Mutant::WritesOverlap) {
@@ -520,26 +521,26 @@ impl World {
                 return false;
             }
         }
-        self.rest();
+        self.schedule_alarm();
         false
     }
 
-    /// `Object::rest`.
-    fn rest(&mut self) {
+    /// `Object::schedule_alarm`.
+    fn schedule_alarm(&mut self) {
         self.alarm = None;
         self.commit();
     }
 
-    /// `Object::write_in_turn`, up to the call of KV. Whether none was needed.
+    /// `Object::write_in_turn`, up to the call of KV. Returns whether none was needed.
     fn write_in_turn(&mut self, who: usize, protocol: &Protocol) -> bool {
         let (value, change) = (self.rows.replica(self.now), self.rows.change);
-        if self.rows.holds(&value, self.now, protocol) {
-            self.rows.confirmed(change, self.now, value, protocol);
+        if self.rows.kv_holds(&value, self.now, protocol) {
+            self.rows.write_confirmed(change, self.now, value, protocol);
             self.commit();
             return true;
         }
         let before = self.rows.clone();
-        self.rows.begins(protocol);
+        self.rows.write_began(protocol);
         if self.rows != before {
             self.commit();
         }
@@ -548,14 +549,14 @@ impl World {
         false
     }
 
-    /// `Object::write_in_turn`, from KV's answer on. `slowly`: it took more than `PATIENCE`.
+    /// `Object::write_in_turn`, after KV's answer. `slowly`: it took more than `PATIENCE`.
     pub fn put_answered(&mut self, put: usize, is_taken: bool, slowly: bool, protocol: &Protocol) {
         let Put { who, value, change, began, .. } = self.puts.remove(put);
         if is_taken {
-            self.rows.confirmed(change, began, value, protocol);
+            self.rows.write_confirmed(change, began, value, protocol);
         } else {
             self.instance.failed = (self.instance.failed.0 + 1, change);
-            self.rows.failed(self.now, protocol);
+            self.rows.write_failed(self.now, protocol);
         }
         self.commit();
         self.go_to(who, At::Publish);
@@ -567,7 +568,7 @@ impl World {
             }
         }
         if who == ALARM {
-            self.rest();
+            self.schedule_alarm();
         } else if is_taken {
             self.run(who, protocol);
         }
@@ -584,7 +585,8 @@ impl World {
         }
     }
 
-    /// Failures count from when a caller began to wait. Where none waits, they say nothing, and worlds that differ in them are alike.
+    /// Failures matter only relative to when a caller began to wait. If no caller waits, states that differ only in
+    /// them are merged.
     fn forget_failures(&mut self) {
         let is_waiting = |who| self.task(who).is_some_and(|task| matches!(task.at, At::Publish | At::Writing));
         if !(0..self.calls.len()).any(is_waiting) {
@@ -592,7 +594,7 @@ impl World {
         }
     }
 
-    /// The object dies. What it waited for may still land: `puts` and `reports` are for the caller to see to.
+    /// The object dies. What it awaited may still land: the caller handles `puts` and `reports`.
     pub fn crash(&mut self) {
         if let Some(stored) = self.stored.take() {
             self.rows = *stored;
@@ -606,7 +608,7 @@ impl World {
         }
     }
 
-    /// What the checker notes of a step: the earliest end of each token, and which answers hold no longer.
+    /// What the checker records of a step: the earliest end of each token, and which answers no longer hold.
     fn remember(&mut self, ask: Ask, protocol: &Protocol) {
         for token in 0..TOKENS {
             let Some(end) = self.rows.ends[token] else { continue };

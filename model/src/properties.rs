@@ -1,4 +1,4 @@
-//! What is to be true. Each property's sentence is the contract's.
+//! The promises to check. Each property's sentence is from the contract.
 
 use stateright::Property;
 
@@ -10,47 +10,48 @@ use crate::world::{At, CLIENT, COME, CallState, FOR_EVER, HOUR, Isolate, Kv, STA
 
 /// A revocation that was not stored is never answered 204. What was answered survives every crash.
 pub const STORED: &str = "what is answered is stored";
-/// What ends or narrows is answered when KV has the value that shows it, where it shows one. A write that was given up may land over
-/// it; then it is written again. So an exchange of an eventual client lags as KV does, and no further.
+/// Revocations and narrowing changes are answered when KV has the value that shows them, if it shows them. A timed-out
+/// write may land over it; then it is rewritten. So an exchange of an `eventual` client lags as KV does, and no
+/// further.
 pub const SHOWN: &str = "what is answered is in KV";
-/// What the object counts as shown is in KV: a publication holds all that is settled.
+/// What the object counts as shown is in KV: a write contains everything stored before it.
 pub const CONFIRMED: &str = "what counts as shown is in KV";
-/// And, for ends, when the feed has it.
+/// And, for ends, when the feed has them.
 pub const TOLD: &str = "what is answered is in the feed";
-/// /short of an immediate client, /long, /revoke, /introspect, operators: the object is asked, and what was answered holds at once,
-/// everywhere.
+/// /short of an `immediate` client, /long, /revoke, /introspect, operators: the object is asked, so answered changes
+/// take effect at once, everywhere.
 pub const AT_ONCE: &str = "what is answered holds at once where the object is asked";
-/// An exchange by a location's cache and an isolate's memory of it lags as KV does, and no further.
+/// An exchange with a location's cache and an isolate's cache lags as KV does, and no further.
 pub const LAG: &str = "an eventual exchange lags as KV does and no further";
 /// An earlier end is never undone by a later one, whatever fails, restarts or overtakes.
 pub const EARLIEST: &str = "an earlier end is never undone by a later one";
-/// What was to be published, and the alarm for it, are committed with the change itself.
+/// Pending publications, and the alarm for them, are committed with the change itself.
 pub const ALARM: &str = "what is owed has an alarm";
-/// One alarm never gives up, however long KV or the feed is down, and across crashes. When the faults have ended, all is done, and
-/// the alarm is gone.
+/// The alarm never gives up, however long KV or the feed is down, and across crashes. When the faults have ended,
+/// everything is published, and the alarm is gone.
 pub const DONE: &str = "what is owed is done in the end";
-/// Whatever happens, some step can follow until that end.
+/// Whatever happens, some step can follow until then.
 pub const GOES_ON: &str = "nothing is stuck";
 /// No write to KV starts while one is awaited.
 pub const ONE_WRITE: &str = "no write starts while one is awaited";
-/// KV and the feed end nothing that the object has not ended: the feed blames nobody.
+/// KV and the feed end no token that the object has not ended.
 pub const BLAMES: &str = "nobody is blamed";
 /// A verifier that follows the feed refuses within its polling interval plus 5 s of the 204.
 pub const MISSES: &str = "a follower misses nothing";
 /// A restored client is in the feed for an hour with its `tokens_valid_from`, so that a follower of deltas learns of it.
 pub const RESTORED: &str = "a follower learns of a restoration";
-/// A follower replaces what it has by a whole and merges a delta: either way it has the same.
+/// A follower replaces its copy with a full feed and merges a delta: the result is the same.
 pub const SAME: &str = "deltas come to the same as a whole";
 /// `seq` grows with each entry and never goes back.
 pub const SEQ: &str = "seq never goes back";
 /// An entry stays for an hour after its time or its last report, whichever is later.
 pub const HOUR_LONG: &str = "an entry stays for an hour after its last report";
-/// Of any number of simultaneous tries exactly one gets 201.
+/// Of any number of concurrent attempts exactly one gets 201.
 pub const ONE_USE: &str = "an assertion is good for one use";
 
 type Condition = fn(&Protocol, &World) -> bool;
 
-/// The properties that a scope can show. `sometimes` guards against a model in which nothing happens.
+/// The properties that a scope can show. `sometimes` properties guard against a model in which nothing happens.
 pub fn of(scope: &Scope) -> Vec<Property<Protocol>> {
     let mut always: Vec<(&'static str, Condition)> = vec![
         (STORED, is_stored),
@@ -162,7 +163,7 @@ fn ends(ask: Ask, token: usize) -> bool {
     }
 }
 
-/// Whether the answer of a call waits for KV, as a rule.
+/// Whether the answer of a call usually waits for KV.
 fn narrows(ask: Ask) -> bool {
     ask == Ask::Immediate || (0..TOKENS).any(|token| ends(ask, token))
 }
@@ -180,7 +181,7 @@ fn is_stored(protocol: &Protocol, world: &World) -> bool {
     })
 }
 
-/// What an exchange by KV's value says of a token: `Replica::standing`. `None`: the object is asked.
+/// Whether an exchange by KV's value accepts a token: `Replica::standing`. `None`: the object is asked.
 fn standing(protocol: &Protocol, value: &Value, token: usize, now: u8) -> Option<bool> {
     if value.immediate && !protocol.is(Mutant::ImmediateFollowsKv) {
         return None;
@@ -188,12 +189,12 @@ fn standing(protocol: &Protocol, value: &Value, token: usize, now: u8) -> Option
     Some(!value.suspended && !value.renewed && value.ends[token].is_none_or(|at| at > now))
 }
 
-/// Whether an exchange by this value gives a short-term token.
+/// Whether an exchange by this value issues a short-term token.
 fn gives(protocol: &Protocol, world: &World, value: &Value, token: usize) -> bool {
     standing(protocol, value, token, world.now).unwrap_or_else(|| world.rows.counts(token, world.now))
 }
 
-/// Whether an exchange by what was read takes a token that an answer has ended.
+/// Whether an exchange by the read value accepts a token that an answered call has ended.
 fn takes_what_ended(protocol: &Protocol, world: &World, seen: Kv) -> bool {
     answered(protocol, world)
         .any(|(ask, _)| (0..TOKENS).any(|token| ends(ask, token) && gives(protocol, world, &seen.value, token)))
@@ -205,7 +206,7 @@ fn is_in_kv(protocol: &Protocol, world: &World) -> bool {
 }
 
 fn is_shown(protocol: &Protocol, world: &World) -> bool {
-    // A write that had been given up has landed over it, and another one is to follow.
+    // A timed-out write has landed over it, and a rewrite will follow.
     let is_excused =
         world.kv.by_late && (world.rows.is_pending() || !world.rows.again.is_empty() || !world.puts.is_empty());
     is_excused || is_in_kv(protocol, world)
@@ -347,7 +348,7 @@ fn deltas_are_a_whole(_: &Protocol, world: &World) -> bool {
     wholes.filter(|(seq, _)| *seq == Some(held)).all(|(_, entries)| {
         (0..=TOKENS).all(|key| match entries[key].filter(|entry| world.now < entry.until) {
             Some(entry) => world.follower.ended[key] == Some(entry.at),
-            // It was dropped since, for what it ended is over.
+            // The entry was dropped, since the ended tokens have expired.
             None => world.follower.ended[key].is_none() || world.now >= world.ghost.reported[key] + HOUR,
         })
     })

@@ -1,4 +1,4 @@
-//! What may happen next, and what comes of it.
+//! The possible steps, and their effects.
 
 use stateright::{Model, Property};
 
@@ -10,14 +10,14 @@ use crate::world::{
     At, Call, CallState, Feed, Follower, Ghost, Isolate, Kv, Late, Location, REWRITES, Rows, START, World,
 };
 
-/// The protocol within a bound, with at most one fault of its own.
+/// The protocol within a bound, with at most one injected fault.
 #[derive(Clone, Debug)]
 pub struct Protocol {
     pub scope: Scope,
     pub mutant: Option<Mutant>,
 }
 
-/// A step. Calls, writes, reports, locations, isolates and questions go by their index.
+/// A step. Calls, writes, reports, locations, isolates and requests are identified by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// A call reaches the object: `Object::answer`, to its first await.
@@ -32,40 +32,40 @@ pub enum Action {
     PutLands(usize),
     /// KV's answer reaches the object: `Object::write_in_turn`, after its await, and what follows.
     PutConfirmed(usize),
-    /// The same of no answer, or a bad one.
+    /// The same, after a failure.
     PutFails(usize, Failure),
-    /// A write that was given up lands after all.
+    /// A timed-out write lands after all.
     LatePutLands(usize),
     /// A report reaches the feed: `Feed::take`.
     ReportLands(usize),
     /// The feed's answer reaches the object: `Object::report`, after its await, and what follows.
     ReportConfirmed(usize),
-    /// The same of no answer.
+    /// The same, after a failure.
     ReportFails(usize, Failure),
-    /// A report that was given up lands after all.
+    /// A timed-out report lands after all.
     LateReportLands(usize),
     /// The object dies. What it awaited has landed, or is lost, or lands late.
     Crash {
         late_put: bool,
         late_report: bool,
     },
-    /// A location's cache reads KV anew.
+    /// A location's cache reads KV again.
     Read(usize),
-    /// An isolate reads the location's cache anew: `Kept::keep`.
+    /// An isolate reads the location's cache again: `ReplicaCache::keep`.
     Keep(usize),
-    /// An isolate asks the feed: `Kept::lacks`.
+    /// An isolate asks the feed: `FeedCache::lacks`.
     AskFeed(usize),
     /// The feed's object answers: `Feed::judge`.
     FeedAnswers(usize, usize),
-    /// The answer reaches the isolate: `Kept::take`.
+    /// The answer reaches the isolate: `FeedCache::take`.
     TakeAnswer(usize, usize),
-    /// The follower asks an isolate whose copy is fresh: `Kept::part`, `Kept::ended`.
+    /// The follower asks an isolate whose copy is fresh: `FeedCache::part`, `FeedCache::ended`.
     Poll(usize),
-    /// A tick passes. `evicted`: the runtime has dropped the idle instance meanwhile.
+    /// A tick passes. `evicted`: the runtime has evicted the idle instance.
     Tick {
         evicted: bool,
     },
-    /// Of mutants alone: what was let out before it was stored is stored.
+    /// In mutants only: what left the object before it was stored is stored.
     Store,
     FeedStores,
     FeedCrashes,
@@ -76,9 +76,9 @@ pub enum Action {
 pub enum Failure {
     /// It is refused at once.
     Refused,
-    /// It is done, and the answer is lost.
+    /// It takes effect, and the answer is lost.
     AnswerLost,
-    /// It is given up, and lands later or never.
+    /// It times out, and lands later or never.
     GivenUp { late: bool },
 }
 
@@ -95,7 +95,7 @@ impl Protocol {
         self.is(Mutant::PublishesBeforeItStores) || self.is(Mutant::AnswersBeforeItStores)
     }
 
-    /// Whether a call can be sent, and would do something.
+    /// Whether a call can be sent, and would have an effect.
     fn may_send(&self, world: &World, who: usize) -> bool {
         let Call { tries, state } = world.calls[who];
         let is_free = tries > 0 && matches!(state, CallState::Unsent | CallState::Failed);
@@ -116,13 +116,13 @@ impl Protocol {
         world.alarm.is_none() && world.rows.alarm.is_some_and(|at| at <= world.now)
     }
 
-    /// Between two ticks every call ends, and the alarm comes when it is due.
+    /// A tick can pass only when every call has ended, and the due alarm has run.
     fn may_tick(&self, world: &World) -> bool {
         let is_idle = world.is_idle() && world.isolates.iter().all(|isolate| isolate.questions.is_empty());
         world.now < self.scope.end && is_idle && (!self.may_ring(world) || world.left.overdue > 0)
     }
 
-    /// The last state of a history: time is up, and nothing is under way.
+    /// The last state of a history: the last tick, and nothing is in flight.
     pub fn is_over(&self, world: &World) -> bool {
         world.now == self.scope.end
             && world.is_idle()
@@ -133,7 +133,7 @@ impl Protocol {
 }
 
 impl World {
-    /// Whether no call is under way, and no alarm.
+    /// Whether no call and no alarm is running.
     fn is_idle(&self) -> bool {
         self.alarm.is_none()
             && self.stored.is_none()
@@ -159,7 +159,7 @@ impl World {
         }
     }
 
-    /// What was awaited is given up. It lands before the last rewrite that follows, or never.
+    /// A timed-out write or report. It lands before the last rewrite that follows, or never.
     fn late<T>(&self, what: T) -> Late<T> {
         Late { what, until: self.now + REWRITES[2] }
     }
@@ -167,7 +167,7 @@ impl World {
     fn put_fails(&mut self, put: usize, failure: Failure, protocol: &Protocol) {
         self.left.puts -= 1;
         if protocol.is(Mutant::WaitsForEver) && failure == (Failure::GivenUp { late: false }) {
-            // Nobody gives it up, and nobody answers.
+            // It neither times out nor is answered.
             self.puts.remove(put);
             return;
         }
@@ -277,7 +277,7 @@ impl Model for Protocol {
         actions.extend((0..world.late_puts.len()).map(Action::LatePutLands));
         for (report, is_landed) in world.reports.iter().map(|report| report.landed).enumerate() {
             actions.push(if is_landed { Action::ReportConfirmed(report) } else { Action::ReportLands(report) });
-            // How long it takes is all the same to the object.
+            // How long it takes makes no difference to the object.
             let failures = FAILURES.iter().filter(|failure| **failure != Failure::Refused);
             let failures = failures.filter(|failure| reports > 0 && fails(is_landed, failure));
             actions.extend(failures.map(|failure| Action::ReportFails(report, *failure)));

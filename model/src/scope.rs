@@ -1,42 +1,42 @@
-//! What a search is bounded to.
+//! The bounds of a search.
 
 use crate::object::Ask::{self, EndTokens, Eventual, Immediate, Restore, Retire, Revoke, Spend, Suspend};
 
-/// A bound: the calls that are sent, in any order and at any time, and what may go wrong, at any point.
+/// A bound: the calls, in any order and at any time, and the faults, at any point.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
     pub name: &'static str,
     pub asks: &'static [Ask],
-    /// How often each may be sent: again only after 503 or a lost answer.
+    /// How often each may be sent: repeated only after 503 or a lost answer.
     pub tries: u8,
     pub left: Left,
     /// The last tick in which calls are sent, and the last in which something goes wrong.
     pub calls_until: u8,
     pub faults_until: u8,
-    /// The last tick. By then all that is owed must be done.
+    /// The last tick. By then all pending work must be done.
     pub end: u8,
-    /// For how long a retired token still works, ticks.
+    /// How long a retired token stays valid, ticks.
     pub grace: u8,
     pub locations: usize,
     pub isolates: usize,
-    /// How many questions of one isolate to the feed may be under way.
+    /// How many requests of one isolate to the feed may be in flight.
     pub questions: usize,
 }
 
-/// What may still go wrong, and how often.
+/// How many more faults of each kind may happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Left {
     /// The object dies.
     pub crashes: u8,
-    /// A write to KV fails, is given up, or its answer is lost.
+    /// A write to KV fails, times out, or its answer is lost.
     pub puts: u8,
-    /// A report to the feed is given up, or its answer is lost.
+    /// A report to the feed times out, or its answer is lost.
     pub reports: u8,
-    /// What was given up, or was under way at a crash, lands after all. Otherwise it is lost.
+    /// What timed out, or was in flight at a crash, lands after all. Otherwise it is lost.
     pub late: u8,
-    /// The alarm comes a tick late.
+    /// The alarm runs a tick late.
     pub overdue: u8,
-    /// The feed's object dies. What it has answered is stored, so that concerns mutants alone.
+    /// The feed's object dies. Its answers are stored first, so this matters only in mutants.
     pub feed_crashes: u8,
 }
 
@@ -58,7 +58,7 @@ const LEAST: Scope = Scope {
 };
 
 pub const REVOCATIONS: Scope = Scope { name: "two revocations", asks: &[Revoke(0), Revoke(1)], ..LEAST };
-/// Long enough for the last rewrite to go wrong, and for the rewrites that follow it.
+/// Long enough for the last rewrite to fail, and for the rewrites that follow it.
 pub const REWRITES: Scope = Scope {
     name: "rewrites",
     left: Left { crashes: 1, puts: 1, late: 1, ..NOTHING },

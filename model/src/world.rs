@@ -1,12 +1,12 @@
-//! A state of the model: what is stored, what is remembered, what is under way, and what the checker remembers of the past.
+//! A state of the model: what is stored, in memory and in flight, and what the checker remembers of the past.
 
 use crate::scope::Left;
 
 /// The long-term tokens of the one client.
 pub const TOKENS: usize = 2;
-/// Under which key the feed has the client itself. Before it are those of its tokens.
+/// The feed's key for the client itself, after those of its tokens.
 pub const CLIENT: usize = TOKENS;
-/// An end that has come, whatever any clock says.
+/// An end that has come, whatever a clock says.
 pub const COME: u8 = 0;
 /// An alarm that is due in less than a tick: at once, or after seconds. The clock starts behind it.
 pub const SOON: u8 = 0;
@@ -14,36 +14,36 @@ pub const SOON: u8 = 0;
 pub const START: u8 = 1;
 /// A time that never comes: 253402300799.
 pub const FOR_EVER: u8 = u8::MAX;
-/// In ticks, when a value is written again: a minute, five minutes and an hour later.
+/// When a value is rewritten, in ticks: a minute, five minutes and an hour later.
 pub const REWRITES: [u8; 3] = [1, 2, 3];
-/// In ticks, for how long an end stays in the feed, and when a follower takes a whole.
+/// How long an end stays in the feed, and how often a follower takes the full feed, in ticks.
 pub const HOUR: u8 = 3;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
-    /// Ticks. Between two of them lies a minute or more, so no call lasts from one to the next.
+    /// The current tick. A minute or more lies between two ticks, so no call lasts from one to the next.
     pub now: u8,
     pub rows: Rows,
-    /// What is stored, if that is not what the object believes: only in mutants.
+    /// What is stored, if it differs from the object's memory: only in mutants.
     pub stored: Option<Box<Rows>>,
     pub instance: Instance,
     pub calls: Vec<Call>,
     /// The alarm while it runs.
     pub alarm: Option<Task>,
-    /// The writes to KV that are awaited, and those that were given up and may still land.
+    /// The writes to KV in progress, and those that timed out and may still land.
     pub puts: Vec<Put>,
     pub late_puts: Vec<Late<Put>>,
-    /// The same of reports to the feed.
+    /// The same for reports to the feed.
     pub reports: Vec<Report>,
     pub late_reports: Vec<Late<Report>>,
     pub kv: Kv,
     pub locations: Vec<Location>,
     pub feed: Feed,
-    /// As `stored`.
+    /// Like `stored`.
     pub feed_stored: Option<Feed>,
     pub isolates: Vec<Isolate>,
     pub follower: Follower,
-    /// What may still go wrong.
+    /// The faults that may still happen.
     pub left: Left,
     pub ghost: Ghost,
 }
@@ -70,7 +70,7 @@ pub struct Rows {
     pub renounced: u8,
     /// 0 if there is none.
     pub next_end: u8,
-    /// What KV holds for certain.
+    /// What KV is known to hold.
     pub digest: Option<Value>,
     pub again: Vec<u8>,
     pub rewriting: bool,
@@ -90,18 +90,18 @@ pub type Ends = [Option<Owed>; TOKENS + 1];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Owed {
-    /// Of the client: 0 if it is active and no token has ended, 1 if those from before `end-tokens` have, `FOR_EVER` if it is
-    /// suspended.
+    /// For the client: 0 if it is active and no token has ended, 1 if those from before `end-tokens` have, `FOR_EVER`
+    /// if it is suspended.
     pub at: u8,
     pub keep: u8,
     pub number: u8,
 }
 
-/// What an instance of the object remembers.
+/// What an instance of the object has in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Instance {
     pub opened: bool,
-    /// The writes that failed: how many, and the change of the last.
+    /// How many writes failed, and which change the last of them was to show.
     pub failed: (u8, u8),
 }
 
@@ -128,15 +128,15 @@ pub enum CallState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Task {
     pub at: At,
-    /// What it waits for: the change that KV must show, the number that the feed must have.
+    /// What it waits for: the change that KV must show, and the number that the feed must have.
     pub shown: u8,
     pub told: u8,
-    /// The feed took the report.
+    /// The feed has accepted the report.
     pub reported: bool,
     /// The failures when `publish` began, and whether that is less than `PATIENCE` ago.
     pub failures: u8,
     pub patient: bool,
-    /// Another call undid what this one did, so its answer promises nothing. Only the checker knows.
+    /// Another call undid this one, so its answer promises nothing. Known only to the checker.
     pub undone: bool,
 }
 
@@ -148,7 +148,7 @@ pub enum At {
     /// Before `publish`, or waiting for its lock.
     Publish,
     Writing,
-    /// All is done but the answer.
+    /// Only the answer is left.
     Answer,
 }
 
@@ -171,7 +171,7 @@ pub struct Report {
     pub landed: bool,
 }
 
-/// What was given up, and lands before `until` if it ever does.
+/// What timed out, and lands before `until` or never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Late<T> {
     pub what: T,
@@ -190,11 +190,11 @@ pub struct Value {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Kv {
     pub value: Value,
-    /// What KV has was written by a write that had been given up.
+    /// KV's value was written by a timed-out write.
     pub by_late: bool,
 }
 
-/// A location: what its cache of KV holds, and what an isolate there keeps for 250 ms.
+/// A location: its cache of KV, and the cache of an isolate there (250 ms).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Location {
     pub cached: Option<Kv>,
@@ -222,13 +222,13 @@ pub struct Entry {
 /// An isolate's copy of the feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Isolate {
-    /// `None` until the feed has been asked.
+    /// `None` until the feed was first asked.
     pub seq: Option<u8>,
     pub dropped: u8,
     pub entries: Entries,
-    /// The tick in which it was asked last.
+    /// The tick in which it last asked the feed.
     pub asked: u8,
-    /// Its questions, and what the feed answered. Answers may overtake each other.
+    /// Its requests to the feed, and the answers, which may overtake each other.
     pub questions: Vec<Question>,
 }
 
@@ -241,29 +241,29 @@ pub struct Question {
 /// A verifier that follows the feed: `verify::feed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Follower {
-    /// The `seq` that it holds, and when it took a whole.
+    /// The `seq` that it holds, and when it took the full feed.
     pub held: Option<(u8, u8)>,
     pub whole_wanted: bool,
     /// When each key ends.
     pub ended: [Option<u8>; TOKENS + 1],
-    /// The tick in which it took an answer last.
+    /// The tick in which it last accepted an answer.
     pub polled: u8,
 }
 
-/// What the checker remembers, and no part of the service knows.
+/// What only the checker remembers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ghost {
-    /// The earliest end of each token that was ever settled.
+    /// The earliest end ever stored for each token.
     pub earliest: [Option<u8>; TOKENS],
-    /// The earliest end of each token that the feed was ever told.
+    /// The earliest end of each token ever reported to the feed.
     pub told: [Option<u8>; TOKENS],
-    /// The calls that were answered with success, with the tick, while nothing undid them.
+    /// The calls that were answered with success, with the tick, unless undone.
     pub answered: Vec<Option<u8>>,
     /// The tick in which the feed's entry of each key changed last, and in which it was last reported.
     pub changed: [u8; TOKENS + 1],
     pub reported: [u8; TOKENS + 1],
-    /// A number of the feed that somebody held went back.
+    /// A `seq` of the feed went back.
     pub went_back: bool,
-    /// How many calls got a token for the one assertion.
+    /// How many calls got a token with the one assertion.
     pub uses: u8,
 }

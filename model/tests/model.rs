@@ -1,4 +1,5 @@
-//! The model at small sizes: every promise holds, everything happens that should, and each mutant is found.
+//! Searches the model within small bounds: every promise holds, everything that should happen does, and each mutant is
+//! found.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -33,7 +34,7 @@ fn every_mutant_is_found() {
     }
 }
 
-/// A promise that no mutant breaks might say nothing.
+/// A promise that no mutant breaks might be vacuous.
 #[test]
 fn every_promise_is_broken_by_a_mutant() {
     let broken: BTreeSet<_> = Mutant::ALL.into_iter().map(|mutant| mutant.breaks().0).collect();
@@ -43,7 +44,7 @@ fn every_promise_is_broken_by_a_mutant() {
     assert_eq!(broken.symmetric_difference(&promised).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
-/// A step of the model names what it stands for. A function that was renamed or taken away is to be looked at in the model too.
+/// Each step of the model names the function that it stands for. If one was renamed or removed, update the model too.
 #[test]
 fn the_functions_that_it_names_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

@@ -1,5 +1,5 @@
-//! Those around the service: clients, whoever stole their tokens, operators, and APIs that verify offline. They do what the plan
-//! says, know what a caller knows, and repeat what was not answered.
+//! The actors around the service: clients, thieves of their tokens, operators, and APIs that verify offline. They
+//! follow the plan, know only what a caller knows, and repeat calls without a response.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,9 +22,9 @@ const LONG: &str = "/v1/auth/tokens/long";
 const SHORT: &str = "/v1/auth/tokens/short";
 const ALL: [&str; 3] = ["jobs:*", "templates:read", "tokens:*"];
 const FEW: [&str; 2] = ["jobs:submit", "tokens:revoke"];
-/// How often a verifier asks for the feed, seconds.
+/// How often each verifier fetches the feed, seconds.
 pub const POLL: [u64; VERIFIERS] = [5, 30];
-/// How many of a client's tokens are tried at each look.
+/// How many of a client's tokens are tried at each check.
 const MOST_LOOKS: usize = 12;
 
 pub struct Actors {
@@ -39,7 +39,7 @@ pub struct Actors {
     chance: Chance,
 }
 
-/// What became of an item of the plan.
+/// The result of an item of the plan.
 #[derive(Default)]
 struct Slot {
     is_done: bool,
@@ -80,7 +80,7 @@ impl Actors {
         self.operator.take();
     }
 
-    /// Makes the clients, in a world in which nothing fails.
+    /// Creates the clients, while nothing fails.
     pub fn set_up(self: &Rc<Self>) {
         let actors = Rc::clone(self);
         self.sim.world.spawn(NO_MACHINE, async move {
@@ -98,7 +98,7 @@ impl Actors {
         self.sim.world.run_until(START);
     }
 
-    /// Does one item of the plan.
+    /// Executes one item of the plan.
     pub fn begin(self: &Rc<Self>, number: usize, location: usize, tries: u64, call: Call) {
         let actors = Rc::clone(self);
         self.sim.world.spawn(NO_MACHINE, async move {
@@ -117,7 +117,7 @@ impl Actors {
         });
     }
 
-    /// Waits until an item has come to its end. One that is not in the plan has none.
+    /// Waits until an item has finished. An item that is not in the plan is skipped.
     async fn done(&self, number: usize) {
         let wait = match self.slots.borrow_mut().get_mut(&number) {
             Some(slot) if !slot.is_done => {
@@ -141,7 +141,7 @@ impl Actors {
         }
     }
 
-    /// The status of the call; `None` if there was nothing to ask.
+    /// Executes a call. Returns its status; `None` if there was nothing to send.
     async fn perform(&self, number: usize, location: usize, call: &Call) -> Option<u16> {
         let answer = match call {
             Call::Issue { client, by, narrow } => {
@@ -152,7 +152,7 @@ impl Actors {
                 self.slot(number, |slot| slot.proof = Some(((*client).to_owned(), proof.clone(), body.clone())));
                 self.issue(number, location, client, proof, body).await
             }
-            // At the same time as the first, maybe.
+            // Possibly at the same time as the first.
             Call::Replay { of } => {
                 let (client, proof, body) = self.slots.borrow().get(of)?.proof.clone()?;
                 self.issue(number, location, &client, proof, body).await
@@ -247,7 +247,7 @@ impl Actors {
         Some(answer.status)
     }
 
-    /// A credential of a client, and the body that shows it.
+    /// A client's credential, and the request body with it.
     async fn prove(&self, number: usize, client: &str, by: By) -> Option<(Proof, Value)> {
         let base = |name: &str, value: &str| {
             let mut body = json!({"grant_type": "client_credentials", "client_id": client});
@@ -335,7 +335,7 @@ impl Actors {
         answer
     }
 
-    /// A call of the operators' API. A token that has ended is replaced once.
+    /// A call of the operators' API. An ended token is replaced once.
     async fn operate(
         &self,
         number: usize,
@@ -380,7 +380,7 @@ impl Actors {
         Some(short)
     }
 
-    /// An API checks a token offline, after it has fetched what is due.
+    /// An API verifies a token offline, after fetching what is due.
     async fn verify(&self, nth: usize, location: usize, token: Rc<Token>) -> Answer {
         let (verifier, offset) = &self.verifiers[nth];
         let now = || self.sim.world.now().saturating_add_signed(*offset) / 1000;
@@ -449,7 +449,7 @@ impl Actors {
         self.calls.get()
     }
 
-    /// Sends a request, and notes what comes of it.
+    /// Sends a request, and records what happens.
     async fn ask(&self, number: usize, location: usize, op: Op, request: Request) -> Answer {
         let call = self.call();
         let asked = self.sim.world.now();
@@ -478,7 +478,7 @@ impl Actors {
         answer
     }
 
-    /// What was answered as ended must be so where exchanges and verifiers look.
+    /// After a revocation's response, checks that exchanges and verifiers refuse the token.
     fn look_behind(&self, op: &Op, answer: &Answer) {
         let client = match (op, answer.status) {
             (Op::Revoke { target, .. }, 204) => &target.client,
@@ -503,15 +503,15 @@ impl Actors {
     fn look_at_feed(&self) {
         let request = Request { method: "GET", path: "/.well-known/revocations".to_owned(), ..Request::default() };
         let body = answer_by_kv_alone(&self.sim, request).and_then(|response| response.body);
-        // Its object may be unable to store what it drops.
+        // The feed's object may be unable to store that it dropped entries.
         if let Some(payload) = body.as_deref().and_then(payload) {
             self.sim.note(0, What::Feed(payload));
         }
     }
 
-    /// Looks at everything there is, when nothing fails any more.
+    /// Checks everything, once nothing fails any more.
     pub fn look_around(self: &Rc<Self>) {
-        // First what was to come about by itself: a call would wake the objects.
+        // First what must happen without a call: a call would wake the objects.
         for client in crate::sim::clients().filter(|client| *client != ROOT) {
             let longs = self
                 .tokens
@@ -596,7 +596,7 @@ fn payload(token: &str) -> Option<Value> {
     serde_json::from_slice(&Base64UrlUnpadded::decode_vec(payload).ok()?).ok()
 }
 
-/// The token in the body of a 201, as its bearer can read it.
+/// The token in the body of a 201, as its bearer sees it.
 fn read_token(op: &Op, body: &Value, number: usize, call: usize, made: (u64, u64)) -> Option<Token> {
     let text = body["access_token"].as_str()?.to_owned();
     let claims = payload(&text)?;

@@ -1,13 +1,15 @@
-//! Chance: numbers that a seed decides, and nothing else.
+//! Pseudo-random numbers, determined by a seed alone.
 
 use std::cell::Cell;
 
-/// A stream of numbers (SplitMix64). It is our own so that a seed means the same run with every version of every library.
+/// A stream of numbers (SplitMix64). Implemented here, so that a seed gives the same run with every version of every
+/// library.
 #[derive(Debug)]
 pub struct Chance(Cell<u64>);
 
 impl Chance {
-    /// The stream of one part of a run. Each part has its own, so that a part that is left out changes no other.
+    /// The stream for one part of a run. Each part has its own, so that leaving one part out does not change the
+    /// others.
     pub fn of(seed: u64, part: &str) -> Self {
         let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
         for byte in part.bytes() {
@@ -39,7 +41,7 @@ impl Chance {
         of.get(self.below(of.len() as u64) as usize)
     }
 
-    /// One of these, each as often as its weight says.
+    /// One of these, with probability proportional to its weight.
     pub fn weighted<T: Copy>(&self, of: &[(u64, T)]) -> Option<T> {
         let mut left = self.below(of.iter().map(|(weight, _)| weight).sum());
         of.iter().find_map(|(weight, value)| {

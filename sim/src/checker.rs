@@ -1,8 +1,9 @@
-//! What is promised, held against what happened. It knows the contract and the calls, and nothing of how the service works.
+//! Checks a history against the contract. It knows the contract and the calls, but nothing of how the service works.
 //!
-//! A call takes effect at some time between its being sent and its answer. One that was not answered with success or refusal may
-//! have taken effect within a minute, or not at all. So of everything that ends or changes something there are two questions: *must*
-//! it hold for a call (it was answered before that call looked), and *may* it (it was sent before that call was answered).
+//! A call takes effect at some time between its sending and its response. One without a response of success or refusal
+//! may have taken effect within a minute, or never. So for every end or change there are two questions: *must* a call
+//! see it (it was answered before that call looked), and *may* a call see it (it was sent before that call was
+//! answered)?
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,28 +15,28 @@ use sha2::{Digest, Sha256};
 use crate::history::{Answer, Entry, Op, Proof, Token, Violation, What};
 use crate::plan::{CLIENTS, Plan, ROOT};
 
-/// A call that was not answered took effect by then, if it did. Milliseconds, as all times here.
+/// If a call without a response took effect, it did so within this time. Milliseconds, as all times here.
 const UNKNOWN: u64 = 60_000;
-/// For how long an isolate keeps what KV showed it. A clock that is set back meanwhile can double that.
+/// How long an isolate caches a replica. A clock that is set back meanwhile can double that.
 const KEPT: u64 = 2 * 250 + 50;
-/// How old what a location serves of the feed may be.
+/// How old the feed may be that a location serves.
 const FEED_AGE: u64 = 2_000;
-/// How soon, where nothing fails, the feed tells what no answer waits for.
+/// How soon the feed has an end that no response waits for, if nothing fails.
 const TOLD: u64 = 5_000;
-/// What an exchange makes later than this after the end of its parent is outside the promise.
+/// Tokens that an exchange makes later than this after the end of their parent are outside the promise.
 const OUTSIDE: u64 = 45 * 60_000;
-/// When everything that was owed to KV is there, after everything is mended: the longest pause between two tries is a minute.
+/// How soon KV has everything after all failures have ended: the longest pause between two attempts is a minute.
 const PUBLISHED: u64 = 110_000;
-/// When the last rewrite of a value is over, after everything is mended.
+/// How soon the last rewrite is done after all failures have ended.
 const MENDED: u64 = 61 * 60_000;
-/// A verifier refuses everything when its copy is older, with what its clock may be off.
+/// A verifier with an older copy refuses everything; includes the difference of clocks.
 const STALE: u64 = 310_000;
-/// A failure explains a 503 for so long after.
+/// For how long after a failure a 503 is excused.
 const AFTERMATH: u64 = 20_000;
-/// An object that owes nothing sleeps: its alarms of an hour. One whose clock is behind is woken a few times too early.
+/// An idle object's alarms within an hour. One whose clock is behind is woken a few times too early.
 const MOST_ALARMS: u64 = 30;
 const SUSPENDED: u64 = 253_402_300_799;
-/// The longest that a call may take, and the longest where nothing fails.
+/// How long a call may take, and how long if nothing fails.
 const LONGEST: u64 = 35_000;
 const LONGEST_IN_CALM: u64 = 5_500;
 
@@ -59,7 +60,7 @@ enum State {
     Void,
 }
 
-/// The values that something was given, each by a call.
+/// The values that a variable was set to, each by a call.
 type Register<T> = Vec<(Try, T)>;
 
 #[derive(Default)]
@@ -71,7 +72,7 @@ struct Client {
     is_active: Register<bool>,
     scopes: Register<Vec<String>>,
     is_immediate: Register<bool>,
-    /// Calls that showed a credential: the call, when it was sent, what it showed, and its answer.
+    /// Calls with a credential: the call, when it was sent, the credential, and its response.
     shown: Vec<(usize, u64, Proof, Answered)>,
     /// Changes with `If-Match` that were answered 200.
     guarded: Vec<(String, bool, u64)>,
@@ -79,18 +80,18 @@ struct Client {
 
 struct Checker<'a> {
     plan: &'a Plan,
-    /// By how much two clocks differ at most, with the rounding to seconds.
+    /// The largest difference of two clocks, including the rounding to seconds.
     skew: u64,
     clients: HashMap<String, Client>,
-    /// By the id of the token.
+    /// By token id.
     revoked: HashMap<String, Vec<Try>>,
     rotated: HashMap<String, Vec<Try>>,
-    /// The calls: when they were sent, where, and what they ask.
+    /// The calls: when and where they were sent, and what they ask.
     calls: HashMap<usize, (u64, usize, Op)>,
     shorts: Vec<Rc<Token>>,
-    /// What KV showed: when, at which location, to which call, of whom, and when that write began.
+    /// Reads of KV: when, at which location, by which call, of which client, and when the write of the value began.
     shown: Vec<(u64, usize, usize, String, Option<u64>)>,
-    /// When each verifier last asked for the feed and got it.
+    /// When each verifier last requested the feed successfully.
     followed: HashMap<usize, u64>,
     written: HashMap<(String, u64), u64>,
     last_fault: Option<u64>,
@@ -103,7 +104,7 @@ type Answered = Option<(u64, Answer)>;
 
 type Verdict = Result<(), (&'static str, String)>;
 
-/// Holds a history against the contract. The first promise that it breaks.
+/// Checks a history against the contract. Returns the first broken promise.
 pub fn check(plan: &Plan, history: &[Entry]) -> Option<Violation> {
     let mut checker = Checker {
         plan,
@@ -148,8 +149,8 @@ fn is_begun(tries: Option<&Vec<Try>>, time: u64) -> bool {
     tries.is_some_and(|tries| tries.iter().any(|attempt| attempt.is_begun_by(time)))
 }
 
-/// What a register may hold for one who looks at some time from `from` to `until`: the values that were sent before, but those that
-/// another had replaced by then for certain.
+/// The values that a reader may see at some time from `from` to `until`: those that were sent before, except those that
+/// were certainly replaced by then.
 fn possible<T>(register: &Register<T>, from: u64, until: u64) -> impl Iterator<Item = &T> {
     let stands = move |written: &Try| {
         let replaced = |(other, _): &(Try, T)| other.from >= written.until && other.is_done_by(from);
@@ -172,7 +173,7 @@ fn all_covered(scopes: &[String], held: &[String]) -> bool {
 
 impl Client {
     fn may_be_active(&self, from: u64, until: u64) -> bool {
-        // Who looked before it was made saw nothing to suspend.
+        // A reader from before its creation saw nothing to suspend.
         let mut values = possible(&self.is_active, from, until).peekable();
         values.peek().is_none() || values.any(|active| *active)
     }
@@ -209,7 +210,7 @@ impl Checker<'_> {
                     return broken("KV takes one write per key per second", format!("two writes of {client}"));
                 }
             }
-            // A pause that is measured by a clock is as long as that clock says.
+            // A pause measured by a clock is as long as that clock says.
             What::ClockSet { of, .. } => {
                 self.written.retain(|(client, _), _| client != of);
                 self.last_fault = Some(at);
@@ -233,7 +234,7 @@ impl Checker<'_> {
         self.clients.entry(client.to_owned()).or_default()
     }
 
-    /// Where a call that changes something is noted.
+    /// Records a call that changes something.
     fn change(&mut self, op: &Op, note: impl Fn(&mut Try), new: Option<Try>) {
         fn meet(tries: &mut Vec<Try>, note: &impl Fn(&mut Try), new: Option<Try>) {
             tries.extend(new);
@@ -288,7 +289,7 @@ impl Checker<'_> {
             _ if answer.disturbed => (State::Unknown, from + UNKNOWN),
             _ => (State::Void, at),
         };
-        // What a call refuses it can't have changed, and what it changed it must be judged by.
+        // A refused call changed nothing, and a call that changed something must be judged by that.
         if state != State::Done {
             self.settle(call, &op, state, until);
         }
@@ -355,8 +356,8 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Why a token must be refused by one who looked at the client from `seen` to `until`, and at the clock at `clock`, if it must.
-    /// `retired`: a retirement counts too.
+    /// Why a token must be refused by a reader that looked at the client from `seen` to `until`, and at its clock at
+    /// `clock`, if it must. `retired`: a retirement counts too.
     fn must_refuse(&self, token: &Token, seen: u64, until: u64, clock: u64, retired: bool) -> Option<&'static str> {
         if token.expires_at * 1000 + self.skew <= clock {
             return Some("A token ends at its end");
@@ -382,12 +383,12 @@ impl Checker<'_> {
         is_done(Some(&client.deleted), seen).then_some("Nothing of a deleted client works again")
     }
 
-    /// Whether a token may be refused by one who looked then.
+    /// Whether a token may be refused by such a reader.
     fn may_refuse(&self, token: &Token, seen: u64, until: u64, clock: u64) -> bool {
         self.may_refuse_but_for(token, seen, until, clock, "")
     }
 
-    /// The same, where the end of one token (by its id) is no reason.
+    /// The same, ignoring the end of the token `id_but`.
     fn may_refuse_but_for(&self, token: &Token, seen: u64, until: u64, clock: u64, id_but: &str) -> bool {
         if token.expires_at * 1000 <= clock + self.skew {
             return true;
@@ -405,8 +406,8 @@ impl Checker<'_> {
             || is_begun(Some(&client.deleted), until)
     }
 
-    /// The times at which an exchange may have looked: when the write began of a value that KV showed it, or while it asked the
-    /// object. A token that says so, and a value that does, lead to the object.
+    /// The times at which an exchange may have looked: when the write of the KV value that it read began, or while it
+    /// asked the object. `immediate` tokens and `immediate` values lead to the object.
     fn looks(&self, token: &Token, from: u64, at: u64, location: usize, call: usize) -> Vec<(u64, u64)> {
         let mut looks = vec![(from, at)];
         if token.is_immediate || self.healed.is_some_and(|healed| healed + MENDED <= from) {
@@ -422,7 +423,7 @@ impl Checker<'_> {
             let Some(begun) = begun.filter(|_| is_seen && *shown_client == token.client) else { continue };
             let may_be_eventual = client.is_none_or(|client| {
                 client.is_immediate.is_empty() || possible(&client.is_immediate, begun, begun).any(|immediate| !immediate)
-                    // It was made so.
+                    // It was created as `immediate`.
                     || !client.is_immediate.iter().any(|(set, immediate)| *immediate && set.is_done_by(begun))
             });
             if may_be_eventual {
@@ -497,7 +498,8 @@ impl Checker<'_> {
                         let is_spent = others.clone().any(|(_, sent, other, _)| {
                             *sent < at && matches!(other, Proof::Code(other) if other >= step)
                         });
-                        // A code of long ago is a wrong one. One that was doubled counts twice, and one that was not answered may.
+                        // An old code is a wrong one. A doubled request counts twice, and one without a response may
+                        // count.
                         let wrong =
                             others.filter(|(_, _, other, _)| matches!(other, Proof::WrongCode | Proof::Code(_)));
                         let wrong = wrong.map(|(_, _, _, answer)| match answer {
@@ -573,7 +575,7 @@ impl Checker<'_> {
                 {
                     return broken(promise, format!("{} exchanged for {}", token.name, made.name));
                 }
-                // Of those looks by which it counts at all.
+                // Only the looks by which the token is accepted.
                 let counted = looks.iter().zip(&reasons).filter(|(_, reason)| reason.is_none()).map(|(look, _)| *look);
                 let counted: Vec<_> = counted.collect();
                 let holds = |(seen, until): &(u64, u64)| {
@@ -618,7 +620,7 @@ impl Checker<'_> {
     fn revoke(&mut self, by: &Token, target: &Token, from: u64, at: u64, call: usize, answer: &Answer) -> Verdict {
         let is_own = by.id == target.id;
         let is_parent = by.parent.as_ref().is_some_and(|parent| parent.id == target.id);
-        // This very call is no reason against itself.
+        // This call is not a reason to refuse itself.
         let before = |tries: Option<&Vec<Try>>, time| {
             tries.is_some_and(|tries| tries.iter().any(|attempt| attempt.call != call && attempt.is_done_by(time)))
         };
@@ -690,7 +692,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The operator's tokens end only by `end-tokens`, and at their end.
+    /// The operator's tokens end only by `end-tokens` and by expiry.
     fn refused_operator(&mut self, at: u64) -> Verdict {
         if self.clients.get(ROOT).is_some_and(|root| is_begun(Some(&root.tokens_ended), at)) {
             return Ok(());
@@ -708,7 +710,7 @@ impl Checker<'_> {
                 if at > followed + STALE + self.skew {
                     return broken("A verifier whose copy is too old fails closed", "it accepted a token");
                 }
-                // An end has come when it has by the verifier's clock.
+                // An end has come when it has come by the verifier's clock.
                 let seen = followed.saturating_sub(FEED_AGE).min(at.saturating_sub(self.skew));
                 self.accepted_offline(token, seen, followed, at, false)
             }
@@ -720,8 +722,8 @@ impl Checker<'_> {
         }
     }
 
-    /// As of when the feed tells what waits for no report, a restoration or a retirement: it comes by the alarm, or when failures are
-    /// over.
+    /// When the feed has what no response waits for (a restoration, a retirement): the alarm reports it, at the latest
+    /// after failures have ended.
     fn told_by(&self, time: u64) -> u64 {
         match self.healed {
             Some(healed) if healed + 60_000 <= time => time,
@@ -730,12 +732,12 @@ impl Checker<'_> {
         }
     }
 
-    /// A verifier that knows the feed as of then takes a token for good.
+    /// A verifier with the feed as of `seen` accepts a token.
     fn accepted_offline(&self, token: &Token, seen: u64, until: u64, clock: u64, retired: bool) -> Verdict {
         let Some(promise) = self.must_refuse(token, seen, until, clock, retired) else { return Ok(()) };
         let of_parent = |tries: &HashMap<String, Vec<Try>>, later: u64| {
             let tries = token.parent.as_ref().and_then(|parent| tries.get(&parent.id)).into_iter().flatten();
-            // One that was not answered stands, if it took effect.
+            // A call without a response holds, if it took effect.
             tries.filter(|end| end.state != State::Void).map(|end| end.from + later).min()
         };
         let ends = [of_parent(&self.revoked, 0), of_parent(&self.rotated, self.plan.grace * 1000)];
@@ -782,7 +784,7 @@ impl Checker<'_> {
         }
         self.seq = seq;
         for (id, client) in &self.clients {
-            // Another one that is on its way may have set a later second.
+            // A concurrent one may have set a later second.
             let has_just_ended = client.tokens_ended.iter().any(|end| end.until == at)
                 && client.tokens_ended.iter().all(|end| end.is_done_by(at));
             let begins = entry(&payload["ended"], "client", id).filter(|begins| *begins != SUSPENDED);
@@ -929,8 +931,8 @@ impl Client {
         Ok(())
     }
 
-    /// Whether wrong codes lock the mechanism for certain: five were refused within five minutes, none in the ten minutes before
-    /// them, nothing was in doubt, and nothing was accepted or forgiven since.
+    /// Whether wrong codes certainly lock the mechanism: five were refused within five minutes, none in the ten minutes
+    /// before them, nothing was in doubt, and nothing was accepted or forgiven since.
     fn is_locked(&self, from: u64, at: u64, skew: u64) -> bool {
         let wrong: Vec<_> =
             self.shown.iter().filter(|(_, sent, proof, _)| *proof == Proof::WrongCode && *sent < at).collect();
@@ -959,12 +961,12 @@ impl Client {
     }
 }
 
-/// The ids that a token ends by: its own, and its parent's.
+/// The ids that end a token: its own, and its parent's.
 fn ids(token: &Token) -> impl Iterator<Item = &str> {
     std::iter::once(token.id.as_str()).chain(token.parent.as_ref().map(|parent| parent.id.as_str()))
 }
 
-/// Whether the feed refuses a token, by the contract's words.
+/// Whether a token must be refused by the feed, according to the contract.
 fn refuses(ended: &Value, token: &Token, now: u64) -> bool {
     let has_come = |end: Option<u64>| end.is_some_and(|end| end <= now);
     has_come(entry(ended, "token", &token.id))
@@ -972,7 +974,7 @@ fn refuses(ended: &Value, token: &Token, now: u64) -> bool {
         || entry(ended, "client", &token.client).is_some_and(|end| token.auth_time < end)
 }
 
-/// The time that the feed has for an id, Unix seconds.
+/// The time in the feed for an id, Unix seconds.
 fn entry(ended: &Value, kind: &str, id: &str) -> Option<u64> {
     let digest = Sha256::digest(format!("{kind}:{id}"));
     ended[kind][Base64UrlUnpadded::encode_string(&digest[..16])].as_u64()

@@ -1,4 +1,4 @@
-//! What happened, as the checker reads it and as a person does.
+//! The history of a run, for the checker and for people.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::plan::START;
 
-/// A token that was issued, as its bearer can read it.
+/// An issued token, as its bearer sees it.
 #[derive(Debug)]
 pub struct Token {
     /// Names it in the history: the call that issued it.
@@ -20,13 +20,13 @@ pub struct Token {
     pub issued_at: u64,
     pub auth_time: u64,
     pub expires_at: u64,
-    /// The long-term token says that the object must be asked.
+    /// The long-term token says `immediate`, so exchanges ask the object.
     pub is_immediate: bool,
-    /// The long-term token that a short-term one came from.
+    /// Of a short-term token: the long-term token that it came from.
     pub parent: Option<Rc<Token>>,
     /// The call that issued it.
     pub made_by: usize,
-    /// When the call that showed the credential, from which it all came, was sent and answered. True time, Unix milliseconds.
+    /// When the call with the original credential was sent and answered. True time, Unix milliseconds.
     pub root: (u64, u64),
     /// When the call that made it was sent and answered.
     pub made: (u64, u64),
@@ -40,7 +40,7 @@ pub struct Patch {
     pub is_immediate: Option<bool>,
 }
 
-/// How a client shows who it is. What works once is told from the next.
+/// A client's credential. Single-use ones are distinguished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     Secret(usize),
@@ -50,7 +50,7 @@ pub enum Proof {
     Assertion(String),
 }
 
-/// What is asked of the service.
+/// An operation on the service.
 #[derive(Clone, Debug)]
 pub enum Op {
     Issue {
@@ -110,7 +110,7 @@ pub enum What {
         location: usize,
     },
     Answered(Answer),
-    /// KV showed the isolate at a location a client's value: when its write began, if there was one.
+    /// An isolate read a client's value from KV: when its write began, if there was one.
     Shown {
         location: usize,
         client: String,
@@ -122,20 +122,20 @@ pub enum What {
         instance: u64,
         is_awaited: bool,
     },
-    /// An offline verifier was given the feed, which it had asked for then.
+    /// An offline verifier received the feed, which it had requested at this time.
     Followed {
         verifier: usize,
         asked: u64,
     },
-    /// An exchange by the newest value that KV has, with no object to ask. Its status.
+    /// The status of an exchange by KV's newest value, without an object to ask.
     ByKvAlone {
         token: Rc<Token>,
         status: u16,
         begun: Option<u64>,
     },
-    /// The feed, whole, from its object: the payload.
+    /// The payload of the full feed, from its object.
     Feed(Value),
-    /// What a client's object still holds, an hour after the last call: its rows, and how often its alarm came in that hour.
+    /// A client's object an hour after the last call: its rows, and how often its alarm ran in that hour.
     AtRest {
         client: String,
         rows: usize,
@@ -148,9 +148,9 @@ pub enum What {
         of: String,
         offset: i64,
     },
-    /// Nothing fails from now on, and KV lags no more.
+    /// All failures have ended, and KV no longer lags.
     Healed,
-    /// Something went wrong with the world, or, if not `is_fault`, is worth telling.
+    /// A failure was injected, or, if not `is_fault`, something else worth showing.
     Told {
         text: String,
         is_fault: bool,
@@ -159,15 +159,15 @@ pub enum What {
 
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// 0 if none came.
+    /// 0 if there was no response.
     pub status: u16,
     pub code: String,
     /// The token that was issued.
     pub token: Option<Rc<Token>>,
-    /// Of a shown client, an introspection.
+    /// The body of a shown client or an introspection.
     pub body: Value,
     pub etag: Option<String>,
-    /// An ask to an object was doubled.
+    /// A request to an object was duplicated.
     pub disturbed: bool,
 }
 
@@ -180,10 +180,10 @@ pub struct Entry {
     pub what: What,
 }
 
-/// What a run broke.
+/// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The sentence that does not hold.
+    /// The promise, in the contract's words.
     pub promise: &'static str,
     /// What happened instead.
     pub instead: String,
@@ -230,7 +230,7 @@ impl Op {
     }
 }
 
-/// The history in words: a line for each call, and for each thing that went wrong.
+/// The history as text: a line for each call and each failure.
 pub fn tell(history: &[Entry], from: u64) -> String {
     let mut told = String::new();
     let clock = |at: u64| {

@@ -1,13 +1,13 @@
-//! The isolates: each answers requests by `auth_edge::app`, unchanged, with a clock and copies of its own.
+//! The isolates: each answers requests with `auth_edge::app`, unchanged, with its own clock and caches.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use auth_edge::app::{self, Route};
 use auth_edge::audit::Audit;
-use auth_edge::client::ask::{self, Answer, Ask, Question};
+use auth_edge::client::ask::{self, Answer, Ask, Envelope};
 use auth_edge::client::jwk::PublicJwk;
-use auth_edge::client::replica::{Clients, Kept};
+use auth_edge::client::replica::{Clients, ReplicaCache};
 use auth_edge::error::{Error, Unavailable};
 use auth_edge::feed::{self, Ends};
 use auth_edge::host::{Document, Host, Limit, Listed, Page};
@@ -23,7 +23,7 @@ use crate::plan::Trouble;
 use crate::sim::{ISSUER, Sim, down};
 use crate::world::Machine;
 
-/// How long an isolate waits for an object, for the feed, milliseconds.
+/// How long an isolate waits for an object, and for the feed, milliseconds.
 const OBJECT_PATIENCE: u64 = 15_000;
 const FEED_PATIENCE: u64 = 2_000;
 
@@ -31,13 +31,13 @@ const FEED_PATIENCE: u64 = 2_000;
 pub struct Isolate {
     pub machine: Machine,
     pub location: usize,
-    /// Its clock against the true time.
+    /// Its clock's offset from the true time.
     pub offset: Cell<i64>,
-    kept: Kept,
-    feed_kept: feed::copy::Kept,
+    replica_cache: ReplicaCache,
+    feed_cache: feed::copy::FeedCache,
 }
 
-/// A request as it is sent.
+/// A request, as sent.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     pub method: &'static str,
@@ -57,9 +57,9 @@ pub struct Visit {
     pub isolate: Rc<Isolate>,
     pub call: usize,
     pub chance: Chance,
-    /// An ask to an object was doubled.
+    /// A request to an object was duplicated.
     pub doubled: Cell<bool>,
-    /// Nothing but KV answers, by what it shows without lag.
+    /// Only KV answers, without lag.
     pub by_kv_alone: bool,
 }
 
@@ -93,7 +93,7 @@ impl Visit {
         };
         let body = request.body.into_bytes();
         match Route::find(settings, request.method, &request.path) {
-            Ok(route) => app::answer(settings, self, &route, call, async || (Body::Read(body), now)).await.0,
+            Ok(route) => app::handle(settings, self, &route, call, async || (Body::Read(body), now)).await.0,
             Err(error) => Audit::of_refusal(&error).0,
         }
     }
@@ -110,8 +110,8 @@ impl Clients for Visit {
         if self.by_kv_alone {
             return Err(down("the object").into());
         }
-        let question = serde_json::to_string(&Question { client_id, ask }).map_err(|_| down("the object"))?;
-        // What an operator changes twice is changed twice; all else must bear it.
+        let question = serde_json::to_string(&Envelope { client_id, ask }).map_err(|_| down("the object"))?;
+        // Operators' changes are not idempotent; all other requests must tolerate a duplicate.
         let may_double = matches!(ask, Ask::Issue(_) | Ask::Rotate(_) | Ask::Standing(_) | Ask::Revoke(_) | Ask::Show);
         let doubled = may_double.then_some(&self.doubled);
         let answer = objects::call(&self.sim, client_id, question, OBJECT_PATIENCE, &self.chance, doubled).await;
@@ -135,8 +135,8 @@ impl Clients for Visit {
         Ok(version.map(|version| version.value))
     }
 
-    fn kept(&self) -> &Kept {
-        &self.isolate.kept
+    fn replica_cache(&self) -> &ReplicaCache {
+        &self.isolate.replica_cache
     }
 
     fn millis(&self) -> u64 {
@@ -156,8 +156,8 @@ impl Host for Visit {
         objects::ask_feed(&self.sim, ask, FEED_PATIENCE, &self.chance).await
     }
 
-    fn feed(&self) -> &feed::copy::Kept {
-        &self.isolate.feed_kept
+    fn feed_cache(&self) -> &feed::copy::FeedCache {
+        &self.isolate.feed_cache
     }
 
     async fn list(&self, _: u64, _: Option<&str>) -> Result<Page, Unavailable> {
@@ -194,7 +194,7 @@ impl Signatures for Visit {
     }
 }
 
-/// Sends a request from outside. `None`: no answer came.
+/// Sends a request from outside. `None`: there was no response.
 pub async fn send(sim: &Rc<Sim>, location: usize, request: Request, call: usize) -> Option<(Response, bool)> {
     let chance = Chance::of(sim.seed, &format!("call {call} {} {}", request.path, sim.world.now()));
     sim.world.pause(chance.between(1, 15), chance.next()).await;
@@ -217,7 +217,7 @@ pub async fn send(sim: &Rc<Sim>, location: usize, request: Request, call: usize)
     wait.await
 }
 
-/// Answers a request by KV, or the feed's object, alone: at once, with nothing that could fail, and with nothing remembered.
+/// Answers a request with KV or the feed's object alone: at once, without failures, and with empty caches.
 pub fn answer_by_kv_alone(sim: &Rc<Sim>, request: Request) -> Option<Response> {
     let isolate = Rc::new(Isolate::default());
     let chance = Chance::of(sim.seed, "probe");

@@ -1,5 +1,5 @@
-//! Workers KV as Cloudflare describes it: the last write to land wins, each location sees it after a lag of its own, keeps what it
-//! saw (also that there is nothing) for 30 seconds or longer, and takes one write a second to a key.
+//! Workers KV, as Cloudflare documents it: the last write to land wins; each location sees it after its own lag, caches
+//! what it read (also an absent key) for 30 seconds or longer; and a key takes one write per second.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub struct Kv {
 struct Key {
     /// In the order in which they landed.
     versions: Vec<Version>,
-    /// What each location keeps: the version, if there was one, and until when.
+    /// Each location's cache: the version, if there was one, and until when.
     cached: [Option<(Option<usize>, u64)>; LOCATIONS],
     last_begun: u64,
 }
@@ -38,9 +38,9 @@ pub struct Write {
 pub struct Version {
     pub value: String,
     pub status: String,
-    /// When its write began: it shows what was settled then.
+    /// When its write began: it shows the state of that time.
     pub begun: u64,
-    /// From when on each location can see it.
+    /// When each location can see it.
     visible: [u64; LOCATIONS],
 }
 
@@ -55,7 +55,7 @@ pub enum Lag {
 }
 
 impl Kv {
-    /// Whether KV takes a write to this key now.
+    /// Whether KV accepts a write to this key now.
     pub fn admits(&self, key: &str, now: u64) -> bool {
         let mut keys = self.keys.borrow_mut();
         let key = keys.entry(key.to_owned()).or_default();
@@ -80,7 +80,7 @@ impl Kv {
         self.keys.borrow_mut().entry(key.clone()).or_default().versions.push(version);
     }
 
-    /// What a location shows.
+    /// What a location reads.
     pub fn read(&self, key: &str, location: usize, now: u64, lag: Lag, chance: &Chance) -> Option<Version> {
         let mut keys = self.keys.borrow_mut();
         let key = keys.entry(key.to_owned()).or_default();
@@ -97,7 +97,7 @@ impl Kv {
         seen.and_then(|nth| key.versions.get(nth).cloned())
     }
 
-    /// The value, of those that landed, whose write began last: what KV shows once nothing lands late any more.
+    /// Of the values that landed, the one whose write began last: what KV shows once no write lands late any more.
     pub fn newest(&self, key: &str) -> Option<Version> {
         self.keys.borrow().get(key)?.versions.iter().max_by_key(|version| version.begun).cloned()
     }

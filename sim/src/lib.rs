@@ -1,17 +1,18 @@
-//! The service in a world where everything that can go wrong does, and a checker that knows only the contract.
+//! Simulates the service while everything that can fail does, and checks it with a checker that knows only the
+//! contract.
 //!
 //! ```text
-//! plan       what a seed makes happen: calls, failures, crashes, clocks
-//!   sim      a run of it, from a start to rest
+//! plan       what happens, determined by a seed: calls, failures, crashes, clocks
+//!   sim      a run of the plan, until everything is idle
 //!     actors     clients, thieves, operators and APIs, as they see the service
 //!     isolate    `auth_edge::app` at each location           ┐
-//!     objects    `auth_edge`'s objects, which die and wake    │ the real code, unchanged
+//!     objects    `auth_edge`'s objects, which die and restart │ the real code, unchanged
 //!     kv         Workers KV with its lag                      ┘
 //!     world      time and tasks
 //!   history  what happened
-//! checker    what is promised, held against the history
-//! shrink     the least that still breaks a promise
-//! mutants    faults put into the code on purpose, each of which must be found
+//! checker    checks the history against the contract
+//! shrink     the smallest plan that still breaks the promise
+//! mutants    faults injected into the code, each of which must be found
 //! ```
 //!
 //! A run depends on its plan alone: no clock of the machine, no thread, no socket.

@@ -1,4 +1,4 @@
-//! `simulate`: runs seeds on all cores, and shows the first that breaks a promise, shrunk, in words.
+//! `simulate`: runs seeds on all cores, and shows the first one that breaks a promise, shrunk, as text.
 
 #![allow(clippy::disallowed_methods, reason = "how long it takes is measured")]
 
@@ -27,22 +27,22 @@ struct Arguments {
     /// How many seeds to run.
     #[arg(long, default_value_t = 5_000)]
     seeds: u64,
-    /// About how many events each of them has.
+    /// Approximate number of events per seed.
     #[arg(long, default_value_t = 2_000)]
     steps: u64,
-    /// The first seed; the others follow it. Another one each time if left out.
+    /// The first seed; the others follow it. Random if left out.
     #[arg(long)]
     from: Option<u64>,
-    /// Run this seed alone, and tell all that happens.
+    /// Run only this seed, and show everything that happens.
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
-    /// Stop after so many seconds.
+    /// Stop after this many seconds.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Name a broken promise and its seed, without the history.
+    /// Show a broken promise and its seed, without the history.
     #[arg(long)]
     brief: bool,
-    /// Put faults into the code, those whose names hold this text, and see that each is found.
+    /// Inject faults into the code (those whose names contain this text), and check that each is found.
     #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with = "seed")]
     mutants: Option<String>,
 }
@@ -70,7 +70,7 @@ fn prove(only: &str, seconds: u64) -> ExitCode {
     }
 }
 
-/// Runs one seed, and tells its history.
+/// Runs one seed, and shows its history.
 fn replay(seed: u64, steps: u64) -> ExitCode {
     let plan = Plan::of(seed, steps);
     let outcome = Sim::run(&plan);
@@ -90,7 +90,7 @@ fn show(plan: &Plan, outcome: sim::sim::Outcome, steps: u64) {
     println!("\nBROKEN: {}", violation.promise);
     println!("  {}, {:.3} s after the start\n", violation.instead, violation.at.saturating_sub(START) as f64 / 1000.0);
     println!(
-        "Seed {}, {} of {items} items are enough. Retired tokens work for {} s; clocks differ by up to {} ms.\n",
+        "Seed {}; {} of {items} items are enough to break it. Retired tokens work for {} s; clocks differ by up to {} ms.\n",
         plan.seed,
         shrunk.items.len(),
         plan.grace,
@@ -98,7 +98,7 @@ fn show(plan: &Plan, outcome: sim::sim::Outcome, steps: u64) {
     );
     let until = outcome.history.iter().filter(|entry| entry.at <= violation.at).cloned().collect::<Vec<_>>();
     println!("{}", tell(&until, START));
-    println!("Again: make simulate SEED={} STEPS={steps}", plan.seed);
+    println!("To repeat: make simulate SEED={} STEPS={steps}", plan.seed);
 }
 
 struct Progress {
@@ -152,7 +152,7 @@ fn search(arguments: &Arguments) -> ExitCode {
             ExitCode::FAILURE
         }
         Some((seed, _)) => {
-            println!("Seed {seed} breaks a promise; the least that does it is looked for …");
+            println!("Seed {seed} breaks a promise; shrinking it …");
             replay(seed, arguments.steps)
         }
     }

@@ -1,7 +1,7 @@
-//! The simulation proves itself: faults put into the protocol on purpose, each of which it must find.
+//! Tests the simulation itself: injects faults into the protocol, each of which it must find.
 //!
-//! A copy of the workspace is made in which every fault can be switched on by the variable `MUTANT`, so that it is built once. Each
-//! fault is a piece of the source and what stands in its place; a test holds the pieces to the source as it is.
+//! Makes a copy of the workspace in which the variable `MUTANT` switches a fault on, so that it is built only once. A
+//! fault is a piece of the source and its replacement; a test checks that the source contains each piece.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub struct Mutant {
 }
 
 impl Mutant {
-    /// Where in the source it goes.
+    /// Its position in the source.
     fn place(&self, source: &str) -> Result<usize, String> {
         let Self { name, file, after, from, .. } = self;
         let start = source.find(after).ok_or_else(|| format!("{name}: {file} has no {after:?}"))? + after.len();
@@ -32,7 +32,7 @@ impl Mutant {
     }
 }
 
-/// The source of a file with every fault of it, each behind its switch.
+/// The source of a file with all of its faults, each behind its switch.
 fn with_switches(file: &str, source: &str) -> Result<String, String> {
     let mut places = Vec::new();
     for mutant in MUTANTS.iter().filter(|mutant| mutant.file == file) {
@@ -79,14 +79,14 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         if entry.file_type()?.is_dir() {
             copy(&from, &to)?;
         } else if fs::read(&from)? != fs::read(&to).unwrap_or_default() {
-            // A file that is as it was keeps its time, so that nothing is built again for it.
+            // An unchanged file keeps its modification time, so that nothing is rebuilt for it.
             fs::copy(&from, &to)?;
         }
     }
     Ok(())
 }
 
-/// Makes the copy, and builds it. Where the command is.
+/// Makes the copy and builds it. Returns the path of the command.
 fn build(root: &Path) -> Result<PathBuf, String> {
     let said = |error: std::io::Error| error.to_string();
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
@@ -116,7 +116,7 @@ fn build(root: &Path) -> Result<PathBuf, String> {
         .args(["build", "--quiet", "--profile", "sim", "-p", "auth-edge-sim", "--manifest-path"])
         .arg(copied.join("Cargo.toml"))
         .env("CARGO_TARGET_DIR", &target)
-        // What a fault leaves unused is no news.
+        // A fault may leave code unused.
         .env("RUSTFLAGS", "-Awarnings")
         .status();
     match status {
@@ -126,7 +126,7 @@ fn build(root: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// A manifest without what only tests, examples and benches need.
+/// A manifest without the parts for tests, examples and benches.
 fn without_tests(manifest: &str) -> String {
     let mut sections: Vec<String> = vec![String::new()];
     for line in manifest.lines() {
@@ -158,10 +158,11 @@ fn sources(root: &Path, folder: &str) -> std::io::Result<Vec<String>> {
     Ok(files)
 }
 
-/// Runs the simulation with each fault (those whose names hold `only`), for at most so many seconds each. How many were not found.
+/// Runs the simulation with each fault whose name contains `only`, for at most `seconds` each. Returns how many were
+/// not found.
 #[allow(clippy::disallowed_methods, reason = "how long it takes is measured")]
 pub fn prove(root: &Path, only: &str, seconds: u64) -> Result<usize, String> {
-    println!("Faults: the copy in which they can be switched on is built …");
+    println!("Building a copy of the code with switchable faults …");
     let simulate = build(root)?;
     let mut missed = 0;
     let chosen: Vec<_> = MUTANTS.iter().filter(|mutant| mutant.name.contains(only)).collect();

@@ -1,11 +1,11 @@
-//! The objects: rows that outlive instances, instances that die between any two of their steps, an alarm each, and what they stand
-//! on. `auth_edge::client::object` and `auth_edge::feed::object` run in them, unchanged.
+//! The Durable Objects: rows that outlive instances, instances that die between any two steps, an alarm each, and their
+//! environment. `auth_edge::client::object` and `auth_edge::feed::object` run in them, unchanged.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
-use auth_edge::client::ask::{Ask, Question};
+use auth_edge::client::ask::{Ask, Envelope};
 use auth_edge::client::ground::Ground;
 use auth_edge::client::jwk::PublicJwk;
 use auth_edge::client::object::Object;
@@ -22,27 +22,27 @@ use crate::plan::{Trouble, When};
 use crate::sim::{Sim, down};
 use crate::world::{Machine, Reply, Wait, reply};
 
-/// The feed's object. No client can have this id.
+/// The name of the feed's object, which no client can have as its id.
 pub const FEED: &str = "feed!";
 /// How long an object waits for a write to KV or for the feed, milliseconds.
 const PATIENCE: u64 = 3_000;
-/// The latest that a write lands after it was given up, milliseconds. What lands later than the last rewrite, after an hour, is
-/// outside the promise.
+/// The latest time at which a timed-out write lands, milliseconds. One that lands after the last rewrite, an hour
+/// later, is outside the promise.
 const LATEST_LANDING: u64 = 55 * 60_000;
 
-/// The least time after which an instance with nothing to do is ended, milliseconds.
+/// The shortest time after which an idle instance is evicted, milliseconds.
 const LEAST_IDLE: u64 = 10_000;
 
-/// Where an object is stored, and its instance if it has one.
+/// An object's storage, and its instance, if there is one.
 pub struct Home {
     sim: Weak<Sim>,
     id: String,
     rows: RefCell<BTreeMap<String, Row>>,
-    /// When it is to be woken, Unix milliseconds, and which setting that was.
+    /// When the alarm runs, Unix milliseconds, and the number of that setting.
     alarm: Cell<(Option<u64>, u64)>,
     alarms: Cell<u64>,
     instance: RefCell<Option<Instance>>,
-    /// The clock of the machine that it is on, against the true time.
+    /// Its machine's clock, as an offset from the true time.
     offset: Cell<i64>,
     /// How often it was called.
     called: Cell<u64>,
@@ -65,7 +65,7 @@ enum Body {
     Feed(Rc<Feed<Table>>),
 }
 
-/// What an instance stands on.
+/// An instance's environment.
 pub struct Table {
     home: Rc<Home>,
     machine: Machine,
@@ -89,7 +89,7 @@ impl Home {
     }
 
     fn sim(&self) -> Rc<Sim> {
-        // A home ends with its world.
+        // A home does not outlive its world.
         self.sim.upgrade().unwrap_or_else(|| unreachable!("the world has ended"))
     }
 
@@ -112,12 +112,12 @@ impl Home {
         }
     }
 
-    /// No instance is doomed any more.
+    /// Cancels planned crashes.
     pub fn spare(&self) {
         self.doom.set(None);
     }
 
-    /// The instance dies. What was sent is on its way; what it awaited it never learns.
+    /// The instance dies. What it sent stays in flight; what it awaited is lost.
     fn die(&self) {
         self.doom.set(None);
         let Some(instance) = self.instance.take() else { return };
@@ -126,7 +126,7 @@ impl Home {
         self.writing.set(false);
     }
 
-    /// Lets go of the instance, and with it of the world.
+    /// Drops the instance, and with it its reference to the world.
     pub fn end(&self) {
         self.instance.take();
     }
@@ -150,7 +150,7 @@ impl Home {
         instance
     }
 
-    /// The runtime ends an instance that nothing has called for some time, and that awaits nothing.
+    /// Evicts the instance once it has not been called for some time and awaits nothing, as the runtime does.
     fn evict_when_idle(self: &Rc<Self>) {
         let call = self.called.get() + 1;
         self.called.set(call);
@@ -165,7 +165,7 @@ impl Home {
         });
     }
 
-    /// A question arrives. The answer leaves after `back` milliseconds more.
+    /// A request arrives. The answer leaves after `back` more milliseconds.
     fn take(self: &Rc<Self>, question: &str, reply: Reply<String>, back: u64) {
         let sim = self.sim();
         let Instance { machine, body } = self.instance();
@@ -177,7 +177,7 @@ impl Home {
                 sim.world.after(back, self.chance.next(), move || reply.send(answer));
             }
             Body::Client(object) => {
-                let Some(Question { client_id, ask }) = value::read::<Question<String, Ask>>(question) else { return };
+                let Some(Envelope { client_id, ask }) = value::read::<Envelope<String, Ask>>(question) else { return };
                 let (settings, home) = (Rc::clone(&sim.settings), Rc::clone(self));
                 sim.world.spawn(machine, async move {
                     let answer: Result<_, Error> = object.answer(&settings, &client_id, ask).await;
@@ -229,12 +229,12 @@ impl Home {
                 return home.ring_after(2_000, number);
             }
             let settings = Rc::clone(&home.sim().settings);
-            // What fails is in the log, and due again.
+            // A failure is logged and stays due.
             let _ = object.wake(&settings).await;
         });
     }
 
-    /// After a commit: the instance may be doomed.
+    /// Called after a commit, when a planned crash may happen.
     fn meet_doom(&self) {
         if let Some(When::Commits(left)) = self.doom.get() {
             match left {
@@ -280,7 +280,7 @@ impl Rows for Table {
         }
         if self.home.id != FEED {
             self.home.set_alarm(commit.alarm);
-            // The feed's instance dies when its step is over.
+            // The feed's instance dies at the end of its step.
             self.home.meet_doom();
         }
         Ok(())
@@ -355,7 +355,7 @@ impl Ground for Table {
     }
 
     async fn sleep(&self, millis: u64) {
-        // A clock that lags may take a little longer.
+        // A clock that is behind may take a little longer.
         self.home.sim().world.pause(millis, self.home.chance.next()).await;
     }
 
@@ -374,11 +374,11 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// When a write lands. If the object dies while it awaits that, it may land late, or never.
+/// A write in flight. If the object dies while awaiting it, it may land late or never.
 struct Landing {
     sim: Rc<Sim>,
     write: Rc<Write>,
-    /// It has landed, or never will as it was meant to.
+    /// It has landed, or will not land normally any more.
     is_over: Rc<Cell<bool>>,
     fate: u64,
 }
@@ -410,7 +410,7 @@ impl Drop for Landing {
     }
 }
 
-/// Sends a question to an object. `None`: no answer came in time, whatever became of the question.
+/// Sends a request to an object. `None`: no answer came in time; the request may or may not have taken effect.
 pub async fn call(
     sim: &Rc<Sim>,
     object: &str,
@@ -456,7 +456,7 @@ pub async fn call(
     within(sim, wait, patience, chance).await
 }
 
-/// The answer, if it comes in so many milliseconds.
+/// The answer, if it comes within `patience` milliseconds.
 async fn within<T: 'static>(sim: &Rc<Sim>, wait: Wait<T>, patience: u64, chance: &Chance) -> Option<T> {
     let (over, timer) = reply::<()>();
     sim.world.after(patience, chance.next(), move || over.send(()));
@@ -468,14 +468,14 @@ async fn within<T: 'static>(sim: &Rc<Sim>, wait: Wait<T>, patience: u64, chance:
 
 pub async fn ask_feed(sim: &Rc<Sim>, ask: &feed::Ask, patience: u64, chance: &Chance) -> Result<Ends, Unavailable> {
     let question = serde_json::to_string(ask).map_err(|_| down("the feed"))?;
-    // A report that comes twice must change nothing.
+    // A duplicated report must change nothing.
     let doubled = Cell::new(false);
     let doubled = matches!(ask, feed::Ask::Report(_)).then_some(&doubled);
     let answer = call(sim, FEED, question, patience, chance, doubled).await.ok_or_else(|| down("the feed"))?;
     value::read::<Result<Ends, Unavailable>>(&answer).unwrap_or_else(|| Err(down("the feed")))
 }
 
-/// Asks the feed's object, past everything that could go wrong.
+/// Asks the feed's object directly, without failures.
 pub fn feed_now(sim: &Rc<Sim>, ask: &feed::Ask) -> Result<Ends, Unavailable> {
     match sim.home(FEED).instance().body {
         Body::Feed(feed) => feed.answer(ask),

@@ -1,14 +1,14 @@
-//! What happens in a run: a list of items, made of the seed alone. Items name each other by number, so that some can be left out and
-//! the others still mean the same; one that names an item which came to nothing does nothing.
+//! What happens in a run: a list of items, determined by the seed. Items refer to each other by number, so that leaving
+//! some out does not change the others; an item that refers to one without a result does nothing.
 
 use crate::chance::Chance;
 use crate::kv::LOCATIONS;
 
 /// When runs begin, Unix milliseconds.
 pub const START: u64 = 1_800_000_000_000;
-/// The clients that are there from the beginning.
+/// The clients that exist from the beginning.
 pub const CLIENTS: [&str; 3] = ["alice", "bob", "carol"];
-/// Ids that are tried before there is such a client.
+/// Ids that are tried before the client is created.
 pub const LATER: [&str; 2] = ["dave", "erin"];
 /// The client of the secret `OPERATOR`.
 pub const ROOT: &str = "root";
@@ -53,9 +53,9 @@ pub enum Act {
 #[derive(Clone, Copy, Debug)]
 pub enum When {
     Now,
-    /// After so many more commits.
+    /// After this many more commits.
     Commits(u64),
-    /// While its next write to KV is on its way.
+    /// During its next write to KV.
     Write,
 }
 
@@ -73,7 +73,7 @@ pub enum Call {
         by: By,
         narrow: bool,
     },
-    /// The very same credential again.
+    /// The same credential again.
     Replay {
         of: usize,
     },
@@ -110,7 +110,7 @@ pub enum Call {
     AddSecret {
         client: &'static str,
     },
-    /// The secret that an item gave, or the first.
+    /// The secret that an item made, or the first one.
     EndSecret {
         client: &'static str,
         of: Option<usize>,
@@ -142,24 +142,24 @@ pub enum Change {
     Eventual,
 }
 
-/// What fails for a while, each time with a probability.
+/// A failure that occurs for a while, with some probability each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// KV refuses to be read.
+    /// Reads of KV fail.
     KvReads,
-    /// KV refuses to be written.
+    /// Writes to KV fail.
     KvWrites,
-    /// A write to KV does not end in time. It may land, soon, late or never.
+    /// A write to KV times out. It may land soon, late or never.
     KvHangs,
     /// The feed's object does not answer.
     Feed,
-    /// A call to an object is lost, or its answer, or it comes late.
+    /// A call to an object, or its answer, is lost or delayed.
     Calls,
-    /// A call to an object comes twice.
+    /// A call to an object is duplicated.
     Doubles,
     /// An object's commit fails.
     Storage,
-    /// Alarms come up to a minute late.
+    /// Alarms run up to a minute late.
     Alarms,
 }
 
@@ -179,15 +179,15 @@ pub struct Plan {
     pub weather: Weather,
     /// How long a retired token still works, seconds.
     pub grace: u64,
-    /// Milliseconds by which clocks differ at most from the true time.
+    /// The largest difference of a clock from the true time, milliseconds.
     pub skew: u64,
-    /// Early ends that alice has from the beginning: with more than 256, her replica says "ask the object".
+    /// How many early ends alice has from the beginning: with more than 256, her replica says "ask the object".
     pub crowd: usize,
     pub items: Vec<Item>,
 }
 
 impl Plan {
-    /// A plan of some `steps` events.
+    /// A plan of about `steps` events.
     pub fn of(seed: u64, steps: u64) -> Self {
         let chance = Chance::of(seed, "plan");
         let weather =
@@ -205,7 +205,7 @@ impl Plan {
             proofs: Vec::new(),
             secrets: Vec::new(),
             shown: Vec::new(),
-            // A seed has a pace, so that some runs are one rush and others go over days.
+            // A seed has a pace, so that some runs take minutes and others days.
             pace: 0,
         };
         planner.pace = planner.chance.below(4);
@@ -217,7 +217,7 @@ impl Plan {
     }
 }
 
-/// About how many events an item brings about.
+/// About how many events an item causes.
 const STEPS_PER_ITEM: u64 = 14;
 
 struct Planner {
@@ -316,7 +316,7 @@ impl Planner {
         number
     }
 
-    /// One of the last ones, mostly.
+    /// Mostly one of the last ones.
     fn recent<T: Copy>(&self, of: &[T]) -> Option<T> {
         let from = if self.chance.percent(75) { of.len().saturating_sub(6) } else { 0 };
         self.chance.pick(&of[from..]).copied()
@@ -448,7 +448,7 @@ impl Planner {
         }
     }
 
-    /// Revokes one token, or several at once.
+    /// Revokes one or several tokens concurrently.
     fn revoke(&mut self) {
         let mut ended = Vec::new();
         let count = if self.chance.percent(10) { self.chance.between(2, 12) } else { 1 };
@@ -488,7 +488,7 @@ impl Planner {
         self.uses_after(&some.into_iter().flatten().collect::<Vec<_>>());
     }
 
-    /// Tokens are tried soon after what may have ended them, here and there.
+    /// Uses tokens at several locations soon after they may have ended.
     fn uses_after(&mut self, tokens: &[usize]) {
         for of in tokens {
             for _ in 0..self.chance.below(4) {

@@ -1,9 +1,9 @@
-//! The least that still breaks a promise: items are left out as long as the same promise is broken without them.
+//! Shrinks a plan: leaves items out as long as the same promise is still broken.
 
 use crate::plan::Plan;
 use crate::sim::{Outcome, Sim};
 
-/// How often it is tried.
+/// How many smaller plans are tried.
 const MOST_TRIES: usize = 1_500;
 
 pub fn shrink(plan: &Plan, found: Outcome) -> (Plan, Outcome) {

@@ -1,4 +1,4 @@
-//! A run: the whole world of one seed, from its start until all is at rest.
+//! A run: the simulated world of one seed, from its start until everything is idle.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -28,15 +28,15 @@ pub const ROOTS_SECRET: &str = "the secret of root";
 /// RFC 8037, appendix A.
 const SEED: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
 pub const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
-/// After the last call everything is mended, and what is promised to go on by itself must be done by then, milliseconds: the last
-/// rewrite of a value comes an hour after a failure.
+/// After the last call all failures end. By this time everything that must happen by itself must be done, milliseconds:
+/// the last rewrite comes an hour after a failure.
 const MENDING: u64 = 65 * 60_000;
 /// A failed call to the feed is repeated within a minute.
 const SOON: u64 = 120_000;
-/// More events than these are no history, but an alarm that rings without end.
+/// With more events than this, an alarm is running in a loop.
 const MOST_STEPS: u64 = 50_000;
 const MOST_STEPS_PER_ITEM: u64 = 200;
-/// And in this time, objects must sleep.
+/// After that, objects must be idle for this time.
 const REST: u64 = 60 * 60_000;
 
 pub struct Sim {
@@ -46,20 +46,20 @@ pub struct Sim {
     pub world: World,
     pub kv: Kv,
     pub lag: Cell<Lag>,
-    /// No write is on its way any more.
+    /// No write is in flight any more.
     is_mended: Cell<bool>,
     pub chance: Chance,
     pub history: RefCell<Vec<Entry>>,
     homes: RefCell<BTreeMap<String, Rc<Home>>>,
     isolates: RefCell<Vec<Rc<Isolate>>>,
-    /// What fails, how often, and until when.
+    /// Current failures: which, how often, and until when.
     troubles: RefCell<Vec<(Trouble, u64, u64)>>,
     signing: Ed25519KeyPair,
-    /// Every signature that was made, and what it is of.
+    /// Every signature made, and its message.
     signed: RefCell<HashMap<Vec<u8>, Vec<u8>>>,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
     pub steps: u64,
@@ -86,10 +86,10 @@ impl Sim {
             });
         }
         let last = plan.items.iter().map(|item| item.at).max().unwrap_or(0);
-        // A call may be answered a minute later, and it may be repeated.
+        // A call may take a minute, and may be repeated.
         sim.world.run_until(START + last + 240_000);
         sim.heal();
-        // What an object can tell it must tell now; what KV shows may take until the last rewrite.
+        // What an object reports must be reported by now; what KV shows may take until the last rewrite.
         sim.world.run_until(sim.world.now() + SOON);
         actors.look_around();
         sim.world.run_until(sim.world.now() + MENDING);
@@ -112,7 +112,7 @@ impl Sim {
         let sim = Rc::new(Self {
             seed: plan.seed,
             settings: Rc::new(settings),
-            // The setting up takes no part in what is checked.
+            // Setting up is not checked.
             world: World::beginning(START - 3_600_000, MOST_STEPS + MOST_STEPS_PER_ITEM * plan.items.len() as u64),
             kv: Kv::default(),
             lag: Cell::new(Lag::None),
@@ -179,7 +179,7 @@ impl Sim {
         }
     }
 
-    /// From now on nothing fails.
+    /// Ends all failures.
     fn heal(&self) {
         self.troubles.borrow_mut().clear();
         self.homes.borrow().values().for_each(|home| home.spare());
@@ -187,7 +187,7 @@ impl Sim {
         self.note(0, What::Healed);
     }
 
-    /// What KV shows without lag: of the values that landed the one that was written last, as long as one may land late; then the
+    /// What KV shows without lag: while writes may land late, the landed value that was written last; after that, the
     /// one that landed last.
     pub fn shown_by_kv(&self, key: &str) -> Option<Version> {
         if self.is_mended.get() { self.kv.current(key) } else { self.kv.newest(key) }
@@ -199,7 +199,7 @@ impl Sim {
         self.kv.keys().into_iter().filter_map(status).collect()
     }
 
-    /// Whether this trouble is met here and now.
+    /// Whether this failure happens now.
     pub fn strikes(&self, kind: Trouble, chance: &Chance) -> bool {
         let now = self.world.now();
         self.troubles
@@ -230,7 +230,7 @@ impl Sim {
         Rc::clone(&self.isolates.borrow()[location])
     }
 
-    /// By how much the clock of a machine that starts now differs from the true time.
+    /// The offset from the true time of a newly started machine's clock.
     pub fn offset(&self, chance: &Chance) -> i64 {
         chance.between(0, 2 * self.plan.skew) as i64 - self.plan.skew as i64
     }
@@ -265,7 +265,7 @@ pub fn down(part: &str) -> Unavailable {
     Unavailable::new("simulation", format!("{part} is down"))
 }
 
-/// The ids that an operator may make or change, and the one that can't be.
+/// The ids that an operator may create or change, and the one that it can't.
 pub fn clients() -> impl Iterator<Item = &'static str> {
     CLIENTS.into_iter().chain(LATER).chain([ROOT])
 }

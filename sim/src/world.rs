@@ -1,6 +1,6 @@
 //! Time and tasks: a single-threaded executor in which time passes only from one event to the next.
 //!
-//! Events at the same millisecond come in an order that chance decides. A task belongs to a machine (an isolate, an instance of an
+//! Events in the same millisecond are ordered by chance. A task belongs to a machine (an isolate, or an instance of an
 //! object), and dies with it.
 
 use std::cell::{Cell, RefCell};
@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Names a machine. The callers themselves are on none that could die.
+/// Identifies a machine. Callers are on a machine that never dies.
 pub type Machine = u64;
 pub const NO_MACHINE: Machine = 0;
 
@@ -21,7 +21,7 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 pub struct World {
     /// The true time, Unix milliseconds. Every machine's clock differs from it.
     now: Cell<u64>,
-    /// The events so far, and the most that there may be.
+    /// The number of events so far, and its limit.
     steps: Cell<u64>,
     most_steps: u64,
     events: RefCell<BinaryHeap<Event>>,
@@ -34,7 +34,7 @@ pub struct World {
     ready: Arc<Ready>,
 }
 
-/// The tasks that can go on.
+/// The tasks that can continue.
 #[derive(Default)]
 struct Ready(Mutex<VecDeque<u64>>);
 
@@ -92,7 +92,7 @@ impl World {
         self.machines.get()
     }
 
-    /// Does something so many milliseconds from now. `tie` orders what happens at the same time.
+    /// Schedules `act` in `millis`. `tie` orders events at the same time.
     pub fn after(&self, millis: u64, tie: u64, act: impl FnOnce() + 'static) {
         self.order.set(self.order.get() + 1);
         let event = Event { at: self.now() + millis, tie, order: self.order.get(), act: Box::new(act) };
@@ -112,7 +112,7 @@ impl World {
         Arc::new(TaskWaker(id, Arc::clone(&self.ready))).wake();
     }
 
-    /// Ends all tasks of a machine: at once, or when the one that is being polled pauses.
+    /// Ends all tasks of a machine: at once, or when the one that is being polled yields.
     pub fn kill(&self, machine: Machine) {
         if self.polled.get() == machine {
             self.dying.borrow_mut().insert(machine);
@@ -126,7 +126,7 @@ impl World {
             }
             lives
         });
-        // What a task lets go of as it ends may ask for the tasks again.
+        // Dropping a task may access the tasks again.
         drop(dead);
     }
 
@@ -134,12 +134,12 @@ impl World {
         self.tasks.borrow().values().any(|(of, _)| *of == machine)
     }
 
-    /// Whether so much happens that it will not end.
+    /// Whether the limit of events is exceeded.
     pub fn never_rests(&self) -> bool {
         self.steps() >= self.most_steps
     }
 
-    /// Lets events happen until a time, or until there are none.
+    /// Runs events until this time, or until there are none.
     pub fn run_until(&self, until: u64) {
         while !self.never_rests() {
             self.poll_ready();
@@ -181,7 +181,7 @@ impl World {
         }
     }
 
-    /// Lets go of everything: what is left holds the world itself.
+    /// Drops everything that refers to the world itself.
     pub fn end(&self) {
         let events = self.events.take();
         let tasks = self.tasks.take();
@@ -189,7 +189,7 @@ impl World {
     }
 }
 
-/// An answer on its way: who waits for it learns also that it never comes.
+/// An answer in flight. The receiver also learns if it will never come.
 pub fn reply<T>() -> (Reply<T>, Wait<T>) {
     let slot = Rc::new(Slot { answer: RefCell::new(None), is_over: Cell::new(false), waker: RefCell::new(None) });
     (Reply(Rc::clone(&slot)), Wait(slot))

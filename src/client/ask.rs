@@ -1,4 +1,4 @@
-//! What is asked of a client's object, and what it answers. Both travel as JSON, inside the deployment.
+//! The requests to a client's object (`Ask`) and its answers. Both travel as JSON, inside the deployment.
 
 use serde::Serialize;
 
@@ -9,27 +9,28 @@ use crate::token::{Granted, Presented};
 use crate::token_id::TokenId;
 use crate::value::{self, readable};
 
-/// A question on its way to an object.
+/// An `Ask` with the client that it is about: the body of the request to the object.
 #[derive(Serialize)]
-pub struct Question<C, A> {
+pub struct Envelope<C, A> {
     pub client_id: C,
     pub ask: A,
 }
 
-readable!(struct Question<String, Ask> { client_id, ask });
+readable!(struct Envelope<String, Ask> { client_id, ask });
 
-/// A question to the object of one client. The object judges by its own clock.
+/// A request to one client's object, which judges it by its own clock. The arrow names the `Answer`.
 #[derive(Debug, Serialize)]
 pub enum Ask {
-    /// May this credential have a long-term token? What works once is spent by asking. → `Granted`
+    /// Checks a credential for a new long-term token. A code or an assertion is spent by this. → `Granted`
     Issue(Issue),
-    /// May this short-term token have a new long-term one? Retires the one that it came from. → `Granted`
+    /// Checks a short-term token for a rotation, and retires the long-term token that it came from. → `Granted`
     Rotate(Rotate),
-    /// Does this token count? → `Standing`
+    /// Whether this token is live. → `Standing`
     Standing(Presented),
     /// Ends a token. → `Done`
     Revoke(Revoke),
-    /// The body of `createClient`, with the id and the place that it says or was given. → `Shown`, with the new credentials
+    /// Creates a client. `body` is that of `createClient`; `client_id` and `region` are as it says or as generated. →
+    /// `Shown`, with the new credentials
     Create { client_id: String, body: String, region: Option<String> },
     /// → `Shown`
     Show,
@@ -37,15 +38,15 @@ pub enum Ask {
     Change(Change),
     /// → `Made`
     AddSecret,
-    /// Ends a secret in so many seconds. → `Done`
+    /// Ends a secret in `delay` seconds. → `Done`
     EndSecret { secret_id: String, delay: u64 },
     /// → `Made`
     NewTotp,
-    /// Ends every token that was issued until now. → `Done`
+    /// Ends all tokens issued until now. → `Done`
     EndTokens,
     /// → `Done`
     Delete { if_match: Option<String> },
-    /// Does the object answer? Stores nothing. → `Done`
+    /// Whether the object answers. Stores nothing. → `Done`
     Probe,
 }
 
@@ -62,7 +63,7 @@ pub enum Answer {
 #[derive(Debug, Serialize)]
 pub struct Issue {
     pub credential: Credential,
-    /// Where the call came in: an assertion may name that as its audience.
+    /// The request's origin: an assertion may name it as its audience.
     pub origin: String,
     pub scopes: Option<Scopes>,
     pub ttl: u64,
@@ -73,7 +74,7 @@ pub struct Rotate {
     pub bearer: Presented,
     /// The bearer's parent; its MAC has been checked.
     pub parent: TokenId,
-    /// The client that the body names.
+    /// The `client_id` of the body.
     pub client_id: String,
     pub scopes: Option<Scopes>,
     pub ttl: u64,
@@ -82,7 +83,7 @@ pub struct Rotate {
 #[derive(Debug, Serialize)]
 pub struct Revoke {
     pub caller: Presented,
-    /// `None` if it is no id of this client's.
+    /// `None` if the id is not one of this client's.
     pub target: Option<TokenId>,
 }
 
@@ -91,22 +92,22 @@ pub struct Change {
     /// The body of `updateClient`.
     pub body: String,
     pub if_match: Option<String>,
-    /// Whether the operator may give scopes of `clients:`.
+    /// Whether the operator may give the client scopes of `clients:`.
     pub may_give_clients: bool,
 }
 
-/// A token counts. What binds it besides its own claims:
+/// The answer for a live token: what limits it beyond its own claims.
 #[derive(Debug, Serialize)]
 pub struct Standing {
-    /// The clock that said so, Unix seconds.
+    /// The clock that it was judged by, Unix seconds.
     pub now: u64,
-    /// What its client holds now.
+    /// The client's current scopes.
     pub scopes: Scopes,
-    /// When it ends early, if that lies ahead.
+    /// When it ends early, if it has been retired: a time ahead of `now`.
     pub end: Option<u64>,
 }
 
-/// A client as the operator sees it.
+/// A client, as shown to operators.
 #[derive(Debug, Serialize)]
 pub struct Shown {
     /// JSON.
@@ -144,24 +145,24 @@ readable!(struct Standing { now, scopes, end });
 readable!(struct Shown { body, etag });
 
 impl Ask {
-    /// Whether it can change what a replica shows.
+    /// Whether it can change what the replica shows.
     pub const fn changes(&self) -> bool {
         !matches!(self, Self::Issue(_) | Self::Standing(_) | Self::Show | Self::Probe)
     }
 }
 
-/// Reads what an object answered: an answer, or the refusal that it came to.
+/// Parses what an object returned: an answer or an error.
 pub fn read_answer(json: &str) -> Result<Answer, Error> {
     value::read(json).unwrap_or_else(|| Err(Unavailable::new("CLIENTS", "an object's answer can't be read").into()))
 }
 
-/// Takes the expected kind out of an answer.
+/// Defines a method that takes one variant out of an answer.
 macro_rules! expected {
     ($name:ident, $variant:ident, $type:ty) => {
         pub fn $name(self) -> Result<$type, Error> {
             match self {
                 Self::$variant(answer) => Ok(answer),
-                _ => Err(Unavailable::new("CLIENT", "the object answered another question").into()),
+                _ => Err(Unavailable::new("CLIENT", "the object's answer is of another kind").into()),
             }
         }
     };

@@ -1,4 +1,4 @@
-//! What an operator may say of a client: the bodies of `createClient` and `updateClient`, and how a client is shown.
+//! The bodies of `createClient` and `updateClient`, and the JSON that shows a client.
 
 use base32ct::{Base32UpperUnpadded, Encoding};
 use serde::Serialize;
@@ -23,7 +23,7 @@ pub struct Draft {
     pub patch: Patch,
 }
 
-/// The body of `updateClient`: a merge patch (RFC 7396). What is `None` stays as it is; `Some(None)` is taken away.
+/// The body of `updateClient`: a merge patch (RFC 7396). `None` leaves a member as it is; `Some(None)` removes it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Patch {
     client_name: Option<Option<String>>,
@@ -41,7 +41,7 @@ const CREATABLE: [&str; 8] =
     ["client_id", "client_name", "scopes", "mechanisms", "max_ttl_seconds", "consistency", "jwks", "region"];
 
 impl Draft {
-    /// `made_up` is the id of a client that was not given one.
+    /// `made_up` is the id if the body gives none.
     pub fn parse(mut members: Members, made_up: String, default: Consistency) -> Result<Self, Error> {
         members.check_names(&CREATABLE)?;
         let client_id = members.string("client_id")?.unwrap_or(made_up);
@@ -54,10 +54,10 @@ impl Draft {
         }
         let mut patch = Patch::read(members)?;
         if patch.scopes.is_none() {
-            return Err(Error::field("scopes", "scopes is missing."));
+            return Err(Error::field("scopes", "scopes is missing; list at least one."));
         }
         if patch.mechanisms.is_none() {
-            return Err(Error::field("mechanisms", "mechanisms is missing."));
+            return Err(Error::field("mechanisms", "mechanisms is missing; list secret, otp, assertion or rotation."));
         }
         for (name, is_null) in [("client_name", patch.client_name == Some(None)), ("jwks", patch.jwks == Some(None))] {
             if is_null {
@@ -111,24 +111,25 @@ impl Patch {
         })
     }
 
-    /// The public keys that it brings.
+    /// The public keys in the patch.
     pub fn keys(&self) -> &[PublicJwk] {
         self.jwks.as_ref().and_then(Option::as_ref).map_or(&[], |set| &set.keys)
     }
 
-    /// Whether it says `active`.
+    /// Whether it sets `status` to `active`.
     pub fn activates(&self) -> bool {
         self.status == Some(Status::Active)
     }
 
-    /// Whether it says something that takes away, whether or not that was taken away before.
+    /// Whether it suspends, sets scopes or switches to `immediate`, even if that is already so. Such a change, and a
+    /// repeat of it, is answered only when KV shows it.
     pub fn may_narrow(&self) -> bool {
         self.status == Some(Status::Suspended)
             || self.scopes.is_some()
             || self.consistency == Some(Consistency::Immediate)
     }
 
-    /// The client as this makes it. `may_give_clients`: whether scopes of `clients:` may be added.
+    /// The changed client. `may_give_clients`: whether scopes of `clients:` may be added.
     pub fn apply(self, client: &Client, may_give_clients: bool) -> Result<Client, Error> {
         let mut changed = client.clone();
         if let Some(scopes) = self.scopes {
@@ -148,12 +149,14 @@ impl Patch {
         changed.consistency = self.consistency.unwrap_or(changed.consistency);
         changed.jwks = self.jwks.unwrap_or(changed.jwks);
         if changed.mechanisms == [Mechanism::Rotation] {
-            let message =
-                "mechanisms must hold a way to get the first token: secret, otp or assertion besides rotation.";
+            let message = "rotation alone can't get a first token; add secret, otp or assertion to mechanisms.";
             return Err(Error::field("mechanisms", message));
         }
         if changed.allows(Mechanism::Assertion) && changed.jwks.is_none() {
-            return Err(Error::field("jwks", "The mechanism assertion needs jwks, the client's public keys."));
+            return Err(Error::field(
+                "jwks",
+                "jwks is missing; the mechanism assertion requires the client's public keys.",
+            ));
         }
         Ok(changed)
     }
@@ -163,22 +166,19 @@ fn mechanisms(names: &[String]) -> Result<Vec<Mechanism>, Error> {
     let mut mechanisms = Vec::new();
     for name in names {
         let mechanism = Mechanism::parse(name).ok_or_else(|| {
-            Error::field(
-                "mechanisms",
-                "mechanisms holds one that there is not; there are secret, otp, assertion and rotation.",
-            )
+            Error::field("mechanisms", "mechanisms lists an unknown one; use secret, otp, assertion or rotation.")
         })?;
         if !mechanisms.contains(&mechanism) {
             mechanisms.push(mechanism);
         }
     }
     if mechanisms.is_empty() {
-        return Err(Error::field("mechanisms", "mechanisms must hold at least one."));
+        return Err(Error::field("mechanisms", "mechanisms is empty; list at least one."));
     }
     Ok(mechanisms)
 }
 
-/// A client as it is shown. No hash, salt or seed is in it.
+/// A client, as shown to operators, without hash, salt or seed.
 #[derive(Serialize)]
 struct Shape<'a> {
     client_id: &'a str,
@@ -214,14 +214,14 @@ struct ShownSecret<'a> {
     expires_at: Option<String>,
 }
 
-/// What is shown once, to the operator who had it made.
+/// New credentials, which are shown only once, in the response of the call that made them.
 #[derive(Default)]
 pub struct Credentials {
     pub client_secret: Option<String>,
     pub totp: Option<NewTotp>,
 }
 
-/// A new seed, as authenticator apps take it.
+/// A new TOTP seed, in the formats of authenticator apps.
 #[derive(Serialize)]
 pub struct NewTotp {
     /// Base32 (RFC 4648, section 6), without padding.
@@ -230,10 +230,10 @@ pub struct NewTotp {
 }
 
 impl NewTotp {
-    /// `issuer` is the host that the app shows beside the client's id.
+    /// `issuer` is the host that the app shows next to the client's id.
     pub fn new(client_id: &str, issuer: &str, seed: &[u8]) -> Self {
         let totp_secret = Base32UpperUnpadded::encode_string(seed);
-        // A client id needs no escaping, and a host's port neither.
+        // Of host and client id, only the colon before a port needs escaping.
         let label = format!("{issuer}:{client_id}").replace(':', "%3A");
         let otpauth_uri = format!(
             "otpauth://totp/{label}?secret={totp_secret}&issuer={}&algorithm=SHA1&digits=6&period=30",
@@ -243,7 +243,7 @@ impl NewTotp {
     }
 }
 
-/// What `createClientSecret` answers.
+/// The response of `createClientSecret`.
 #[derive(Serialize)]
 pub struct NewSecret<'a> {
     pub secret_id: &'a str,
@@ -286,12 +286,13 @@ impl Client {
     }
 }
 
-/// A strong validator (RFC 9110, section 8.8.3) over all that is shown, and what can't be seen of a change.
+/// A strong validator (RFC 9110, section 8.8.3) over all that is shown, and the revision, for changes that are not
+/// shown.
 pub fn etag(shown: &str, revision: u64) -> String {
     format!("\"{}\"", digest(&format!("{revision} {shown}")))
 }
 
-/// Whether `If-Match` (RFC 9110, section 13.1.1) names this validator. A weak one never matches.
+/// Whether `If-Match` (RFC 9110, section 13.1.1) matches this `ETag`. A weak one never matches.
 pub fn if_match(header: &str, etag: &str) -> bool {
     header.split(',').map(|value| value.trim_matches([' ', '\t'])).any(|value| value == "*" || value == etag)
 }

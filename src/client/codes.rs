@@ -1,26 +1,28 @@
-//! What a client's one-time codes have seen: each step once, and locks after wrong codes (RFC 6238, section 5.2).
+//! The history of a client's one-time codes: each step is accepted once, and wrong codes lock the mechanism (RFC 6238,
+//! section 5.2).
 
 use serde::Serialize;
 
 use crate::value::readable;
 
-/// The most wrong codes in a window before the mechanism locks.
+/// How many wrong codes within `WINDOW` lock the mechanism.
 const MAX_WRONG_CODES: usize = 5;
-/// Seconds in which wrong codes are counted together.
+/// Seconds over which wrong codes are counted.
 const WINDOW: u64 = 300;
-/// Seconds for which the mechanism stays locked.
+/// Seconds for which the mechanism is locked.
 const LOCK: u64 = 300;
-/// Seconds for which each wrong code counts against the limit of a day.
+/// Seconds over which wrong codes are counted for the daily limit.
 const DAY: u64 = 86_400;
 
 /// The row of a client's object.
 #[derive(Debug, Default, Serialize)]
 pub struct Codes {
-    /// The last accepted step; it and all before it are spent.
+    /// The last accepted time step. It and all earlier ones are spent.
     last_step: Option<u64>,
-    /// The latest wrong codes since the last accepted one, Unix seconds.
+    /// The times of the wrong codes within `WINDOW` since the last accepted code, Unix seconds.
     wrong: Vec<u64>,
-    /// Every wrong code of a day, whatever was accepted in between. Guesses of months would add up otherwise.
+    /// The times of all wrong codes within a day, also before accepted codes: otherwise a patient guesser could go on
+    /// for months.
     wrong_of_the_day: Vec<u64>,
     locked_until: u64,
 }
@@ -29,15 +31,15 @@ pub struct Codes {
 pub enum Verdict {
     Accepted,
     Refused,
-    /// Not even looked at.
+    /// The mechanism is locked; the code was not checked.
     Locked,
 }
 
 readable!(struct Codes { last_step, wrong, wrong_of_the_day, locked_until });
 
 impl Codes {
-    /// Judges a code. `step` is the time step that it fits (RFC 6238, section 4.2), if it fits any; `wrong_per_day` the most wrong
-    /// ones in 24 hours.
+    /// Judges a code. `step` is the time step that it is valid for (RFC 6238, section 4.2), if any; `wrong_per_day` is
+    /// how many wrong codes in 24 hours lock the mechanism.
     pub fn judge(&mut self, step: Option<u64>, now: u64, wrong_per_day: usize) -> Verdict {
         self.wrong_of_the_day.retain(|at| at + DAY > now);
         if now < self.locked_until || self.wrong_of_the_day.len() >= wrong_per_day {
@@ -53,7 +55,7 @@ impl Codes {
             }
             return Verdict::Refused;
         };
-        // A code that was right once is no guess, so it does not count towards a lock.
+        // A replayed code is not a guess, so it does not count towards a lock.
         if self.last_step.is_some_and(|last| step <= last) {
             return Verdict::Refused;
         }
@@ -62,7 +64,7 @@ impl Codes {
         Verdict::Accepted
     }
 
-    /// Forgets the wrong codes, and no spent one.
+    /// Forgets the wrong codes, but not the spent steps.
     pub fn forgive(&mut self) {
         *self = Self { last_step: self.last_step, ..Self::default() };
     }

@@ -1,4 +1,5 @@
-//! When a client's tokens end early, and what KV and the feed are to show of it.
+//! Early ends: tokens that end before their expiry, by a revocation or a retirement, and how KV and the feed learn of
+//! them.
 
 use super::Client;
 use super::ground::Ground;
@@ -9,25 +10,25 @@ use crate::feed::{self, End};
 use crate::rows::FOR_EVER;
 use crate::token_id::{Kind, TokenId};
 
-/// For how long an end is remembered after its token's own end, seconds: a location's clock may be behind.
+/// How long an early end is stored after the token's expiry, seconds: a location's clock may be behind.
 const AFTER_THE_END: u64 = 300;
 
-// The rows: `end:TOKEN_ID` for each early end; `owed:KEY` for each end that the feed is to have, and `told:KEY` for those of
-// short-term tokens that it has.
+// Row keys: `end:TOKEN_ID` for each early end; `owed:KEY` for each end still to be reported to the feed; `told:KEY` for
+// each end of a short-term token that the feed has, to count them.
 const END: &str = "end:";
 const LONG_ENDS: &str = "end:tok_lt_";
 const OWED: &str = "owed:";
 const TOLD: &str = "told:";
 
-/// The row of a token that ends early: `AT CHANGE TOLD`.
+/// The row of a token that ends early: `AT CHANGE NUMBER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EarlyEnd {
-    /// Unix seconds; 0 if that has come.
+    /// Unix seconds; 0 once that time has come.
     pub(super) at: u64,
-    /// The change that KV must show before a revocation is answered; 0 if it need not show any.
+    /// The change that KV must show before a revocation is answered; 0 if none.
     pub(super) change: u64,
-    /// The number of the end that the feed must have; 0 if it need not have any.
-    pub(super) told: u64,
+    /// The end's number in the feed, which must have it before a revocation is answered; 0 if it was not reported.
+    pub(super) number: u64,
 }
 
 impl EarlyEnd {
@@ -35,10 +36,10 @@ impl EarlyEnd {
         let mut numbers = value.split(' ').map(|number| number.parse().ok());
         let mut number = || numbers.next().flatten();
         let end = match (number(), number(), number()) {
-            (Some(at), Some(change), Some(told)) => Some(Self { at, change, told }),
+            (Some(at), Some(change), Some(number)) => Some(Self { at, change, number }),
             _ => None,
         };
-        // What was written by another version, and says more, is not understood.
+        // A row of another version, with other content, is unreadable.
         end.filter(|end| end.to_string() == value).ok_or_else(|| unreadable(key))
     }
 
@@ -49,26 +50,28 @@ impl EarlyEnd {
 
 impl core::fmt::Display for EarlyEnd {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(formatter, "{} {} {}", self.at, self.change, self.told)
+        write!(formatter, "{} {} {}", self.at, self.change, self.number)
     }
 }
 
 impl<G: Ground> Step<'_, G> {
-    /// When a token ends early, if it does. That an end has come is stored, and published, so that no clock can take it back.
-    pub(super) fn end_of(&mut self, client: &Client, token_id: &str) -> Result<Option<EarlyEnd>, Unavailable> {
+    /// When a token ends early, if it does. Records and publishes it when that time has come, so that a clock that is
+    /// behind can't make the token live again.
+    pub(super) fn find_end(&mut self, client: &Client, token_id: &str) -> Result<Option<EarlyEnd>, Unavailable> {
         let key = format!("{END}{token_id}");
         let Some(row) = self.load_row(&key)? else { return Ok(None) };
         let end = EarlyEnd::parse(&key, &row.value)?;
         if end.has_come() || end.at > self.now {
             return Ok(Some(end));
         }
-        let end = EarlyEnd { at: 0, change: self.shown_change(client, token_id, false), told: end.told };
+        let end = EarlyEnd { at: 0, change: self.kv_change_for(client, token_id, false), number: end.number };
         self.save(&key, end.to_string(), row.expires_at);
         Ok(Some(end))
     }
 
-    /// Lets a token end at `at` (Unix seconds), unless it ends earlier already. `awaited`: the caller waits until KV shows it.
-    pub(super) fn end(
+    /// Ends a token at `at` (Unix seconds), unless it ends earlier already. `awaited`: the caller waits until KV and
+    /// the feed show it.
+    pub(super) fn end_token(
         &mut self,
         client: &Client,
         token: &TokenId,
@@ -76,79 +79,83 @@ impl<G: Ground> Step<'_, G> {
         awaited: bool,
     ) -> Result<EarlyEnd, Unavailable> {
         let at = if at <= self.now { 0 } else { at };
-        let settled = self.end_of(client, token.as_str())?.filter(|settled| settled.at <= at);
-        if let Some(settled) = settled
-            && (settled.told > 0 || !awaited)
+        let earlier = self.find_end(client, token.as_str())?.filter(|earlier| earlier.at <= at);
+        if let Some(earlier) = earlier
+            && (earlier.number > 0 || !awaited)
         {
-            return Ok(settled);
+            return Ok(earlier);
         }
-        let at = settled.map_or(at, |settled| settled.at);
+        let at = earlier.map_or(at, |earlier| earlier.at);
         let ends_at = if at == 0 { self.now } else { at };
         let kind = if token.kind == Kind::Long { feed::Kind::Parent } else { feed::Kind::Token };
-        // Further ahead, no exchange makes a short-term token that outlives it. Whoever revokes it then has it told after all.
+        // An end further ahead need not be in the feed: exchanges know of it and make no short-term token that outlives
+        // it. If the token is revoked later, it is reported then.
         let is_near = ends_at < self.now + feed::HOUR;
-        // This clock may have run ahead of all others. What has come by it is to have come for them.
-        let told_at = if at == 0 && self.state.clock > self.ground.millis() { 0 } else { ends_at };
-        let told = if is_near { self.owe(kind, token.as_str(), told_at, feed::HOUR, awaited) } else { 0 };
-        let change = match settled {
-            Some(settled) if told == 0 => return Ok(settled),
-            Some(settled) => settled.change,
-            None => self.shown_change(client, token.as_str(), awaited),
+        // This object's clock may be ahead of all others. An end that has come by it is reported as 0: it has come for
+        // everyone.
+        let reported_at = if at == 0 && self.state.clock > self.ground.millis() { 0 } else { ends_at };
+        let number =
+            if is_near { self.queue_report(kind, token.as_str(), reported_at, feed::HOUR, awaited) } else { 0 };
+        let change = match earlier {
+            Some(earlier) if number == 0 => return Ok(earlier),
+            Some(earlier) => earlier.change,
+            None => self.kv_change_for(client, token.as_str(), awaited),
         };
-        let end = EarlyEnd { at, change, told };
+        let end = EarlyEnd { at, change, number };
         self.save(&format!("{END}{}", token.as_str()), end.to_string(), token.expires_at + AFTER_THE_END);
         if end.change > 0 && at > 0 {
-            self.state.ends_at(at);
+            self.state.schedule_end(at);
         }
         Ok(end)
     }
 
-    /// The number of the change that an end is to KV; 0 if KV does not show it.
-    fn shown_change(&mut self, client: &Client, token_id: &str, awaited: bool) -> u64 {
-        if !self.shows(client, token_id) {
+    /// Records an end as a change of the replica, and returns that change's number; 0 if KV does not show this end.
+    fn kv_change_for(&mut self, client: &Client, token_id: &str, awaited: bool) -> u64 {
+        if !self.is_end_in_kv(client, token_id) {
             return 0;
         }
-        self.state.changed(awaited);
+        self.state.record_change(awaited);
         self.state.change
     }
 
-    /// Notes in KV's stead which ends have come, when the time of the earliest has. Sets when the next one does.
-    pub(super) fn settle_ends(&mut self, client: &Client) -> Result<(), Unavailable> {
+    /// Records the ends whose time has come, for KV to show, and schedules the next one.
+    pub(super) fn record_ends_that_came(&mut self, client: &Client) -> Result<(), Unavailable> {
         self.state.next_end = 0;
         for (key, row) in self.ground.list(LONG_ENDS, self.now, usize::MAX)? {
             let end = EarlyEnd::parse(&key, &row.value)?;
             if end.at > self.now {
-                self.state.ends_at(end.at);
+                self.state.schedule_end(end.at);
             } else if !end.has_come() {
-                self.end_of(client, key.strip_prefix(END).unwrap_or(&key))?;
+                self.find_end(client, key.strip_prefix(END).unwrap_or(&key))?;
             }
         }
         Ok(())
     }
 
-    /// Owes the feed an end, which stays there for `keep` seconds after its time or this report, whichever is later. Gives its number.
-    /// While there is no feed, what is owed of the client itself waits for one.
-    pub(super) fn owe(&mut self, kind: feed::Kind, id: &str, at: u64, keep: u64, awaited: bool) -> u64 {
+    /// Stores an end to be reported to the feed, where it stays for `keep` seconds after its time or this report,
+    /// whichever is later. Returns its number. While the feed is off, only ends of the client itself are stored, until
+    /// it is on.
+    pub(super) fn queue_report(&mut self, kind: feed::Kind, id: &str, at: u64, keep: u64, awaited: bool) -> u64 {
         if !self.settings.has_feed() && kind != feed::Kind::Client {
             return 0;
         }
-        let number = self.state.owe(awaited);
+        let number = self.state.add_owed(awaited);
         let end = End { key: feed::key(kind, id), at, keep, number };
         self.save(&format!("{OWED}{}", end.key), to_json(&end), FOR_EVER);
         number
     }
 
-    /// What the feed is to be told.
+    /// The ends still to be reported to the feed.
     pub(super) fn owed_report(&self) -> Result<Vec<End>, Unavailable> {
         let rows = self.ground.list(OWED, self.now, usize::MAX)?;
         rows.iter().map(|(key, row)| parse(&row.value, key)).collect()
     }
 
-    /// The feed has a report, with everything up to a number.
-    pub(super) fn told(&mut self, ends: &[End], number: u64) {
+    /// Records that the feed has these ends, and everything up to `number`.
+    pub(super) fn report_accepted(&mut self, ends: &[End], number: u64) {
         for end in ends {
             let key = format!("{OWED}{}", end.key);
-            // What was owed since then, under the same key, still is.
+            // An end stored under the same key since then is still to be reported.
             let is_same = self.load(&key).is_ok_and(|row| row.is_some_and(|value| value == to_json(end)));
             if is_same {
                 self.remove(&key);
@@ -160,8 +167,8 @@ impl<G: Ground> Step<'_, G> {
         self.state.told = self.state.told.max(number);
     }
 
-    /// After how many seconds the feed has room for one more end of a short-term token of this client; 0 if it has.
-    pub(super) fn room_in(&self) -> Result<u64, Unavailable> {
+    /// After how many seconds the feed takes one more short-term token of this client; 0 if it does now.
+    pub(super) fn seconds_until_room(&self) -> Result<u64, Unavailable> {
         let told = self.ground.list(TOLD, self.now, feed::MOST_TOKENS)?;
         let owed = self.ground.list(&format!("{OWED}{}", feed::Kind::Token.name()), self.now, feed::MOST_TOKENS)?.len();
         if !self.settings.has_feed() || told.len() + owed < feed::MOST_TOKENS {
@@ -187,7 +194,7 @@ mod tests {
 
     #[test]
     fn an_end_is_read_as_it_is_written_or_not_at_all() {
-        let end = EarlyEnd { at: 1_800_000_000, change: 3, told: 0 };
+        let end = EarlyEnd { at: 1_800_000_000, change: 3, number: 0 };
         assert_eq!(end.to_string(), "1800000000 3 0");
         assert_eq!(EarlyEnd::parse("k", "1800000000 3 0"), Ok(end));
         for other in ["", "1 2", "1 2 x", "1 2 3 4", "1 2 3 ", "+1 2 3", "01 2 3", "-1 2 3"] {

@@ -1,5 +1,5 @@
-//! Fuzz targets: each parser that a byte of a stored value, of a question to an object or of its answer reaches, and the bodies
-//! that an object reads again.
+//! Fuzz targets for the parsers of stored values, of requests to objects and their answers, and of the bodies that an
+//! object parses again.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use ::fuzz::bolero::produce;
 use ::fuzz::{check, texts};
 use serde::Serialize;
 
-use super::ask::{Ask, Question, read_answer};
+use super::ask::{Ask, Envelope, read_answer};
 use super::change::{Credentials, Draft, Patch, etag, if_match};
 use super::codes::Codes;
 use super::ends::EarlyEnd;
@@ -27,7 +27,7 @@ use crate::value::{self, Read};
 const RECORD: &str = r#"{"version":1,"client_id":"c2m_abc123","client_name":"Jobs","status":"active","scopes":["jobs:*","templates:read"],"mechanisms":["secret","rotation","assertion"],"max_ttl_seconds":7776000,"consistency":"eventual","region":"weur","tokens_valid_from":100,"secrets":[{"secret_id":"s1","salt":"AQEBAQEBAQEBAQEBAQEBAQ","sha256":"mOOM2_5d1JaMUKF7hr7qDNsBjynQgPBn9CtQz6LWEVY","created_at":100,"expires_at":200}],"totp":"t.x.y","jwks":{"keys":[{"kid":"k","alg":"EdDSA","kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]},"created_at":100,"updated_at":100,"revision":3}"#;
 const TOKEN: &str = r#"{"kind":"Short","id":"tok_st_1","client_id":"c","scopes":["jobs:*"],"issued_at":1,"auth_time":2,"expires_at":3,"parent":"tok_lt_1","audience":"a","consistency":"eventual"}"#;
 
-/// What is read is written as what is read again, and with a member more it is not read.
+/// A parsed value serializes to text that parses to the same value; with one more member it does not parse.
 fn check_read<T: Read + Serialize>(text: &str) -> Option<T> {
     let read = value::read::<T>(text)?;
     let written = serde_json::to_string(&read).expect("it is written");
@@ -40,7 +40,7 @@ fn check_read<T: Read + Serialize>(text: &str) -> Option<T> {
     Some(read)
 }
 
-/// The record of a client, as it is stored and as operators see it.
+/// A client's record, as stored and as shown to operators.
 #[test]
 fn records() {
     check!(texts(&[RECORD]), |text| {
@@ -57,7 +57,7 @@ fn records() {
     });
 }
 
-/// The other rows of an object and of the feed, and the rows themselves as table.js gives them.
+/// The other rows of a client's object and of the feed, and table.js's row format.
 #[test]
 fn stored_rows() {
     let seeds = [
@@ -107,7 +107,8 @@ fn id(nth: u8) -> String {
     format!("tok_lt_{nth:022}{nth:022}")
 }
 
-/// Whatever KV holds: what is read refuses what it lists and what its client's standing forbids, and means the same when it is written again.
+/// Any KV value: a parsed replica refuses every token that it lists as ended or that its client's state forbids, and
+/// still does after a round trip.
 #[test]
 fn replicas_that_are_read() {
     let seeds = [
@@ -144,7 +145,7 @@ fn replicas_that_are_read() {
     });
 }
 
-/// Whatever ends there are: a replica says of each token what its object would, and stays small.
+/// Any set of early ends: a replica judges each token as the object would, and stays small.
 #[test]
 fn replicas_that_are_made() {
     check!((produce::<Vec<(u8, u16)>>(), produce::<(u8, u16, bool)>()), |(ends, (nth, now, is_suspended))| {
@@ -171,7 +172,7 @@ fn replicas_that_are_made() {
     });
 }
 
-/// Questions to objects, and what they answer. Whatever comes back is a whole answer to the caller too.
+/// Requests to objects, and their answers: any answer makes a valid response.
 #[test]
 fn questions_and_answers() {
     let ask = |ask: &str| format!(r#"{{"client_id":"c","ask":{ask}}}"#);
@@ -199,7 +200,7 @@ fn questions_and_answers() {
     let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
     check!(texts(&seeds), |text| {
         let text = text.lossy();
-        if let Some(question) = check_read::<Question<String, Ask>>(&text) {
+        if let Some(question) = check_read::<Envelope<String, Ask>>(&text) {
             let ask = serde_json::to_string(&question.ask).unwrap();
             assert!(value::read::<Ask>(&ask).is_some());
         }
@@ -231,7 +232,8 @@ fn check_read_page(text: &str) {
     assert_eq!((again.clients.len(), again.cursor), (clients.len(), cursor));
 }
 
-/// Bodies of `createClient` and `updateClient`: what is made of a client is stored, shown, and the same when it is asked for again.
+/// Bodies of `createClient` and `updateClient`: the resulting client can be stored and shown, and the same patch again
+/// changes nothing.
 #[test]
 fn changes() {
     let seeds = [
@@ -289,7 +291,7 @@ fn check_client(client: &Client) {
     let shown = client.show(0, &Credentials::default());
     let tag = etag(&shown, client.revision);
     assert!(if_match(&tag, &tag) && tag != etag(&shown, client.revision + 1) && tag.is_ascii());
-    // The operator's record has the same parts.
+    // The operator's record shares these members.
     let operator = Operator {
         client_id: client.client_id.clone(),
         created_at: 1,

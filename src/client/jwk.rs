@@ -10,7 +10,7 @@ use crate::value::{Members, Value, readable};
 const MINIMAL_RSA_BITS: usize = 2048;
 /// The most keys that a client may have.
 const MAX_KEYS: usize = 16;
-/// The members of a private or a symmetric key (RFC 7518, section 6). None of them belongs into a public one.
+/// The members of private and symmetric keys (RFC 7518, section 6); a public key has none of them.
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// A JWK Set (RFC 7517, section 5).
@@ -67,7 +67,7 @@ pub struct PublicJwk {
 }
 
 impl PublicJwk {
-    /// The algorithm that the key is bound to, if its members fit it. Says what is wrong otherwise.
+    /// The algorithm that the key is bound to, if its members fit it; otherwise what is wrong.
     pub fn algorithm(&self) -> Result<Algorithm, &'static str> {
         let algorithm = Algorithm::parse(&self.alg).ok_or("alg must be RS256, PS256, ES256 or EdDSA")?;
         let bytes_32 = |member: &Option<String>| -> Option<[u8; 32]> { decode(member.as_deref()?)?.try_into().ok() };
@@ -80,7 +80,7 @@ impl PublicJwk {
                     .ok_or("EdDSA needs kty OKP, crv Ed25519 and x of 32 bytes")?;
                 is_strong_ed25519(x)
                     .then_some(algorithm)
-                    .ok_or("x is not the canonical encoding of an Ed25519 key, or is one of the few weak ones")
+                    .ok_or("x is not a canonical Ed25519 public key, or is one of small order")
             }
             Algorithm::Es256 => {
                 let fits = self.kty == "EC"
@@ -98,18 +98,18 @@ impl PublicJwk {
                 let modulus = self.n.as_deref().and_then(decode).ok_or("n must be base64url without padding")?;
                 let exponent = self.e.as_deref().and_then(decode).ok_or("e must be base64url without padding")?;
                 if bits(&modulus) < MINIMAL_RSA_BITS {
-                    return Err("an RSA key needs 2048 bits or more");
+                    return Err("an RSA key must have 2048 bits or more");
                 }
-                // 1 makes every signature valid; an even exponent has no inverse.
+                // With e = 1 every signature is valid; an even e has no inverse.
                 let odd = exponent.last().is_some_and(|byte| byte & 1 == 1);
                 (odd && (2..=32).contains(&bits(&exponent)))
                     .then_some(algorithm)
-                    .ok_or("e must be odd, 3 or more, in 32 bits")
+                    .ok_or("e must be odd, at least 3, and fit 32 bits")
             }
         }
     }
 
-    /// The members that make the key, without what it is called or used for.
+    /// The members of the key itself, without `kid`, `alg` and `use`.
     pub fn material(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
             ("kty", Some(&self.kty)),
@@ -128,7 +128,7 @@ readable!(struct JwkSet<PublicJwk> { keys });
 readable!(struct PublicJwk { kid, alg, kty, crv, x, y, n, e });
 
 impl JwkSet<PublicJwk> {
-    /// Reads the member `jwks` of a request. Members of a key that mean nothing here are dropped; a private one is refused.
+    /// Parses the member `jwks` of a request. Unknown members of a key are dropped; a private one is refused.
     pub fn from_json(value: Value) -> Result<Self, Error> {
         let wrong = |problem: &str| Error::field("jwks", format!("jwks {problem}."));
         let Value::Object(mut set) = value else {
@@ -144,9 +144,7 @@ impl JwkSet<PublicJwk> {
             let key = PublicJwk::from_members(members)
                 .map_err(|problem| wrong(&format!("has a fault in key {index}: {problem}")))?;
             if keys.iter().any(|other| other.kid == key.kid) {
-                return Err(wrong(&format!(
-                    "has a fault in key {index}: its kid is there before; each key needs its own"
-                )));
+                return Err(wrong(&format!("has a fault in key {index}: its kid is a repeat; give each key its own")));
             }
             keys.push(key);
         }
@@ -157,9 +155,7 @@ impl JwkSet<PublicJwk> {
 impl PublicJwk {
     fn from_members(mut members: Members) -> Result<Self, &'static str> {
         if PRIVATE_MEMBERS.into_iter().any(|name| members.take(name).is_some()) {
-            return Err(
-                "it holds a private member; send the public key alone, and replace this one if it was ever used",
-            );
+            return Err("it has a private member; send only the public key, and replace this key pair if it is in use");
         }
         let mut text = |name| match members.take(name) {
             None => Ok(None),
@@ -180,8 +176,8 @@ impl PublicJwk {
     }
 }
 
-/// Whether 32 bytes are a public key as RFC 8032 (section 5.1.5) makes one: a point of the curve, encoded canonically, and not of
-/// small order. Under a key of small order a signature can be made without any private key.
+/// Whether 32 bytes are a valid Ed25519 public key (RFC 8032, section 5.1.5): a canonically encoded point of the curve,
+/// not of small order. Under a key of small order anyone can forge a signature.
 fn is_strong_ed25519(bytes: [u8; 32]) -> bool {
     let encoded = CompressedEdwardsY(bytes);
     encoded.decompress().is_some_and(|point| !point.is_small_order() && point.compress() == encoded)

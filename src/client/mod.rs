@@ -1,5 +1,5 @@
-//! A client: one Durable Object holds its record, and whatever must be consistent is asked of that object (`object`). KV holds a
-//! replica of its standing, for exchanges (`replica`).
+//! A client. Its Durable Object holds its record and judges whatever must be consistent (`object`). KV holds a replica
+//! of its status, scopes and early ends, for exchanges (`replica`).
 
 pub mod ask;
 pub mod change;
@@ -27,14 +27,14 @@ use crate::secret::Secret;
 use crate::value::{self, readable};
 use jwk::{JwkSet, PublicJwk};
 
-/// The version of the stored format. A record of another version is not read.
+/// The version of the stored format. A record of another version is refused.
 const RECORD_VERSION: u32 = 1;
 /// How many live secrets a client may have: two, so that one replaces the other without downtime.
 pub const MAX_SECRETS: usize = 2;
-/// The bounds of a long-term token's life, seconds.
+/// The bounds of a long-term token's lifetime, seconds.
 pub const MIN_TTL: u64 = 3_600;
 pub const MAX_TTL: u64 = 7_776_000;
-/// How long after a credential was shown a token may still be rotated, seconds: 366 days.
+/// How long after its `auth_time` a token may be rotated, seconds: 366 days.
 pub const LONGEST_SESSION: u64 = 366 * 86_400;
 const MAX_ID_LENGTH: usize = 128;
 const SALT_LENGTH: usize = 16;
@@ -48,28 +48,28 @@ pub struct Client {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_name: Option<String>,
     pub status: Status,
-    /// What its credentials may be granted, and what its tokens keep of theirs.
+    /// What its credentials may be granted; tokens that exist are bounded by it too.
     pub scopes: Scopes,
     pub mechanisms: Vec<Mechanism>,
-    /// The longest life of its long-term tokens, seconds.
+    /// The longest lifetime of its long-term tokens, seconds.
     pub max_ttl_seconds: u64,
     pub consistency: Consistency,
-    /// Where the object was to be placed (a location hint).
+    /// The requested location of its object (a location hint).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// A token whose `auth_time` lies before this (Unix seconds) counts as revoked.
+    /// A token whose `auth_time` is before this (Unix seconds) counts as revoked.
     pub tokens_valid_from: u64,
     pub secrets: Vec<StoredSecret>,
     /// The TOTP seed, sealed (`keys::KeySet::seal`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub totp: Option<String>,
-    /// The public keys that sign its assertions.
+    /// The public keys of its assertions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks: Option<JwkSet<PublicJwk>>,
     /// Unix seconds.
     pub created_at: u64,
     pub updated_at: u64,
-    /// Grows with each change, also with one that is not to be seen: a new seed within a second.
+    /// Grows with each change, including changes that are not shown, such as a second new seed within a second.
     pub revision: u64,
 }
 
@@ -78,11 +78,11 @@ pub struct Client {
 pub enum Status {
     Active,
     Suspended,
-    /// Nothing of it works, and its id is never given to another.
+    /// Its credentials and tokens no longer work, and its id is never reused.
     Deleted,
 }
 
-/// Whom an exchange asks: a replica that may lag, or the object.
+/// What an exchange asks: the replica, which may lag, or the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consistency {
@@ -147,11 +147,11 @@ impl Mechanism {
     }
 }
 
-/// A client secret as it is stored: salted SHA-256. A secret is 256 random bits, so there is nothing to guess and a
-/// slow hash would only cost time.
+/// A client secret as stored: salted SHA-256. A slow hash would add nothing: a secret is 256 random bits and can't be
+/// guessed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredSecret {
-    /// Names the secret to the operator.
+    /// The id by which operators name the secret.
     pub secret_id: String,
     salt: String,
     sha256: String,
@@ -162,7 +162,7 @@ pub struct StoredSecret {
     pub expires_at: Option<u64>,
 }
 
-/// The secret `OPERATOR`: the record of the first operator, made by `admin init`.
+/// The value of the secret `OPERATOR`: the first operator's record, made by `admin init`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Operator {
     pub client_id: String,
@@ -176,23 +176,24 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Reads the secret. What is wrong with it is said without its content.
+    /// Parses the secret. An error does not quote its content.
     pub fn parse(json: &str) -> Result<Self, String> {
-        let operator: Self = value::read(json).ok_or("is not a record of the members that there are")?;
+        let operator: Self = value::read(json)
+            .ok_or("is not an operator's record, or has an unknown or missing member; make it with `admin init`")?;
         if !is_client_id(&operator.client_id) {
-            return Err("has a client_id that no client can have".to_owned());
+            return Err("has an invalid client_id; use 1 to 128 letters, digits, '-', '_', '.' or '~'".to_owned());
         }
         if let Some(problem) = operator.jwks.iter().flat_map(|set| &set.keys).find_map(|key| key.algorithm().err()) {
             return Err(format!("has a key in jwks that can't be used: {problem}"));
         }
         let can_log_in = operator.secrets.iter().any(StoredSecret::is_sound) || operator.jwks.is_some();
         if !can_log_in || operator.secrets.len() > MAX_SECRETS || !operator.secrets.iter().all(StoredSecret::is_sound) {
-            return Err(format!("needs one to {MAX_SECRETS} secrets, each with salt and sha256 in base64url, or jwks"));
+            return Err(format!("needs 1 to {MAX_SECRETS} secrets, each with salt and sha256 in base64url, or jwks"));
         }
         Ok(operator)
     }
 
-    /// The operator as a client. `ended` is when its tokens were last ended by `end-tokens`.
+    /// The operator as a client. `ended` is when `end-tokens` last ended its tokens, or 0.
     pub fn client(&self, ended: u64) -> Client {
         Client {
             mechanisms: self.mechanisms.clone(),
@@ -207,7 +208,7 @@ impl Operator {
 }
 
 impl Client {
-    /// A client without credentials, as it is at its creation.
+    /// A new client, without credentials.
     pub fn new(client_id: &str, scopes: Scopes, now: u64) -> Self {
         Self {
             version: RECORD_VERSION,
@@ -245,20 +246,21 @@ impl Client {
         self.consistency == Consistency::Immediate
     }
 
-    /// Whether a token with this `auth_time` (Unix seconds) still counts, as far as its client is concerned.
+    /// Whether the client's state lets a token with this `auth_time` (Unix seconds) count: the client is active, and
+    /// the token not ended by `end-tokens`.
     pub fn honours(&self, auth_time: u64) -> Result<(), TokenFault> {
         let counts = self.status == Status::Active && auth_time >= self.tokens_valid_from;
         if counts { Ok(()) } else { Err(TokenFault::ClientEnded) }
     }
 
-    /// What is left of a deleted client, for ever.
+    /// What is stored for a deleted client, for ever.
     pub fn tombstone(&self, now: u64) -> Self {
         let mut left = Self::new(&self.client_id, self.scopes.clone(), self.created_at);
         (left.status, left.consistency, left.updated_at) = (Status::Deleted, self.consistency, now);
         left
     }
 
-    /// Drops the secrets whose end has come. Whether there were any.
+    /// Removes expired secrets. Returns whether there were any.
     pub fn drop_ended_secrets(&mut self, now: u64) -> bool {
         let before = self.secrets.len();
         self.secrets.retain(|secret| secret.lives(now));
@@ -294,7 +296,7 @@ impl StoredSecret {
     }
 }
 
-/// Whether `secret` is one of these that lives. The work is the same for every client, known or not.
+/// Whether `secret` matches a live one of these. Takes the same time for every client, known or not.
 pub fn secret_matches(stored: &[StoredSecret], secret: &Secret, now: u64) -> bool {
     let mut matched = Choice::from(0);
     for slot in 0..MAX_SECRETS {
@@ -310,12 +312,12 @@ fn digest(salt: &[u8; SALT_LENGTH], secret: &Secret) -> [u8; DIGEST_LENGTH] {
     Sha256::new().chain_update(salt).chain_update(secret.expose()).finalize().into()
 }
 
-/// Whether a text has the form of a secret's id, which is shorter than any secret.
+/// Whether a text has the form of a secret's id. Every secret is longer.
 pub fn is_secret_id(text: &str) -> bool {
     text.len() <= 20 && text.starts_with("sec_") && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether a client could have this id: 1 to 128 letters, digits, `-`, `_`, `.` or `~`. No other is ever looked up.
+/// Whether a text is a valid client id: 1 to 128 letters, digits, `-`, `_`, `.` or `~`. Others are never looked up.
 pub fn is_client_id(text: &str) -> bool {
     (1..=MAX_ID_LENGTH).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~'))

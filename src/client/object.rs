@@ -1,10 +1,11 @@
-//! A client's object: the one place that knows everything about the client, and the only writer of its replica.
+//! A client's Durable Object: it holds everything about the client, and is the only writer of the client's replica.
 //!
-//! The object is a table of rows with one alarm. Between two awaits nothing else runs in it, so a question is judged in one step
-//! (`Step`), which ends in one commit: the rows, what is still to be published, and the alarm that will see to it. Only then does
-//! the object answer, or write to KV. All rules are here and in this folder; `edge` gives table, clock, alarm and KV.
+//! It stores rows and has one alarm. Between two awaits nothing else runs in it, so a request is judged in one `Step`,
+//! which ends in one commit: the changed rows, what is still to be published, and the alarm for that. Only then does
+//! the object answer or write to KV. All rules are in this folder; `edge` implements `Ground`.
 //!
-//! An id that is no client's has an object too, which takes the same way with a client made up for it, and is wiped within minutes.
+//! A client id that does not exist has an object too. It does the same work with a dummy client, and wipes what it
+//! stored within minutes.
 
 use std::cell::Cell;
 
@@ -15,7 +16,7 @@ use super::ask::{Answer, Ask, Issue};
 use super::ground::Ground;
 use super::jwk::PublicJwk;
 use super::publication::PACE;
-use super::step::{CODES, OPERATOR, Settled, Step};
+use super::step::{CODES, Judgement, OPERATOR, Step};
 use crate::assertion::{self, Genuine};
 use crate::error::{Error, Unavailable};
 use crate::request::Credential;
@@ -23,11 +24,11 @@ use crate::rows::Commit;
 use crate::settings::Settings;
 use crate::value::digest;
 
-/// How long KV keeps the replica of a deleted client, seconds: longer than any token of its lives.
+/// How long KV keeps the replica of a deleted client, seconds: longer than any of its tokens is valid.
 const DELETED: u64 = 91 * 86_400;
-/// For how long a caller waits for a write that was given up, before it is told so. Milliseconds.
+/// A caller's write that fails within this time is tried once more, milliseconds.
 const PATIENCE: u64 = 2_500;
-/// How soon the alarm comes again if the object dies while it runs, milliseconds.
+/// How soon the alarm runs again if the object dies during it, milliseconds.
 const ALARM_AGAIN: u64 = 30_000;
 
 #[derive(Debug)]
@@ -37,13 +38,13 @@ pub struct Object<G> {
     writing: Mutex<()>,
     /// Held while ends are reported to the feed.
     reporting: Mutex<()>,
-    /// The latest time seen, Unix milliseconds.
+    /// The latest time that this instance has seen, Unix milliseconds.
     clock: Cell<u64>,
-    /// Whether this instance has looked for a write of an earlier one whose end nobody knows.
+    /// Whether `open` has run.
     opened: Cell<bool>,
     /// When the last write to KV began, Unix milliseconds.
     wrote: Cell<u64>,
-    /// The writes that failed: how many, and the change of the last.
+    /// How many writes failed, and which change the last of them was to show.
     failed: Cell<(u64, u64)>,
 }
 
@@ -60,7 +61,7 @@ impl<G: Ground> Object<G> {
         }
     }
 
-    /// Answers a question about the client whose object this is.
+    /// Answers a request about this object's client.
     pub async fn answer(&self, settings: &Settings, client_id: &str, ask: Ask) -> Result<Answer, Error> {
         self.open(settings)?;
         let genuine = match &ask {
@@ -68,13 +69,13 @@ impl<G: Ground> Object<G> {
             _ => None,
         };
         let mut step = self.step(settings, client_id)?;
-        // A refusal may have changed something too: a wrong code counts.
-        let settled = step.judge(ask, genuine);
+        // Committed even if refused: a wrong code is counted.
+        let judgement = step.judge(ask, genuine);
         step.commit()?;
-        let Settled { answer, shown, told, begun, confirms } = settled?;
-        // The feed first: it answers in milliseconds, and exchanges lag behind KV by far more than it takes to fail.
-        let reported = self.report(settings, client_id, told).await;
-        if let Some(change) = shown {
+        let Judgement { answer, await_change, await_end, await_second, confirms } = judgement?;
+        // The feed goes first: it answers in milliseconds, so its failure is known long before KV's lag matters.
+        let reported = self.report(settings, client_id, await_end).await;
+        if let Some(change) = await_change {
             self.publish(settings, client_id, change).await?;
         }
         reported?;
@@ -83,22 +84,22 @@ impl<G: Ground> Object<G> {
             step.state.unconfirmed.retain(|other| *other != before);
             step.commit()?;
         }
-        self.sleep_until(begun).await;
+        self.sleep_until(await_second).await;
         Ok(answer)
     }
 
-    /// The first thing that an alarm does: it sets the next one, so that nothing that fails after it can be forgotten.
+    /// The first part of an alarm: sets the next one, so that a failure of the second part (`wake`) is retried.
     pub fn postpone_alarm(&self) -> Result<(), Unavailable> {
         self.ground.commit(&Commit { alarm: Some(self.millis() + ALARM_AGAIN), ..Commit::default() })
     }
 
-    /// What an alarm does then. What fails is due again.
+    /// The second part of an alarm: wipes, records, reports and writes what is due. What fails stays due.
     pub async fn wake(&self, settings: &Settings) -> Result<(), Error> {
         self.open(settings)?;
         let mut step = self.step(settings, "")?;
         let client = step.stored_client()?;
         if step.state.wipe > 0 && step.state.wipe <= step.state.clock {
-            // In the step that found no client, so that none can have been made meanwhile.
+            // In the same step that found no client, so that none can have been created in between.
             if client.is_none() && step.load(OPERATOR)?.is_none() {
                 return Ok(self.ground.wipe()?);
             }
@@ -111,26 +112,26 @@ impl<G: Ground> Object<G> {
             && step.state.next_end > 0
             && step.state.next_end <= step.now
         {
-            step.settle_ends(client)?;
+            step.record_ends_that_came(client)?;
         }
         let (is_due, is_reporting_due) = (step.state.is_due(), step.state.is_reporting_due());
         let owed = step.state.owed;
         step.commit()?;
         if is_reporting_due {
-            // What the feed did not take is due again.
+            // A failed report stays due.
             let _ = self.report(settings, "", owed).await;
         }
         if let Some(client) = client
             && is_due
         {
-            // Another write may have overtaken this one.
+            // A failed write stays due.
             let _ = self.write(settings, &client.client_id).await;
         }
-        self.rest(settings)
+        self.schedule_alarm(settings)
     }
 
-    /// Sets the alarm to what is due next.
-    fn rest(&self, settings: &Settings) -> Result<(), Error> {
+    /// Sets the alarm to the earliest due time.
+    fn schedule_alarm(&self, settings: &Settings) -> Result<(), Error> {
         let step = self.step(settings, "")?;
         Ok(self.ground.commit(&Commit {
             alarm: step.state.alarm(settings.has_feed()),
@@ -145,21 +146,21 @@ impl<G: Ground> Object<G> {
         Ok(step)
     }
 
-    /// Looks, once for each instance, for a write of an earlier one whose end nobody knows.
+    /// Once per instance: schedules a rewrite if an earlier instance died during a write, whose outcome is unknown.
     fn open(&self, settings: &Settings) -> Result<(), Error> {
         if self.opened.get() {
             return Ok(());
         }
         let mut step = self.step(settings, "")?;
         step.state.recover();
-        let is_telling = step.state.told < step.state.owed;
+        let is_report_owed = step.state.told < step.state.owed;
         step.commit()?;
         self.opened.set(true);
-        // There may have been no feed when it was owed.
-        if is_telling { self.rest(settings) } else { Ok(()) }
+        // The end may have been stored while the feed was off, without an alarm.
+        if is_report_owed { self.schedule_alarm(settings) } else { Ok(()) }
     }
 
-    /// The object's clock, which never runs back. Unix milliseconds.
+    /// The object's clock, which never runs backwards. Unix milliseconds.
     fn millis(&self) -> u64 {
         self.clock.set(self.clock.get().max(self.ground.millis()));
         self.clock.get()
@@ -174,7 +175,8 @@ impl<G: Ground> Object<G> {
         }
     }
 
-    /// Checks the signature of an assertion, which takes more than one step. What it says counts in the step that follows.
+    /// Checks the signature and claims of an assertion. This awaits, so it comes before the step that spends the
+    /// assertion and checks again that its key is still registered.
     async fn examine(&self, settings: &Settings, client_id: &str, issue: &Issue) -> Result<Option<Genuine>, Error> {
         let Credential::Assertion(assertion) = &issue.credential else { return Ok(None) };
         let (client, now) = {
@@ -188,10 +190,10 @@ impl<G: Ground> Object<G> {
         Ok(assertion::check(settings, verify, client_id, keys, text, &issue.origin, now).await?)
     }
 
-    /// Waits until KV shows a change. The calls that wait at the same time share a write.
+    /// Waits until KV shows a change. Concurrent callers share one write.
     async fn publish(&self, settings: &Settings, client_id: &str, change: u64) -> Result<(), Error> {
         let (began, (failures, _)) = (self.millis(), self.failed.get());
-        // What needs no write does not wait behind one.
+        // A change that KV already shows does not wait for the lock.
         if self.step(settings, client_id)?.state.shown >= change {
             return Ok(());
         }
@@ -202,14 +204,15 @@ impl<G: Ground> Object<G> {
             }
             let (failed_before, last) = self.failed.get();
             let failed = if last >= change { failed_before - failures } else { 0 };
-            // One more try is for a refusal that came at once, such as KV's "too many writes".
+            // One retry, for an error that came at once, such as KV's "too many writes".
             if failed > 1 || (failed == 1 && self.millis() - began > PATIENCE) {
                 return Err(
-                    Unavailable::new("REVOCATIONS", "the replica was not written; the alarm goes on trying").into()
+                    Unavailable::new("REVOCATIONS", "the replica could not be written; the alarm will retry").into()
                 );
             }
             let written = self.write_in_turn(settings, client_id).await;
-            // A failure of KV is counted, so the next round sees it. Another one would not pass.
+            // A failure of KV is counted in `failed`, and the loop decides about a retry. Any other failure is
+            // returned: a retry would not help.
             if self.failed.get().0 == failed_before {
                 written?;
             }
@@ -224,7 +227,7 @@ impl<G: Ground> Object<G> {
         self.write_in_turn(settings, client_id).await
     }
 
-    /// Writes what is settled when the write begins. The caller holds `writing`.
+    /// Writes the replica as it is when the write begins. The caller holds `writing`.
     async fn write_in_turn(&self, settings: &Settings, client_id: &str) -> Result<(), Error> {
         let pause = (self.wrote.get() + PACE).saturating_sub(self.millis());
         if pause > 0 {
@@ -233,7 +236,7 @@ impl<G: Ground> Object<G> {
         let (replica, change, began, status, expires_at) = {
             let step = self.step(settings, client_id)?;
             let Some(client) = step.stored_client()? else {
-                return Err(Unavailable::new("CLIENT", "there is no client to write a replica of").into());
+                return Err(Unavailable::new("CLIENT", "a replica is due, but no client is stored").into());
             };
             let expires_at = (client.status == Status::Deleted).then_some(step.now + DELETED);
             (step.replica(&client)?, step.state.change, step.state.clock, client.status.name(), expires_at)
@@ -241,27 +244,27 @@ impl<G: Ground> Object<G> {
         let value = replica.to_json();
         let digest = digest(&value);
         let mut step = self.step(settings, client_id)?;
-        let written = if step.state.holds(&digest) {
+        let written = if step.state.kv_holds(&digest) {
             Ok(())
         } else {
-            step.state.begins();
+            step.state.write_began();
             step.commit()?;
             self.wrote.set(began);
             self.ground.put(client_id, &value, status, expires_at).await
         };
         let mut step = self.step(settings, client_id)?;
         match &written {
-            Ok(()) => step.state.confirmed(change, began, digest, replica.is_full()),
+            Ok(()) => step.state.write_confirmed(change, began, digest, replica.is_full()),
             Err(_) => {
                 self.failed.set((self.failed.get().0 + 1, change));
-                step.state.failed();
+                step.state.write_failed();
             }
         }
         step.commit()?;
         Ok(written?)
     }
 
-    /// Waits until the feed, if there is one, has every end up to a number. The calls that wait at the same time share a report.
+    /// Waits until the feed, unless it is off, has every end up to `upto`. Concurrent callers share one report.
     async fn report(&self, settings: &Settings, client_id: &str, upto: u64) -> Result<(), Error> {
         if !settings.has_feed() || self.step(settings, client_id)?.state.told >= upto {
             return Ok(());
@@ -277,7 +280,7 @@ impl<G: Ground> Object<G> {
         let reported = self.ground.report(&report).await;
         let mut step = self.step(settings, client_id)?;
         match &reported {
-            Ok(()) => step.told(&report, number),
+            Ok(()) => step.report_accepted(&report, number),
             Err(_) => step.state.report_failed(),
         }
         step.commit()?;

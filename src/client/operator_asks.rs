@@ -1,4 +1,4 @@
-//! What operators do to a client, as its object carries it out.
+//! The operators' requests to a client's object.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
@@ -6,7 +6,7 @@ use super::ask::{Answer, Change, Shown};
 use super::change::{Credentials, Draft, NewSecret, NewTotp, Patch, etag, if_match};
 use super::codes::Codes;
 use super::ground::Ground;
-use super::step::{CODES, OPERATOR, Settled, Step, parse, to_json};
+use super::step::{CODES, Judgement, OPERATOR, Step, parse, to_json};
 use super::{Client, MAX_SECRETS, Mechanism, Status, StoredSecret};
 use crate::error::{Error, Unavailable};
 use crate::feed;
@@ -15,14 +15,16 @@ use crate::secret::Secret;
 use crate::{json, otp};
 
 pub(super) const OPERATORS_OWN: &str =
-    "This client is that of the secret OPERATOR: change it there, by admin. end-tokens works.";
+    "This client is defined by the secret OPERATOR; change it with `admin`. Only end-tokens works here.";
 
 impl<G: Ground> Step<'_, G> {
-    pub(super) fn create(&mut self, body: &str) -> Result<Settled, Error> {
+    pub(super) fn create(&mut self, body: &str) -> Result<Judgement, Error> {
         let members = json::object(body.as_bytes())?;
         let draft = Draft::parse(members, self.client_id.to_owned(), self.settings.default_consistency)?;
         if self.is_operator() || self.stored_client()?.is_some() || self.load(OPERATOR)?.is_some() {
-            return Err(Error::Conflict("The client_id is taken, or was once; choose another.".into()));
+            return Err(Error::Conflict(
+                "The client_id is taken, or belonged to a deleted client; choose another.".into(),
+            ));
         }
         let Draft { client_id, region, patch } = draft;
         let scopes = patch.scopes.clone().unwrap_or_default();
@@ -35,20 +37,20 @@ impl<G: Ground> Step<'_, G> {
         if client.allows(Mechanism::Otp) {
             credentials.totp = Some(self.make_totp(&mut client)?);
         }
-        // Codes that were tried before there was a client are nobody's.
+        // The history of codes that were tried before the client existed.
         self.remove(CODES);
         self.state.wipe = 0;
         self.save_client(&client)?;
-        self.state.changed(false);
-        Ok(self.shown(&client, &credentials).into())
+        self.state.record_change(false);
+        Ok(self.client_answer(&client, &credentials).into())
     }
 
-    pub(super) fn show(&mut self) -> Result<Settled, Error> {
+    pub(super) fn show(&mut self) -> Result<Judgement, Error> {
         let client = self.visible_client()?;
-        Ok(self.shown(&client, &Credentials::default()).into())
+        Ok(self.client_answer(&client, &Credentials::default()).into())
     }
 
-    pub(super) fn change(&mut self, change: Change) -> Result<Settled, Error> {
+    pub(super) fn change(&mut self, change: Change) -> Result<Judgement, Error> {
         let Change { body, if_match: header, may_give_clients } = change;
         let patch = Patch::parse(json::object(body.as_bytes())?)?;
         let mut client = self.visible_client()?;
@@ -76,34 +78,34 @@ impl<G: Ground> Step<'_, G> {
             let switches = !client.is_immediate() && changed.is_immediate();
             let waits = switches || (narrows(&client, &changed) && self.follows_kv(&changed));
             self.save_client(&changed)?;
-            self.state.changed(waits);
+            self.state.record_change(waits);
             if switches {
                 self.state.switched = self.state.change;
             }
             if client.is_immediate() && !changed.is_immediate() {
-                // KV shows ends from now on, those ahead too: the alarm looks for the next one.
-                self.state.ends_at(self.now);
+                // From now on KV lists early ends, including those ahead: the alarm finds the next one.
+                self.state.schedule_end(self.now);
             }
             if waits {
                 self.state.narrowed = self.state.change;
             }
             let suspends = changed.status == Status::Suspended && changed.status != client.status;
             if changed.status != client.status {
-                self.owe_client(&changed, suspends);
+                self.report_client(&changed, suspends);
             }
             if waits || suspends {
-                self.state.unconfirmed(&before);
+                self.state.add_unconfirmed(&before);
             }
             client = changed;
         }
-        let answer = self.shown(&client, &Credentials::default());
-        // What is said again, in whatever words, waits as the first did.
-        let shown = may_narrow.then_some(self.state.narrowed);
-        let told = if client.status == Status::Suspended && may_narrow { self.state.renounced } else { 0 };
-        Ok(Settled { shown, told, confirms: repeated.or(Some(before)), ..answer.into() })
+        let answer = self.client_answer(&client, &Credentials::default());
+        // A repeat waits for the same as the first call, even if it is worded differently.
+        let await_change = may_narrow.then_some(self.state.narrowed);
+        let await_end = if client.status == Status::Suspended && may_narrow { self.state.renounced } else { 0 };
+        Ok(Judgement { await_change, await_end, confirms: repeated.or(Some(before)), ..answer.into() })
     }
 
-    pub(super) fn add_secret(&mut self) -> Result<Settled, Error> {
+    pub(super) fn add_secret(&mut self) -> Result<Judgement, Error> {
         let mut client = self.changeable_client()?;
         client.drop_ended_secrets(self.now);
         if client.secrets.len() >= MAX_SECRETS {
@@ -114,7 +116,7 @@ impl<G: Ground> Step<'_, G> {
         Ok(Answer::Made(to_json(&NewSecret { secret_id: &secret_id, client_secret: &client_secret })).into())
     }
 
-    pub(super) fn end_secret(&mut self, secret_id: &str, delay: u64) -> Result<Settled, Error> {
+    pub(super) fn end_secret(&mut self, secret_id: &str, delay: u64) -> Result<Judgement, Error> {
         let mut client = self.visible_client()?;
         client.drop_ended_secrets(self.now);
         let at = self.now + delay;
@@ -123,13 +125,13 @@ impl<G: Ground> Step<'_, G> {
         if self.is_operator() {
             return Err(Error::Conflict(OPERATORS_OWN.into()));
         }
-        secret.expires_at = Some(secret.expires_at.map_or(at, |settled| settled.min(at)));
+        secret.expires_at = Some(secret.expires_at.map_or(at, |earlier| earlier.min(at)));
         client.drop_ended_secrets(self.now);
         self.touch(&mut client)?;
         Ok(Answer::Done.into())
     }
 
-    pub(super) fn new_totp(&mut self) -> Result<Settled, Error> {
+    pub(super) fn new_totp(&mut self) -> Result<Judgement, Error> {
         let mut client = self.changeable_client()?;
         let made = self.make_totp(&mut client)?;
         self.forgive_codes()?;
@@ -137,27 +139,37 @@ impl<G: Ground> Step<'_, G> {
         Ok(Answer::Made(to_json(&made)).into())
     }
 
-    pub(super) fn end_tokens(&mut self) -> Result<Settled, Error> {
+    pub(super) fn end_tokens(&mut self) -> Result<Judgement, Error> {
         let mut client = self.visible_client()?;
-        // A token that was issued while another call waited for its second to begin ends too.
+        // Tokens issued while an earlier `end-tokens` waits for its second to begin have an `auth_time` ahead of the
+        // clock. They end too.
         client.tokens_valid_from = client.tokens_valid_from.max(self.now + 1).max(self.state.granted + 1);
         if self.is_operator() {
             self.save(OPERATOR, client.tokens_valid_from.to_string(), FOR_EVER);
-            self.owe_client(&client, true);
-            return Ok(Settled { told: self.state.renounced, begun: client.tokens_valid_from, ..Answer::Done.into() });
+            self.report_client(&client, true);
+            return Ok(Judgement {
+                await_end: self.state.renounced,
+                await_second: client.tokens_valid_from,
+                ..Answer::Done.into()
+            });
         }
         self.touch(&mut client)?;
         let is_shown = self.follows_kv(&client);
-        self.state.changed(is_shown);
+        self.state.record_change(is_shown);
         if is_shown {
             self.state.narrowed = self.state.change;
         }
-        self.owe_client(&client, true);
-        let shown = is_shown.then_some(self.state.narrowed);
-        Ok(Settled { shown, told: self.state.renounced, begun: client.tokens_valid_from, ..Answer::Done.into() })
+        self.report_client(&client, true);
+        let await_change = is_shown.then_some(self.state.narrowed);
+        Ok(Judgement {
+            await_change,
+            await_end: self.state.renounced,
+            await_second: client.tokens_valid_from,
+            ..Answer::Done.into()
+        })
     }
 
-    pub(super) fn delete(&mut self, header: Option<&str>) -> Result<Settled, Error> {
+    pub(super) fn delete(&mut self, header: Option<&str>) -> Result<Judgement, Error> {
         let client = self.known_or_deleted()?.ok_or(Error::ClientNotFound)?;
         let is_shown = self.follows_kv(&client);
         if client.status != Status::Deleted {
@@ -171,19 +183,24 @@ impl<G: Ground> Step<'_, G> {
             let left = client.tombstone(self.now);
             self.save_client(&left)?;
             self.remove(CODES);
-            self.state.changed(is_shown);
+            self.state.record_change(is_shown);
             if is_shown {
                 self.state.narrowed = self.state.change;
             }
-            self.owe_client(&left, true);
+            self.report_client(&left, true);
         }
-        Ok(Settled { shown: Some(self.state.narrowed), told: self.state.renounced, ..Answer::Done.into() })
+        Ok(Judgement {
+            await_change: Some(self.state.narrowed),
+            await_end: self.state.renounced,
+            ..Answer::Done.into()
+        })
     }
 
-    /// Owes the feed from when on the client's tokens count, or that none does.
-    fn owe_client(&mut self, client: &Client, awaited: bool) {
+    /// Reports to the feed from when on the client's tokens are valid, or that none is.
+    fn report_client(&mut self, client: &Client, awaited: bool) {
         let (at, keep) = match client.status {
-            // A follower of what has changed learns in an hour that it was restored; an `end-tokens` before it stays for its time.
+            // An hour is enough for followers to learn of a restoration. An earlier `end-tokens` stays for the rest of
+            // its time.
             Status::Active if !awaited => {
                 let ended = client.tokens_valid_from > client.created_at;
                 let left = (client.tokens_valid_from + feed::LONGEST).saturating_sub(self.now);
@@ -193,13 +210,14 @@ impl<G: Ground> Step<'_, G> {
             Status::Suspended => (FOR_EVER, FOR_EVER),
             Status::Deleted => (FOR_EVER, feed::LONGEST),
         };
-        let number = self.owe(feed::Kind::Client, &client.client_id, at, keep, awaited);
+        let number = self.queue_report(feed::Kind::Client, &client.client_id, at, keep, awaited);
         if awaited {
             self.state.renounced = number;
         }
     }
 
-    /// The validator in `If-Match` of the client as it was before a change that has not been answered with success.
+    /// The `ETag` in `If-Match`, if it is that of the client before a change that was stored but not yet answered with
+    /// success.
     pub(super) fn repeated(&self, header: Option<&str>) -> Option<String> {
         let header = header?;
         self.state.unconfirmed.iter().find(|before| *before != "*" && if_match(header, before)).cloned()
@@ -210,7 +228,7 @@ impl<G: Ground> Step<'_, G> {
         if self.is_operator() { Err(Error::Conflict(OPERATORS_OWN.into())) } else { Ok(client) }
     }
 
-    pub(super) fn shown(&self, client: &Client, credentials: &Credentials) -> Answer {
+    pub(super) fn client_answer(&self, client: &Client, credentials: &Credentials) -> Answer {
         Answer::Shown(Shown { body: client.show(self.now, credentials), etag: self.etag(client) })
     }
 
@@ -218,7 +236,7 @@ impl<G: Ground> Step<'_, G> {
         etag(&client.show(self.now, &Credentials::default()), client.revision)
     }
 
-    /// Gives the client a new secret: its id, and the secret.
+    /// Adds a secret to the client. Returns its id and the secret.
     pub(super) fn make_secret(&self, client: &mut Client) -> Result<(String, String), Unavailable> {
         let secret_id = format!("sec_{}", self.random_text::<9>()?);
         let secret = self.random_text::<32>()?;
@@ -230,11 +248,11 @@ impl<G: Ground> Step<'_, G> {
     pub(super) fn make_totp(&self, client: &mut Client) -> Result<NewTotp, Unavailable> {
         let seed: [u8; otp::SEED_LENGTH] = self.random()?;
         let sealed = self.settings.keys.seal(&client.client_id, &Secret::new(seed), self.random()?);
-        client.totp = Some(sealed.ok_or_else(|| Unavailable::new("AUTH_KEYS", "a seed could not be sealed"))?);
+        client.totp = Some(sealed.ok_or_else(|| Unavailable::new("AUTH_KEYS", "a TOTP seed could not be encrypted"))?);
         Ok(NewTotp::new(&client.client_id, self.settings.host_name(), &seed))
     }
 
-    /// Ends the lock that wrong codes brought about.
+    /// Forgets wrong codes, which ends their lock.
     fn forgive_codes(&mut self) -> Result<(), Unavailable> {
         if let Some(value) = self.load(CODES)? {
             let mut codes: Codes = parse(&value, CODES)?;
@@ -255,7 +273,7 @@ impl<G: Ground> Step<'_, G> {
     }
 }
 
-/// Whether a change takes something away.
+/// Whether a change suspends the client or takes scopes away.
 fn narrows(before: &Client, after: &Client) -> bool {
     (before.status == Status::Active && after.status != Status::Active)
         || after.scopes.first_uncovered(&before.scopes).is_some()

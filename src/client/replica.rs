@@ -1,5 +1,6 @@
-//! A client's replica in KV: one small value under its id in `REVOCATIONS`, which only its object writes and only an exchange
-//! reads. It holds no credential. It may lag behind the object; `standing` says who is asked.
+//! A client's replica in KV: one small value under the client id in `REVOCATIONS`. Only the client's object writes it,
+//! and only exchanges read it. It may lag behind the object (`standing` decides which of the two an exchange asks). It
+//! holds no credential.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -17,15 +18,15 @@ use crate::value::{self, readable};
 
 /// The version of the stored format. A value of another version is not read.
 const VERSION: u32 = 1;
-/// The most early ends that a replica lists. With more it says "ask the object", so its size is bounded.
+/// The most early ends that a replica lists. With more it says "ask the object", which bounds its size.
 pub const MOST_ENDS: usize = 256;
-/// For how long an isolate keeps what it read, milliseconds. KV's own cache keeps it for 30 seconds, so this delays nothing that
-/// an operator could see.
-const KEPT: u64 = 250;
-/// How many replicas an isolate keeps. When it has so many, it drops them all, and asks KV again.
-const MOST_KEPT: usize = 1024;
+/// How long an isolate caches a replica, milliseconds. KV's own cache keeps it for 30 seconds, so this adds no
+/// noticeable delay.
+const MAX_AGE: u64 = 250;
+/// How many replicas an isolate caches. When there are this many, it drops them all.
+const MAX_REPLICAS: usize = 1024;
 
-/// A client's standing, and the early ends of its long-term tokens.
+/// What exchanges need to know of a client, and the early ends of its long-term tokens.
 #[derive(Debug, Serialize)]
 pub struct Replica {
     version: u32,
@@ -33,26 +34,25 @@ pub struct Replica {
     tokens_valid_from: u64,
     scopes: Scopes,
     consistency: Consistency,
-    /// `KEY=AT,KEY=AT,…`: KEY is the part of the token's id that `token_id::key` takes, AT when it ends (Unix seconds), or 0 for an
-    /// end that has come. One text, which is searched and not parsed: its
-    /// length costs an exchange next to nothing.
+    /// `KEY=AT,KEY=AT,…`: KEY is `token_id::key` of the token, AT when it ends (Unix seconds), or 0 if that has come.
+    /// One string, which is searched instead of parsed, so its length hardly affects an exchange.
     ends: String,
-    /// There are more ends than are listed.
+    /// There are more than `MOST_ENDS`, so none is listed.
     is_full: bool,
 }
 
-/// How clients are reached.
+/// Access to clients: their objects and their replicas.
 #[allow(async_fn_in_trait, reason = "futures run on the runtime's one thread; none needs to be Send")]
 pub trait Clients {
-    /// Asks the object of a client; asks to the same one are judged one after the other, on the whole planet. `region` is where a
+    /// Sends a request to a client's object, which judges requests one after the other, worldwide. `region` is where a
     /// new object should be placed.
     async fn ask_object(&self, client_id: &str, region: Option<&str>, ask: &Ask) -> Result<Answer, Error>;
 
-    /// A client's replica, or `None` if KV has none. May be as old as the cache of the location.
+    /// A client's replica, or `None` if KV has none. May be as old as the location's cache.
     async fn replica(&self, client_id: &str) -> Result<Option<String>, Unavailable>;
 
-    /// What this isolate keeps.
-    fn kept(&self) -> &Kept;
+    /// This isolate's cache of replicas.
+    fn replica_cache(&self) -> &ReplicaCache;
 
     /// Unix milliseconds.
     fn millis(&self) -> u64;
@@ -61,7 +61,7 @@ pub trait Clients {
 readable!(struct Replica { version, status, tokens_valid_from, scopes, consistency, ends, is_full });
 
 impl Replica {
-    /// `ends` are the ends of the client's long-term tokens: id, and when (0 if it has come).
+    /// `ends` are the early ends of the client's long-term tokens: id, and when (0 if it has come).
     pub fn new<'a>(client: &Client, ends: impl ExactSizeIterator<Item = (&'a str, u64)>) -> Self {
         let is_full = ends.len() > MOST_ENDS;
         let mut list = String::new();
@@ -91,7 +91,7 @@ impl Replica {
         self.is_full
     }
 
-    /// What it says of a long-term token; `None` if the object must be asked.
+    /// Whether a long-term token is live, by this replica; `None` if the object must be asked.
     pub(super) fn standing(&self, token: &Presented, now: u64) -> Option<Result<Standing, TokenFault>> {
         if self.consistency == Consistency::Immediate {
             return None;
@@ -112,7 +112,7 @@ impl Replica {
         Some(Ok(Standing { now, scopes: self.scopes.clone(), end }))
     }
 
-    /// When the token with this key ends early. An entry that makes no sense is an error.
+    /// When the token with this key ends early. A malformed entry is an error.
     fn end(&self, key: &str) -> Result<Option<u64>, ()> {
         let Some(rest) = self.ends.split(',').find_map(|entry| entry.strip_prefix(key)) else { return Ok(None) };
         rest.strip_prefix('=').and_then(|at| at.parse().ok()).map(Some).ok_or(())
@@ -123,50 +123,50 @@ impl Replica {
     }
 }
 
-/// What an isolate read a moment ago.
+/// An isolate's cache of replicas.
 #[derive(Debug, Default)]
-pub struct Kept {
-    /// When each was read, Unix milliseconds, and what it said.
+pub struct ReplicaCache {
+    /// By client id: when it was read (Unix milliseconds), and the replica.
     replicas: RefCell<HashMap<String, (u64, Rc<Replica>)>>,
-    /// Grows with each `forget`: a read that began before one is not kept.
+    /// Grows with each `forget`, so that a read that began before one is not cached.
     forgotten: Cell<u64>,
 }
 
-impl Kept {
+impl ReplicaCache {
     fn find(&self, client_id: &str, now: u64) -> Option<Rc<Replica>> {
         let replicas = self.replicas.borrow();
-        // A clock that was set back says nothing of its age.
-        let is_fresh = |(read_at, _): &&(u64, Rc<Replica>)| (*read_at..read_at + KEPT).contains(&now);
+        // If the clock was set back, the age is unknown, so the entry is not used.
+        let is_fresh = |(read_at, _): &&(u64, Rc<Replica>)| (*read_at..read_at + MAX_AGE).contains(&now);
         replicas.get(client_id).filter(is_fresh).map(|(_, replica)| Rc::clone(replica))
     }
 
     fn keep(&self, client_id: &str, read_at: u64, replica: Rc<Replica>) {
         let mut replicas = self.replicas.borrow_mut();
-        if replicas.len() >= MOST_KEPT {
+        if replicas.len() >= MAX_REPLICAS {
             replicas.clear();
         }
         replicas.insert(client_id.to_owned(), (read_at, replica));
     }
 
-    /// Drops what is kept of a client, since it has changed.
+    /// Drops a client's replica, since the client may have changed.
     pub fn forget(&self, client_id: &str) {
         self.forgotten.set(self.forgotten.get() + 1);
         self.replicas.borrow_mut().remove(client_id);
     }
 }
 
-/// Asks a client's object. What this isolate keeps of a client that may have changed is dropped.
+/// Sends a request to a client's object, and drops the cached replica if the request may have changed the client.
 pub async fn ask(clients: &impl Clients, client_id: &str, ask: &Ask) -> Result<Answer, Error> {
     let region = if let Ask::Create { region, .. } = ask { region.as_deref() } else { None };
     let answer = clients.ask_object(client_id, region, ask).await;
     if ask.changes() {
-        clients.kept().forget(client_id);
+        clients.replica_cache().forget(client_id);
     }
     answer
 }
 
-/// Whether a long-term token counts, and what binds it, for an exchange: by the replica, or by the object where the client is
-/// immediate and where KV has nothing that can be read.
+/// Whether a long-term token is live, for an exchange: by the replica, or by the object if the client is `immediate` or
+/// the replica is missing or unreadable.
 pub async fn standing(clients: &impl Clients, token: &Presented, now: u64) -> Result<Standing, Error> {
     if token.consistency == Consistency::Eventual
         && let Some(replica) = read(clients, &token.client_id).await
@@ -178,17 +178,17 @@ pub async fn standing(clients: &impl Clients, token: &Presented, now: u64) -> Re
 }
 
 async fn read(clients: &impl Clients, client_id: &str) -> Option<Rc<Replica>> {
-    let kept = clients.kept();
+    let cache = clients.replica_cache();
     let began = clients.millis();
-    if let Some(replica) = kept.find(client_id, began) {
+    if let Some(replica) = cache.find(client_id, began) {
         return Some(replica);
     }
-    let forgotten = kept.forgotten.get();
-    // A replica that can't be had is no fault of the exchange: the object knows.
+    let forgotten = cache.forgotten.get();
+    // Without a replica the exchange asks the object.
     let json = clients.replica(client_id).await.ok()??;
     let replica = Rc::new(Replica::parse(&json)?);
-    if kept.forgotten.get() == forgotten {
-        kept.keep(client_id, began, Rc::clone(&replica));
+    if cache.forgotten.get() == forgotten {
+        cache.keep(client_id, began, Rc::clone(&replica));
     }
     Some(replica)
 }
@@ -286,14 +286,14 @@ mod tests {
 
     #[test]
     fn keeping_is_bounded_and_forgets_no_end() {
-        let kept = Kept::default();
+        let cache = ReplicaCache::default();
         let value = Rc::new(replica(&client(), &[]));
-        for nth in 0..10 * MOST_KEPT {
-            kept.keep(&nth.to_string(), 1_000, Rc::clone(&value));
+        for nth in 0..10 * MAX_REPLICAS {
+            cache.keep(&nth.to_string(), 1_000, Rc::clone(&value));
             for (now, is_kept) in [(999, false), (1_000, true), (1_249, true), (1_250, false)] {
-                assert_eq!(kept.find(&nth.to_string(), now).is_some(), is_kept, "{now}");
+                assert_eq!(cache.find(&nth.to_string(), now).is_some(), is_kept, "{now}");
             }
-            assert!(kept.replicas.borrow().len() <= MOST_KEPT);
+            assert!(cache.replicas.borrow().len() <= MAX_REPLICAS);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One step of a client's object: what it reads is current, and what it changes is stored by one commit.
+//! One step of a client's object: it reads current state, and one commit stores all that it changes.
 
 use std::cell::{Cell, RefCell};
 
@@ -14,14 +14,15 @@ use crate::token::Presented;
 use crate::token_id::Kind;
 use crate::value::{self, Read};
 
-// The rows: the record of the client; what its one-time codes have seen; when the tokens of the secret `OPERATOR` were last ended;
-// what is to be published. Besides `jti:DIGEST` for each assertion that was taken, and the rows of `ends`.
+// Row keys: the client's record; the history of its one-time codes; when `end-tokens` last ended the tokens of the
+// client of the secret `OPERATOR`; the publication state. Besides these, `jti:DIGEST` for each accepted assertion, and
+// the rows of `ends`.
 pub(super) const CLIENT: &str = "client";
 pub(super) const CODES: &str = "codes";
 pub(super) const OPERATOR: &str = "operator";
 const STATE: &str = "state";
 
-/// One step of an object: what it read is current, and what it changes is stored by `commit`.
+/// One step of an object. `commit` stores what it changed.
 pub(super) struct Step<'a, G> {
     pub(super) ground: &'a G,
     pub(super) settings: &'a Settings,
@@ -29,28 +30,29 @@ pub(super) struct Step<'a, G> {
     pub(super) state: State,
     stored: State,
     rows: RefCell<Vec<(String, Option<Row>)>>,
-    /// Something was decided by the clock that no row shows: the clock itself is stored.
+    /// The clock decided something that no row shows, so the clock itself must be stored.
     pub(super) clock_counts: Cell<bool>,
     /// Unix seconds.
     pub(super) now: u64,
 }
 
-/// What a step comes to: the answer, and what must have come about before it is given.
-pub(super) struct Settled {
+/// The result of a step: the answer, and what to wait for before giving it.
+pub(super) struct Judgement {
     pub(super) answer: Answer,
-    /// KV must show this change.
-    pub(super) shown: Option<u64>,
-    /// The feed must have every end up to this number.
-    pub(super) told: u64,
-    /// This second must have begun.
-    pub(super) begun: u64,
-    /// With this answer the change of the client with this validator is confirmed: its repeat is a new one.
+    /// Wait until KV shows this change.
+    pub(super) await_change: Option<u64>,
+    /// Wait until the feed has every end up to this number.
+    pub(super) await_end: u64,
+    /// Wait until this second has begun.
+    pub(super) await_second: u64,
+    /// Once this answer is given, the change of the client that had this `ETag` is confirmed: a repeat of it is a new
+    /// change.
     pub(super) confirms: Option<String>,
 }
 
-impl From<Answer> for Settled {
+impl From<Answer> for Judgement {
     fn from(answer: Answer) -> Self {
-        Self { answer, shown: None, told: 0, begun: 0, confirms: None }
+        Self { answer, await_change: None, await_end: 0, await_second: 0, confirms: None }
     }
 }
 
@@ -81,10 +83,11 @@ impl<'a, G: Ground> Step<'a, G> {
         })
     }
 
-    /// Judges a question. What it changes is stored when the step is committed.
-    pub(super) fn judge(&mut self, ask: Ask, genuine: Option<Genuine>) -> Result<Settled, Error> {
+    /// Judges a request. Its changes are stored when the step is committed.
+    pub(super) fn judge(&mut self, ask: Ask, genuine: Option<Genuine>) -> Result<Judgement, Error> {
         if self.is_operator() && (self.state.wipe > 0 || self.load(OPERATOR)?.is_none()) {
-            // The id was tried before it was an operator's, and must never be another client's, also when the secret is gone.
+            // This id was tried before it became the operator's. It must never become another client's, even after the
+            // secret is removed.
             self.state.wipe = 0;
             if self.load(OPERATOR)?.is_none() {
                 self.save(OPERATOR, "0".to_owned(), FOR_EVER);
@@ -107,28 +110,29 @@ impl<'a, G: Ground> Step<'a, G> {
         }
     }
 
-    /// Whether a token counts: its own end, its client, its early end, its parent's. The client, if so.
-    pub(super) fn life(&mut self, token: &Presented) -> Result<Client, Error> {
+    /// Checks whether a token is live: its expiry, its client, its own early end and its parent's. Returns the client.
+    pub(super) fn live_client(&mut self, token: &Presented) -> Result<Client, Error> {
         if let Err(fault) = token.check_end(self.now) {
             self.clock_counts.set(true);
             return Err(fault.into());
         }
         let client = self.known_client()?.ok_or(TokenFault::ClientEnded)?;
         client.honours(token.auth_time)?;
-        let mut ended = self.end_of(&client, &token.id)?.is_some_and(|end| end.has_come());
+        let mut ended = self.find_end(&client, &token.id)?.is_some_and(|end| end.has_come());
         if let Some(parent) = &token.parent {
-            ended |= self.end_of(&client, parent)?.is_some_and(|end| end.has_come());
+            ended |= self.find_end(&client, parent)?.is_some_and(|end| end.has_come());
         }
         if ended { Err(TokenFault::Revoked.into()) } else { Ok(client) }
     }
 
-    /// Whether exchanges of the client's tokens may follow KV: also while KV does not show yet that they must not.
+    /// Whether exchanges of the client's tokens may read KV. Still true after a switch to `immediate`, until KV shows
+    /// the switch.
     pub(super) fn follows_kv(&self, client: &Client) -> bool {
         !self.is_operator() && (!client.is_immediate() || self.state.shown < self.state.switched)
     }
 
-    /// Whether KV shows when this token ends early.
-    pub(super) fn shows(&self, client: &Client, token_id: &str) -> bool {
+    /// Whether KV lists the early end of this token.
+    pub(super) fn is_end_in_kv(&self, client: &Client, token_id: &str) -> bool {
         token_id.starts_with(Kind::Long.prefix()) && self.follows_kv(client)
     }
 
@@ -136,7 +140,7 @@ impl<'a, G: Ground> Step<'a, G> {
         self.settings.is_operator(self.client_id)
     }
 
-    /// The record that is stored, a tombstone too.
+    /// The stored record, even a tombstone.
     pub(super) fn stored_client(&self) -> Result<Option<Client>, Unavailable> {
         self.load(CLIENT)?.map(|value| Client::parse(&value)).transpose()
     }
@@ -150,7 +154,7 @@ impl<'a, G: Ground> Step<'a, G> {
             _ => match self.stored_client()? {
                 Some(client) => Ok(Some(client)),
                 None => {
-                    // The work of reading one, where there is none.
+                    // Parsing a dummy record makes an unknown client cost the same.
                     Client::parse(&self.settings.dummy_client)?;
                     Ok(None)
                 }
@@ -162,7 +166,7 @@ impl<'a, G: Ground> Step<'a, G> {
         Ok(self.known_or_deleted()?.filter(|client| client.status != Status::Deleted))
     }
 
-    /// The client as operators see it: a deleted one is not there.
+    /// The client, for an operator's call; a deleted one does not exist.
     pub(super) fn visible_client(&self) -> Result<Client, Error> {
         self.known_client()?.ok_or(Error::ClientNotFound)
     }
@@ -185,7 +189,7 @@ impl<'a, G: Ground> Step<'a, G> {
     }
 
     pub(super) fn load_row(&self, key: &str) -> Result<Option<Row>, Unavailable> {
-        // What this step has changed is read back.
+        // The step sees its own changes.
         if let Some((_, row)) = self.rows.borrow().iter().rev().find(|(changed, _)| changed == key) {
             return Ok(row.clone());
         }
@@ -200,10 +204,10 @@ impl<'a, G: Ground> Step<'a, G> {
         self.rows.borrow_mut().push((key.to_owned(), None));
     }
 
-    /// Stores what the step has changed.
+    /// Stores the step's changes.
     pub(super) fn commit(self) -> Result<(), Unavailable> {
         let mut rows = self.rows.into_inner();
-        // That time has passed is no change worth a write.
+        // A later clock alone is not worth a write.
         let mut stored = self.stored;
         let ticked = self.clock_counts.get() && stored.clock / 1000 < self.now;
         stored.clock = self.state.clock;
@@ -226,5 +230,5 @@ pub(super) fn to_json(value: &impl serde::Serialize) -> String {
 }
 
 pub(super) fn unreadable(key: &str) -> Unavailable {
-    Unavailable::new("CLIENT", format!("the row {key} can't be read"))
+    Unavailable::new("CLIENT", format!("the row {key} can't be parsed"))
 }

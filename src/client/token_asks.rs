@@ -1,9 +1,9 @@
-//! What a client's object says of tokens: whether one may be issued, counts, or ends.
+//! Requests to a client's object about tokens: issue, rotate, check, revoke.
 
 use super::ask::{Answer, Issue, Revoke, Rotate, Standing};
 use super::codes::{Codes, Verdict};
 use super::ground::Ground;
-use super::step::{CODES, Settled, Step, parse, to_json};
+use super::step::{CODES, Judgement, Step, parse, to_json};
 use super::{Client, LONGEST_SESSION, Mechanism, Status, secret_matches};
 use crate::assertion::Genuine;
 use crate::error::{Error, Grantor, TokenFault, Unavailable, Unentitled};
@@ -20,7 +20,7 @@ const WRITE: &str = "tokens:write";
 const REVOKE: &str = "tokens:revoke";
 
 impl<G: Ground> Step<'_, G> {
-    pub(super) fn issue(&mut self, issue: Issue, genuine: Option<Genuine>) -> Result<Settled, Error> {
+    pub(super) fn issue(&mut self, issue: Issue, genuine: Option<Genuine>) -> Result<Judgement, Error> {
         let mut client = self.known_client()?;
         if let Some(client) = &mut client
             && client.drop_ended_secrets(self.now)
@@ -38,7 +38,7 @@ impl<G: Ground> Step<'_, G> {
         Ok(Answer::Granted(Granted { now, auth_time: now, scopes, ttl, consistency: client.consistency }).into())
     }
 
-    /// Checks a credential. Every failure is the same, after the same work, also where there is no client.
+    /// Checks a credential. Every failure is the same error after the same work, also for an unknown client.
     pub(super) fn authenticate(
         &mut self,
         client: Option<&Client>,
@@ -55,13 +55,13 @@ impl<G: Ground> Step<'_, G> {
                 let keys = &self.settings.keys;
                 let seed = match sealed {
                     Some(sealed) => keys.unseal(self.client_id, sealed).ok_or_else(|| {
-                        let problem = "the TOTP seed can't be unsealed with the keys in AUTH_KEYS";
+                        let problem = "the TOTP seed can't be decrypted with the totp-seal keys in AUTH_KEYS; restore the key, or give the client a new seed";
                         Unavailable::new("CLIENT", problem)
                     })?,
                     None => {
                         let dummy = &self.settings.dummy_seed;
                         keys.unseal("", dummy)
-                            .ok_or_else(|| Unavailable::new("AUTH_KEYS", "no seed can be unsealed"))?
+                            .ok_or_else(|| Unavailable::new("AUTH_KEYS", "the dummy TOTP seed can't be decrypted"))?
                     }
                 };
                 let step = otp::matching_step(seed.expose(), code, self.now).filter(|_| sealed.is_some());
@@ -72,13 +72,13 @@ impl<G: Ground> Step<'_, G> {
                 let verdict = codes.judge(step, self.now, self.settings.otp_wrong_per_day);
                 self.save(CODES, to_json(&codes), FOR_EVER);
                 if verdict == Verdict::Refused {
-                    self.state.wipe_later();
+                    self.state.schedule_wipe();
                 }
                 locked = verdict == Verdict::Locked;
                 verdict == Verdict::Accepted
             }
             Credential::Assertion(_) => match (genuine, client) {
-                // Its key may have been taken away since its signature was checked.
+                // Its key may have been removed since the signature was checked.
                 (Some(genuine), Some(client)) if client.jwks.iter().any(|set| set.keys.contains(&genuine.key)) => {
                     let key = format!("jti:{}", genuine.jti_digest);
                     let is_new = self.load(&key)?.is_none() && genuine.until > self.now;
@@ -93,9 +93,9 @@ impl<G: Ground> Step<'_, G> {
         if authentic { Ok(()) } else { Err(Error::InvalidClient { locked }) }
     }
 
-    pub(super) fn rotate(&mut self, rotate: Rotate) -> Result<Settled, Error> {
+    pub(super) fn rotate(&mut self, rotate: Rotate) -> Result<Judgement, Error> {
         let Rotate { bearer, parent, client_id, scopes, ttl } = rotate;
-        let client = self.life(&bearer)?;
+        let client = self.live_client(&bearer)?;
         self.clock_counts.set(true);
         if self.now > bearer.auth_time + LONGEST_SESSION {
             return Err(TokenFault::TooOld.into());
@@ -114,30 +114,30 @@ impl<G: Ground> Step<'_, G> {
             return Err(Error::InsufficientScope { needed: scope.to_string(), by });
         }
         let at = (self.now + self.settings.rotation_grace).min(parent.expires_at);
-        self.end(&client, &parent, at, false)?;
+        self.end_token(&client, &parent, at, false)?;
         let ttl = ttl.min(client.max_ttl_seconds);
         let (now, auth_time) = (self.now.max(client.tokens_valid_from), bearer.auth_time);
         Ok(Answer::Granted(Granted { now, auth_time, scopes, ttl, consistency: client.consistency }).into())
     }
 
-    pub(super) fn standing(&mut self, token: &Presented) -> Result<Settled, Error> {
-        let client = self.life(token)?;
-        let end = if token.kind == Kind::Long { self.end_of(&client, &token.id)?.map(|end| end.at) } else { None };
+    pub(super) fn standing(&mut self, token: &Presented) -> Result<Judgement, Error> {
+        let client = self.live_client(token)?;
+        let end = if token.kind == Kind::Long { self.find_end(&client, &token.id)?.map(|end| end.at) } else { None };
         Ok(Answer::Standing(Standing { now: self.now, scopes: client.scopes, end }).into())
     }
 
-    pub(super) fn revoke(&mut self, revoke: &Revoke) -> Result<Settled, Error> {
+    pub(super) fn revoke(&mut self, revoke: &Revoke) -> Result<Judgement, Error> {
         let Revoke { caller, target } = revoke;
-        let life = self.life(caller);
+        let live = self.live_client(caller);
         let is_own = target.as_ref().is_some_and(|target| target.as_str() == caller.id);
-        let client = match (life, target) {
+        let client = match (live, target) {
             (Ok(client), _) => client,
-            // What ended the caller was this very call: the answer may have been lost.
+            // The caller may be repeating the very call that ended it, because the answer was lost.
             (Err(Error::InvalidToken(TokenFault::Revoked)), Some(target)) => {
                 let of_caller = is_own || caller.parent.as_deref() == Some(target.as_str());
                 match self.known_client()? {
                     Some(client)
-                        if of_caller && self.end_of(&client, target.as_str())?.is_some_and(|end| end.has_come()) =>
+                        if of_caller && self.find_end(&client, target.as_str())?.is_some_and(|end| end.has_come()) =>
                     {
                         client
                     }
@@ -153,14 +153,14 @@ impl<G: Ground> Step<'_, G> {
         if target.expires_at <= self.now {
             return Ok(Answer::Done.into());
         }
-        if target.kind == Kind::Short && self.end_of(&client, target.as_str())?.is_none() {
-            let retry_after = self.room_in()?;
+        if target.kind == Kind::Short && self.find_end(&client, target.as_str())?.is_none() {
+            let retry_after = self.seconds_until_room()?;
             if retry_after > 0 {
                 return Err(Error::FeedFull { retry_after });
             }
         }
-        let end = self.end(&client, target, self.now, true)?;
-        Ok(Settled { shown: Some(end.change), told: end.told, ..Answer::Done.into() })
+        let end = self.end_token(&client, target, self.now, true)?;
+        Ok(Judgement { await_change: Some(end.change), await_end: end.number, ..Answer::Done.into() })
     }
 }
 
@@ -174,7 +174,7 @@ fn permit(client: &Client, mechanism: Mechanism) -> Result<(), Error> {
     Ok(())
 }
 
-/// The scopes to grant: those asked for, or all that the client holds.
+/// The scopes to grant: those requested, or all of the client's.
 fn grant(client: &Client, asked: Option<Scopes>) -> Result<Scopes, Error> {
     let asked = asked.unwrap_or_else(|| client.scopes.clone());
     match client.scopes.first_uncovered(&asked) {

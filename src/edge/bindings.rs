@@ -1,4 +1,4 @@
-//! The Worker's bindings, as the operations ask for them.
+//! The Worker's bindings: implements `host::Host` and its parts.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -10,9 +10,9 @@ use worker::Env;
 use super::webcrypto::{self, SigningKey};
 use crate::audit::Audit;
 use crate::client;
-use crate::client::ask::{Answer, Ask, Question};
+use crate::client::ask::{Answer, Ask, Envelope};
 use crate::client::jwk::PublicJwk;
-use crate::client::replica::{Clients, Kept};
+use crate::client::replica::{Clients, ReplicaCache};
 use crate::error::{Error, Unavailable};
 use crate::feed::{self, Ends};
 use crate::host::{Document, Host, Limit, Page};
@@ -68,22 +68,22 @@ extern "C" {
     fn docs() -> String;
 }
 
-/// What is the same for every request that this isolate answers.
+/// What all requests of an isolate share.
 #[derive(Debug)]
 pub struct Isolate {
     pub settings: Settings,
     revocations: JsValue,
-    kept: Kept,
+    replica_cache: ReplicaCache,
     clients: JsValue,
     feed: JsValue,
-    feed_kept: feed::copy::Kept,
+    feed_cache: feed::copy::FeedCache,
     long_limit: JsValue,
     client_limit: JsValue,
     address_limit: JsValue,
     short_limit: JsValue,
-    /// Bound or not, the answers are the same.
+    /// Optional; it does not affect responses.
     analytics: Option<JsValue>,
-    /// There before the first answer.
+    /// Imported before the first response.
     signing: OnceCell<SigningKey>,
 }
 
@@ -92,7 +92,7 @@ thread_local! {
 }
 
 impl Isolate {
-    /// Reads settings and bindings when the isolate starts, and again with each request as long as one is missing.
+    /// Reads settings and bindings when the isolate starts. If that fails, each request tries again.
     pub async fn of(env: &Env) -> Result<Rc<Self>, Error> {
         let isolate = match ISOLATE.with(|cell| cell.get().map(Rc::clone)) {
             Some(isolate) => isolate,
@@ -104,7 +104,7 @@ impl Isolate {
         if isolate.signing.get().is_none() {
             let signing = SigningKey::import(isolate.settings.keys.short.first()).await;
             let signing = signing.map_err(|problem| Error::Misconfigured { setting: "AUTH_KEYS".into(), problem })?;
-            // If another request was faster, it is the same key.
+            // If another request was faster, it set the same key.
             let _ = isolate.signing.set(signing);
         }
         Ok(isolate)
@@ -119,10 +119,10 @@ impl Isolate {
                 })
             })?,
             revocations: bound(env, "REVOCATIONS")?,
-            kept: Kept::default(),
+            replica_cache: ReplicaCache::default(),
             clients: bound(env, "CLIENTS")?,
             feed: bound(env, "FEED")?,
-            feed_kept: feed::copy::Kept::default(),
+            feed_cache: feed::copy::FeedCache::default(),
             long_limit: bound(env, "LONG_LIMIT")?,
             client_limit: bound(env, "CLIENT_LIMIT")?,
             address_limit: bound(env, "ADDRESS_LIMIT")?,
@@ -132,24 +132,24 @@ impl Isolate {
         })
     }
 
-    /// Counts a call, if there is a dataset to count in: index and blob1 are the operation, blob2 the outcome, blob3 the
-    /// mechanism; double1 is the status, double2 the milliseconds that the answer took.
+    /// Counts a call in Analytics Engine, if `ANALYTICS` is bound: index and blob1 are the operation, blob2 the
+    /// outcome, blob3 the mechanism; double1 is the status, double2 the milliseconds until the response.
     pub fn count(&self, audit: &Audit, started: u64) {
         let Some(analytics) = &self.analytics else { return };
         let milliseconds = now().saturating_sub(started) as f64;
         let mechanism = audit.mechanism.unwrap_or_default();
-        // A count that is lost is no reason to fail a call.
+        // A lost count must not fail the call.
         let _ = count(analytics, audit.event, audit.outcome, mechanism, audit.status, milliseconds);
     }
 }
 
-/// Asks the feed's object. What a location serves is at most 2 seconds old, so an answer that takes longer is none.
+/// Asks the feed's object. A read is given 2 seconds, since what a location serves must be no older than that.
 pub async fn ask_feed(namespace: &JsValue, question: &feed::Ask) -> Result<Ends, Unavailable> {
     let body = serde_json::to_string(question).map_err(|error| Unavailable::new("FEED", error.to_string()))?;
     let patience = if let feed::Ask::Ends { .. } = question { 2_000 } else { 3_000 };
     let answer = ask_within(namespace, feed::NAME, None, &body, patience).await.map_err(unavailable("FEED"))?;
     let answer: Option<Result<Ends, Unavailable>> = value::read(&answer.as_string().unwrap_or_default());
-    answer.unwrap_or_else(|| Err(Unavailable::new("FEED", "answered what can't be read")))
+    answer.unwrap_or_else(|| Err(Unavailable::new("FEED", "its answer can't be parsed")))
 }
 
 pub fn bound(env: &Env, setting: &'static str) -> Result<JsValue, Error> {
@@ -166,7 +166,7 @@ pub fn random(bytes: &mut [u8]) -> Result<(), Unavailable> {
     getrandom::fill(bytes).map_err(|error| Unavailable::new("randomness", error.to_string()))
 }
 
-/// A part that threw, or answered what it never should.
+/// Converts an exception of a binding.
 pub fn unavailable(dependency: &'static str) -> impl Fn(JsValue) -> Unavailable {
     move |error| Unavailable::new(dependency, webcrypto::describe(&error))
 }
@@ -174,7 +174,7 @@ pub fn unavailable(dependency: &'static str) -> impl Fn(JsValue) -> Unavailable 
 impl Clients for Isolate {
     async fn ask_object(&self, client_id: &str, region: Option<&str>, question: &Ask) -> Result<Answer, Error> {
         let down = |problem: String| Unavailable::new("CLIENTS", problem);
-        let question = Question { client_id, ask: question };
+        let question = Envelope { client_id, ask: question };
         let body = serde_json::to_string(&question).map_err(|error| down(error.to_string()))?;
         let answer = ask(&self.clients, client_id, region, &body).await.map_err(unavailable("CLIENTS"))?;
         client::ask::read_answer(&answer.as_string().unwrap_or_default())
@@ -184,8 +184,8 @@ impl Clients for Isolate {
         Ok(read(&self.revocations, client_id).await.map_err(unavailable("REVOCATIONS"))?.as_string())
     }
 
-    fn kept(&self) -> &Kept {
-        &self.kept
+    fn replica_cache(&self) -> &ReplicaCache {
+        &self.replica_cache
     }
 
     fn millis(&self) -> u64 {
@@ -205,15 +205,15 @@ impl Host for Isolate {
         ask_feed(&self.feed, question).await
     }
 
-    fn feed(&self) -> &feed::copy::Kept {
-        &self.feed_kept
+    fn feed_cache(&self) -> &feed::copy::FeedCache {
+        &self.feed_cache
     }
 
     async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable> {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let page = list(&self.revocations, limit, cursor).await.map_err(unavailable("REVOCATIONS"))?;
         value::read(&page.as_string().unwrap_or_default())
-            .ok_or_else(|| Unavailable::new("REVOCATIONS", "answered no list"))
+            .ok_or_else(|| Unavailable::new("REVOCATIONS", "its answer to list can't be parsed"))
     }
 
     fn random(&self) -> Result<Random, Unavailable> {

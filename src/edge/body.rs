@@ -1,4 +1,4 @@
-//! Reads a request's body, but keeps no more than is allowed.
+//! Reads a request's body, and buffers at most `MAX_BODY` bytes of it.
 
 use futures_util::future::LocalBoxFuture;
 use js_sys::{Reflect, Uint8Array};
@@ -8,18 +8,18 @@ use worker::js_sys::futures::JsFuture;
 
 use crate::request::{Body, MAX_BODY};
 
-/// Where reading on stops making sense, bytes: what Cloudflare lets in on most plans.
+/// How much of a body is read at most, bytes: Cloudflare's own limit on most plans.
 const MAX_DRAINED: usize = 100_000_000;
 
 pub async fn read(request: &Request, content_length: Option<&str>) -> Body {
     let body = match content_length.and_then(|length| length.parse::<usize>().ok()) {
         Some(0) => Some(Body::Read(Vec::new())),
         Some(length) if length > MAX_BODY => Some(Body::TooLarge),
-        // HTTP holds a sender to the length that it announced, so there is no more than that to buffer.
+        // HTTP limits the body to the announced length, so no more than that is buffered.
         Some(_) => whole(request).await,
         None => match request.body().map(|stream| stream.get_reader().dyn_into()) {
             Some(Ok(reader)) => {
-                // Boxed, so that an isolate compiles it only when such a body comes.
+                // Boxed, so that an isolate compiles it only when such a body arrives.
                 let pieces: LocalBoxFuture<'_, _> = Box::pin(pieces(reader));
                 pieces.await
             }
@@ -37,8 +37,8 @@ async fn whole(request: &Request) -> Option<Body> {
     Some(if fits { Body::Read(bytes.to_vec()) } else { Body::TooLarge })
 }
 
-/// A body without an announced length is read to its end, also past what is kept: an answer that overtakes its request
-/// is lost in proxies that do not expect one.
+/// A body without `Content-Length` is read to its end, beyond what is buffered: some proxies lose a response that is
+/// sent before the request has ended.
 async fn pieces(reader: ReadableStreamDefaultReader) -> Option<Body> {
     let mut kept = Vec::new();
     let mut length = 0;
@@ -53,7 +53,7 @@ async fn pieces(reader: ReadableStreamDefaultReader) -> Option<Body> {
     Some(if length <= MAX_BODY { Body::Read(kept) } else { Body::TooLarge })
 }
 
-/// The next piece; `Some(None)` at the end, `None` if the body broke off.
+/// The next chunk; `Some(None)` at the end, `None` if the connection broke.
 async fn next(reader: &ReadableStreamDefaultReader) -> Option<Option<Uint8Array>> {
     let result = JsFuture::from(reader.read()).await.ok()?;
     if Reflect::get(&result, &"done".into()).ok()?.is_truthy() {

@@ -1,5 +1,5 @@
-// The Worker's entry, around what wasm-bindgen exports. After a trap, in which every panic ends, wasm-bindgen gives the WASM new
-// memory at the next call. A Durable Object that lived in the old memory is made again.
+// The Worker's entry point, around wasm-bindgen's exports. After a panic (a trap) wasm-bindgen replaces the WASM memory
+// at the next call. A Durable Object from the old memory must then be constructed again.
 import { Client as ClientInWasm, Feed as FeedInWasm, __worker_init_state, fetch } from "./index.js";
 
 const lasting = (Class) =>
@@ -14,7 +14,7 @@ const lasting = (Class) =>
     }
 
     instance() {
-      // Renews the memory first if that is due, as any call does, and tells which one it is (worker 0.8.7).
+      // Replaces the memory first if that is due, as any call does, and returns its id (worker 0.8.7).
       const memory = __worker_init_state().instanceId;
       if (memory !== this.#memory) {
         this.#made = new Class(...this.#parts);

@@ -1,4 +1,4 @@
-//! The Worker's entry: reads the request and the clock, asks `app`, and writes the response and the audit line.
+//! The Worker's entry point: reads the request and the clock, calls `app`, and writes the response and the audit line.
 
 use futures_util::FutureExt;
 use js_sys::Promise;
@@ -21,11 +21,11 @@ extern "C" {
     fn environment() -> Option<Env>;
     fn head(request: &web_sys::Request) -> String;
     #[wasm_bindgen(catch)]
-    fn answer(status: u16, headers: &str, body: Option<&str>) -> Result<web_sys::Response, JsValue>;
+    fn response(status: u16, headers: &str, body: Option<&str>) -> Result<web_sys::Response, JsValue>;
 }
 
-/// Runs when an isolate loads the module, before it has a request; Cloudflare does so while the first one is still in its
-/// TLS handshake. Errors are ignored here; the first request retries and reports them.
+/// Runs when an isolate loads the module, before its first request; Cloudflare does so during that request's TLS
+/// handshake. Errors are ignored here; the first request retries and reports them.
 #[event(start)]
 fn start() {
     let Some(env) = environment() else { return };
@@ -36,8 +36,8 @@ fn start() {
     });
 }
 
-/// Called with each request. An answer that waits for nothing, as most refusals do, comes without a promise, which would cost
-/// it a twentieth more.
+/// The `fetch` handler. A response that is ready at once, as for most refusals, is returned without a promise, which
+/// would take 5 % longer (docs/performance.md).
 #[wasm_bindgen]
 pub fn fetch(request: web_sys::Request, env: Env) -> JsValue {
     let mut response = Box::pin(respond_to(request, env));
@@ -51,8 +51,8 @@ pub fn fetch(request: web_sys::Request, env: Env) -> JsValue {
 async fn respond_to(request: web_sys::Request, env: Env) -> Result<JsValue, JsValue> {
     let head = head(&request);
     let head = Head::parse(&head);
-    let (response, mut audit) = match answered(&request, &head, &env).await {
-        Ok(answered) => answered,
+    let (response, mut audit) = match handle(&request, &head, &env).await {
+        Ok(handled) => handled,
         Err(error) => Audit::of_refusal(&error),
     };
     audit.ray = head.ray.map(str::to_owned);
@@ -65,7 +65,7 @@ async fn respond_to(request: web_sys::Request, env: Env) -> Result<JsValue, JsVa
     write(&response).map(JsValue::from)
 }
 
-async fn answered(request: &web_sys::Request, head: &Head<'_>, env: &Env) -> Result<(Response, Audit), Error> {
+async fn handle(request: &web_sys::Request, head: &Head<'_>, env: &Env) -> Result<(Response, Audit), Error> {
     let isolate = Isolate::of(env).await?;
     isolate.settings.check_origin(head.origin)?;
     let route = Route::find(&isolate.settings, head.method, head.path)?;
@@ -74,8 +74,8 @@ async fn answered(request: &web_sys::Request, head: &Head<'_>, env: &Env) -> Res
         unread = false;
         (body::read(request, head.content_length).await, bindings::now() / 1000)
     };
-    let (response, audit) = app::answer(&isolate.settings, &*isolate, &route, head.call(), read).await;
-    // A length that was announced lets every proxy cope with an answer that comes before the body's end.
+    let (response, audit) = app::handle(&isolate.settings, &*isolate, &route, head.call(), read).await;
+    // With `Content-Length`, proxies cope with a response that comes before the body's end.
     if unread && head.content_length.is_none() {
         body::read(request, None).await;
     }
@@ -87,5 +87,5 @@ async fn answered(request: &web_sys::Request, head: &Head<'_>, env: &Env) -> Res
 
 fn write(response: &Response) -> Result<web_sys::Response, JsValue> {
     let headers = lines(response.headers.iter().map(|(name, value)| (*name, value.as_str())));
-    answer(response.status, &headers, response.body.as_deref())
+    self::response(response.status, &headers, response.body.as_deref())
 }

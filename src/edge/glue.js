@@ -1,5 +1,6 @@
-// What the Worker asks of JavaScript, gathered so that each step of a request crosses the border once: every crossing and
-// every object of the runtime costs about a microsecond, and a request had sixty. No rule is in here.
+// The Worker's JavaScript side, grouped so that each step of a request crosses the WASM border once: each crossing and
+// each runtime object costs about a microsecond, and a request once took sixty of them (docs/performance.md). No rule
+// is in here.
 import { env } from "cloudflare:workers";
 import { object } from "./webcrypto.js";
 
@@ -7,7 +8,7 @@ import { object } from "./webcrypto.js";
 // workerd. Nothing else here needs it.
 globalThis.queueMicrotask = undefined;
 
-// The bindings, before there is a request: when the WASM is made anew after a panic, one is waiting.
+// The bindings, for `start`. Only at the first load: after a panic the WASM is loaded again while a request is waiting.
 let loading = true;
 export function environment() {
   const isFirst = loading;
@@ -16,10 +17,10 @@ export function environment() {
 }
 
 const HEADERS = ["Authorization", "X-Client-Id", "Content-Type", "Content-Length", "CF-Connecting-IP", "CF-Ray"];
-// Of no use to a POST, which is what must be fast.
+// Not read for a POST, which must be fast.
 const OTHERS = ["If-Match", "If-None-Match"];
 
-// What `Head::parse` in request.rs reads.
+// The format that `Head::parse` in request.rs parses.
 export function head(request) {
   const headers = request.headers;
   const line = (value) => (value === null ? "\n" : `\n+${value}`);
@@ -27,36 +28,36 @@ export function head(request) {
   for (const name of HEADERS) lines += line(headers.get(name));
   if (request.method === "POST") return lines;
   for (const name of OTHERS) lines += line(headers.get(name));
-  // Cloudflare replaces Accept-Encoding, and says elsewhere what the client sent.
+  // Cloudflare replaces Accept-Encoding; the client's own is in `cf`.
   return lines + line(request.cf?.clientAcceptEncoding ?? headers.get("Accept-Encoding"));
 }
 
-// The headers as an object, since the runtime would take a list of pairs apart through iterators, which costs a refusal a
-// tenth more.
-export const answer = (status, lines, body) => new Response(body, { status, headers: object(lines) });
+// Headers as an object: from a list of pairs the runtime would read them through iterators, which makes a refusal take
+// 10 % longer (docs/performance.md).
+export const response = (status, lines, body) => new Response(body, { status, headers: object(lines) });
 
-// A variable or secret. In wrangler.toml a number may stand without quotes; anything else there is a mistake.
+// A variable or secret. wrangler.toml may give a number without quotes; any other type is a mistake.
 export function variable(env, name) {
   const value = env[name];
   if (value === undefined || typeof value === "string") return value;
   if (typeof value === "number") return `${value}`;
-  throw new Error("must be text or a number");
+  throw new Error("must be a string or a number");
 }
 
 export const binding = (env, name) => (typeof env[name] === "object" ? env[name] ?? undefined : undefined);
 
-// 30 seconds is the least that KV allows.
+// KV's minimum, seconds.
 const SHORTEST = { cacheTtl: 30 };
 
-// What does not answer in time has failed. Milliseconds: a read of KV, a write, and an object, which may wait for two writes.
+// Timeouts, milliseconds: a KV read, a KV write, and a request to an object, which may wait for two writes.
 const KV_PATIENCE = 2_000;
 const WRITE_PATIENCE = 3_000;
 const OBJECT_PATIENCE = 15_000;
 
-// One promise for both ends: a race of two, in an async function, cost a cold exchange a tenth more.
+// A single promise: `Promise.race` in an async function made a cold exchange take 10 % longer (docs/performance.md).
 const timely = (promise, patience) =>
   new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error("did not answer in time")), patience);
+    const timer = setTimeout(() => reject(new Error(`did not answer within ${patience} ms`)), patience);
     const settle = (how) => (value) => {
       clearTimeout(timer);
       how(value);
@@ -73,7 +74,7 @@ export function store(namespace, key, value, status, expiration) {
 
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-// A page of keys, each with the status in its metadata, and the cursor of the next.
+// A page of keys with the status from their metadata, and the cursor of the next page.
 export async function list(namespace, limit, cursor) {
   const page = await timely(namespace.list({ limit, cursor }), KV_PATIENCE);
   const clients = page.keys.map(({ name, metadata }) => ({ client_id: name, status: metadata?.status ?? "" }));

@@ -1,6 +1,6 @@
-//! The runtime: all code that names it. It holds no rule.
+//! The only code that names the runtime. It contains no rule.
 //!
-//! In the WASM tests, which run in Node, where `cloudflare:` modules do not exist, only `webcrypto` is there.
+//! The WASM tests run in Node, which has no `cloudflare:` modules, so only `webcrypto` is compiled there.
 
 #[cfg(feature = "edge")]
 mod bindings;

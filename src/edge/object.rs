@@ -1,4 +1,4 @@
-//! The Durable Objects, and what they stand on. Their rules are in `client::object` and `feed::object`.
+//! The Durable Objects and their environment. Their rules are in `client::object` and `feed::object`.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use worker::{DurableObject, Env, Request, Response, Result, State, console_error
 
 use super::bindings::{self, Isolate, unavailable};
 use super::webcrypto;
-use crate::client::ask::{Answer, Ask, Question};
+use crate::client::ask::{Answer, Ask, Envelope};
 use crate::client::ground::Ground;
 use crate::client::jwk::PublicJwk;
 use crate::client::object::Object;
@@ -49,11 +49,12 @@ impl DurableObject for Client {
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let text = request.text().await?;
         let (object, env, (sender, receiver)) = (Rc::clone(&self.object), self.env.clone(), oneshot::channel());
-        // Kept alive by the object and not by the call: a caller that goes away leaves nothing half done, and no one waiting.
+        // Runs to its end even if the caller disconnects, so that nothing is left half done and no other caller waits
+        // for it.
         self.state.wait_until(async move {
-            let _ = sender.send(answer(&object, &env, &text).await);
+            let _ = sender.send(ask(&object, &env, &text).await);
         });
-        let answer = receiver.await.map_err(|_| worker::Error::from("the answer was lost"))?;
+        let answer = receiver.await.map_err(|_| worker::Error::from("the object stopped before it answered"))?;
         Response::ok(serde_json::to_string(&answer)?)
     }
 
@@ -67,14 +68,14 @@ impl DurableObject for Client {
     }
 }
 
-async fn answer(object: &Object<Storage>, env: &Env, question: &str) -> std::result::Result<Answer, Error> {
+async fn ask(object: &Object<Storage>, env: &Env, question: &str) -> std::result::Result<Answer, Error> {
     let isolate = Isolate::of(env).await?;
-    let question: Question<String, Ask> =
-        value::read(question).ok_or_else(|| Unavailable::new("CLIENT", "can't read a question"))?;
+    let question: Envelope<String, Ask> =
+        value::read(question).ok_or_else(|| Unavailable::new("CLIENT", "the request to the object can't be parsed"))?;
     object.answer(&isolate.settings, &question.client_id, question.ask).await
 }
 
-/// The feed of ends: its rules are in `crate::feed`.
+/// The revocation feed's object.
 #[durable_object(fetch)]
 pub struct Feed {
     feed: feed::object::Feed<Storage>,
@@ -87,7 +88,7 @@ impl DurableObject for Feed {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let question = value::read(&request.text().await?);
-        let question = question.ok_or_else(|| Unavailable::new("FEED", "can't read a question"));
+        let question = question.ok_or_else(|| Unavailable::new("FEED", "the request to the object can't be parsed"));
         let answer = question.and_then(|question| self.feed.answer(&question));
         Response::ok(serde_json::to_string(&answer)?)
     }

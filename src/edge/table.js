@@ -1,4 +1,4 @@
-// The rows of an object, in its SQLite database, and its alarm.
+// An object's rows, in its SQLite database, and its alarm.
 const TABLE = `
   CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS rows_by_end ON rows (expires_at)`;
@@ -10,13 +10,13 @@ export class Table {
     this.isThere = false;
   }
 
-  // Asking creates nothing: most ids that are asked for and no client's would leave a database behind.
+  // Reading does not create the table: otherwise every unknown client id would leave a database behind.
   select(query, ...values) {
     this.isThere ||= this.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'rows'").toArray().length > 0;
     return this.isThere ? this.sql.exec(query, ...values).toArray() : [];
   }
 
-  // Each row as [key, value, expires_at].
+  // Rows in the format [[key, value, expires_at], …].
   load(key) {
     return JSON.stringify(this.select("SELECT key, value, expires_at FROM rows WHERE key = ?", key).map(Object.values));
   }
@@ -26,8 +26,8 @@ export class Table {
     return JSON.stringify(this.select(query, prefix, `${prefix}\uffff`, now, limit).map(Object.values));
   }
 
-  // One step: all of it or nothing. The runtime holds back every answer and every write to KV until it is durable. It stores an
-  // alarm with the rows that were written in the same turn.
+  // Stores one step, all or nothing. The runtime holds back every response and every write to KV until it is durable,
+  // and stores an alarm together with the rows that were written in the same turn.
   commit(rows, now, alarm) {
     const changes = JSON.parse(rows);
     if (changes.length > 0) {
@@ -50,7 +50,7 @@ export class Table {
     this.hold(this.state.storage.deleteAll());
   }
 
-  // What could not be stored must not be answered: the object starts anew from what is durable.
+  // If storing fails, no answer may leave: the object is aborted, and restarts from what is durable.
   hold(stored) {
     stored.catch((error) => this.state.abort(`storage failed: ${error.message}`));
   }

@@ -1,5 +1,5 @@
-// WebCrypto's parameters, by the `alg` that a key is bound to (RFC 7518, RFC 8037). They serve importing, signing and
-// verifying alike. The salt of PS256 is as long as its hash (RFC 7518, section 3.5).
+// WebCrypto's parameters, by the `alg` that a key is bound to (RFC 7518, RFC 8037), for importing, signing and
+// verifying. The salt of PS256 is as long as its hash (RFC 7518, section 3.5).
 const PARAMETERS = {
   RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
   PS256: { name: "RSA-PSS", hash: "SHA-256", saltLength: 32 },
@@ -7,7 +7,7 @@ const PARAMETERS = {
   EdDSA: { name: "Ed25519" },
 };
 
-// What `lines` in webcrypto.rs wrote: name, value, name, value, a line each; no name twice.
+// Parses what `lines` in webcrypto.rs wrote: name and value alternate, one per line; no name twice.
 export function object(lines) {
   const parts = lines.split("\n");
   const object = {};

@@ -1,4 +1,5 @@
-//! Signatures by the runtime's WebCrypto: several times faster than WASM, and no code to ship for four algorithms.
+//! Signatures with the runtime's WebCrypto: several times faster than WASM (docs/performance.md), and four algorithms
+//! without code of their own.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use js_sys::{Reflect, Uint8Array};
@@ -17,16 +18,16 @@ extern "C" {
     async fn verify_bytes(alg: &str, key: &JsValue, signature: &[u8], message: &[u8]) -> Result<JsValue, JsValue>;
 }
 
-/// A private Ed25519 key that the runtime holds.
+/// A private Ed25519 key, imported into the runtime.
 #[derive(Clone, Debug)]
 pub struct SigningKey(JsValue);
 
 impl SigningKey {
     const ALG: &str = Algorithm::EdDsa.name();
 
-    /// Hands a key to the runtime, and has it prove that its two halves belong together.
+    /// Imports a key, and checks that its two halves belong together.
     pub async fn import(key: &ShortKey) -> Result<Self, String> {
-        let private = key.private.as_ref().ok_or("has no private half in its first at+jwt key")?;
+        let private = key.private.as_ref().ok_or("has no private half (d) in its first at+jwt key")?;
         let d = Base64UrlUnpadded::encode_string(private.expose());
         let members = lines(key.public.material().chain([("d", d.as_str())]));
         let imported = import_key(Self::ALG, &members, "sign")
@@ -44,14 +45,14 @@ impl SigningKey {
     pub async fn sign(&self, message: &[u8]) -> Result<[u8; 64], String> {
         let signature = sign_bytes(Self::ALG, &self.0, message).await.map_err(|error| describe(&error))?;
         let bytes = Uint8Array::new(&signature).to_vec();
-        bytes.try_into().map_err(|_| "the runtime made a signature of another length".to_owned())
+        bytes.try_into().map_err(|_| "the runtime returned a signature that is not 64 bytes long".to_owned())
     }
 }
 
-/// Whether a signature is the key's, by the algorithm that the key is bound to. What the runtime refuses to import or
-/// to look at is not a signature.
+/// Whether a signature is valid under a key, by the algorithm that the key is bound to. A key or signature that the
+/// runtime rejects gives `false`.
 pub async fn verify(key: &PublicJwk, message: &[u8], signature: &[u8]) -> bool {
-    // No member of a key that has an algorithm has a line break in it.
+    // `lines` is safe here: no member of a valid key contains a line break.
     let Ok(algorithm) = key.algorithm() else { return false };
     let alg = algorithm.name();
     let Ok(imported) = import_key(alg, &lines(key.material()), "verify").await else { return false };
@@ -59,13 +60,13 @@ pub async fn verify(key: &PublicJwk, message: &[u8], signature: &[u8]) -> bool {
     verified.is_ok_and(|verified| verified.as_bool() == Some(true))
 }
 
-/// Whether the runtime takes a key: a point off its curve, for one, is none.
+/// Whether the runtime can import a key. It refuses a point that is not on its curve, for example.
 pub async fn accepts(key: &PublicJwk) -> bool {
     let Ok(algorithm) = key.algorithm() else { return false };
     import_key(algorithm.name(), &lines(key.material()), "verify").await.is_ok()
 }
 
-/// Pairs for JavaScript: a name and a value after the other, a line each.
+/// Pairs for JavaScript: name and value alternate, one per line.
 pub fn lines<'a>(pairs: impl Iterator<Item = (&'static str, &'a str)>) -> String {
     pairs.fold(String::new(), |lines, (name, value)| lines + name + "\n" + value + "\n")
 }

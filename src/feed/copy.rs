@@ -1,5 +1,5 @@
-//! An isolate's copy of the feed, and the texts that it has signed: so however many verifiers ask for whatever part, the feed's
-//! object is asked once in `KEPT` for what is new.
+//! An isolate's copy of the feed, and the texts that it has signed. However many verifiers ask, for whatever part, the
+//! feed's object is asked for new entries at most once per `MAX_AGE`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,13 +7,13 @@ use std::rc::Rc;
 
 use super::{Ends, Entry, Kind};
 
-/// For how long an isolate answers from its copy without asking the feed, milliseconds.
-const KEPT: u64 = 1_500;
-/// How many texts are kept: followers are seldom further apart. When there are so many, all are dropped.
+/// How long an isolate uses its copy without asking the feed's object, milliseconds.
+const MAX_AGE: u64 = 1_500;
+/// How many signed texts are cached, one per `since`. When there are this many, all are dropped.
 const MOST_TEXTS: usize = 64;
 
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct FeedCache {
     copy: RefCell<Copy>,
     texts: RefCell<Vec<Text>>,
 }
@@ -23,11 +23,11 @@ struct Copy {
     /// `None` until the feed has been asked.
     seq: Option<u64>,
     dropped: u64,
-    /// By their keys.
+    /// By key.
     entries: HashMap<String, Entry>,
-    /// When the feed was last asked, Unix milliseconds.
+    /// When the feed's object was last asked, Unix milliseconds.
     asked: u64,
-    /// When old entries were last dropped, Unix seconds.
+    /// When expired entries were last dropped, Unix seconds.
     tidied: u64,
 }
 
@@ -41,28 +41,28 @@ pub struct Text {
     pub issued_at: u64,
 }
 
-/// What a text holds: the entries after `since` up to `seq`; all of them without `since`.
+/// Which entries a text holds: those after `since` up to `seq`; all of them without `since`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     pub seq: u64,
     pub since: Option<u64>,
 }
 
-impl Kept {
-    /// What the feed must be asked for before a caller who has all up to `since` can be answered: what came after this number, or
-    /// all. `None` if it need not be asked.
+impl FeedCache {
+    /// What the feed's object must be asked for, to serve a caller who has all entries up to `since`: the entries after
+    /// the returned number, or all. `None`: nothing, the copy is fresh.
     pub fn lacks(&self, since: Option<u64>, millis: u64) -> Option<Option<u64>> {
         let copy = self.copy.borrow();
-        // A clock that was set back says nothing of its age.
-        let is_fresh = (copy.asked..copy.asked + KEPT).contains(&millis) && since <= copy.seq;
+        // If the clock was set back, the age is unknown, so the copy is not used.
+        let is_fresh = (copy.asked..copy.asked + MAX_AGE).contains(&millis) && since <= copy.seq;
         (!is_fresh).then_some(copy.seq)
     }
 
-    /// Takes in what the feed answered to a question asked at `millis`.
+    /// Stores the feed's answer to a request that was sent at `millis`.
     pub fn take(&self, ends: Ends, millis: u64) {
         let mut copy = self.copy.borrow_mut();
         if copy.seq > Some(ends.seq) {
-            // A later answer has overtaken this one.
+            // A newer answer arrived first.
             return;
         }
         if ends.since.is_none() {
@@ -74,7 +74,7 @@ impl Kept {
         copy.asked = millis;
     }
 
-    /// What a caller who has all up to `since` is to get.
+    /// The part for a caller who has all entries up to `since`.
     pub fn part(&self, since: Option<u64>, now: u64) -> Part {
         let mut copy = self.copy.borrow_mut();
         let Copy { entries, dropped, tidied, .. } = &mut *copy;
@@ -92,7 +92,7 @@ impl Kept {
         Part { seq, since: since.filter(|since| (copy.dropped..=seq).contains(since)) }
     }
 
-    /// The member `ended` of a part. All three kinds are there, if empty.
+    /// The JSON of the member `ended`. All three kinds are present, even if empty.
     pub fn ended(&self, part: Part) -> String {
         let copy = self.copy.borrow();
         let mut ended = String::from("{");
@@ -112,7 +112,7 @@ impl Kept {
         ended + "}}"
     }
 
-    /// A text of this part that was signed after `earliest`, Unix seconds.
+    /// The cached text of this part, if it was signed after `earliest` (Unix seconds).
     pub fn text(&self, part: Part, earliest: u64) -> Option<Text> {
         self.texts.borrow().iter().find(|text| text.part == part && text.issued_at > earliest).cloned()
     }
@@ -141,47 +141,51 @@ mod tests {
 
     #[test]
     fn it_asks_only_for_what_is_new() {
-        let kept = Kept::default();
-        assert_eq!(kept.lacks(None, 10_000), Some(None));
-        kept.take(ends(3, None, vec![entry("a", 3, 100)]), 10_000);
+        let cache = FeedCache::default();
+        assert_eq!(cache.lacks(None, 10_000), Some(None));
+        cache.take(ends(3, None, vec![entry("a", 3, 100)]), 10_000);
         for since in [None, Some(0), Some(3)] {
-            assert_eq!(kept.lacks(since, 11_499), None);
-            assert_eq!(kept.lacks(since, 11_500), Some(Some(3)));
+            assert_eq!(cache.lacks(since, 11_499), None);
+            assert_eq!(cache.lacks(since, 11_500), Some(Some(3)));
         }
-        assert_eq!(kept.lacks(Some(4), 10_000), Some(Some(3)), "another location has told the caller of more");
+        assert_eq!(
+            cache.lacks(Some(4), 10_000),
+            Some(Some(3)),
+            "the caller has seen a newer entry at another location"
+        );
     }
 
     #[test]
-    fn an_answer_that_was_overtaken_takes_nothing_back() {
-        let kept = Kept::default();
-        kept.take(ends(3, None, vec![entry("a", 3, 100)]), 10_000);
-        kept.take(ends(5, Some(3), vec![entry("b", 4, 100), entry("a", 5, 100)]), 12_000);
-        kept.take(ends(3, Some(3), Vec::new()), 13_000);
-        let part = kept.part(None, 10);
-        assert!(kept.ended(part).contains(r#""a":1"#) && kept.ended(part).contains(r#""b":1"#));
+    fn an_older_answer_that_arrives_late_is_ignored() {
+        let cache = FeedCache::default();
+        cache.take(ends(3, None, vec![entry("a", 3, 100)]), 10_000);
+        cache.take(ends(5, Some(3), vec![entry("b", 4, 100), entry("a", 5, 100)]), 12_000);
+        cache.take(ends(3, Some(3), Vec::new()), 13_000);
+        let part = cache.part(None, 10);
+        assert!(cache.ended(part).contains(r#""a":1"#) && cache.ended(part).contains(r#""b":1"#));
         assert_eq!(part, Part { seq: 5, since: None });
-        assert_eq!(kept.lacks(None, 13_500), Some(Some(5)), "nor does it count as fresh");
+        assert_eq!(cache.lacks(None, 13_500), Some(Some(5)), "nor does it count as fresh");
     }
 
     #[test]
-    fn what_was_dropped_makes_a_whole_of_a_part() {
-        let kept = Kept::default();
-        kept.take(ends(5, None, vec![entry("a", 2, 100), entry("b", 4, 50)]), 10_000);
-        assert_eq!(kept.part(Some(3), 49), Part { seq: 5, since: Some(3) });
-        assert_eq!(kept.part(Some(3), 50), Part { seq: 5, since: None });
-        assert_eq!(kept.part(Some(4), 50), Part { seq: 5, since: Some(4) });
-        assert_eq!(kept.part(Some(6), 50), Part { seq: 5, since: None });
-        assert_eq!(kept.ended(kept.part(None, 50)), r#"{"token":{},"parent":{"a":1},"client":{}}"#);
+    fn a_caller_who_may_have_missed_a_dropped_entry_gets_the_whole_feed() {
+        let cache = FeedCache::default();
+        cache.take(ends(5, None, vec![entry("a", 2, 100), entry("b", 4, 50)]), 10_000);
+        assert_eq!(cache.part(Some(3), 49), Part { seq: 5, since: Some(3) });
+        assert_eq!(cache.part(Some(3), 50), Part { seq: 5, since: None });
+        assert_eq!(cache.part(Some(4), 50), Part { seq: 5, since: Some(4) });
+        assert_eq!(cache.part(Some(6), 50), Part { seq: 5, since: None });
+        assert_eq!(cache.ended(cache.part(None, 50)), r#"{"token":{},"parent":{"a":1},"client":{}}"#);
     }
 
     #[test]
-    fn texts_are_few() {
-        let kept = Kept::default();
+    fn the_number_of_cached_texts_is_bounded() {
+        let cache = FeedCache::default();
         for since in 0..1_000 {
             let part = Part { seq: 1_000, since: Some(since) };
-            kept.keep(Text { part, token: "t".into(), etag: String::new(), issued_at: 10 });
-            assert!(kept.text(part, 9).is_some() && kept.text(part, 10).is_none());
-            assert!(kept.texts.borrow().len() <= MOST_TEXTS);
+            cache.keep(Text { part, token: "t".into(), etag: String::new(), issued_at: 10 });
+            assert!(cache.text(part, 9).is_some() && cache.text(part, 10).is_none());
+            assert!(cache.texts.borrow().len() <= MOST_TEXTS);
         }
     }
 }

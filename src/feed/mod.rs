@@ -1,5 +1,5 @@
-//! The feed of ends: what an API that verifies offline must refuse. Clients' objects report ends before they answer, one object
-//! gathers them (`object`), and each isolate keeps a copy, of which it makes the signed texts (`copy`).
+//! The revocation feed: what an API that verifies tokens offline must refuse. Clients' objects report ends to it before
+//! they answer. One object collects them (`object`); each isolate caches its entries and signs them (`copy`).
 
 pub mod copy;
 pub mod object;
@@ -8,14 +8,14 @@ use serde::Serialize;
 
 use crate::value::{digest, readable};
 
-/// How long an end stays after its time or its last report, seconds: 15 minutes of a token's life, the rest for what an exchange
-/// made that had not heard of it.
+/// How long an end stays after its time or its last report, seconds: 15 minutes for the lifetime of a short-term token,
+/// the rest for tokens from exchanges that did not know of the end yet.
 pub const HOUR: u64 = 3_600;
-/// How long the end of a client's tokens stays, seconds: as long as a long-term token may live.
+/// How long an `end-tokens` or a deletion stays, seconds: the longest lifetime of a long-term token.
 pub const LONGEST: u64 = 7_776_000;
-/// The most ends of short-term tokens of one client at a time, so that none can fill the feed for others.
+/// The most ends of short-term tokens per client at a time, so that no client can fill the feed.
 pub const MOST_TOKENS: usize = 1_000;
-/// The name of the one object.
+/// The name of the feed's only object.
 pub const NAME: &str = "feed";
 
 /// What an end is about.
@@ -25,41 +25,41 @@ pub enum Kind {
     Token,
     /// The long-term token that short-term ones came from.
     Parent,
-    /// All tokens of a client whose `auth_time` lies before a time.
+    /// All tokens of a client with an earlier `auth_time`.
     Client,
 }
 
-/// An end, as a client's object reports it.
+/// An end: a token, or all tokens of a client, must be refused from a time on. As a client's object reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct End {
-    /// Kind and hash, as `key` makes them.
+    /// Kind and hash, in the format of `key`.
     pub key: String,
-    /// Unix seconds; 0 if that has come, whatever any clock says.
+    /// Unix seconds; 0 if that time has come, whatever the feed's clock says.
     pub at: u64,
-    /// For how long the entry stays after its time or this report, seconds.
+    /// How long the entry stays after its time or this report, seconds.
     pub keep: u64,
-    /// Grows with each end of one client: of two reports about the client itself, the later one counts.
+    /// Grows with each end of one client. Of two reports about the client itself, the one with the higher number wins.
     pub number: u64,
 }
 
-/// What is asked of the feed's object.
+/// The requests to the feed's object.
 #[derive(Debug, Serialize)]
 pub enum Ask {
     Report(Vec<End>),
-    /// What came after `since`, or all.
+    /// The entries after `since`, or all.
     Ends {
         since: Option<u64>,
     },
 }
 
-/// What is in the feed.
+/// The answer of the feed's object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ends {
     /// The number of the latest entry.
     pub seq: u64,
-    /// The latest entry that was dropped: who has not seen it needs a whole.
+    /// The latest entry that was dropped. A caller who has not seen it needs the whole feed.
     pub dropped: u64,
-    /// `None` for a whole.
+    /// `None`: `entries` is the whole feed.
     pub since: Option<u64>,
     pub entries: Vec<Entry>,
 }
@@ -93,7 +93,7 @@ impl Kind {
     }
 }
 
-/// What stands for an id in the feed: `KIND:HASH`. It tells nothing about tokens to those who do not have them.
+/// The key of an id in the feed: `KIND:HASH`. The hash reveals nothing to readers who do not know the id.
 pub fn key(kind: Kind, id: &str) -> String {
     let kind = kind.name();
     format!("{kind}:{}", digest(&format!("{kind}:{id}")))

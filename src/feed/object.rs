@@ -1,4 +1,4 @@
-//! The feed's object: it numbers the ends that are reported to it, stores them, and drops them when their time is over.
+//! The feed's object: it numbers the reported ends, stores them, and drops them when they expire.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,15 +22,15 @@ readable!(struct State { seq, dropped });
 const STATE: &str = "state";
 const ENTRY: &str = "e:";
 
-/// All entries, by their keys.
+/// All entries, by key.
 type Entries = HashMap<String, Entry>;
 
 #[derive(Debug)]
 pub struct Feed<G> {
     rows: G,
-    /// What is stored, read once for each instance.
+    /// What is stored, loaded once per instance.
     stored: RefCell<Option<(State, Entries)>>,
-    /// When old entries were last dropped, Unix seconds.
+    /// When expired entries were last dropped, Unix seconds.
     tidied: Cell<u64>,
 }
 
@@ -42,7 +42,7 @@ impl<G: Rows> Feed<G> {
     pub fn answer(&self, ask: &Ask) -> Result<Ends, Unavailable> {
         let answer = self.judge(ask);
         if answer.is_err() {
-            // What is remembered may be ahead of what is stored.
+            // What is in memory may be ahead of what is stored.
             self.stored.replace(None);
         }
         answer
@@ -67,7 +67,7 @@ impl<G: Rows> Feed<G> {
                 let State { seq, dropped } = *state;
                 let since = since.filter(|since| (dropped..=seq).contains(since));
                 let mut newer = Vec::new();
-                // Most find nothing new, whatever there is.
+                // Most callers are up to date, however many entries there are.
                 if since != Some(seq) {
                     newer.extend(entries.values().filter(|entry| since.is_none_or(|since| entry.seq > since)).cloned());
                 }
@@ -83,7 +83,7 @@ impl<G: Rows> Feed<G> {
             None => State::default(),
         };
         let mut entries = Entries::new();
-        // Expired ones too: what was dropped must be known.
+        // Expired ones too: `dropped` must count them.
         for (_, row) in self.rows.list(ENTRY, 0, usize::MAX)? {
             let entry: Entry = value::read(&row.value).ok_or_else(unreadable)?;
             entries.insert(entry.key.clone(), entry);
@@ -91,7 +91,7 @@ impl<G: Rows> Feed<G> {
         Ok((state, entries))
     }
 
-    /// Takes in reported ends. They are stored before this returns.
+    /// Adds reported ends. They are stored before this returns.
     fn take(&self, state: &mut State, entries: &mut Entries, ends: &[End], now: u64) -> Result<(), Unavailable> {
         let mut rows = Vec::new();
         for End { key, at, keep, number } in ends {
@@ -104,13 +104,13 @@ impl<G: Rows> Feed<G> {
                     }
                     *at
                 }
-                // The earliest end counts.
+                // The earliest end wins.
                 Some(known) => known.at.min(*at),
                 None => *at,
             };
             let begun = if at == FOR_EVER { now } else { at.max(now) };
             let until = begun.saturating_add(*keep).min(FOR_EVER);
-            // A report that came twice at the same time changes nothing.
+            // A repeated report within the same second changes nothing.
             if known.is_some_and(|known| known.at == at && known.number == *number && known.until == until) {
                 continue;
             }
@@ -122,7 +122,7 @@ impl<G: Rows> Feed<G> {
         self.commit(*state, rows)
     }
 
-    /// Drops what has been there for long enough.
+    /// Drops expired entries.
     fn drop_old(&self, state: &mut State, entries: &mut Entries, now: u64) -> Result<(), Unavailable> {
         let mut rows = Vec::new();
         entries.retain(|key, entry| {
@@ -145,7 +145,7 @@ impl<G: Rows> Feed<G> {
     }
 }
 
-/// A row that no expiry removes: `dropped` must tell of each entry.
+/// A row without expiry: `drop_old` removes it, and counts it in `dropped`.
 fn row(value: &impl Serialize) -> Row {
     Row { value: serde_json::to_string(value).unwrap_or_default(), expires_at: FOR_EVER }
 }

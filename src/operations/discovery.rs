@@ -1,4 +1,4 @@
-//! What anyone may read: the public keys (RFC 7517), the metadata (RFC 8414), the API's description and its page.
+//! Public documents: the public keys (RFC 7517), the metadata (RFC 8414), the OpenAPI document and the reference page.
 
 use std::borrow::Cow;
 
@@ -9,12 +9,12 @@ use crate::host::{Document, Host};
 use crate::response::Response;
 use crate::settings::Settings;
 
-/// How long these may be kept, seconds. A key must be announced for longer than this before it signs.
+/// How long clients may cache these, seconds. A new key must be published for longer than this before it signs.
 const MAX_AGE: u64 = 300;
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// A key as others may see it (RFC 8037).
+/// The public half of a key (RFC 8037).
 #[derive(Serialize)]
 struct VerifyingKey<'a> {
     kty: &'a str,
@@ -25,8 +25,8 @@ struct VerifyingKey<'a> {
     r#use: &'static str,
 }
 
-/// RFC 8414, section 2. There is no `token_endpoint`: the operations take JSON and answer an error in `code`, so a stock OAuth
-/// client could not use them. For the same reason the lists of grant and response types are empty.
+/// RFC 8414, section 2. There is no `token_endpoint`, and the lists of grant and response types are empty: the
+/// operations take JSON and name an error in `code`, so a stock OAuth client could not use them.
 #[derive(Serialize)]
 struct Metadata<'a> {
     issuer: &'a str,
@@ -41,7 +41,8 @@ struct Metadata<'a> {
     service_documentation: String,
 }
 
-/// The public keys of short-term tokens: the signing one first, then those announced, and those whose tokens still live.
+/// The public keys of short-term tokens: the signing one first, then keys published in advance, and keys whose tokens
+/// are still live.
 pub fn jwks(settings: &Settings) -> Response {
     cacheable(&JwkSet { keys: settings.keys.short.iter().map(|key| public(&key.public)).collect() })
 }
@@ -66,13 +67,13 @@ pub fn metadata(settings: &Settings) -> Response {
     })
 }
 
-/// The OpenAPI document. Its operations live below the base path of this deployment.
+/// The OpenAPI document, with this deployment's base path.
 pub fn openapi(settings: &Settings, host: &impl Host) -> Response {
     document(JSON, fill(settings, &host.document(Document::OpenApi)))
 }
 
-/// The page that shows it, with the URL of this deployment in its examples. It needs nothing from elsewhere, and may load
-/// nothing: the policy that it names is sent as a header too.
+/// The reference page, with this deployment's URL in its examples. It loads nothing from elsewhere: the policy in its
+/// first line is sent as the Content-Security-Policy.
 pub fn docs(settings: &Settings, host: &impl Host) -> Response {
     let text = host.document(Document::Docs);
     let (policy, page) = text.split_once('\n').unwrap_or(("default-src 'none'", &text));
@@ -81,7 +82,7 @@ pub fn docs(settings: &Settings, host: &impl Host) -> Response {
     response
 }
 
-/// Fills in what `tools/openapi.mjs` left open.
+/// Fills in the placeholders that `tools/openapi.mjs` left: origin, base path, and base path or "/".
 fn fill(settings: &Settings, text: &str) -> String {
     let base = settings.base_path.as_str();
     let root = if base.is_empty() { "/" } else { base };
@@ -119,11 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn the_metadata_names_what_there_is() {
+    fn the_metadata_names_the_endpoints() {
         let metadata = body(&metadata(&settings()));
         assert_eq!(metadata["issuer"], "https://auth.example.com");
         assert_eq!(metadata["introspection_endpoint"], "https://auth.example.com/v1/auth/tokens/introspect");
-        // A stock OAuth client must not take /long for an endpoint that it can use.
+        // A stock OAuth client must not mistake /long for its token endpoint.
         for (name, value) in metadata.as_object().unwrap() {
             assert!(!name.starts_with("token_endpoint") && !value.to_string().contains("/long"), "{name}");
         }

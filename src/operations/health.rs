@@ -1,4 +1,4 @@
-//! `GET /healthz`: ready, if KV and a Durable Object answer. That the settings parse is known by then.
+//! `GET /healthz`: ready if KV and a Durable Object answer. (Settings that don't parse are answered 500 before this.)
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::response::Response;
 
-/// An id that no client can have, and that KV takes as a key.
+/// An id that no client can have, but that KV accepts as a key.
 const NOBODY: &str = "/healthz";
 
 #[derive(Serialize)]

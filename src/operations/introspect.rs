@@ -1,11 +1,11 @@
-//! `POST {base}/auth/tokens/introspect`: whether a short-term token counts (RFC 7662), for the APIs that receive it.
+//! `POST {base}/auth/tokens/introspect`: whether a short-term token is live (RFC 7662), for the APIs that receive it.
 //!
-//! 1. The caller's token: signature, issuer, end, and that it lives → 401
-//! 2. The scope `tokens:introspect`; the caller may be of any client → 401 `insufficient_scope`
+//! 1. The caller's token: signature, issuer, expiry, not revoked → 401
+//! 2. Its scope `tokens:introspect`, whichever client it belongs to → 401 `insufficient_scope`
 //! 3. The form: one `token` → 400
-//! 4. The token: whatever is wrong with it, it is inactive → 200
+//! 4. The token: inactive if anything is wrong with it → 200
 //!
-//! A long-term token is never active here: no API but this one may accept it.
+//! A long-term token is always inactive: only this service may accept one.
 
 use serde::Serialize;
 

@@ -4,12 +4,12 @@
 //! 2. The body's shape → 400
 //! 3. The rate limits → 429
 //! 4. The credential → 401
-//! 5. What it permits → 403
-//! 6. Rotation only: the old token is retired, and that is stored
-//! 7. A new token → 201
+//! 5. The client's permissions → 403
+//! 6. Rotation only: the old token's retirement, stored
+//! 7. The new token → 201
 //!
-//! Steps 4 to 6 are one question to the client's object (`client::object`), where an id that is no client's costs the same. A code
-//! and an assertion are spent there before anything is made: whatever follows, they never work again.
+//! Steps 4 to 6 are one request to the client's object (`client::object`); an unknown client id costs the same there. A
+//! code or an assertion is spent before the token is made, so it never works twice, even if step 7 fails.
 
 use crate::audit::Audit;
 use crate::client::ask::{Ask, Issue, Rotate};
@@ -23,7 +23,8 @@ use crate::settings::Settings;
 use crate::token::{self, Granted};
 use crate::token_id::{Kind, TokenId};
 
-/// An id that no client can have. Those of its kind share its object, its locks and its count.
+/// An id that no client can have. Requests with a malformed `client_id` all use it, so they share one object, its code
+/// lock and its rate limit.
 const NOBODY: &str = ".";
 
 pub async fn issue_long(
@@ -51,7 +52,7 @@ pub async fn issue_long(
     if !is_within(host, &client_id, &call.ip).await? {
         return Err(Error::RateLimited { retry_after: settings.rate_limit_period });
     }
-    // Drawn before anything is spent or retired.
+    // Before anything is spent or retired, since this can fail.
     let random = host.random()?;
     // 4 to 6
     let (client_id, granted) = match request.credential {
@@ -84,7 +85,7 @@ async fn by_credential(
     Ok((client_id, granted))
 }
 
-/// A rotation, by the short-term token in the `Authorization` header.
+/// A rotation, with the short-term token in the `Authorization` header.
 async fn by_bearer(
     settings: &Settings,
     host: &impl Host,
@@ -103,22 +104,23 @@ async fn by_bearer(
     Ok((client_id, granted))
 }
 
-/// Counts the call per client and address, per client, and per address: neither made-up ids nor many addresses are a way around.
+/// Counts the call per client and address, per client, and per address, so that neither invented client ids nor many
+/// addresses evade the limits.
 async fn is_within(host: &impl Host, client_id: &str, ip: &str) -> Result<bool, Error> {
     let network = network(ip);
     let both = format!("{client_id}|{network}");
-    // The runtime counts in this machine's memory, so waiting for one after the other costs nothing.
+    // The runtime counts in the machine's memory, so awaiting the three in turn costs nothing.
     Ok(host.within(Limit::Long, &both).await?
         && host.within(Limit::Client, client_id).await?
         && host.within(Limit::Address, &network).await?)
 }
 
-/// What counts as one address: of IPv6 (RFC 4291, section 2.2) the first four groups, which one customer has to itself. `core::net`
-/// would take 4 KB.
+/// What the limits count as one address: of an IPv6 address (RFC 4291, section 2.2) the first four groups (/64), since
+/// a customer is given at least that many. Parsed by hand: `core::net` would add 4 KB of WASM.
 pub(crate) fn network(ip: &str) -> String {
     let groups: Vec<&str> = ip.split(':').collect();
     let last = groups.last().copied().unwrap_or_default();
-    // IPv4, by itself or mapped.
+    // IPv4, plain or IPv4-mapped.
     if groups.len() < 3 || last.contains('.') {
         return last.to_owned();
     }

@@ -1,11 +1,12 @@
 //! `POST {base}/auth/tokens/short`: exchange a long-term token for a short-term one.
 //!
-//! 1. The long-term token: signature, kind, issuer, end → 401 (before the body is read, if the token is in the header)
-//! 2. The body's shape, once the token is known to count (with a dead one it is 401 whatever the body holds) → 400
+//! 1. The long-term token: signature, kind, issuer, expiry → 401 (before the body is read, if the token is in the
+//!    header)
+//! 2. The body's shape → 400, but only if the token is live; otherwise 401, whatever the body holds
 //! 3. The rate limit of that token → 429
 //! 4. Revocation and the client's state: one read of KV, or one call of the client's object → 401
-//! 5. The scopes: those asked for, or what the client still holds of the token's → 400 `invalid_scope`
-//! 6. A new token → 201
+//! 5. The scopes: those requested, or all that both token and client hold → 400 `invalid_scope`
+//! 6. The new token → 201
 
 use crate::audit::Audit;
 use crate::client::ask::Standing;
@@ -44,16 +45,16 @@ pub async fn issue_short(
         None => token::authenticate(settings, host, sent, &[Kind::Long], call.now).await?,
     };
     if settings.is_operator(&long.client_id) {
-        // KV may hold a replica from when another client had this id.
+        // KV may still hold a replica of another client that once had this id.
         long.consistency = Consistency::Immediate;
     }
     audit.presented(&long);
-    // The sender may have held the body back.
+    // The token may have expired while the body was on its way.
     long.check_end(call.now)?;
     // 2
     let asked = match request.scopes {
         Ok(_) if in_body.is_some_and(|token| token != sent) => {
-            let differ = "long_token and the Authorization header carry different tokens; send one.";
+            let differ = "long_token and the Authorization header carry different tokens; send only one.";
             Err(Error::field("long_token", differ))
         }
         scopes => scopes,
@@ -81,22 +82,26 @@ pub async fn issue_short(
     Ok(response)
 }
 
-/// The scopes to grant: what both the token and its client hold.
+/// The scopes to grant: those that both the token and its client hold.
 fn grant(long: &Presented, held: &Scopes, asked: Option<Scopes>) -> Result<Scopes, Error> {
     let refuse = |message| Err(Error::InvalidScope { message });
     let Some(asked) = asked else {
         let left = long.scopes.bounded_by(held).capped();
         return if left.is_empty() {
-            refuse("The client has lost every scope of this token.".to_owned())
+            refuse("The client no longer holds any scope of this token; ask an operator.".to_owned())
         } else {
             Ok(left)
         };
     };
     if let Some(scope) = long.scopes.first_uncovered(&asked) {
-        return refuse(format!("The long-term token does not cover the scope {scope}."));
+        return refuse(format!(
+            "The long-term token does not cover the scope {scope}; leave it out, or get a long-term token with it."
+        ));
     }
     match held.first_uncovered(&asked) {
-        Some(scope) => refuse(format!("The client does not hold the scope {scope} any more.")),
+        Some(scope) => {
+            refuse(format!("The client no longer holds the scope {scope}; leave it out, or ask an operator."))
+        }
         None => Ok(asked),
     }
 }

@@ -1,4 +1,5 @@
-//! One file per operation, or per group of them, each with all of its numbered steps.
+//! One file per operation or group of operations. Its module doc numbers the steps with their statuses; its body
+//! carries the same numbers.
 
 pub mod discovery;
 pub mod health;
@@ -15,7 +16,7 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::token::Presented;
 
-/// Whether a caller's token lives and holds a scope, with its client's scopes of now.
+/// Checks that the caller's token is live and holds a scope, bounded by its client's current scopes.
 async fn authorize(host: &impl Host, caller: &Presented, scope: &'static str, now: u64) -> Result<(), Error> {
     caller.check_end(now)?;
     let standing = ask(host, &caller.client_id, &Ask::Standing(caller.clone())).await?.standing()?;

@@ -1,9 +1,10 @@
-//! `{base}/clients…`: what operators do to clients.
+//! `{base}/clients…`: the operators' API.
 //!
-//! 1. The caller's token: a short-term one that lives and holds `clients:read` or `clients:write` → 401
+//! 1. The caller's token: a live short-term one with `clients:read` or `clients:write` → 401
 //! 2. The shape of body and parameters → 400
-//! 3. The question to the client's object → 404, 412, 409, 403, 400, in this order
-//! 4. The answer, when the object has stored the change, and KV shows what takes something away → 200, 201, 204
+//! 3. The request to the client's object → 404, 412, 409, 403, 400, in this order
+//! 4. The response, once the object has stored the change and, if it takes something away, KV and the feed show it →
+//!    200, 201, 204
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use hmac::Mac;
@@ -113,7 +114,7 @@ pub async fn operate(
         Operation::AddSecret { .. } => Ask::AddSecret,
         Operation::EndSecret { secret_id, .. } => {
             let delay = call.number("in", 0..=MAX_TTL)?.unwrap_or(0);
-            // Only what has the form of an id is logged: somebody may paste the secret itself.
+            // Logged only if it has the form of an id: somebody may have pasted the secret itself.
             audit.secret_id = Some(secret_id.clone()).filter(|id| is_secret_id(id));
             Ask::EndSecret { secret_id: secret_id.clone(), delay }
         }
@@ -149,14 +150,14 @@ async fn create(settings: &Settings, host: &impl Host, call: &Call, caller: &Pre
     {
         return Err(Error::InsufficientScope { needed: scope.to_string(), by: Grantor::Operator });
     }
-    // The object reads the body again.
+    // The object parses the body again.
     Ok(Ask::Create { client_id, body: call.text(), region })
 }
 
 async fn change(settings: &Settings, host: &impl Host, call: &Call, caller: &Presented) -> Result<Ask, Error> {
     let patch = Patch::parse(call.json(&[MERGE_PATCH, JSON])?)?;
     check_keys(host, patch.keys()).await?;
-    // The object reads the body again, and applies it to the client as it is then.
+    // The object parses the body again, and applies it to the client's current state.
     Ok(Ask::Change(Change {
         body: call.text(),
         if_match: call.if_match.clone(),
@@ -168,7 +169,7 @@ async fn list(settings: &Settings, host: &impl Host, call: &Call) -> Result<Resp
     let limit = call.number("limit", 1..=1000)?.unwrap_or(100);
     let cursor = match call.parameter("cursor")? {
         Some(cursor) => Some(open_cursor(settings, &cursor).ok_or_else(|| {
-            Error::field("cursor", "cursor must be that of the page before; leave it out to begin anew.")
+            Error::field("cursor", "cursor must be the one of the previous page; leave it out to start again.")
         })?),
         None => None,
     };
@@ -181,18 +182,18 @@ async fn list(settings: &Settings, host: &impl Host, call: &Call) -> Result<Resp
     Ok(Response::json(200, &List { clients, cursor: cursor.map(|cursor| seal_cursor(settings, &cursor)) }))
 }
 
-/// What can't be seen in a key's members: whether its point lies on the curve.
+/// Checks what a key's members don't show: whether its point is on the curve.
 async fn check_keys(host: &impl Host, keys: &[PublicJwk]) -> Result<(), Error> {
     for (index, key) in keys.iter().enumerate() {
         if !host.accepts(key).await? {
-            let message = format!("jwks has a fault in key {index}: it is no public key of its kind.");
+            let message = format!("jwks has a fault in key {index}: its members do not form a valid public key.");
             return Err(Error::field("jwks", message));
         }
     }
     Ok(())
 }
 
-/// KV's cursor, so that only one that was given out comes back.
+/// Authenticates KV's cursor, so that only cursors that this service gave out are accepted.
 pub(crate) fn seal_cursor(settings: &Settings, cursor: &str) -> String {
     let mac = settings.keys.token_id.first().start().chain_update(CURSOR).chain_update(cursor).finalize().into_bytes();
     Base64UrlUnpadded::encode_string(&[&mac[..CURSOR_MAC], cursor.as_bytes()].concat())
@@ -209,5 +210,5 @@ pub(crate) fn open_cursor(settings: &Settings, text: &str) -> Option<String> {
     String::from_utf8(cursor.to_vec()).ok().filter(|_| genuine)
 }
 
-/// No token id's MAC begins so.
+/// Domain separation: no input of a token id's MAC starts with this.
 const CURSOR: &str = "cursor:";

@@ -1,8 +1,8 @@
-//! `GET /.well-known/revocations`: the feed of ends, signed, for APIs that verify offline.
+//! `GET /.well-known/revocations`: the signed revocation feed, for APIs that verify offline.
 //!
-//! 1. `REVOCATION_FEED`: `off` → 404; `private` needs a token that lives and holds `tokens:introspect` → 401
-//! 2. What came after `since`, or all where that can't be told
-//! 3. The text, signed with the key of short-term tokens → 200, or 304 if the caller has it
+//! 1. `REVOCATION_FEED`: `off` → 404; `private` requires a live token with `tokens:introspect` → 401
+//! 2. The entries after `since`, or the whole feed if some of those may have been dropped
+//! 3. The feed, signed with the key of short-term tokens → 200, or 304 if the caller has it
 
 use crate::audit::Audit;
 use crate::client::change::if_match;
@@ -19,9 +19,9 @@ use crate::value::digest;
 
 const INTROSPECT: &str = "tokens:introspect";
 const TYP: &str = "revocations+jwt";
-/// How long a text counts, seconds.
+/// How long a signed text is valid, seconds.
 const LIFE: u64 = 300;
-/// A text is signed anew before it has less left than this, seconds.
+/// A text with less validity left than this is signed again, seconds.
 const LEAST_LEFT: u64 = 150;
 
 pub async fn revocations(
@@ -32,7 +32,7 @@ pub async fn revocations(
 ) -> Result<Response, Error> {
     // 1
     let is_public = match settings.feed {
-        FeedMode::Off => return Err(Error::PathNotFound),
+        FeedMode::Off => return Err(Error::PathNotFound { base_path: settings.base_path.clone() }),
         FeedMode::Public => true,
         FeedMode::Private => {
             let caller = token::caller(settings, host, call, &[Kind::Long, Kind::Short]).await?;
@@ -41,7 +41,7 @@ pub async fn revocations(
             false
         }
     };
-    // 2. What makes no sense is no question for a part.
+    // 2. A `since` that can't be parsed gets the whole feed.
     let since = call.parameter("since").ok().flatten().and_then(|text| text.parse().ok());
     // 3
     let Text { token, etag, .. } = text(settings, host, since).await?;
@@ -52,7 +52,7 @@ pub async fn revocations(
     response.headers.push(("Vary", "Accept-Encoding".to_owned()));
     if !is_known {
         if call.accept_encoding.as_deref().is_some_and(takes_gzip) {
-            // The runtime compresses what says that it is compressed.
+            // The runtime compresses the body because of this header.
             response.headers.push(("Content-Encoding", "gzip".to_owned()));
         }
         response.headers.push(("Content-Type", "application/jwt".to_owned()));
@@ -61,35 +61,35 @@ pub async fn revocations(
     Ok(response)
 }
 
-/// The text for a caller who has all up to `since`: one that is kept, or a new one.
+/// The signed text for a caller who has all entries up to `since`, from the cache or newly signed.
 async fn text(settings: &Settings, host: &impl Host, since: Option<u64>) -> Result<Text, Error> {
-    let (kept, millis) = (host.feed(), host.millis());
-    if let Some(known) = kept.lacks(since, millis) {
-        kept.take(host.ask_feed(&Ask::Ends { since: known }).await?, millis);
+    let (cache, millis) = (host.feed_cache(), host.millis());
+    if let Some(known) = cache.lacks(since, millis) {
+        cache.take(host.ask_feed(&Ask::Ends { since: known }).await?, millis);
     }
     let now = millis / 1000;
-    let part = kept.part(since, now);
-    if let Some(text) = kept.text(part, (now + LEAST_LEFT).saturating_sub(LIFE)) {
+    let part = cache.part(since, now);
+    if let Some(text) = cache.text(part, (now + LEAST_LEFT).saturating_sub(LIFE)) {
         return Ok(text);
     }
-    // An issuer has no character that JSON escapes (`Settings::read`).
-    let (issuer, exp, seq, ended) = (&settings.issuer, now + LIFE, part.seq, kept.ended(part));
+    // Formatted without escaping: `Settings::read` accepts no issuer with a character that JSON escapes.
+    let (issuer, exp, seq, ended) = (&settings.issuer, now + LIFE, part.seq, cache.ended(part));
     let since = part.since.map_or_else(String::new, |since| format!(r#""since":{since},"#));
     let payload = format!(r#"{{"iss":"{issuer}","iat":{now},"exp":{exp},"seq":{seq},{since}"ended":{ended}}}"#);
     let token = token::sign_text(settings, host, TYP, &payload).await?;
     let etag = format!("\"{}\"", digest(&token));
     let text = Text { part, token: token.into(), etag, issued_at: now };
-    kept.keep(text.clone());
+    cache.keep(text.clone());
     Ok(text)
 }
 
-/// Whether `If-None-Match` names this validator; a weak one does as well (RFC 9110, section 13.1.2).
+/// Whether `If-None-Match` matches this `ETag`, compared weakly (RFC 9110, section 13.1.2).
 pub(crate) fn names(header: &str, etag: &str) -> bool {
     header.split(',').map(str::trim_start).any(|value| if_match(value.strip_prefix("W/").unwrap_or(value), etag))
 }
 
-/// Whether `Accept-Encoding` names gzip (RFC 9110, section 12.5.3). With a weight or in capitals it counts as not named: the text
-/// itself is always acceptable.
+/// Whether `Accept-Encoding` lists gzip (RFC 9110, section 12.5.3). With a weight or in capitals it is not recognized,
+/// which is safe: the uncompressed text is always acceptable.
 pub(crate) fn takes_gzip(header: &str) -> bool {
     header.split(',').any(|coding| coding.trim_start() == "gzip")
 }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_is_for_those_who_take_it() {
+    fn gzip_is_sent_only_to_callers_that_accept_it() {
         for header in ["gzip", "gzip, br", "deflate,gzip"] {
             assert!(takes_gzip(header), "{header}");
         }

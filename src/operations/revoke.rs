@@ -1,13 +1,13 @@
 //! `POST {base}/auth/tokens/{tokenId}/revoke`: revoke a token by its id.
 //!
-//! 1. The caller's token: signature, issuer, end → 401
-//! 2. Whether it lives → 401; a token that revoked itself, or its parent, may repeat that very call
-//! 3. The id, by its MAC alone: malformed, forged and another client's are alike → 404
-//! 4. Another token than the caller's own needs `tokens:revoke` → 401 `insufficient_scope`
-//! 5. A token past its end needs nothing → 204
-//! 6. The revocation, stored, and shown where exchanges look → 204
+//! 1. The caller's token: signature, issuer, expiry → 401
+//! 2. Whether it is live → 401; a token that revoked itself or its parent may repeat that very call
+//! 3. The id, by its MAC alone: malformed, forged or another client's, all alike → 404
+//! 4. `tokens:revoke`, to revoke a token other than the caller's → 401 `insufficient_scope`
+//! 5. An expired token → 204, with nothing to store
+//! 6. The revocation, stored, and visible to exchanges and in the feed → 204
 //!
-//! Steps 2 and 4 to 6 are the client's object's (`client::object`). The body is not read.
+//! The client's object does steps 2 and 4 to 6 (`client::object`). The body is not read.
 
 use crate::audit::Audit;
 use crate::client::ask::{Ask, Revoke};

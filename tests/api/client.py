@@ -1,4 +1,4 @@
-"""The Python client. tests/api/clients.py makes it."""
+"""The generated Python client. tests/api/clients.py generates it."""
 
 import c2m_api
 from c2m_api.models.client_patch import ClientPatch
@@ -40,7 +40,7 @@ def main():
         assert isinstance(short_token, ShortTokenResponse) and short_token.scopes == short_token_request["scopes"]
         assert api_instance.issue_short_term_token().scopes == long_token.scopes
 
-        # A rotation, by the short-term token.
+        # A rotation, with the short-term token.
         configuration.access_token = short_token.access_token
         rotation = {"grant_type": "client_credentials", "client_id": client["client_id"]}
         assert api_instance.issue_long_term_token(rotation).scopes == short_token.scopes
@@ -57,7 +57,7 @@ def main():
 
 
 def operators(configuration, api_instance):
-    """The life of a client."""
+    """Operators' calls, from a client's creation to its deletion."""
     configuration.access_token = server.short_token("operator")
     new_client = NewClient(client_name="generated", scopes=["jobs:submit"], mechanisms=["secret", "otp"])
     created = api_instance.create_client(new_client)

@@ -1,6 +1,6 @@
-//! The Rust client. tests/api/clients.py makes it, and builds this as an example of it.
+//! The generated Rust client. tests/api/clients.py generates it, and builds this file as its example.
 //!
-//! It sends `Authorization` twice on /revoke, once for each of the two schemes, and `null` for a body that is left out.
+//! It sends `Authorization` twice on /revoke, once for each of the two schemes, and `null` for an omitted body.
 
 use std::env;
 
@@ -59,7 +59,7 @@ async fn main() {
     println!("The token operations and the operators' calls of the Rust client work");
 }
 
-/// The life of a client.
+/// Operators' calls, from a client's creation to its deletion.
 async fn operators(operator: &Configuration) {
     let mut new_client = NewClient::new(vec!["jobs:submit".to_owned()], vec![Mechanism::Secret, Mechanism::Otp]);
     new_client.client_name = Some("generated".to_owned());
@@ -90,7 +90,7 @@ async fn operators(operator: &Configuration) {
     assert_eq!(refusal(get_client(operator, client_id).await), (404, "not_found".into()));
 }
 
-/// The status and the code of a call that must have been refused.
+/// The status and body of a call that must have failed.
 fn refusal<T, E>(result: Result<T, Error<E>>) -> (u16, serde_json::Value) {
     let Err(Error::ResponseError(response)) = result else { panic!("no refusal") };
     let body: serde_json::Value = serde_json::from_str(&response.content).unwrap();

@@ -1,4 +1,4 @@
-// The TypeScript client. tests/api/clients.py makes it.
+// The generated TypeScript client. tests/api/clients.py generates it.
 
 import assert from 'node:assert/strict'
 import { AuthApi, Configuration, OperatorsApi, ResponseError, type LongTokenRequest } from '../../target/clients/typescript-fetch'
@@ -46,7 +46,7 @@ assert.deepEqual(await refusal(byShort.issueShortTermToken()), [401, 'invalid_to
 const refused = { ...longTokenRequest, clientSecret: 'supersecret123' }
 assert.deepEqual(await refusal(leftover.issueLongTermToken({ longTokenRequest: refused })), [401, 'invalid_client'])
 
-// The life of a client.
+// Operators' calls, from a client's creation to its deletion.
 const operators = new OperatorsApi(new Configuration({ basePath: BASE_URL, accessToken: OPERATOR_TOKEN }))
 const newClient = { clientName: 'generated', scopes: ['jobs:submit'], mechanisms: ['secret' as const, 'otp' as const] }
 const created = await operators.createClient({ newClient })

@@ -1,4 +1,4 @@
-"""Clients that the official generator makes of openapi.yaml: each goes through the three token operations, with every
+"""Generates clients from openapi.yaml with the official generator, and runs each through the three token operations, with every
 credential configured at once, as the generator's own documentation shows, and through the operators' calls."""
 
 import os
@@ -18,7 +18,7 @@ RUN_EXAMPLE += ["--no-default-features", "--example"]
 
 
 def generated(language):
-    """The folder of a new client in that language."""
+    """Generates a client in this language, and returns its folder."""
     folder = TARGET / language
     run(
         *[Path(sys.executable).with_name("openapi-generator-cli"), "generate", "-g", language, "-i", ROOT / "openapi.yaml"],
@@ -37,7 +37,7 @@ def python():
 
 
 def rust():
-    """An example of the generated crate. It is no part of our workspace, but takes what it can of that's lock file and builds."""
+    """Runs our example in the generated crate, which is outside our workspace but reuses its Cargo.lock and build folder."""
     folder = generated("rust")
     with (folder / "Cargo.toml").open("a") as manifest:
         manifest.write(

@@ -1,4 +1,4 @@
-"""The service against its description, under tools/with-dev.sh. `make test` calls this."""
+"""Tests the service against its OpenAPI description, under tools/with-dev.sh. `make test` calls this."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def schemathesis():
     }
     command = Path(sys.executable).with_name("schemathesis")
     location = f"{server.ORIGIN}/openapi.json"
-    # As a stranger runs it, then with our configuration and the operator's credentials.
+    # First without configuration, as anyone would run it, then with ours and the operator's credentials.
     for arguments in [["run", location, "--seed", "1", "-n", "60"], ["--config-file", HERE / "schemathesis.toml", "run", location]]:
         run = subprocess.run([command, *arguments], env=os.environ | known)
         if run.returncode:
@@ -44,7 +44,7 @@ def main():
     page()
     print("== The service against its description: every documented answer", flush=True)
     statuses.main()
-    # The last, as an operator may end and delete every other client.
+    # Last, since as an operator it may change and delete every other client.
     print("== The service against its description: Schemathesis", flush=True)
     schemathesis()
 

@@ -1,4 +1,4 @@
-"""The server under test: what tools/with-dev.sh says about it, and its clients."""
+"""The server under test, as started by tools/with-dev.sh, and its clients."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ session = requests.Session()
 
 
 def long(client="valid", headers=None, **body):
-    """Asks for a long-term token, by the client's secret unless the body says otherwise. The client is a role, or its identity."""
+    """Requests a long-term token, with the client's secret unless the body has another credential. The client is a role or its identity."""
     identity = CLIENTS[client] if isinstance(client, str) else client
     if not body.keys() & {"client_secret", "otp_code", "assertion", "grant_type"}:
         body["client_secret"] = identity["client_secret"]
@@ -46,7 +46,7 @@ def introspect(caller, **form):
     return session.post(f"{BASE_URL}/auth/tokens/introspect", data=form, headers=bearer(caller))
 
 
-# The calls of operators: the method, and what follows /clients.
+# The operators' calls: the method, and the path after /clients.
 OPERATORS = {
     "createClient": ("POST", ""),
     "listClients": ("GET", ""),
@@ -61,7 +61,7 @@ OPERATORS = {
 
 
 def operate(operation, operator, client_id="c2m_nobody", secret_id="sec_none", headers=None, **request):
-    """A call of an operator, by its token."""
+    """A call of the operators' API, with an operator's token."""
     method, path = OPERATORS[operation]
     url = f"{BASE_URL}/clients{path.format(client_id=client_id, secret_id=secret_id)}"
     return session.request(method, url, headers=bearer(operator) | (headers or {}), **request)
@@ -77,13 +77,13 @@ def bearer(token):
 
 
 def issued(response):
-    """The body of an answer that must be 201."""
+    """The body of a response that must be 201."""
     assert response.status_code == 201, response.text
     return response.json()
 
 
 def code(client):
-    """The one-time code of this moment (RFC 6238)."""
+    """The current one-time code (RFC 6238)."""
     seed = CLIENTS[client]["totp_secret"]
     seed = base64.b32decode(seed + "=" * (-len(seed) % 8))
     digest = hmac.new(seed, struct.pack(">Q", int(time.time()) // 30), hashlib.sha1).digest()

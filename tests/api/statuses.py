@@ -1,7 +1,7 @@
-"""The description and the service, held against each other in both directions.
+"""Checks the OpenAPI description and the service against each other, in both directions.
 
-Every (operation, status, code) that openapi.yaml documents is reached by a request made for it, and whatever is answered on
-the way is documented: its status, its code, its content type, its headers, its body.
+Every (operation, status, code) that openapi.yaml documents is reached by a request made for it, and every response on
+the way is documented: its status, code, content type, headers and body.
 """
 
 import time
@@ -30,7 +30,7 @@ class Walk:
 
     @staticmethod
     def resolved(document, node):
-        """The node with every reference in it replaced."""
+        """The node with every $ref in it resolved."""
         if isinstance(node, list):
             return [Walk.resolved(document, item) for item in node]
         if not isinstance(node, dict):
@@ -50,7 +50,7 @@ class Walk:
         return {example["code"] for example in examples if "code" in example} or {None}
 
     def saw(self, operation, response):
-        """Notes an answer, which must be a documented one."""
+        """Records a response, which must be documented."""
         status, shown = response.status_code, f"{operation} answered {response.status_code}: {response.text[:300]}"
         documented = self.documented.get((operation, status))
         assert documented is not None, f"undocumented: {shown}"
@@ -92,7 +92,7 @@ SHOWN_ONCE = {"client_secret", "totp_secret", "otpauth_uri"}
 
 
 def everything(walk):
-    """One call of each operation, which must get far enough to fail on what is broken."""
+    """One call of each operation that gets far enough to reach the broken service or setting."""
     token = walk.tokens["long"]
     walk.saw("issueLongTermToken", server.long())
     walk.saw("issueShortTermToken", server.short(walk.tokens["immediate"]))
@@ -103,7 +103,7 @@ def everything(walk):
 
 
 def tokens(walk):
-    """Every status of the token operations and the documents but those of limits and breakdowns."""
+    """Every status of the token operations and the documents, except 429, 500 and 503."""
     saw = walk.saw
     url = f"{server.BASE_URL}/auth/tokens/long"
     client = server.CLIENTS["valid"]
@@ -166,12 +166,12 @@ def tokens(walk):
 
 
 def operators(walk):
-    """The same of the operators' calls."""
+    """The same for the operators' calls."""
 
     def call(operation, client_id="c2m_nobody", by=walk.tokens["operator"], **request):
         return walk.saw(operation, server.operate(operation, by, client_id, **request))
 
-    # The life of a client, with every member that a client can have.
+    # A client with every member, from creation to deletion.
     mechanisms = ["secret", "otp", "assertion", "rotation"]
     members = CLIENT | {"client_name": "Ä", "mechanisms": mechanisms, "max_ttl_seconds": 3600, "consistency": "immediate"}
     created = call("createClient", json=members | {"region": "weur", "jwks": {"keys": [JWK | {"use": "sig"}]}})
@@ -220,7 +220,7 @@ def operators(walk):
         call("deleteClient", client_id)
     call("createClient", json=CLIENT | {"client_id": client_id})
 
-    # What only the operator of the secret may do, and what nobody may do to that one.
+    # What only the first operator may do, and what nobody may do to it.
     another = server.short_token(call("createClient", json=CLIENT | {"scopes": ["clients:write"]}).json())
     call("createClient", by=another, json=CLIENT | {"scopes": ["clients:read"]})
     call("updateClient", server.CLIENTS["valid"]["client_id"], by=another, json={"scopes": ["clients:read"]})
@@ -249,13 +249,13 @@ def operators(walk):
 
 
 def refused(status, code, response, allow=None):
-    """What the description says of every path, in its prose."""
+    """What the description's prose says of all paths."""
     assert (response.status_code, response.json()["code"]) == (status, code), f"{response.url}: {response.text}"
     assert response.headers.get("Allow") == allow, response.url
 
 
 def limits(walk):
-    """429: the limits are set so low that a few calls pass them."""
+    """429: the limits are set so low that a few calls exceed them."""
     with changed("wrangler.toml", "limit = 1000000,", "limit = 1,"):
         for operation, call in {
             "issueLongTermToken": server.long,
@@ -266,7 +266,7 @@ def limits(walk):
 
 
 def feed(walk):
-    """Whom the feed is for, and a text that the caller has."""
+    """The feed in private and off mode, and 304."""
     def read(**headers):
         return walk.saw("getRevocations", server.session.get(url, headers=headers))
 
@@ -283,12 +283,12 @@ def feed(walk):
 
 
 def breakdowns(walk):
-    """503: the clients' objects are elsewhere. 500: a setting is missing, another one malformed."""
+    """503: the clients' objects can't be reached. 500: a setting is missing, another is malformed."""
     with changed("wrangler.toml", 'class_name = "Client" }', 'class_name = "Client", script_name = "absent" }'):
         until(503, lambda: get("/healthz"))
         everything(walk)
         walk.saw("getHealth", get("/healthz"))
-        # An eventual client's exchange goes on by KV.
+        # An eventual client's exchange still works, with KV.
         server.issued(server.short(walk.tokens["long"]))
 
     with changed("wrangler.toml", 'class_name = "Feed" }', 'class_name = "Feed", script_name = "absent" }'):
@@ -307,7 +307,7 @@ def breakdowns(walk):
 
 @contextmanager
 def changed(name, old, new):
-    """Changes the server's settings for a while. wrangler looks again when its configuration is written."""
+    """Changes the server's settings temporarily. wrangler reloads them when its configuration file is written."""
     file, config = server.FOLDER / name, server.FOLDER / "wrangler.toml"
     text = file.read_text()
     assert old in text, f"{name} has no {old}"
@@ -319,7 +319,7 @@ def changed(name, old, new):
 
 
 def until(status, call):
-    """Repeats a call until a change has come through; the server may be away for a moment meanwhile."""
+    """Repeats a call until a change of settings has taken effect; the server may be down for a moment."""
     for _ in range(TRIES):
         with suppress(requests.ConnectionError):
             if call().status_code == status:

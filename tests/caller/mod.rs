@@ -1,4 +1,4 @@
-//! A caller of a Worker that runs: what the tests that start one send, and what they expect of every answer.
+//! A client for tests against a running Worker: how requests are sent, and what every response must have.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -71,7 +71,7 @@ impl Caller {
         self.send(Method::POST, &path, &[("Authorization", &bearer(token))], None).await
     }
 
-    /// A call of the operators' API. `path` is what follows `/clients`.
+    /// A call of the operators' API. `path` follows `/clients`.
     pub async fn operate(&self, operator: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
         let path = format!("/v1/clients{path}");
         let body = body.map(|body| body.to_string());
@@ -107,7 +107,7 @@ impl Answer {
     }
 }
 
-/// A body that asks for a long-term token by the client's secret.
+/// The body of a request for a long-term token, with the client's secret.
 pub fn by_secret(client_id: &str, secret: &str) -> Value {
     json!({"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret})
 }
@@ -120,7 +120,7 @@ pub fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value[field].as_str().unwrap()
 }
 
-/// The token in an answer.
+/// The token in a response.
 pub fn token(answer: &Value) -> &str {
     text(answer, "access_token")
 }

@@ -1,4 +1,4 @@
-//! A stand-in for a KV namespace, which can fail, hang, be slow, or be gone. It speaks what workerd's KV binding speaks.
+//! A fake KV namespace, which can fail, hang, be slow, or be down. It speaks the HTTP protocol of workerd's KV binding.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,16 +14,16 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-/// What becomes of a call.
+/// How calls behave.
 #[derive(Clone, Copy, Default)]
 pub enum Mood {
     #[default]
     Well,
     /// 500
     Fails,
-    /// Neither done nor answered.
+    /// Neither executed nor answered.
     Hangs,
-    /// Done and answered after this time, also when nobody waits for it any more.
+    /// Executed and answered after this time, even if the caller has given up.
     Takes(Duration),
 }
 
@@ -46,7 +46,7 @@ struct Store {
     reading: Mood,
     writing: Mood,
     reads: usize,
-    /// When each write came, and of which key.
+    /// When each write arrived, and to which key.
     writes: Vec<(Instant, String)>,
 }
 
@@ -106,18 +106,18 @@ impl Kv {
         self.store().writing = mood;
     }
 
-    /// How many reads and writes there were since this was last asked.
+    /// How many reads and writes there were since this was last called.
     pub fn calls(&self) -> (usize, usize) {
         let mut store = self.store();
         (std::mem::take(&mut store.reads), std::mem::take(&mut store.writes).len())
     }
 
-    /// When each write of this key came.
+    /// When each write of this key arrived.
     pub fn writes(&self, key: &str) -> Vec<Instant> {
         self.store().writes.iter().filter(|(_, written)| written == key).map(|(at, _)| *at).collect()
     }
 
-    /// Waits until so many writes of this key have come.
+    /// Waits until this many writes of this key have arrived.
     pub async fn is_written(&self, key: &str, times: usize) {
         self.until(&format!("{times} writes of {key}"), || self.writes(key).len() >= times).await;
     }
@@ -126,7 +126,7 @@ impl Kv {
         self.store().values.get(key).map(|entry| entry.value.clone())
     }
 
-    /// Waits until a key's value, if there is one, is as it should be.
+    /// Waits until a key's value, if there is one, satisfies `what`.
     pub async fn shows(&self, key: &str, what: impl Fn(&Value) -> bool) {
         let shows =
             || self.value(key).is_some_and(|value| serde_json::from_str(&value).is_ok_and(|value| what(&value)));
@@ -137,13 +137,13 @@ impl Kv {
         self.store().values.insert(key.to_owned(), Entry { value: value.to_owned(), metadata: None });
     }
 
-    /// Takes over all that another holds.
+    /// Copies everything from another one.
     pub fn copy(&self, other: &Self) {
         let values = other.store().values.clone();
         self.store().values = values;
     }
 
-    /// All that it holds, as text.
+    /// Its contents, as text.
     pub fn contents(&self) -> String {
         self.store().values.iter().map(|(key, entry)| format!("{key} {} {:?}\n", entry.value, entry.metadata)).collect()
     }
@@ -187,7 +187,7 @@ async fn answer(State(store): State<Arc<Mutex<Store>>>, request: Request) -> Res
         Mood::Takes(time) => {
             let is_over = sleep(time);
             if is_write {
-                // A task of its own: it goes on when the connection is given up.
+                // In a task of its own, so that it continues if the connection is closed.
                 let late = tokio::spawn(async move {
                     is_over.await;
                     store.lock().unwrap().values.insert(key, Entry { value, metadata });
@@ -231,6 +231,6 @@ impl Store {
 }
 
 fn respond(status: u16, body: String) -> Response {
-    // One call for each connection, so that none is left when they are refused.
+    // One call per connection, so that none is open when connections are refused.
     Response::builder().status(status).header("Connection", "close").body(Body::from(body)).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The Worker in workerd alone, at three locations that share the clients' objects.
+//! The Worker in workerd, without wrangler, at three locations that share the clients' objects.
 
 pub mod kv;
 
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::caller::{Caller, ROOT, by_secret, text, token};
 use kv::Kv;
 
-/// The Worker behind a clock that can be set, with a feed that can be down.
+/// The Worker with a settable clock, and a feed that can be down.
 const MAIN: &str = r#"
 import entry, { Client, Feed as Inner } from "./index.js";
 
@@ -48,7 +48,7 @@ export default {
   },
 };"#;
 
-/// Objects that don't answer.
+/// Durable Objects that don't answer.
 const ABSENT: &str = r#"
 export class Client {
   fetch() {
@@ -58,18 +58,18 @@ export class Client {
 export class Feed extends Client {}
 export default {};"#;
 
-/// The rate limit binding, which workerd alone has not. Every call is within the limit.
+/// A substitute for the rate limit binding, which workerd does not have. Every call is within the limit.
 const RATE_LIMIT: &str = r#"
 export default () => ({ limit: async ({ key }) => ({ success: typeof key === "string" }) });"#;
 
 const OPERATOR: &str = "operator";
 
 pub struct Locations {
-    /// Where the objects are. They write to its KV.
+    /// The location of the objects. They write to its KV.
     pub home: Caller,
-    /// Another location, whose KV shows no write: it holds what a test copied into it.
+    /// Another location, whose KV shows no writes, only what a test copies into it.
     pub away: Caller,
-    /// A location with the KV of `home`, from where no object answers.
+    /// A location with `home`'s KV, from which no object answers.
     pub cut_off: Caller,
     pub home_kv: Kv,
     pub away_kv: Kv,
@@ -80,7 +80,7 @@ pub struct Locations {
     pub operator: String,
 }
 
-/// A client that a test has made.
+/// A client that a test created.
 pub struct Made {
     pub id: String,
     pub secret: String,
@@ -114,13 +114,13 @@ impl Locations {
         locations
     }
 
-    /// Ends the process as a crash would.
+    /// Kills the process, like a crash.
     pub fn kill(&mut self) {
         let _ = self.workerd.kill();
         let _ = self.workerd.wait();
     }
 
-    /// Starts it again on the same state.
+    /// Starts it again with the same state.
     pub async fn restart(&mut self) {
         self.workerd = serve(&self.folder);
         self.wait().await;
@@ -133,25 +133,25 @@ impl Locations {
         }
     }
 
-    /// Sets how far the clocks of all locations are ahead, seconds. The alarms' own is not changed by that.
+    /// Sets how far the clocks of all locations are ahead, seconds. Alarms are not affected.
     pub async fn clock(&self, ahead: i64) {
         for location in [&self.home, &self.away, &self.cut_off] {
             assert_eq!(location.send(Method::GET, &format!("/clock?{ahead}"), &[], None).await.status, 200);
         }
     }
 
-    /// Lets the feed's object fail, or work again.
+    /// Makes the feed's object fail, or work again.
     pub async fn feed(&self, state: &str) {
         assert_eq!(self.home.send(Method::GET, &format!("/feed?{state}"), &[], None).await.status, 200);
     }
 
-    /// Gives the operator a new token.
+    /// Gets a new operator's token.
     pub async fn log_in(&mut self) {
         let long = self.home.long(OPERATOR, &by_secret(OPERATOR, &self.operator_secret)).await.is(201).json();
         self.operator = token(&self.home.short(token(&long), None).await.is(201).json()).to_owned();
     }
 
-    /// Makes a client, and waits until KV has it.
+    /// Creates a client, and waits until KV has it.
     pub async fn client(&self, consistency: &str) -> Made {
         let made = self.client_without_kv(consistency).await;
         self.home_kv.shows(&made.id, |_| true).await;
@@ -176,7 +176,7 @@ impl Locations {
     pub fn stored(&self) -> Vec<(String, Vec<u8>)> {
         let files = fs::read_dir(self.folder.join("objects/client")).unwrap();
         let files = files.map(|file| file.unwrap().path());
-        // SQLite may remove one meanwhile.
+        // SQLite may remove a file in the meantime.
         files.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), fs::read(&path).ok()?))).collect()
     }
 }
@@ -198,7 +198,7 @@ impl Made {
     }
 }
 
-/// Three at once, so that they differ.
+/// Bound at the same time, so that they differ.
 fn free_ports() -> [u16; 3] {
     let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())

@@ -1,5 +1,5 @@
-//! Whatever is sent: an answer of the matrix, never a 5xx, and no token for what is no credential. That the answer keeps
-//! what is promised of all answers, `service` checks.
+//! Random requests: each gets a response of the matrix, never a 5xx, and no token without a valid credential. `service`
+//! checks what holds for all responses.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn header() -> impl Strategy<Value = Option<String>> {
     ])
 }
 
-/// Values that a request may hold, few of them sensible, none a right credential.
+/// Values for a request, few of them valid, none a valid credential.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -134,7 +134,7 @@ proptest! {
         })?;
     }
 
-    /// What is in order stays so, whatever the order of members, the spaces, and a parameter of the media type.
+    /// A valid request is accepted whatever the order of its members, its spaces and its media type's parameters.
     #[test]
     fn a_sound_request_is_taken_however_it_is_written(spaces in "[ \n\r\t]{0,9}", ttl in 3_600u64..=7_776_000, upper in any::<bool>()) {
         let body = format!(

@@ -1,4 +1,4 @@
-//! What once went wrong, as an attacker would do it. Each of these had its way with the design before this one.
+//! Attacks that succeeded against an earlier design.
 
 use auth_edge::host::Limit;
 use auth_edge::otp;
@@ -17,8 +17,8 @@ fn is_active(service: &Service, caller: &Token, token: &Token) -> bool {
     answer.body["active"].as_bool().unwrap()
 }
 
-/// A thief of a long-term token exchanges it all the time, at a location that hears of nothing, while the operator ends all tokens.
-/// What was exchanged after that still says when the client last showed a credential, so nothing comes of it.
+/// A thief keeps exchanging a stolen long-term token, at a location that learns of nothing, while the operator ends all
+/// tokens. The new short-term tokens carry the old `auth_time`, so they are refused too.
 #[test]
 fn a_thief_who_exchanges_while_the_tokens_are_ended() {
     let desk = Desk::new();
@@ -35,7 +35,7 @@ fn a_thief_who_exchanges_while_the_tokens_are_ended() {
         let now = desk.service.world.millis.get() / 1000;
         desk.service.now.set(now);
         there.now.set(now);
-        // The location takes it, for it has not heard.
+        // The location accepts it, since it has not learned of the end.
         let short = there.send(&exchange(&stolen)).token();
         let rotation = [&there, &desk.service][usize::try_from(tenth % 2).unwrap()].send(&rotation(&short));
         assert_eq!(rotation.status, if tenth < 25 { 201 } else { 401 }, "{tenth}");
@@ -44,7 +44,7 @@ fn a_thief_who_exchanges_while_the_tokens_are_ended() {
         }
         assert_eq!(is_active(&there, &api, &short), tenth < 25);
     }
-    // What was rotated before ends with the rest, and what is exchanged from that as well.
+    // Tokens from earlier rotations end too, and so do tokens exchanged from them.
     for long in &rotated {
         assert!(!desk.service.is_alive(long));
     }
@@ -55,7 +55,7 @@ fn a_thief_who_exchanges_while_the_tokens_are_ended() {
     assert!(desk.service.is_alive(&desk.service.long_token("jobs:submit")));
 }
 
-/// A chain of rotations and exchanges hands on when a credential was last shown, and ends with what that allows.
+/// A chain of rotations and exchanges keeps the original `auth_time`, and ends when that is too old.
 #[test]
 fn a_chain_of_rotations_gains_nothing() {
     let service = Service::new();
@@ -77,8 +77,8 @@ fn a_chain_of_rotations_gains_nothing() {
     service.send(&rotation(&service.short_token(&new))).token();
 }
 
-/// A write to KV is given up and lands after the revocation that was confirmed. Nobody has to revoke again, and whoever does is not
-/// told that all is well while it is not.
+/// A write to KV times out, and lands after a later revocation was confirmed. The object repairs that by itself; until
+/// then a repeated revocation is not answered with success.
 #[test]
 fn a_late_write_over_a_confirmed_revocation() {
     let service = Service::new();
@@ -94,7 +94,7 @@ fn a_late_write_over_a_confirmed_revocation() {
     assert!(!service.is_alive(&two));
 }
 
-/// An id made anew would inherit the tokens of the client before.
+/// A deleted id can't be created again: the new client would inherit the old tokens.
 #[test]
 fn an_id_made_anew() {
     let desk = Desk::new();
@@ -115,7 +115,7 @@ fn an_id_made_anew() {
         assert_eq!(service.send(&request).status, 204);
         let create = crate::service::clients("POST", "").bearer(&desk.root.token).json(&body);
         service.send(&create).is(409, "conflict");
-        // Not by way of an object that has lost its memory, either.
+        // Nor after a crash of the object.
         service.world.crash();
         service.send(&create).is(409, "conflict");
         service.send(&exchange(&long)).is(401, "invalid_token");
@@ -124,7 +124,7 @@ fn an_id_made_anew() {
     }
 }
 
-/// A client that lost a scope went on exchanging it for as long as its tokens lived.
+/// A client that has lost a scope can't get it by exchanging older tokens.
 #[test]
 fn lost_scopes_are_not_exchanged() {
     let desk = Desk::new();
@@ -139,15 +139,15 @@ fn lost_scopes_are_not_exchanged() {
         service.send(&exchange(&long).scopes("templates:read")).is(400, "invalid_scope");
         service.send(&rotation(&answer.token()).scopes("templates:read")).is(403, "insufficient_scope");
     }
-    // A rotation carries nothing on.
+    // Nor by a rotation.
     let rotated = service.send(&rotation(&service.short_token(&long)));
     assert_eq!(rotated.body["scopes"], json!(["jobs:submit", "tokens:write"]));
 }
 
-/// One client revokes more ids than an isolate could ever keep, over and over. Another client's revocations hold all the same.
+/// One client revokes more ids than an isolate could cache, repeatedly. Another client's revocations still hold.
 #[test]
 fn a_client_that_revokes_thousands() {
-    // The feed would refuse so many of one client.
+    // The feed would refuse that many from one client.
     let service = Service::with(&[("REVOCATION_FEED", "off".to_owned())]);
     let key = service.settings.keys.token_id.first();
     let caller = service.long_token("tokens:revoke");
@@ -174,7 +174,7 @@ fn a_client_that_revokes_thousands() {
     assert!(service.replica(ALICE)["ends"].as_str().unwrap().len() < 32_000);
 }
 
-/// Without a grace period the rotation retires at once, and a revocation in the same second was no later than that.
+/// Without a grace period a rotation retires at once, also in the same second as a revocation.
 #[test]
 fn a_rotation_in_the_second_of_a_revocation() {
     let service = Service::with(&[("ROTATION_GRACE_SECONDS", "0".to_owned())]);
@@ -187,7 +187,7 @@ fn a_rotation_in_the_second_of_a_revocation() {
             location.send(&rotation(short)).is(401, "invalid_token");
         }
     }
-    // Nor two rotations in one second.
+    // Likewise for two rotations in one second.
     let long = service.long_token("tokens:write");
     let (one, two) = (service.short_token(&long), service.short_token(&long));
     service.send(&rotation(&one)).token();
@@ -195,7 +195,7 @@ fn a_rotation_in_the_second_of_a_revocation() {
     there.send(&rotation(&one)).is(401, "invalid_token");
 }
 
-/// Invented ids are counted with the address that they come from, before any object is asked; and what they leave is swept.
+/// Invented ids are counted per address before any object is asked, and what they store is wiped.
 #[test]
 fn invented_ids() {
     let service = Service::new();
@@ -220,8 +220,7 @@ fn invented_ids() {
     assert!(state.alarms.is_empty());
 }
 
-/// Whatever is tried with an id: whether there is such a client, and whether it has codes, keys or secrets, shows in nothing that the
-/// service asks, stores or answers.
+/// Nothing that the service reads, stores or answers shows whether a client exists, or has codes, keys or secrets.
 #[test]
 fn what_an_id_has_does_not_show() {
     let trace = |prepare: fn(&Service), id: &str, request: &crate::service::Request| {
@@ -262,7 +261,8 @@ fn what_an_id_has_does_not_show() {
     }
 }
 
-/// A patient guesser of one-time codes, who waits for the owner to log in: no more than ten codes are looked at in any 24 hours.
+/// A patient guesser of one-time codes, who waits until the owner logs in: at most ten codes are checked within 24
+/// hours.
 #[test]
 fn a_patient_guesser() {
     let service = Service::new();
@@ -271,7 +271,7 @@ fn a_patient_guesser() {
     for nth in 0..5 * 24 * 20u64 {
         service.now.set(NOW + nth * 180);
         let now = service.now.get();
-        // Never right: no code of these steps.
+        // Never right: not the code of any valid step.
         let near: Vec<_> = (0..3).map(|step| otp::code(crate::service::SEED, (now - 30) / otp::STEP + step)).collect();
         let wrong = (0..).map(|nth| format!("{nth:06}")).find(|code| near.iter().all(|near| near != code.as_bytes()));
         let answer = service.send(&by_code(&wrong.unwrap()));
@@ -279,7 +279,7 @@ fn a_patient_guesser() {
         if answer.audit.problem.is_none() {
             looked_at.push(now);
         }
-        // Now and then the owner shows a right one, which forgets the five of five minutes, and not those of the day.
+        // Sometimes the owner logs in, which resets the count of five minutes, but not that of the day.
         if nth % 3 == 0 {
             owner += usize::from(service.send(&service.code()).status == 201);
         }

@@ -1,4 +1,4 @@
-//! What each operation asks of the world, call by call: this is what it costs, and what it depends on.
+//! The calls that each operation makes to its environment: what it costs, and what it depends on.
 
 use auth_edge::host;
 
@@ -22,7 +22,7 @@ fn every_success() {
         &[Limit, Limit, Limit, Object, Verify],
         &[Limit, Limit, Limit, Object, Verify],
         &[Limit, Replica, Sign],
-        // The object writes what exchanges must see, the end of a long-term token, and tells the feed of every end.
+        // The object publishes to KV the end of a long-term token, and reports every end to the feed.
         &[Store, Object, Feed],
         &[Object, Feed, Verify],
         &[Store, Object, Feed, Verify],
@@ -34,7 +34,7 @@ fn every_success() {
     }
 }
 
-/// A client whose changes hold at once has no use for KV.
+/// An `immediate` client's operations don't use KV.
 #[test]
 fn every_success_of_an_immediate_client() {
     let expected: [&[Part]; 9] = [
@@ -57,7 +57,7 @@ fn every_success_of_an_immediate_client() {
     }
 }
 
-/// An exchange of an eventual client reads one value, and for a quarter of a second the isolate keeps it.
+/// An exchange of an `eventual` client reads one KV value, which the isolate caches for a quarter of a second.
 #[test]
 fn an_exchange_reads_once() {
     let service = Service::new();
@@ -111,7 +111,7 @@ fn garbage_costs_no_look_up() {
     costs(&service, &by_secret().client("another"), &[Limit, Limit, Limit]);
 }
 
-/// An id that is not the caller's is told by its MAC: beyond the caller's own life nothing is read for it.
+/// An id of another client is recognized by its MAC: nothing is read for it beyond the check of the caller.
 #[test]
 fn a_foreign_id_costs_no_look_up_of_its_own() {
     let service = Service::new();
@@ -119,7 +119,7 @@ fn a_foreign_id_costs_no_look_up_of_its_own() {
     costs(&service, &revocation(&long, "tok_lt_x"), &[Object]);
 }
 
-/// What a caller could learn from the time that a refusal takes: nothing, for the work is the same.
+/// An unknown client causes the same calls as a known one, so response times reveal nothing.
 #[test]
 fn an_unknown_client_costs_what_a_known_one_does() {
     let cost = |client_id: &str, request: Request| {
@@ -157,7 +157,7 @@ fn limits_are_counted_per_client_and_address_and_per_token() {
             (host::Limit::Address, "192.0.2.1".to_owned()),
         ]
     };
-    // Ids that no client can have count as one.
+    // Malformed ids share one id.
     let expected = [of(ALICE).to_vec(), vec![(host::Limit::Short, long.id)], of(".").to_vec()].concat();
     assert_eq!(counted, expected);
 }

@@ -1,4 +1,4 @@
-//! Every cell of the matrix once, with every code that it may carry, and all that lies outside of it.
+//! Every cell of the status matrix, with every code that it may have, and everything outside the matrix.
 
 use auth_edge::error::Error;
 use auth_edge::host::Limit;
@@ -9,7 +9,7 @@ use crate::service::{
     self, ALICE, Answer, Request, Service, bob_by_secret, by_secret, exchange, post, revocation, rotation,
 };
 
-/// What is done to a new service, and the answer that comes of it.
+/// What is done to a new service, and the resulting response.
 type Cell = (u16, &'static str, fn(&Service) -> Answer);
 
 const LONG: [Cell; 11] = [
@@ -70,7 +70,8 @@ fn every_cell() {
     }
 }
 
-/// The whole matrix again where a part does not answer: 503, and never a success. Only KV's word is not needed: the object has it.
+/// The whole matrix with a service that does not answer: 503, never success. Only KV reads are not needed, since the
+/// object can be asked.
 #[test]
 fn nothing_succeeds_without_storage() {
     for part in [Part::Limit, Part::Replica, Part::Store, Part::Object, Part::Sign, Part::Verify] {
@@ -122,7 +123,7 @@ fn successes_succeed() {
     }
 }
 
-/// The family's generated clients repeat headers: alike they count once, different they are refused.
+/// Some generated clients repeat headers: the same value counts once, different values are refused.
 #[test]
 fn repeated_headers() {
     for request in successes() {

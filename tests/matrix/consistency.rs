@@ -1,5 +1,5 @@
-//! Whom an exchange asks, and what holds where: tokens that say immediate, replicas that do, and what happens when KV or the object
-//! has nothing to say.
+//! What an exchange asks and which changes are visible where: `immediate` tokens, `immediate` replicas, and KV or the
+//! object being down.
 
 use auth_edge::scope::Scopes;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn cost(service: &Service, request: &Request) -> (u16, Vec<Part>) {
     (status, service.world.parts_called())
 }
 
-/// One request for each way in which a change can hold at once, at a location whose KV never shows a write.
+/// Each change of an `immediate` client takes effect at once, at a location whose KV never shows a write.
 #[test]
 fn everything_of_an_immediate_client_holds_at_once_everywhere() {
     type Change = fn(&Desk, &crate::service::Token);
@@ -49,7 +49,7 @@ fn everything_of_an_immediate_client_holds_at_once_everywhere() {
     }
 }
 
-/// Of an eventual client everything but its exchanges.
+/// For an `eventual` client, everything but exchanges.
 #[test]
 fn what_holds_at_once_of_an_eventual_client() {
     let desk = Desk::new();
@@ -70,7 +70,7 @@ fn what_holds_at_once_of_an_eventual_client() {
     assert!(!introspect(&two.token));
     there.send(&rotation(&two)).is(401, "invalid_token");
     there.send(&revocation(&two, "x")).is(401, "invalid_token");
-    // The exchange follows KV, and what it makes is worth nothing where the object is asked.
+    // The exchange reads KV, but its token is refused wherever the object is asked.
     let late = there.send(&exchange(&long)).token();
     assert!(!introspect(&late.token));
     there.send(&rotation(&late)).is(401, "invalid_token");
@@ -83,7 +83,7 @@ fn what_holds_at_once_of_an_eventual_client() {
     there.send(&rotation(&short)).is(401, "invalid_token");
 }
 
-/// A retirement counts at an immediate client's exchange when it has come, to the second and by the object's clock.
+/// An `immediate` client's exchange sees a retirement on the second, by the object's clock.
 #[test]
 fn a_retirement_of_an_immediate_client() {
     let service = Service::with(&[("ROTATION_GRACE_SECONDS", "60".to_owned())]);
@@ -95,14 +95,14 @@ fn a_retirement_of_an_immediate_client() {
     service.pass(1);
     service.send(&exchange(&long)).is(401, "invalid_token");
     assert!(service.world.writes.borrow().is_empty());
-    // A clock that starts earlier takes nothing back.
+    // An instance whose clock is behind does not undo it.
     service.world.crash();
     service.now.set(NOW + 30);
     service.world.millis.set((NOW + 30) * 1000);
     service.send(&exchange(&long)).is(401, "invalid_token");
 }
 
-/// The switch to immediate: from its answer on tokens from before it are judged by the object as well, for KV says so.
+/// The switch to `immediate`: once answered, older tokens are judged by the object too, since KV says so.
 #[test]
 fn the_switch_to_immediate() {
     let desk = Desk::new();
@@ -111,7 +111,7 @@ fn the_switch_to_immediate() {
     assert_eq!(cost(service, &exchange(&old)), (201, vec![Limit, Replica, Sign]));
     service.world.fail_part(Part::Store);
     desk.patch(ALICE, &json!({"consistency": "immediate"})).is(503, "temporarily_unavailable");
-    // It stands, but the exchange of such a token follows KV still; so what ends it waits for KV as before.
+    // It is stored, but exchanges of such tokens still read KV, so ends still wait for KV.
     assert_eq!(desk.show(ALICE).body["consistency"], "immediate");
     let other = service.long_token("tokens:write");
     service.send(&revocation(&old, &old.id)).is(503, "temporarily_unavailable");
@@ -128,7 +128,7 @@ fn the_switch_to_immediate() {
     service.world.fail_part(Part::Store);
     service.send(&revocation(&other, &other.id)).is(204, "");
     assert_eq!(desk.patch(ALICE, &json!({"status": "suspended"})).status, 200);
-    // And back: such a token goes on asking the object.
+    // And back: such a token still asks the object.
     service.world.recover();
     desk.patch(ALICE, &json!({"status": "active"}));
     let immediate = service.long_token("tokens:write");
@@ -139,7 +139,7 @@ fn the_switch_to_immediate() {
     service.send(&exchange(&other)).is(401, "invalid_token");
 }
 
-/// A retirement from before the switch back to eventual: when it has come, KV says so, and not only its time.
+/// A retirement from before the switch back to `eventual`: when it comes, KV says that it has come, not only its time.
 #[test]
 fn a_retirement_of_an_immediate_client_that_becomes_eventual() {
     let desk = Desk::at(Service::with(&[("ROTATION_GRACE_SECONDS", "60".to_owned())]));
@@ -155,7 +155,7 @@ fn a_retirement_of_an_immediate_client_that_becomes_eventual() {
     assert_eq!(service.replica(ALICE)["ends"], format!("{}=0", &long.id[7..29]));
 }
 
-/// Where KV has no value, one that can't be read, or none of its own to give, the object is asked, and its word counts.
+/// If KV has no value, an unreadable one, or is down, the object decides.
 #[test]
 fn kv_has_nothing_to_say() {
     let service = Service::new();
@@ -200,13 +200,13 @@ fn kv_has_nothing_to_say() {
     service.world.fail_part(Replica);
     is_right("down");
     service.world.recover();
-    // Of the token that was ended an entry that makes no sense.
+    // A malformed entry for the revoked token.
     service.set_replica(ALICE, &with("ends", json!(format!("{}=soon", &dead.id[7..29]))));
     assert_eq!(cost(&service, &exchange(&dead)), (401, refused.clone()));
     assert_eq!(cost(&service, &exchange(&live)).0, 201);
 }
 
-/// While the object is down, an eventual client's exchange works by KV. All else is 503.
+/// While the object is down, an `eventual` client's exchange works by KV. Everything else is 503.
 #[test]
 fn the_object_is_down() {
     let desk = Desk::new();
@@ -247,7 +247,7 @@ fn the_object_is_down() {
     }
 }
 
-/// KV is down, for reading and writing: the table's calls that never ask it do not notice.
+/// KV is down, for reads and writes: calls that don't need it work.
 #[test]
 fn kv_is_down() {
     let desk = Desk::new();
@@ -285,8 +285,8 @@ fn kv_is_down() {
     }
 }
 
-/// What an isolate keeps for a moment is dropped when a call of its own has changed that client, and a read that was on its way then
-/// is not kept either.
+/// An isolate drops its cached replica when a call through it changes the client, and a read that was in progress then
+/// is not cached.
 #[test]
 fn what_an_isolate_keeps() {
     use std::pin::pin;
@@ -315,7 +315,7 @@ fn what_an_isolate_keeps() {
     there.world.lag(|| false);
     there.send(&exchange(&long)).is(401, "invalid_token");
 
-    // Elsewhere it is kept for a quarter of a second and no longer.
+    // Other isolates use it for a quarter of a second, no longer.
     let there = service.elsewhere();
     let long = service.long_token("jobs:submit");
     assert!(there.is_alive(&long));

@@ -1,4 +1,4 @@
-//! What is served as it is, but for the URL of this deployment.
+//! The static documents, with this deployment's URL filled in.
 
 use auth_edge::operations::discovery::{docs, openapi};
 use base64ct::{Base64, Encoding};

@@ -1,5 +1,5 @@
-//! One call fails, whichever, in either way: the answer is 503, nothing was issued or revoked by it, and trying again
-//! does what was asked. A read of KV is made up for by the object, and one refused write to KV by another.
+//! Any single call fails, in either way: the response is 503, nothing was issued or revoked by it, and a retry
+//! succeeds. A failed read of KV is replaced by asking the object, a refused write by a second one.
 
 use crate::cells::successes;
 use crate::host::{Fault, Part};
@@ -31,7 +31,7 @@ fn any_call() {
                 let again = service.send(&request);
                 let is_spent = failed == Part::Object && fault == Fault::AnswerLost;
                 match request.body.as_slice() {
-                    // What is spent stays spent, even if nobody got anything for it.
+                    // What is spent stays spent, even if no token was issued for it.
                     body if is_spent && is_once(body) => again.is(401, "invalid_client"),
                     _ => again.is(success, ""),
                 };
@@ -46,7 +46,8 @@ fn is_once(body: &[u8]) -> bool {
     body.contains("\"otp_code\"") || body.contains("\"assertion\"")
 }
 
-/// A failed call may have done its work or not, but a refused revocation never lets a 204 out, and a stored one holds.
+/// A failed call may or may not have taken effect, but a failed revocation is never answered 204, and a stored one
+/// holds.
 #[test]
 fn a_revocation_holds_once_it_is_answered() {
     for nth in 0..8 {
@@ -67,7 +68,7 @@ fn a_revocation_holds_once_it_is_answered() {
     }
 }
 
-/// While the object that settles ends is down, nothing is confirmed; the same call works when it is back.
+/// While the object is down, no revocation is confirmed; the same call works later.
 #[test]
 fn a_revocation_waits_for_the_object() {
     let service = Service::new();
@@ -97,7 +98,7 @@ fn nothing_is_accepted_twice() {
 
 const UNREADABLE: [&str; 6] = ["", "{}", "null", "-1", "0x", r#"{"version":2}"#];
 
-/// A stored value that can't be read is a part that does not answer: nothing is guessed.
+/// An unreadable stored value counts as a service that does not answer; nothing is guessed.
 #[test]
 fn what_cannot_be_read_is_not_honoured() {
     for entry in UNREADABLE {
@@ -108,7 +109,7 @@ fn what_cannot_be_read_is_not_honoured() {
         for request in [rotation(&short), revocation(&short, &short.id), revocation(&long, &long.id)] {
             service.send(&request).is(503, "temporarily_unavailable");
         }
-        // The exchange asks the object where KV's value can't be read.
+        // An exchange asks the object if KV's value is unreadable.
         service.set_replica(ALICE, entry);
         service.send(&exchange(&long)).is(503, "temporarily_unavailable");
     }

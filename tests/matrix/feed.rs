@@ -15,7 +15,7 @@ use crate::sign::decode;
 const PATH: &str = "/.well-known/revocations";
 const FOR_EVER: u64 = 253_402_300_799;
 
-/// An answer of the feed: status, headers, and the text's payload.
+/// A response with the feed: status, headers and payload.
 struct Fetched {
     status: u16,
     headers: Vec<(&'static str, String)>,
@@ -32,7 +32,7 @@ impl Fetched {
     }
 }
 
-/// Reads the feed, in an isolate that keeps nothing older than what the clock allows.
+/// Reads the feed, in an isolate whose copy is no older than the clock allows.
 fn fetch(service: &Service, query: &str, authorization: Option<&str>, if_none_match: Option<&str>) -> Fetched {
     service.wake();
     let route = Route::find(&service.settings, "GET", PATH);
@@ -51,13 +51,13 @@ fn fetch(service: &Service, query: &str, authorization: Option<&str>, if_none_ma
         now: service.now.get(),
     };
     let read = async || (Body::Read(Vec::new()), service.now.get());
-    let (response, audit) = host::run(app::answer(&service.settings, &service.world, &route, call, read));
+    let (response, audit) = host::run(app::handle(&service.settings, &service.world, &route, call, read));
     assert_eq!(audit.is_routine(), response.status < 400 && authorization.is_none());
     let text = response.body.map_or_else(String::new, |body| body.into_owned());
     Fetched { status: response.status, headers: response.headers, text }
 }
 
-/// The payload of now: more than two seconds after the last.
+/// The current payload: more than two seconds after the last.
 fn now(service: &Service) -> Value {
     service.pass(2);
     fetch(service, "", None, None).payload()
@@ -77,7 +77,7 @@ fn entry(payload: &Value, kind: Kind, id: &str) -> Option<u64> {
 
 #[test]
 fn the_hash_is_pinned() {
-    // The first 16 bytes of SHA-256 over `token:tok_st_1`, as any other implementation makes them.
+    // The first 16 bytes of SHA-256 over `token:tok_st_1`, computed by another implementation.
     assert_eq!(key(Kind::Token, "tok_st_1"), "token:pOGwEcUNmHCksTFbLxXQyw");
     assert_ne!(key(Kind::Token, "x")["token:".len()..], key(Kind::Parent, "x")["parent:".len()..]);
 }
@@ -116,7 +116,7 @@ fn an_end_is_there_when_its_revocation_is_answered() {
     assert_eq!(entry(&payload, Kind::Parent, &long.id), Some(NOW + 2));
     assert_eq!(payload["ended"]["token"].as_object().unwrap().len(), 1, "a long-term token is under parent alone");
     assert_eq!(payload["seq"], 2);
-    // Reported twice, it is there once.
+    // Reported twice, listed once.
     service.send(&revocation(&long, &long.id)).is(204, "");
     assert_eq!(now(&service)["seq"], 2);
 }
@@ -138,7 +138,7 @@ fn clients_that_end_are_restored_or_deleted() {
     assert_eq!(desk.send("DELETE", "/c2m_abc123").status, 204);
     assert_eq!(entry(&now(service), Kind::Client, ALICE), Some(FOR_EVER));
     assert!(!service.is_alive(&long));
-    // An operator of the secret ends its own tokens, and that is told as well.
+    // The first operator ends its own tokens, which is reported too.
     let root = desk.service.settings.operator.as_ref().unwrap().client_id.clone();
     assert_eq!(desk.send("POST", &format!("/{root}/end-tokens")).status, 204);
     assert!(entry(&now(service), Kind::Client, &root).is_some());
@@ -156,7 +156,7 @@ fn entries_stay_as_long_as_they_must() {
     service.pass(3_590);
     let payload = now(service);
     assert!(entry(&payload, Kind::Parent, &long.id).is_some() && entry(&payload, Kind::Client, BOB).is_some());
-    // A text that is kept may show it for as long as it counts.
+    // A cached text may list it until that text expires.
     service.pass(160);
     let payload = now(service);
     assert_eq!((entry(&payload, Kind::Parent, &long.id), entry(&payload, Kind::Client, BOB)), (None, None));
@@ -176,7 +176,7 @@ fn a_retirement_is_told_when_it_is_near() {
         let next = service.send(&rotation(&short)).token();
         let told = entry(&now(&service), Kind::Parent, &long.id);
         assert_eq!(told, is_told.then_some(NOW + grace), "{grace}");
-        // When it has come, whoever revokes it has it told after all.
+        // Once the retirement has come, a revocation reports it.
         service.now.set(NOW + grace + 1);
         service.send(&revocation(&next, &long.id)).is(204, "");
         let told = entry(&now(&service), Kind::Parent, &long.id);
@@ -209,7 +209,7 @@ fn parts_and_wholes() {
     {
         assert_eq!(part(whole), (None, vec![true; 3]), "{whole}");
     }
-    // Something newer than 1 was dropped, so a part after it can't be told.
+    // An entry after 1 was dropped, so the whole feed is served.
     service.pass(3_700);
     assert_eq!(part("since=1").0, None);
     assert_eq!(part("since=3"), (Some(3), vec![false; 3]));
@@ -236,13 +236,13 @@ fn a_text_is_kept_and_confirmed() {
     let fetched = fetch(&service, "", None, None);
     let payload = fetched.payload();
     assert!(payload["exp"].as_u64().unwrap() >= service.now.get() + 150);
-    // A change is there within two seconds.
+    // A change is visible within two seconds.
     let long = service.long_token("jobs:submit");
     service.send(&revocation(&long, &long.id)).is(204, "");
     assert!(entry(&now(&service), Kind::Parent, &long.id).is_some());
 }
 
-/// The validator of the text that was signed at 150 s, as long as that counts.
+/// The `ETag` of the text that was signed at 150 s, while that is valid.
 fn last_etag(service: &Service, later: u64) -> String {
     service.now.set(NOW + later.min(299));
     let etag = fetch(service, "", None, None).header("ETag").to_owned();
@@ -265,7 +265,7 @@ fn who_may_read_it() {
             assert_eq!(fetched.header("Cache-Control"), "private, max-age=2");
         }
     }
-    // What is off is neither told nor waited for.
+    // With the feed off, nothing is reported or awaited.
     let service = feed("off");
     service.world.fail_part(Part::Feed);
     let long = service.long_token("jobs:submit");
@@ -273,7 +273,7 @@ fn who_may_read_it() {
     assert!(!service.world.parts_called().contains(&Part::Feed));
 }
 
-/// The feed down: a revocation is 503, stands, and goes on by the alarm; what needs no feed works.
+/// With the feed down, a revocation is 503, but stored, and the alarm reports it; what needs no feed works.
 #[test]
 fn the_feed_is_down() {
     let desk = Desk::new();
@@ -295,7 +295,7 @@ fn the_feed_is_down() {
     assert_eq!(service.stored(BOB).status, Status::Suspended);
     desk.patch(ALICE, &json!({"client_name": "Alice"})).is(200, "");
     service.world.recover();
-    // Nobody asks again, and the object dies in between.
+    // No caller repeats it, and the object dies in between.
     service.world.crash();
     service.pass(30);
     service.wake();
@@ -308,7 +308,7 @@ fn the_feed_is_down() {
     }
 }
 
-/// What the feed has needs no report, so its repeat does not mind that the feed is down.
+/// A repeat needs no report if the feed already has the end, so it succeeds while the feed is down.
 #[test]
 fn a_repeat_of_what_is_told_waits_for_nothing() {
     let service = Service::new();
@@ -318,7 +318,8 @@ fn a_repeat_of_what_is_told_waits_for_nothing() {
     service.send(&revocation(&long, &long.id)).is(204, "");
 }
 
-/// No client fills the feed for others: beyond a thousand ends of short-term tokens in an hour, and for these alone, it is 503.
+/// No client can fill the feed: from the 1,001st revoked short-term token in an hour on, its further revocations of
+/// short-term tokens, and nothing else, are 503.
 #[test]
 fn no_client_fills_the_feed() {
     let service = Service::new();
@@ -351,7 +352,8 @@ fn no_client_fills_the_feed() {
     service.send(&revocation(&caller, &short.id)).is(204, "");
 }
 
-/// What changed while there was no feed is told when there is one: by whatever is asked of the client next, and by a repeat at once.
+/// Changes made while the feed was off are reported when it is on: by the next call about the client, or by a repeat at
+/// once.
 #[test]
 fn a_feed_that_was_off_catches_up() {
     let feed = |mode: &str| [("REVOCATION_FEED", mode.to_owned())];
@@ -364,7 +366,7 @@ fn a_feed_that_was_off_catches_up() {
     desk.service.pass(10);
     desk.service.wake();
     desk.service = desk.service.deployed_with(&feed("public"));
-    // The repeat of the suspension waits until the feed has it; Alice is only looked at.
+    // The repeated suspension waits until the feed has it; for Alice, any read is enough.
     desk.patch(BOB, &json!({"status": "suspended"})).is(200, "");
     assert_eq!(entry(&now(&desk.service), Kind::Client, BOB), Some(FOR_EVER));
     assert_eq!(desk.send("GET", "/c2m_abc123").status, 200);
@@ -373,7 +375,7 @@ fn a_feed_that_was_off_catches_up() {
     assert_eq!(entry(&now(&desk.service), Kind::Client, ALICE), Some(valid_from));
 }
 
-/// An end that has come has come by the feed's clock too, however far a client's object ran ahead.
+/// An end that has come counts as come by the feed's clock too, however far the object's clock was ahead.
 #[test]
 fn an_end_that_has_come_is_not_ahead() {
     let service = Service::new();

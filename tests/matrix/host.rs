@@ -1,5 +1,5 @@
-//! The world around the operations, in memory. Its parts can fail, lag and lose answers, objects can crash, and every call to one
-//! of them waits for its turn, so that a test can run several requests in any order there is.
+//! The environment of the operations, in memory. Its services can fail, lag and lose answers, objects can crash, and
+//! every call to a service waits for its turn, so that a test can run several requests in any order.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use auth_edge::client::ask::{Answer, Ask};
 use auth_edge::client::ground::Ground;
 use auth_edge::client::jwk::{Algorithm, PublicJwk};
 use auth_edge::client::object::Object;
-use auth_edge::client::replica::{Clients, Kept};
+use auth_edge::client::replica::{Clients, ReplicaCache};
 use auth_edge::error::{Error, Unavailable};
 use auth_edge::feed::{self, Ends};
 use auth_edge::host::{Document, Host, Limit, Listed, Page};
@@ -26,7 +26,7 @@ use auth_edge::token_id::Random;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ring::signature::{self, Ed25519KeyPair, UnparsedPublicKey};
 
-/// A part of the world, as the calls to it are counted.
+/// A service, as calls to it are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     Limit,
@@ -37,20 +37,20 @@ pub enum Part {
     /// KV, written by an object.
     Store,
     Object,
-    /// The feed, asked or told.
+    /// The feed, read or reported to.
     Feed,
     Sign,
     Verify,
 }
 
-/// What a part does instead of answering.
+/// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It does nothing.
     Nothing,
-    /// It does what was asked, but says that it failed.
+    /// It takes effect, but reports a failure.
     AnswerLost,
-    /// Of a write to KV: it is given up, and lands when `land` says so.
+    /// A write to KV times out, and lands when `land` is called.
     Late,
 }
 
@@ -65,30 +65,30 @@ pub struct State {
     pub alarms: BTreeMap<String, u64>,
 }
 
-/// Decides whether the nth call, to this part, fails.
+/// Decides whether the nth call, to this service, fails.
 type Faults = Box<dyn Fn(usize, Part) -> Option<Fault>>;
 
 /// A write to KV: the key, and what it stores.
 type Write = (String, (String, String, Option<u64>));
 
-/// A state of the past, and whether the next read still shows it.
+/// An older state, and whether the next read still shows it.
 type Lag = (State, Box<dyn Fn() -> bool>);
 
 /// The world, and one isolate in it.
 pub struct World {
     pub shared: Rc<Shared>,
     settings: Rc<Settings>,
-    kept: Kept,
-    feed_kept: feed::copy::Kept,
+    replica_cache: ReplicaCache,
+    feed_cache: feed::copy::FeedCache,
     lag: RefCell<Option<Lag>>,
-    /// How many random values were drawn, each another; `None` if there are none to be had.
+    /// How many distinct random values were drawn; `None` if randomness fails.
     pub randoms: Cell<Option<u64>>,
     signing: Ed25519KeyPair,
     /// The keys that were counted against a limit.
     pub counted: RefCell<Vec<(Limit, String)>>,
-    /// The limit that is reached.
+    /// The limit that is exceeded.
     pub reached: Cell<Option<Limit>>,
-    /// The questions to objects so far.
+    /// The requests to objects so far.
     pub asked: RefCell<Vec<String>>,
 }
 
@@ -97,24 +97,24 @@ pub struct Shared {
     pub state: RefCell<State>,
     /// The calls so far, in the order in which they were made.
     pub calls: RefCell<Vec<Part>>,
-    /// Every value that KV was given, confirmed or not.
+    /// Every value that was written to KV, confirmed or not.
     pub writes: RefCell<Vec<String>>,
     /// When each of them was begun, Unix milliseconds.
     pub written_at: RefCell<Vec<u64>>,
-    /// Whose values are being written.
+    /// The keys that are being written.
     writing: RefCell<Vec<String>>,
     /// The clock, Unix milliseconds.
     pub millis: Cell<u64>,
-    /// Whether it is an alarm that calls: those calls are not counted.
+    /// Whether an alarm is running: its calls are not counted.
     waking: Cell<bool>,
     faults: RefCell<Faults>,
     turns: RefCell<Turns>,
     objects: RefCell<BTreeMap<String, Rc<Object<Table>>>>,
-    /// The writes to KV that were given up and have not landed.
+    /// The writes to KV that timed out and have not landed.
     late: RefCell<Vec<Write>>,
-    /// How long a write to KV takes, milliseconds, where time passes: in `run_in_time`.
+    /// How long a write to KV takes in `run_in_time`, milliseconds.
     pub write_takes: Cell<u64>,
-    /// Whether time passes by itself, and when the next sleeper wakes up.
+    /// Whether time passes by itself (`run_in_time`).
     in_time: Cell<bool>,
     next_wake: Cell<Option<u64>>,
 }
@@ -153,8 +153,8 @@ impl World {
         Self {
             shared,
             settings,
-            kept: Kept::default(),
-            feed_kept: feed::copy::Kept::default(),
+            replica_cache: ReplicaCache::default(),
+            feed_cache: feed::copy::FeedCache::default(),
             lag: RefCell::default(),
             randoms: Cell::new(Some(0)),
             signing: Ed25519KeyPair::from_seed_unchecked(seed).unwrap(),
@@ -169,10 +169,10 @@ impl World {
         self.with(Rc::clone(&self.settings), seed)
     }
 
-    /// The same world, in which other settings hold from now on.
+    /// The same world with other settings.
     pub fn with(&self, settings: Rc<Settings>, seed: &[u8]) -> Self {
         let other = Self::isolate(Rc::clone(&self.shared), settings, seed);
-        // Ids are made of what was drawn, so they must differ from those made here.
+        // Ids are made from random values, so the two must not draw the same.
         other.randoms.set(Some(u64::MAX / 2));
         other
     }
@@ -207,27 +207,27 @@ impl World {
         .await
     }
 
-    /// This isolate forgets what it keeps, as a new one would not know it.
+    /// Empties this isolate's caches, as in a new one.
     pub fn forget_kept(&self) {
-        self.state.borrow().replicas.keys().for_each(|client_id| self.kept.forget(client_id));
+        self.state.borrow().replicas.keys().for_each(|client_id| self.replica_cache.forget(client_id));
     }
 
-    /// Wakes one object, whether or not its time has come.
+    /// Runs an object's alarm, due or not.
     pub async fn ring(&self, client_id: &str) {
         self.state.borrow_mut().alarms.remove(client_id);
         let object = self.object(client_id);
         object.postpone_alarm().unwrap();
-        // An alarm that fails comes again.
+        // A failed alarm runs again.
         let _ = object.wake(&self.settings).await;
     }
 
-    /// As `ring`, when it is chosen.
+    /// Like `ring`, when its turn is chosen.
     pub async fn ring_in_turn(&self, client_id: &str) {
         Turn { world: &self.shared, part: Part::Object, ticket: None }.await;
         self.ring(client_id).await;
     }
 
-    /// Wakes every object whose time has come, until none is due. What they call is not counted.
+    /// Runs every alarm that is due, until none is. Their calls are not counted.
     pub fn wake(&self) {
         for _ in 0..100 {
             let now = self.millis.get();
@@ -242,7 +242,7 @@ impl World {
 }
 
 impl Shared {
-    /// Forgets the calls so far, so that the next is the first again.
+    /// Resets the count of calls.
     pub fn forget_calls(&self) {
         self.calls.borrow_mut().clear();
     }
@@ -267,7 +267,7 @@ impl Shared {
         self.fail(|_, _| None);
     }
 
-    /// The writes to KV that were given up land now, over what was written since. How many there are.
+    /// Lands the timed-out writes now, over newer values. Returns how many there were.
     pub fn land(&self) -> usize {
         let late = self.late.take();
         let landed = late.len();
@@ -275,9 +275,9 @@ impl Shared {
         landed
     }
 
-    /// Waits for a turn. What comes back is the fault that is left for the answer.
+    /// Waits for a turn. Returns the fault to apply to the answer.
     async fn turn(&self, part: Part) -> Result<Option<Fault>, Unavailable> {
-        // A fault that counts calls counts those that are asked for.
+        // A fault that counts calls does not count those of alarms.
         let nth = if self.waking.get() { usize::MAX } else { self.calls.borrow().len() };
         if !self.waking.get() {
             self.calls.borrow_mut().push(part);
@@ -295,7 +295,7 @@ impl Shared {
         if fault.is_some() { Err(down(part)) } else { Ok(answer) }
     }
 
-    /// Waits until the clock has got so far. Only `run_in_time` brings it there.
+    /// Waits until the clock reaches this time. Only `run_in_time` advances it.
     async fn pass(&self, millis: u64) {
         let until = self.millis.get() + millis;
         std::future::poll_fn(|_| {
@@ -309,7 +309,7 @@ impl Shared {
     }
 }
 
-/// A write to KV that is awaited. There is never another one of the same value.
+/// A write to KV in progress. Fails the test if there is another one to the same key.
 struct Writing<'a>(&'a Shared, &'a str);
 
 impl<'a> Writing<'a> {
@@ -327,10 +327,10 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// For how long an object waits for a write to KV, milliseconds.
+/// An object's timeout for a write to KV, milliseconds.
 const PATIENCE: u64 = 3_000;
 
-/// What one object stands on.
+/// The environment of one object.
 struct Table {
     shared: Rc<Shared>,
     client_id: String,
@@ -378,7 +378,7 @@ impl Rows for Table {
 }
 
 impl Ground for Table {
-    /// Bytes that no test sees twice.
+    /// Bytes that never repeat.
     fn random(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         for chunk in bytes.chunks_mut(8) {
@@ -411,7 +411,8 @@ impl Ground for Table {
         ask_feed(&self.shared, &feed::Ask::Report(ends.to_vec())).await.map(|_| ())
     }
 
-    /// The pause between two writes takes no time here, so that a test's clock is its own; the wait for the next second does.
+    /// The pause between two writes takes no time here, so that a test controls the clock; the wait for the next second
+    /// does.
     async fn sleep(&self, millis: u64) {
         if self.shared.in_time.get() {
             return self.shared.pass(millis).await;
@@ -427,7 +428,7 @@ impl Ground for Table {
     }
 }
 
-/// The feed's object is another process, as the clients' are.
+/// The feed's object is another process: requests and answers travel as JSON.
 async fn ask_feed(shared: &Rc<Shared>, ask: &feed::Ask) -> Result<Ends, Unavailable> {
     let ask: feed::Ask = auth_edge::value::read(&serde_json::to_string(ask).unwrap()).unwrap();
     let fault = shared.turn(Part::Feed).await?;
@@ -442,7 +443,7 @@ fn down(part: impl Debug) -> Unavailable {
 
 impl Clients for World {
     async fn ask_object(&self, client_id: &str, _: Option<&str>, ask: &Ask) -> Result<Answer, Error> {
-        // The object is another process: question and answer travel as JSON.
+        // The object is another process: requests and answers travel as JSON.
         let json = serde_json::to_string(ask).unwrap();
         let ask: Ask = auth_edge::value::read(&json).unwrap();
         self.asked.borrow_mut().push(json);
@@ -458,8 +459,8 @@ impl Clients for World {
         self.read(Part::Replica, |state| state.replicas.get(client_id).map(|(value, ..)| value.clone())).await
     }
 
-    fn kept(&self) -> &Kept {
-        &self.kept
+    fn replica_cache(&self) -> &ReplicaCache {
+        &self.replica_cache
     }
 
     fn millis(&self) -> u64 {
@@ -480,8 +481,8 @@ impl Host for World {
         ask_feed(&self.shared, ask).await
     }
 
-    fn feed(&self) -> &feed::copy::Kept {
-        &self.feed_kept
+    fn feed_cache(&self) -> &feed::copy::FeedCache {
+        &self.feed_cache
     }
 
     async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable> {
@@ -513,7 +514,7 @@ impl Host for World {
         self.call(Part::Limit, |_| self.reached.get() != Some(limit)).await
     }
 
-    /// A point off its curve would be refused by the runtime; no test brings one here.
+    /// The runtime would refuse a point off its curve; no test uses one here.
     async fn accepts(&self, key: &PublicJwk) -> Result<bool, Unavailable> {
         Ok(key.algorithm().is_ok())
     }
@@ -529,7 +530,7 @@ impl Signatures for World {
     }
 }
 
-/// What WebCrypto does in the Worker.
+/// What WebCrypto verifies in the Worker.
 pub fn verify(key: &PublicJwk, message: &[u8], signature: &[u8]) -> bool {
     let member = |text: &Option<String>| Base64UrlUnpadded::decode_vec(text.as_deref().unwrap_or_default()).unwrap();
     let rsa = || signature::RsaPublicKeyComponents { n: member(&key.n), e: member(&key.e) };
@@ -546,12 +547,12 @@ pub fn verify(key: &PublicJwk, message: &[u8], signature: &[u8]) -> bool {
     verified.is_ok()
 }
 
-/// Who waits for a turn, and who has it.
+/// The calls that wait for a turn, and the one that has it.
 #[derive(Default)]
 struct Turns {
     next: usize,
     waiting: Vec<usize>,
-    /// The parts whose calls wait to be chosen; all others go on by themselves.
+    /// The services whose calls wait to be chosen; others proceed at once.
     chosen_from: &'static [Part],
     chosen: Option<usize>,
 }
@@ -586,14 +587,14 @@ impl Future for Turn<'_> {
     }
 }
 
-/// Done, or given up because a call beside it failed: either way it waits no more.
+/// Done or dropped: either way it waits no longer.
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.world.turns.borrow_mut().waiting.retain(|waiting| Some(*waiting) != self.ticket);
     }
 }
 
-/// Runs one request; every call of it has its turn at once.
+/// Runs one request; each of its calls gets its turn at once.
 pub fn run<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
@@ -603,14 +604,14 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Runs a request until a call to `part` waits for its turn, and no further: what then becomes of it is the caller's choice. Calls
-/// to the other parts go on.
+/// Runs a request until a call to `part` waits for its turn. Calls to other services proceed. The test decides what
+/// happens next.
 pub fn run_up_to<T>(world: &World, part: &'static [Part], future: Pin<&mut impl Future<Output = T>>) {
     world.turns.borrow_mut().chosen_from = part;
     run_on(world, future);
 }
 
-/// Goes on with a request for as long as it goes on by itself. Its answer, if it has come to that.
+/// Continues a request as far as it can go. Returns its response if it has finished.
 pub fn run_on<T>(world: &World, mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     loop {
         let next = world.turns.borrow().next;
@@ -623,14 +624,14 @@ pub fn run_on<T>(world: &World, mut future: Pin<&mut impl Future<Output = T>>) -
     }
 }
 
-/// From now on no call waits for being chosen.
+/// From now on no call waits to be chosen.
 pub fn let_go(world: &World) {
     let mut turns = world.turns.borrow_mut();
     (turns.chosen_from, turns.chosen) = (&[], None);
 }
 
-/// Runs requests at the same time, each from its own moment on (milliseconds from now), while the clock goes on whenever all of them
-/// wait for it. What each comes to, and how long it took.
+/// Runs requests concurrently, each starting at its own time (milliseconds from now). The clock advances whenever all
+/// of them wait for it. Returns each result, and how long it took.
 pub fn run_in_time<'a, T>(
     world: &World,
     futures: impl IntoIterator<Item = (u64, Pin<Box<dyn Future<Output = T> + 'a>>)>,
@@ -658,7 +659,7 @@ pub fn run_in_time<'a, T>(
             break;
         }
         rounds_at_rest = if progress || world.turns.borrow().next != turns { 0 } else { rounds_at_rest + 1 };
-        // What one of them let go of, another may have waited for.
+        // One may have released a lock that another waits for.
         if rounds_at_rest > 1 {
             world.millis.set(world.next_wake.get().expect("somebody waits for the clock"));
         }
@@ -667,13 +668,13 @@ pub fn run_in_time<'a, T>(
     slots.into_iter().map(|(_, slot)| slot.ok().unwrap()).collect()
 }
 
-/// Choices that are made anew, and differently, in every run of an exploration.
+/// Choices that differ in every run of an exploration.
 #[derive(Clone, Default)]
 pub struct Choices(Rc<RefCell<Script>>);
 
 #[derive(Default)]
 struct Script {
-    /// What was chosen, and of how many.
+    /// Each choice, and how many alternatives it had.
     made: Vec<(usize, usize)>,
     at: usize,
 }
@@ -709,7 +710,7 @@ impl Choices {
     }
 }
 
-/// Runs requests at the same time. At every call to one of `parts` it is chosen who goes on.
+/// Runs requests concurrently. At every call to one of `parts`, an exploration chooses which one continues.
 pub fn run_together<'a, T>(
     world: &World,
     choices: &Choices,
@@ -719,7 +720,7 @@ pub fn run_together<'a, T>(
     *world.turns.borrow_mut() = Turns { chosen_from: parts, ..Turns::default() };
     let mut futures: Vec<_> = futures.into_iter().map(Ok).collect();
     loop {
-        // Until all that goes on by itself has come to a call that must be chosen.
+        // Until every request waits for a choice.
         loop {
             let next = world.turns.borrow().next;
             let mut done = 0;

@@ -1,4 +1,4 @@
-//! The way of a request through the files of `src/`, read from their imports: no circle, and one folder that knows the runtime.
+//! The architecture of `src/`, checked by its imports: no cycles, and only one folder names the runtime.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +17,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Each module of `src/`, by its path, with what its file says before its tests, without comments.
+/// Each module of `src/`, by its path, with its code without tests and comments.
 fn modules() -> BTreeMap<String, String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
@@ -32,7 +32,7 @@ fn modules() -> BTreeMap<String, String> {
     modules.collect()
 }
 
-/// The paths that a `use` names: `crate::a::{b, c::{d}}` are `crate::a::b` and `crate::a::c::d`.
+/// The paths that a `use` names: `crate::a::{b, c::{d}}` gives `crate::a::b` and `crate::a::c::d`.
 fn expand(tree: &str, prefix: &str, paths: &mut Vec<String>) {
     let tree = tree.trim();
     let Some((head, rest)) = tree.split_once('{') else {
@@ -57,7 +57,7 @@ fn expand(tree: &str, prefix: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// The modules that a file reaches for: by `use`, and by paths in its code. A path is followed to the longest module that it names.
+/// The modules that a file uses: by `use`, and by paths in its code. A path is resolved to the longest module in it.
 fn imports(module: &str, text: &str, modules: &BTreeMap<String, String>) -> BTreeSet<String> {
     let mut paths = Vec::new();
     let lines = text.match_indices('\n').map(|(at, _)| text[at + 1..].trim_start()).chain([text]);
@@ -96,7 +96,7 @@ fn imports(module: &str, text: &str, modules: &BTreeMap<String, String>) -> BTre
     named.filter(|named| named != module).collect()
 }
 
-/// A way from `from` back to itself.
+/// A cycle through `from`, if there is one.
 fn circle(from: &str, graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     let mut ways = vec![vec![from.to_owned()]];
     let mut seen = BTreeSet::new();
@@ -148,7 +148,8 @@ fn one_folder_knows_the_runtime() {
     assert!(of_edge.contains("worker"), "{of_edge:?}");
 }
 
-/// What leans on a library's insides names its version. When the lock file has another, look there again before you change it.
+/// Code that depends on a library's internals names its version. If Cargo.lock has another, check that code before you
+/// update the comment.
 #[test]
 fn versions_that_are_leant_on_are_the_locked_ones() {
     let lock = include_str!("../../Cargo.lock");

@@ -1,4 +1,4 @@
-//! `introspectToken`: whether a short-term token counts now, for whoever holds `tokens:introspect`.
+//! `introspectToken`: whether a short-term token is live, for callers with `tokens:introspect`.
 
 use auth_edge::scope::Scopes;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ impl Api {
 
     #[track_caller]
     fn is_inactive(&self, token: &str) {
-        // RFC 7662, section 2.2: nothing else is told about it.
+        // RFC 7662, section 2.2: nothing else is revealed about it.
         assert_eq!(self.ask(token), json!({"active": false}));
     }
 }
@@ -80,7 +80,7 @@ fn what_does_not_count_is_inactive_and_no_more() {
     }
     let api = Api::new();
     let forged = &api.short.token[..api.short.token.len() - 4];
-    // A long-term token is for this service alone, the caller's own too.
+    // Long-term tokens are always inactive, even the caller's own.
     for token in ["x", "a.b.c", "%00", forged, &api.long.token, &api.caller.token] {
         api.is_inactive(token);
     }
@@ -95,7 +95,7 @@ fn who_may_not_ask() {
         send(by(&Token { token: bearer.to_owned(), id: String::new() }, &form)).is(401, "invalid_token");
     }
     send(post(INTROSPECT).form(&form)).is(401, "invalid_token");
-    // The scope is needed, and comes before the form.
+    // The scope is checked before the form.
     for scopes in ["jobs:read", "tokens:introspect"] {
         let caller = send(bob_by_secret().scopes(scopes)).token();
         for form in [form.as_str(), "", "token="] {
@@ -110,7 +110,7 @@ fn who_may_not_ask() {
     // A short-term token may ask as well.
     let short = api.service.short_token(&api.caller);
     assert_eq!(send(by(&short, &form)).body["active"], true);
-    // A caller that no longer counts is no caller, whatever it asks.
+    // A caller whose token is no longer live is refused, whatever it asks.
     send(revocation(&api.caller, &api.caller.id)).is(204, "");
     for caller in [&api.caller, &short] {
         send(by(caller, &form)).is(401, "invalid_token");
@@ -127,7 +127,7 @@ fn forms() {
         send(by(&api.caller, form)).is(400, "invalid_request").names("token");
     }
     send(by(&api.caller, "").set("token", token.as_str())).is(400, "invalid_request").names("Content-Type");
-    // In the header it is a caller, and no question.
+    // In the header, the token is the caller's, not the one to introspect.
     send(post(INTROSPECT).bearer(token)).is(401, "insufficient_scope");
     let mut broken = by(&api.caller, &format!("token={token}"));
     broken.broken = true;
@@ -135,7 +135,7 @@ fn forms() {
     assert_eq!(send(by(&api.caller, &format!("resource=a%26token=b&token={token}"))).body["active"], true);
 }
 
-/// An answer that storage did not give is no answer: an API must not take it for "inactive", nor for "active".
+/// If storage does not answer, the response is neither active nor inactive, but 503.
 #[test]
 fn storage_that_fails() {
     let api = Api::new();
@@ -157,7 +157,7 @@ fn a_caller_that_ends_while_its_form_is_held_back() {
         api.service.held_back.set(held_back);
         assert_eq!(api.service.send(&request).status, status, "{held_back}");
     }
-    // The token asked about is judged by the same clock.
+    // The introspected token is judged by the same clock.
     let request = by(&api.caller, &format!("token={}", api.short.token));
     assert_eq!(api.service.send(&request).body, json!({"active": false}));
     api.service.pass(DAY);

@@ -1,4 +1,4 @@
-//! Keys are rotated without a failed request: what is announced verifies, what is replaced verifies still.
+//! Keys are rotated without a failed request: announced keys verify, and replaced ones still do.
 
 use std::rc::Rc;
 
@@ -81,7 +81,7 @@ fn a_seed_sealed_by_an_older_key_still_opens() {
     }
 }
 
-/// A seed that no key opens is the operator's fault, and is not the client's to be told wrong.
+/// A seed that no key can decrypt is the operator's fault, so the client gets 503, not 401.
 #[test]
 fn a_seed_that_does_not_open_is_no_wrong_code() {
     let service = Service::new();

@@ -67,7 +67,7 @@ fn scopes_default_to_the_clients_and_fold() {
     }
 }
 
-/// Each request is refused by one step and by all that come after it; the first one answers.
+/// Each request would be refused by one step and by all later ones; the first one responds.
 #[test]
 fn the_order_of_refusals() {
     let service = Service::new();
@@ -115,7 +115,7 @@ fn the_client_id_header_must_be_the_bodys() {
             service.send(&request).is(401, "invalid_client").names("X-Client-Id");
         }
     }
-    // None of that has used up the code or the assertion.
+    // None of these refusals spent the code or the assertion.
     service.send(&service.code()).token();
     service.send(&service.assertion(Key::Ed, "j")).token();
 }
@@ -167,7 +167,7 @@ fn the_largest_body() {
     service.send(&by_secret().set("scopes", json!(most))).token();
 }
 
-/// Whatever is wrong about a credential, the answer is the same to the byte.
+/// Whatever is wrong with a credential, the response is identical, byte by byte.
 #[test]
 fn refused_credentials_look_alike() {
     let service = Service::new();
@@ -257,7 +257,7 @@ fn a_credential_is_compared_exactly() {
     {
         service.send(&by_code(&near)).is(401, "invalid_client");
     }
-    // A number is no string, even if its digits are right.
+    // A number is not a string, even with the right digits.
     service.send(&service.code().set("otp_code", code.parse::<u64>().unwrap())).is(400, "invalid_request");
 }
 
@@ -302,7 +302,7 @@ fn four_wrong_codes_do_not_lock() {
     service.send(&service.code()).token();
 }
 
-/// A claim, what it is set to, and whether the assertion still counts.
+/// A claim, its value, and whether the assertion is still accepted.
 #[test]
 fn the_claims_of_an_assertion() {
     let endpoint = format!("{ISSUER}{LONG}");
@@ -402,7 +402,7 @@ fn an_assertion_for_another_client() {
     service.send(&by_assertion(&Key::Ed.jwt(&of_bob))).is(401, "invalid_client");
     service.send(&bobs(by_assertion(&Key::Ed.jwt(&of_bob)))).is(401, "invalid_client");
     service.send(&bobs(by_assertion(&Key::Bobs.jwt(&of_bob)))).token();
-    // The same jti in Alice's hands is another one.
+    // The same jti from Alice is another one.
     service.send(&service.assertion(Key::Ed, "j")).token();
 }
 
@@ -415,7 +415,7 @@ fn an_assertion_works_once_until_its_end_and_beyond() {
         service.send(&request).is(401, "invalid_client");
         service.pass(30);
     }
-    // Another assertion with the same jti after the first has ended.
+    // Another assertion with the same jti, after the first has expired.
     service.send(&service.assertion(Key::Es, "j")).token();
 }
 
@@ -433,7 +433,7 @@ fn both_names_of_the_assertion_type() {
     }
 }
 
-/// A refusal that comes after the credential was checked has used it up.
+/// A refusal after the credential check has still spent the credential.
 #[test]
 fn a_code_and_an_assertion_are_spent_before_anything_is_made() {
     let service = Service::new();
@@ -521,7 +521,7 @@ fn what_a_rotation_needs() {
     service.send(&rotation(&long)).is(401, "invalid_token");
     service.send(&rotation(&short).authorization("Basic YTpi")).is(401, "invalid_token");
     service.send(&rotation(&short).authorization("Bearer")).is(401, "invalid_token");
-    // The header is not needed, and does not count.
+    // X-Client-Id is not needed, and ignored.
     service.send(&rotation(&short).client(BOB)).token();
     service.pass(900);
     service.send(&rotation(&short)).is(401, "invalid_token");

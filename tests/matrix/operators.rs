@@ -1,4 +1,5 @@
-//! The operators' API: every row of its table, every status, the order of refusals, and what a change does to tokens that exist.
+//! The operators' API: every operation, every status, the order of refusals, and the effect of changes on existing
+//! tokens.
 
 use auth_edge::otp;
 use base32ct::{Base32UpperUnpadded, Encoding};
@@ -13,13 +14,13 @@ use crate::sign::{Key, RSA_N};
 
 const INTROSPECT: &str = "/v1/auth/tokens/introspect";
 
-/// The operators' desk: a service, and a short-term token of the operator of the secret `OPERATOR`.
+/// A service, and a short-term token of the first operator.
 pub struct Desk {
     pub service: Service,
     pub root: Token,
 }
 
-/// The body of a new client that has all there is.
+/// The body of a new client, with every member.
 fn whole(client_id: &str) -> Value {
     json!({
         "client_id": client_id, "client_name": "Jobs of the night", "scopes": ["jobs:*", "templates:read", "tokens:write"],
@@ -46,7 +47,7 @@ impl Desk {
         service.send(&exchange(&service.send(&root_by_secret()).token())).token()
     }
 
-    /// A token of now: the first one lives for 15 minutes.
+    /// Gets a new token: a short-term token lives for 15 minutes.
     pub fn log_in_again(&mut self) {
         self.root = Self::log_in(&self.service);
     }
@@ -79,7 +80,7 @@ impl Desk {
         answer.header("ETag").unwrap().to_owned()
     }
 
-    /// An operator whom this one made.
+    /// Another operator, made by this one.
     fn another(&self, client_id: &str, scopes: &[&str]) -> Token {
         let made = self.create(&json!({"client_id": client_id, "scopes": scopes, "mechanisms": ["secret"]}));
         let long = self.service.send(&by(client_id, made.body["client_secret"].as_str().unwrap())).token();
@@ -181,13 +182,13 @@ fn what_is_left_out() {
     assert_ne!(one, other.body["client_id"]);
     assert!(other.body["client_secret"].is_null() && other.body["totp_secret"].is_string());
     assert_eq!(made.audit.client_id.as_deref(), Some(one));
-    // The deployment's default, and the client's own word.
+    // The deployment's default, and the client's own setting.
     let desk = Desk::at(Service::with(&[("DEFAULT_CONSISTENCY", "immediate".to_owned())]));
     assert_eq!(desk.create(&least("a")).body["consistency"], "immediate");
     assert_eq!(desk.create(&whole("b")).body["consistency"], "eventual");
 }
 
-/// A member, what it is set to, and what is answered: these are wrong in a new client and in a patch alike.
+/// A member, its value, and the resulting code: invalid in a new client and in a patch.
 fn wrong_members() -> Vec<(&'static str, Value, &'static str)> {
     let key = |change: &dyn Fn(&mut Value)| {
         let mut key = serde_json::to_value(Key::Ed.public()).unwrap();
@@ -332,7 +333,7 @@ fn what_is_still_in_order() {
         let made = desk.create(&body);
         assert_eq!((made.status, &made.body[name]), (201, &value));
     }
-    // What a key says besides is dropped.
+    // Unknown members of a key are dropped.
     let mut key = serde_json::to_value(Key::Es.public()).unwrap();
     (key["use"], key["x5c"]) = (json!("sig"), json!(["MII"]));
     let mut body = least(&"x".repeat(128));
@@ -350,7 +351,7 @@ fn an_id_is_given_once() {
     desk.create(&least("carol")).is(409, "conflict");
     assert_eq!(desk.send("DELETE", "/carol").status, 204);
     desk.create(&least("carol")).is(409, "conflict");
-    // The shape of the body comes before, what it makes of the client after.
+    // The body's shape is checked earlier, the resulting client later.
     let mut body = least("carol");
     body["colour"] = json!("red");
     desk.create(&body).is(400, "invalid_request");
@@ -508,7 +509,7 @@ fn a_patch_changes_what_it_names() {
         assert_eq!(answer.header("ETag"), Some(after.as_str()));
         assert_ne!(before, after, "{name}");
     }
-    // Null takes away, what is said again changes nothing, and so does saying nothing.
+    // Null removes a member; the same value again, or nothing, changes nothing.
     desk.service.pass(60);
     let before = desk.etag("carol");
     for same in [json!({}), json!({"max_ttl_seconds": 3_600}), json!({"status": "active"})] {
@@ -581,7 +582,7 @@ fn if_match() {
     assert_eq!(patch("*", "Carola").status, 200);
     let current = desk.etag("carol");
     assert_eq!(patch(&format!("{stale}, {current}"), "Carol").status, 200);
-    // Where it has no say.
+    // Where `If-Match` is ignored.
     for (method, path) in
         [("POST", "/carol/secrets"), ("POST", "/carol/totp"), ("POST", "/carol/end-tokens"), ("GET", "/carol")]
     {
@@ -592,7 +593,7 @@ fn if_match() {
     assert_eq!(desk.service.send(&desk.request("DELETE", "/carol").if_match(&stale)).status, 204, "repeated");
 }
 
-/// A validator stands for one state: whatever changes gives another, within the same second too.
+/// An `ETag` identifies one state: every change gives another, even within the same second.
 #[test]
 fn every_change_has_its_validator() {
     let mut desk = Desk::new();
@@ -674,7 +675,7 @@ fn who_may_not_ask() {
         assert_eq!(desk.etag(BOB), before);
     }
     assert_eq!(service.rows("carol"), 0);
-    // Who holds it may.
+    // Callers with the scope may.
     for request in every_operation() {
         let token = if request.method == "GET" { &reader } else { &writer };
         assert!(service.send(&request.clone().bearer(&token.token)).status < 300, "{request:?}");
@@ -697,13 +698,13 @@ fn who_gives_the_operators_scopes() {
     }
     patch("second", &["clients:*"]).is(403, "insufficient_scope").names("clients:*");
     assert_eq!(desk.service.rows("carol"), 0);
-    // What it has not it may give all the same, and what another operator has it may leave.
+    // It may give scopes that it does not hold, and leave another operator's as they are.
     assert_eq!(create(&["jobs:a", "tokens:introspect", "clientsx:read"]).status, 201);
     assert_eq!(desk.patch("carol", &json!({"scopes": ["clients:read", "jobs:a"]})).status, 200, "the first may");
     assert_eq!(patch("carol", &["clients:read", "jobs:b"]).status, 200);
     assert_eq!(patch("carol", &["jobs:b"]).status, 200);
     patch("carol", &["clients:read"]).is(403, "insufficient_scope");
-    // To itself it may do what it may do to others.
+    // It may change itself as it may change others.
     assert_eq!(patch("second", &["clients:read"]).status, 200);
     send(clients("POST", "/second/secrets")).is(401, "insufficient_scope");
     assert_eq!(send(clients("GET", "/second")).status, 200);
@@ -735,7 +736,7 @@ fn the_client_of_the_secret_operator() {
     }
     assert_eq!(desk.etag(ROOT), before);
     let long = desk.service.send(&root_by_secret()).token();
-    // The kill switch works, on the token that pulls it too, and storage keeps that.
+    // end-tokens works, also on the token that calls it, and it is stored.
     assert_eq!(desk.send("POST", "/c2m_root/end-tokens").status, 204);
     desk.send("GET", "").is(401, "invalid_token");
     assert!(!desk.service.is_alive(&long));
@@ -746,7 +747,8 @@ fn the_client_of_the_secret_operator() {
     desk.service.wake();
     assert_eq!(desk.service.replica(ROOT), Value::Null, "KV knows nothing of it");
 
-    // A later secret ends tokens as well, and without the secret there is no such operator, nor ever another.
+    // A newer secret OPERATOR ends tokens as well. Without the secret the operator is gone, and its id can't be used
+    // again.
     let with = |operator: Option<String>| {
         let other = Service::with(&operator.map(|operator| ("OPERATOR", operator)).into_iter().collect::<Vec<_>>());
         *other.world.state.borrow_mut() = desk.service.world.state.borrow().clone();
@@ -769,7 +771,7 @@ fn the_client_of_the_secret_operator() {
     new.create(&least(ROOT)).is(409, "conflict");
 }
 
-// What a change does to tokens that exist
+// The effect of a change on existing tokens
 
 #[test]
 fn a_suspension_and_its_end() {
@@ -789,7 +791,8 @@ fn a_suspension_and_its_end() {
     service.send(&by_secret()).token();
 }
 
-/// What a client has lost is lost to its tokens: exchanges, rotations, revocations, introspection, operators' calls.
+/// A client's lost scopes are lost to its tokens too: in exchanges, rotations, revocations, introspection and
+/// operators' calls.
 #[test]
 fn lost_scopes() {
     let desk = Desk::new();
@@ -832,9 +835,9 @@ fn lost_scopes() {
     service.send(&exchange(&long)).is(400, "invalid_scope");
     service.send(&introspect(&long)).is(401, "insufficient_scope");
     service.send(&rotation(&short)).is(403, "insufficient_scope");
-    // Itself it may always revoke.
+    // A token may always revoke itself.
     service.send(&revocation(&other, &other.id)).is(204, "");
-    // What comes back comes back.
+    // A scope that is given back works again.
     desk.patch(ALICE, &json!({"scopes": ["jobs:*"]}));
     service.wake();
     service.world.forget_kept();
@@ -881,11 +884,11 @@ fn secrets_and_their_ends() {
     desk.service.send(&bob_by_secret()).token();
     desk.send("POST", "/c2m_bob/secrets").is(409, "conflict");
 
-    // An end ahead: it lives until then, and counts as live.
+    // A secret with an end ahead counts as live until then.
     assert_eq!(end(&desk, "only", "?in=100").status, 204);
     assert_eq!(shown(&desk), [("only".to_owned(), json!("2027-01-15T08:01:40Z")), (second.clone(), Value::Null)]);
     desk.send("POST", "/c2m_bob/secrets").is(409, "conflict");
-    // A later end lengthens nothing, an earlier one shortens.
+    // A later end changes nothing, an earlier one replaces it.
     assert_eq!(end(&desk, "only", "?in=7776000").status, 204);
     assert_eq!(end(&desk, "only", "?in=60").status, 204);
     for wrong in ["?in=-1", "?in=7776001", "?in=", "?in=x", "?in=1.5", "?in=1&in=1"] {
@@ -916,7 +919,7 @@ fn secrets_and_their_ends() {
     secret(&desk.send("POST", "/c2m_bob/secrets"));
 }
 
-/// That the end of a secret has come is settled once it was refused, whatever clock another instance starts with.
+/// Once a secret was refused because of its end, it stays refused, whatever clock another instance starts with.
 #[test]
 fn an_ended_secret_does_not_come_back() {
     let desk = Desk::new();
@@ -947,7 +950,7 @@ fn a_new_seed() {
     service.pass(30);
     service.send(&service.code()).is(401, "invalid_client");
     service.send(&code(&seed)).token();
-    // A client without the mechanism may have one in advance, and the mechanism waits for it.
+    // A client may have a seed before it has the mechanism.
     let carol = desk.create(&least("carol"));
     assert_eq!(carol.body["has_totp"], false);
     desk.patch("carol", &json!({"mechanisms": ["otp"]}));
@@ -955,7 +958,7 @@ fn a_new_seed() {
     assert_eq!(desk.show("carol").body["has_totp"], true);
 }
 
-/// A new seed, and a patch to `active`, forget the wrong codes, and no spent one.
+/// A new seed, and a patch to `active`, forget wrong codes, but not spent ones.
 #[test]
 fn wrong_codes_are_forgiven() {
     let desk = Desk::new();
@@ -996,7 +999,7 @@ fn the_kill_switch() {
     service.send(&rotation(&short)).is(401, "invalid_token");
     service.send(&revocation(&long, &long.id)).is(401, "invalid_token");
     assert!(service.is_alive(&bobs));
-    // One issued after the answer works, at a location whose clock is a little behind too.
+    // A token issued after the response works, even if that location's clock is a little behind.
     let new = service.long_token("tokens:write");
     service.world.fail_part(Part::Object);
     let short = service.short_token(&new);
@@ -1005,7 +1008,7 @@ fn the_kill_switch() {
     service.send(&rotation(&short)).token();
 }
 
-/// A second operator pulls the kill switch before the first one's second has begun: what was issued in between ends too.
+/// A second operator calls end-tokens before the first call's second has begun: tokens issued in between end too.
 #[test]
 fn two_kill_switches_in_one_second() {
     let desk = Desk::new();
@@ -1039,7 +1042,7 @@ fn a_deletion() {
     desk.send("DELETE", "/never").is(404, "not_found");
     desk.create(&least(id)).is(409, "conflict");
     assert_eq!(service.rows("never"), 0, "nothing is left of having asked");
-    // KV keeps the word for longer than any token of it lives.
+    // KV keeps the tombstone longer than any of its tokens is valid.
     let state = service.world.state.borrow();
     let (value, status, until) = &state.replicas[id];
     assert_eq!((status.as_str(), *until >= Some(NOW + 90 * DAY)), ("deleted", true), "{value}");
@@ -1058,7 +1061,7 @@ fn bodies_that_are_not_asked_for_are_ignored() {
     }
 }
 
-/// Two questions, to the caller's object and to the client's; the list is KV's.
+/// Two requests, to the caller's object and to the client's; the list comes from KV.
 #[test]
 fn what_an_operation_asks() {
     use Part::{Feed, List, Object, Store, Verify};
@@ -1070,7 +1073,7 @@ fn what_an_operation_asks() {
         &[Object, Object, Verify],
         &[Object, Object, Verify],
         &[Object, Object, Verify],
-        // What ends or narrows waits for KV, and for the feed.
+        // Revocations and narrowing changes wait for KV and for the feed.
         &[Store, Object, Object, Feed, Verify],
         &[Store, Object, Object, Feed, Verify],
     ];
@@ -1090,7 +1093,7 @@ fn what_an_operation_asks() {
     }
 }
 
-/// Each call fails, whichever: 503. What was asked for is done by asking again, but that an id is given once.
+/// Any single call fails: 503. A repeat then succeeds, except that a client id can be created only once.
 #[test]
 fn any_call_fails() {
     for request in every_operation() {
@@ -1141,13 +1144,14 @@ fn audit_lines() {
         let is_read = matches!(event, "listClients" | "getClient");
         assert_eq!(line["outcome"], if is_read { "served" } else { "changed" });
     }
-    // A refusal too.
+    // Also for a refusal.
     let answer = desk.patch("nobody", &json!({}));
     assert_eq!((answer.audit.outcome, answer.audit.operator.as_deref()), ("not_found", Some(ROOT)));
     assert_eq!(answer.audit.client_id.as_deref(), Some("nobody"));
 }
 
-/// No answer but the first, no line and no value in KV holds a secret, its hash, its salt, or a seed, open or sealed.
+/// No response but the first, no audit line and no KV value contains a secret, its hash, its salt, or a seed, encrypted
+/// or not.
 #[test]
 fn what_is_secret_stays_secret() {
     let desk = Desk::new();

@@ -1,7 +1,7 @@
-//! Requests at the same time, in every order of their calls to storage, with reads that may show an older state, and
-//! where it says so with one failure anywhere.
+//! Concurrent requests, in every order of their calls to storage, with reads that may show an older state, and in some
+//! tests with one failure at any point.
 //!
-//! Only the calls whose result another request can change are ordered; the others commute with everything.
+//! Only calls whose result another request can change are ordered; the others commute.
 
 use std::pin::Pin;
 
@@ -24,7 +24,7 @@ impl Start {
         Self { service, state }
     }
 
-    /// As it was: what is stored, and no memory of another run.
+    /// Restores the stored state, and drops everything in memory.
     fn restore(&self) {
         self.service.world.state.replace(self.state.clone());
         self.service.world.crash();
@@ -33,12 +33,12 @@ impl Start {
         self.service.world.state.replace(self.state.clone());
     }
 
-    /// Sends the requests at the same time, each at its own time of arrival.
+    /// Sends the requests concurrently, each at its own time of arrival.
     fn send(&self, choices: &Choices, requests: &[&Request]) -> Vec<Answer> {
         self.send_beside(choices, requests, 0)
     }
 
-    /// As `send`, while the object's alarm comes so many times.
+    /// Like `send`, while the object's alarm runs `alarms` times.
     fn send_beside(&self, choices: &Choices, requests: &[&Request], alarms: usize) -> Vec<Answer> {
         type Future<'a> = Pin<Box<dyn core::future::Future<Output = Option<Answer>> + 'a>>;
         self.restore();
@@ -78,7 +78,7 @@ impl Start {
         self.service.row(ALICE, &format!("end:{}", token.id)).map(|end| end.split(' ').next().unwrap().parse().unwrap())
     }
 
-    /// What is confirmed as ended is ended: in the object, in KV, and for an exchange that reads KV alone.
+    /// Checks that the token has ended: in the object, in KV, and for an exchange that reads only KV.
     #[track_caller]
     fn has_ended(&self, token: &Token) {
         assert_eq!(self.stored_end(token), Some(0));
@@ -111,7 +111,7 @@ fn a_revocation_is_never_undone_by_a_rotation() {
     }
 }
 
-/// What was answered 204 stays revoked, also when a call fails on the way, of either request.
+/// A revocation that was answered 204 stays, even if any call of either request fails.
 #[test]
 fn a_confirmed_revocation_survives_a_failing_rotation() {
     let (start, long, short) = rotating();
@@ -130,7 +130,7 @@ fn a_confirmed_revocation_survives_a_failing_rotation() {
     }
 }
 
-/// Whatever comes later, and however little a location has heard: no second rotation of a token that was revoked.
+/// A revoked token is not rotated, even by a location that has not learned of the revocation.
 #[test]
 fn a_revoked_token_is_not_rotated_where_the_revocation_is_not_known_yet() {
     for grace in [GRACE, 0] {
@@ -146,7 +146,7 @@ fn a_revoked_token_is_not_rotated_where_the_revocation_is_not_known_yet() {
     }
 }
 
-/// Nor by a short-term token that was itself revoked: the new token would live for months where this one had minutes.
+/// Nor with a revoked short-term token: the new long-term token would live for months instead of minutes.
 #[test]
 fn a_revoked_bearer_does_not_rotate_where_its_revocation_is_not_known_yet() {
     let service = Service::new();
@@ -172,8 +172,8 @@ fn two_rotations_retire_once() {
     assert!(runs > 10, "{runs}");
 }
 
-/// A rotation of later must not lengthen the retirement that stands, nor one that is judged by a clock which runs behind: the
-/// object's never runs back, not in another instance either.
+/// A later rotation must not postpone a retirement, nor one judged with a clock that is behind: the object's clock
+/// never runs backwards, even in another instance.
 #[test]
 fn the_earliest_retirement_stays() {
     for (first, second) in [(5, 0), (0, 5), (5, 5)] {
@@ -202,7 +202,7 @@ fn two_revocations() {
     Choices::explore(|choices| {
         start.may_fail_once(choices);
         let answers = start.send_beside(choices, &[&revocation(&long, &long.id), &revocation(&short, &long.id)], 1);
-        // Whoever comes second may find its own token ended already.
+        // The second one may find that its own token has ended.
         assert!(answers.iter().all(|answer| matches!(answer.status, 204 | 401 | 503)), "{answers:?}");
         if answers.iter().any(|answer| answer.status == 204) {
             start.has_ended(&long);
@@ -210,7 +210,7 @@ fn two_revocations() {
     });
 }
 
-/// Of three uses at the same time one gets a token, whatever the order.
+/// Of three concurrent uses exactly one gets a token, in any order.
 #[test]
 fn one_use_of_three() {
     let service = Service::new();
@@ -226,7 +226,7 @@ fn one_use_of_three() {
     }
 }
 
-/// And of three uses with a failure: one or none.
+/// With a failure, at most one of three uses does.
 #[test]
 fn at_most_one_use_of_three() {
     let service = Service::new();
@@ -241,7 +241,8 @@ fn at_most_one_use_of_three() {
     }
 }
 
-/// An exchange beside a revocation gets a token or not, but none that outlives the answer where the object is asked.
+/// An exchange concurrent with a revocation may get a token, but that one is refused after the revocation's response
+/// wherever the object is asked.
 #[test]
 fn an_exchange_beside_a_revocation() {
     let (start, long, short) = rotating();
@@ -261,8 +262,8 @@ fn an_exchange_beside_a_revocation() {
     assert!(runs > 10, "{runs}");
 }
 
-/// Two ends at once, of which one write to KV may fail or land late: whatever was answered 204 is shown, and stays so after the late
-/// one has landed and the rewrites are done.
+/// Two concurrent revocations, of which one write to KV may fail or land late: a revocation that was answered 204 is
+/// visible in KV, and still is after the late write and the rewrites.
 #[test]
 fn two_ends_and_a_write_that_lands_late() {
     let service = Service::new();

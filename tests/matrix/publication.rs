@@ -1,4 +1,4 @@
-//! What an object has settled comes to KV: whoever waits for it or does not, whatever crashes, fails, or lands late.
+//! What an object has stored reaches KV, whether or not a caller waits, and through crashes, failures and late writes.
 
 use std::pin::pin;
 
@@ -10,7 +10,7 @@ use crate::host::{self, Fault};
 use crate::operators::Desk;
 use crate::service::{ALICE, Answer, DAY, NOW, Request, Service, Token, by_secret, exchange, revocation, rotation};
 
-/// Whether KV's value ends this token.
+/// Whether KV's value lists this token as ended.
 fn shows(service: &Service, token: &Token) -> bool {
     let ends = service.replica(ALICE)["ends"].as_str().unwrap_or_default().to_owned();
     ends.split(',').any(|end| end == format!("{}=0", &token.id[7..29]))
@@ -20,10 +20,10 @@ fn writes(service: &Service) -> usize {
     service.world.writes.borrow().len()
 }
 
-/// What ends or narrows, and whether KV's value shows it.
+/// A revocation or narrowing change, and whether KV's value shows it.
 type Narrowing = (fn(&Desk, &Token) -> Request, fn(&Service, &Token) -> bool);
 
-/// Each is done to Alice, and ends this long-term token.
+/// Each is applied to Alice, and ends this long-term token.
 const NARROWINGS: [Narrowing; 5] = [
     (|_, long| revocation(long, &long.id), shows),
     (
@@ -41,7 +41,7 @@ const NARROWINGS: [Narrowing; 5] = [
     (|desk, _| desk.request("DELETE", "/c2m_abc123"), |service, _| service.replica(ALICE)["status"] == "deleted"),
 ];
 
-/// Whether an exchange by KV alone takes the token.
+/// Whether an exchange that reads only KV accepts the token.
 fn is_taken(service: &Service, long: &Token) -> bool {
     service.world.forget_kept();
     service.world.fail_part(Object);
@@ -51,7 +51,7 @@ fn is_taken(service: &Service, long: &Token) -> bool {
     status == 201
 }
 
-/// The object dies when it has stored a change, and before it has written to KV: the alarm does it, and nobody asks.
+/// The object dies after storing a change, before writing to KV: the alarm writes it, without another call.
 #[test]
 fn a_crash_between_the_commit_and_kv() {
     for (request, is_shown) in NARROWINGS {
@@ -73,7 +73,7 @@ fn a_crash_between_the_commit_and_kv() {
     }
 }
 
-/// As a crash in the middle of a write leaves it unknown whether the write lands, so does that of a rewrite: it is followed up.
+/// A crash during a write leaves unknown whether it lands, also during a rewrite: it is followed by rewrites.
 #[test]
 fn a_crash_in_a_write_is_followed_by_rewrites() {
     let service = Service::new();
@@ -108,7 +108,8 @@ fn a_crash_after_the_answer_of_a_rotation() {
     assert!(shows(&service, &long));
 }
 
-/// 503, but it stands where the object is asked; a repeat does not succeed before KV has it, and then answers as the first would have.
+/// 503, but stored, and effective where the object is asked. A repeat does not succeed before KV has it, and then
+/// answers like the first.
 #[test]
 fn kv_is_down() {
     for (request, is_shown) in NARROWINGS {
@@ -134,8 +135,8 @@ fn kv_is_down() {
     }
 }
 
-/// However long KV is down: there is always an alarm, at most a minute ahead, through crashes too. When KV is back it has the value
-/// within that minute.
+/// However long KV is down, and through crashes, there is always an alarm, at most a minute ahead. Within that minute
+/// after KV is back, it has the value.
 #[test]
 fn the_alarm_never_gives_up() {
     for (request, is_shown) in NARROWINGS {
@@ -162,7 +163,7 @@ fn the_alarm_never_gives_up() {
     }
 }
 
-/// An alarm that fails at its first question, or whose object dies on the way, comes again by itself.
+/// An alarm that fails at its first call, or whose object dies during it, runs again by itself.
 #[test]
 fn an_alarm_that_dies_comes_again() {
     let service = Service::new();
@@ -182,7 +183,7 @@ fn an_alarm_that_dies_comes_again() {
     service.pass(30);
     service.wake();
     assert!(shows(&service, &long));
-    // A row that can't be read stops the work, and not the alarm.
+    // An unreadable row stops the work, but not the alarm.
     let service = Service::new();
     let long = service.long_token("jobs:submit");
     service.world.fail_part(Part::Store);
@@ -201,7 +202,7 @@ fn an_alarm_that_dies_comes_again() {
     assert!(shows(&service, &long));
 }
 
-/// KV refuses once, as it does when a key is written too often: nobody hears of it.
+/// KV refuses one write, as it does when a key is written too often: callers don't notice.
 #[test]
 fn one_refused_write_is_made_up_for() {
     let service = Service::new();
@@ -211,7 +212,7 @@ fn one_refused_write_is_made_up_for() {
     assert!(shows(&service, &long));
 }
 
-/// The write of an older value was given up, and lands whenever it likes: the rewrites put it right.
+/// A write of an older value timed out, and lands at any later time: the rewrites repair it.
 #[test]
 fn a_write_that_lands_late() {
     for (landing, mended) in [(0, 60), (59, 60), (61, 300), (299, 300), (301, 3_600), (3_599, 3_600)] {
@@ -219,7 +220,7 @@ fn a_write_that_lands_late() {
         let long = service.long_token("tokens:write");
         let other = service.long_token("tokens:write");
         let short = service.short_token(&long);
-        // A retirement, whose publication is given up.
+        // A retirement, whose write times out.
         assert_eq!(host::run(service.respond(&rotation(&short))).status, 201);
         service.world.fail(|_, part| (part == Part::Store).then_some(Fault::Late));
         service.wake();
@@ -238,8 +239,8 @@ fn a_write_that_lands_late() {
     }
 }
 
-/// The runtime evicts an object that has been idle for seconds, so each rewrite falls to a new instance. There it is due, and nothing
-/// that an earlier instance had begun.
+/// The runtime evicts an idle object after seconds, so each rewrite is made by a new instance. There the rewrite is
+/// due, not begun by an earlier instance.
 #[test]
 fn rewrites_are_made_by_new_instances_too() {
     let service = Service::new();
@@ -263,7 +264,7 @@ fn rewrites_are_made_by_new_instances_too() {
     assert!(service.world.state.borrow().alarms.is_empty(), "and then no more");
 }
 
-/// A hundred at once share their writes.
+/// A hundred concurrent revocations share their writes.
 #[test]
 fn a_hundred_revocations_at_once() {
     for takes in [0, 300, 900] {
@@ -303,7 +304,7 @@ fn writes_of_one_client_are_a_second_apart() {
     assert!(at.windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{at:?}");
 }
 
-/// A write that takes 3 seconds holds up those that need it, and nobody else.
+/// A write that takes 3 seconds delays only the calls that need it.
 #[test]
 fn a_slow_kv_holds_up_nothing_else() {
     let desk = Desk::new();
@@ -327,7 +328,7 @@ fn a_slow_kv_holds_up_nothing_else() {
     ];
     let needs_it = revocation(&three, &three.id);
     let mut requests = vec![(0, &slow)];
-    // One after the other: the code is of the seed that a later one replaces.
+    // In sequence: the code belongs to the seed that a later one replaces.
     requests.extend((490..).zip(&others));
     requests.push((500, &needs_it));
     let mut answers = service.send_in_time(&requests);
@@ -341,7 +342,7 @@ fn a_slow_kv_holds_up_nothing_else() {
     }
 }
 
-/// What KV shows already needs no write, so its repeat waits for none, and does not mind that KV is down.
+/// A repeat of what KV already shows needs no write, so it succeeds at once, even while KV is down.
 #[test]
 fn a_repeat_of_what_is_shown_waits_for_nothing() {
     let service = Service::new();
@@ -352,14 +353,14 @@ fn a_repeat_of_what_is_shown_waits_for_nothing() {
     let answers = service.send_in_time(&[(0, &slow), (500, &repeat)]);
     assert_eq!((answers[1].0.status, answers[1].1), (204, 0));
     service.world.write_takes.set(0);
-    // A retirement that KV does not take is nothing to it either.
+    // Nor does an unpublished retirement delay it.
     let short = service.short_token(&three);
     service.world.fail_part(Part::Store);
     assert_eq!(service.send(&rotation(&short)).status, 201);
     service.send(&repeat).is(204, "");
 }
 
-/// A write that hangs is given up after 3 seconds: the caller is told so, and the next try is the alarm's.
+/// A write that hangs times out after 3 seconds: the caller gets 503, and the alarm retries.
 #[test]
 fn a_write_that_hangs() {
     let service = Service::new();
@@ -391,7 +392,8 @@ fn a_retirement_delays_no_answer() {
     service.send(&rotation(&second)).is(401, "invalid_token");
     assert_eq!(service.send(&rotation(&first)).status, 201);
     service.world.recover();
-    // The alarm tells KV at once, and again when the end has come, so that no location's slow clock puts it off.
+    // The alarm writes the retirement at once, and again when it has come, so that no location's slow clock postpones
+    // it.
     service.pass(60);
     service.wake();
     let end = |at: u64| format!("{}={at}", &one.id[7..29]);
@@ -403,7 +405,7 @@ fn a_retirement_delays_no_answer() {
     assert!(service.replica(ALICE)["ends"].as_str().unwrap().contains(&end(0)));
 }
 
-/// More ends than are listed: the value says that the object is to be asked, and stays small.
+/// With more ends than are listed, the value says "ask the object", and stays small.
 #[test]
 fn more_ends_than_are_listed() {
     let service = Service::new();
@@ -432,14 +434,14 @@ fn more_ends_than_are_listed() {
     let dead = service.long_token("jobs:submit");
     service.send(&revocation(&dead, &dead.id)).is(204, "");
     assert_eq!(cost(&exchange(&dead)), (401, vec![Limit, Replica, Object]));
-    // A day later the ends of those tokens have passed by themselves.
+    // A day later those tokens have expired.
     service.pass(DAY + 60);
     service.wake();
     assert_eq!(cost(&exchange(&live)), (201, vec![Limit, Replica, Sign]));
     assert!(!is_taken(&service, &dead), "and none that counts is forgotten");
 }
 
-/// Creations wait for the object alone; KV gets the value as soon as it can.
+/// Creations wait only for the object; KV gets the value soon after.
 #[test]
 fn a_creation_waits_for_nothing() {
     let desk = Desk::new();
@@ -472,7 +474,7 @@ fn a_patch_is_repeated_with_the_validator_from_before() {
     patch(&desk, &suspend, &before).is(503, "temporarily_unavailable");
     patch(&desk, &suspend, &before).is(503, "temporarily_unavailable");
     assert_eq!(desk.show(ALICE).body["status"], "suspended", "it stands");
-    // With that validator nothing else can be done.
+    // With that ETag, only a repeat of the change is accepted.
     patch(&desk, &json!({"status": "active"}), &before).is(412, "precondition_failed");
     patch(&desk, &json!({"client_name": "x"}), &before).is(412, "precondition_failed");
     patch(&desk, &suspend, "\"other\"").is(412, "precondition_failed");
@@ -481,11 +483,11 @@ fn a_patch_is_repeated_with_the_validator_from_before() {
     assert_eq!((answer.status, &answer.body["status"]), (200, &json!("suspended")));
     assert_eq!(answer.header("ETag"), Some(desk.etag(ALICE).as_str()));
     assert_eq!(service.replica(ALICE)["status"], "suspended");
-    // It is answered now, so another repeat is a new change.
+    // It has been answered, so another repeat is a new change.
     patch(&desk, &suspend, &before).is(412, "precondition_failed");
 }
 
-/// Also where the alarm was faster.
+/// Also if the alarm published it first.
 #[test]
 fn a_patch_is_repeated_after_the_alarm_has_published_it() {
     let desk = Desk::new();
@@ -500,7 +502,7 @@ fn a_patch_is_repeated_after_the_alarm_has_published_it() {
     assert_eq!(patch(&desk, &narrow, &before).status, 200);
 }
 
-/// What is said again, in whatever words, waits for KV as the first did.
+/// A repeat that is worded differently also waits for KV.
 #[test]
 fn a_repeat_in_other_words_waits_too() {
     let suspend = json!({"status": "suspended"});
@@ -521,7 +523,7 @@ fn a_repeat_in_other_words_waits_too() {
     }
 }
 
-/// Who comes back is active at once, and what was answered 503 is not done again by a repeat of it.
+/// A restored client is active at once, and a repeat of the suspension that was answered 503 does not suspend it again.
 #[test]
 fn a_restored_client_is_not_suspended_by_a_repeat() {
     let desk = Desk::new();

@@ -1,4 +1,4 @@
-//! `revokeToken`: by id, by whoever may, as often as wanted.
+//! `revokeToken`: by id, by any permitted caller, repeatedly.
 
 use serde_json::json;
 
@@ -33,7 +33,7 @@ fn a_lost_answer_may_be_asked_for_again() {
             service.send(&revocation(token, &token.id)).is(204, "");
         }
     }
-    // That is all that a revoked token is good for.
+    // A revoked token can do nothing else.
     service.send(&revocation(&long, &short.id)).is(401, "invalid_token");
     service.send(&revocation(&long, "tok_lt_x")).is(401, "invalid_token");
     service.send(&exchange(&long)).is(401, "invalid_token");
@@ -163,7 +163,7 @@ fn a_token_past_its_end_needs_no_revocation() {
     service.world.forget_calls();
     service.send(&revocation(&caller, &target.id)).is(204, "");
     assert!(!service.world.calls.borrow().contains(&Part::Store));
-    // As the caller's own it opens nothing any more.
+    // As the caller's token it is refused.
     service.send(&revocation(&target, &target.id)).is(401, "invalid_token");
 }
 
@@ -173,7 +173,7 @@ fn a_revocation_is_kept_for_as_long_as_the_token() {
     let kept_until = |id: &str| service.world.state.borrow().rows[&(ALICE.to_owned(), format!("end:{id}"))].expires_at;
     let long = service.long_token("jobs:submit");
     service.send(&revocation(&long, &long.id)).is(204, "");
-    // And a little longer: another location's clock may be behind.
+    // And 300 s longer: another location's clock may be behind.
     assert_eq!(kept_until(&long.id), NOW + 30 * DAY + 300);
     let long = service.send(&by_secret().set("ttl_seconds", 3600)).token();
     service.pass(3599);

@@ -1,4 +1,4 @@
-//! The examples of the standards, through the parts that the operations use.
+//! The RFCs' examples, through the functions that the operations use.
 
 use auth_edge::client::jwk::{Algorithm, JwkSet, PublicJwk};
 use jwt_compact::alg::{Hs256, Hs256Key};
@@ -45,7 +45,7 @@ fn rs256() {
     check(&key, &message, &decode(signature));
     let salted = jwk("k", "PS256", json!({"kty": "RSA", "n": RSA_N, "e": "AQAB"}));
     assert!(!verify(&salted, message.as_bytes(), &decode(signature)), "the key is bound to another algorithm");
-    // The signature has no random part, so ours is the same.
+    // The signature is deterministic, so ours is the same.
     let ours = Key::Rs.jws(r#"{"alg":"RS256"}"#, std::str::from_utf8(&decode(PAYLOAD)).unwrap());
     assert_eq!(ours, format!("{message}.{signature}"));
     is_no_token_of_ours(&ours);
@@ -82,7 +82,7 @@ fn unsecured() {
     is_no_token_of_ours(&format!("eyJhbGciOiJub25lIn0.{PAYLOAD}."));
 }
 
-/// The signature fits the message, and neither fits anything else.
+/// The signature verifies, and with any change it does not.
 #[track_caller]
 fn check(key: &PublicJwk, message: &str, signature: &[u8]) {
     assert!(verify(key, message.as_bytes(), signature));
@@ -100,14 +100,14 @@ fn is_no_token_of_ours(token: &str) {
     service.send(&exchange(&Token { token: token.to_owned(), id: String::new() })).is(401, "invalid_token");
 }
 
-/// Wycheproof's vectors, through what stands in for WebCrypto here. `tests/wasm.rs` asks WebCrypto.
+/// Wycheproof's vectors, through the substitute for WebCrypto used here. `tests/wasm.rs` tests WebCrypto.
 #[test]
 fn wycheproof() {
     let vectors = vectors::all();
     for vector in &vectors {
         assert!(vector.key.algorithm().is_ok(), "{}", vector.name);
         let verified = verify(&vector.key, &vector.message, &vector.signature);
-        // Left to the verifier is a missing NULL in the hash's identifier, which ring refuses.
+        // Wycheproof leaves a missing NULL in the hash's identifier to the verifier; ring refuses it.
         assert_eq!(verified, vector.is_valid.unwrap_or(false), "{}", vector.name);
     }
     for (set, count) in vectors::COUNTS {
@@ -115,7 +115,7 @@ fn wycheproof() {
     }
 }
 
-/// A key of small order needs no private key: this signature is good under it for every message, were it not refused.
+/// Under a key of small order this signature would be valid for every message, without a private key.
 #[test]
 fn a_weak_key_signs_nothing() {
     let mut identity = [0; 32];

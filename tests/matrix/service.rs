@@ -1,4 +1,4 @@
-//! The service as a caller sees it, with two clients. Every answer is held to what is promised of all answers.
+//! The service as a caller sees it, with two clients. Every response is checked for what holds for all responses.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -42,7 +42,7 @@ pub struct Service {
     pub settings: Rc<Settings>,
     pub world: World,
     pub now: Cell<u64>,
-    /// For how long senders hold their bodies back, seconds.
+    /// How long senders delay their bodies, seconds.
     pub held_back: Cell<u64>,
     pub bodies_read: Cell<usize>,
 }
@@ -76,7 +76,7 @@ pub struct Answer {
     pub audit: Audit,
 }
 
-/// The service's keys: for each use, the one that makes and an older one.
+/// The service's keys: for each use a signing one and an older one.
 pub fn key_set() -> Value {
     json!({"keys": [
         {"kty": "oct", "use": "lt+jwt", "kid": "l2", "alg": "HS256", "k": sign::octets(2)},
@@ -146,7 +146,7 @@ impl Service {
         client
     }
 
-    /// Puts a client where its object and KV have it, as if it had been there for long.
+    /// Stores a client in its object and in KV, as if created long ago.
     pub fn register(&self, client: &Client) {
         let row = Row { value: serde_json::to_string(client).unwrap(), expires_at: 253_402_300_799 };
         let state = &mut *self.world.state.borrow_mut();
@@ -161,7 +161,7 @@ impl Service {
         Client::parse(&state.rows[&(client_id.to_owned(), "client".to_owned())].value).unwrap()
     }
 
-    /// Changes a client behind the back of the operators' API.
+    /// Changes a client's record directly, not through the operators' API.
     pub fn change(&self, client_id: &str, change: impl FnOnce(&mut Client)) {
         let mut client = self.stored(client_id);
         change(&mut client);
@@ -181,13 +181,14 @@ impl Service {
         self.now.set(self.now.get() + seconds);
     }
 
-    /// Sends a request, after the objects did what was due.
+    /// Runs due alarms, then sends a request.
     pub fn send(&self, request: &Request) -> Answer {
         self.wake();
         host::run(self.respond(request))
     }
 
-    /// Sends requests, each so many milliseconds from now, while time passes. The answers, and how long each took.
+    /// Sends requests, each after its delay (milliseconds), while time passes. Returns the responses, and how long each
+    /// took.
     pub fn send_in_time(&self, requests: &[(u64, &Request)]) -> Vec<(Answer, u64)> {
         self.wake();
         let futures = requests
@@ -196,13 +197,13 @@ impl Service {
         host::run_in_time(&self.world, futures)
     }
 
-    /// Has the objects do what is due.
+    /// Runs due alarms.
     pub fn wake(&self) {
         self.set_clock();
         self.world.wake();
     }
 
-    /// The world's clock follows the test's, and is never behind where waiting has brought it.
+    /// Sets the world's clock to the test's, but never back.
     pub fn set_clock(&self) {
         self.world.millis.set(self.world.millis.get().max(self.now.get() * 1000));
     }
@@ -220,7 +221,7 @@ impl Service {
                     };
                     (body, self.now.get() + self.held_back.get())
                 };
-                app::answer(&self.settings, &self.world, &route, self.call(request), read).await
+                app::handle(&self.settings, &self.world, &route, self.call(request), read).await
             }
             Err(error) => Audit::of_refusal(&error),
         };
@@ -257,7 +258,7 @@ impl Service {
         }
     }
 
-    /// The same service, deployed with other settings: every object starts anew.
+    /// The same service, deployed with other settings: every object restarts.
     pub fn deployed_with(&self, changes: &[(&str, String)]) -> Self {
         let settings = Rc::new(settings(changes));
         self.world.crash();
@@ -293,7 +294,7 @@ impl Service {
         self.world.forget_kept();
     }
 
-    /// Neither its object nor KV knows the client any more.
+    /// Removes a client from its object and from KV.
     pub fn erase(&self, client_id: &str) {
         let state = &mut *self.world.state.borrow_mut();
         state.rows.retain(|(owner, _), _| owner != client_id);
@@ -310,17 +311,17 @@ impl Service {
         self.send(&exchange(long)).token()
     }
 
-    /// Whether a long-term token is still honoured.
+    /// Whether a long-term token is live.
     pub fn is_alive(&self, long: &Token) -> bool {
         self.send(&exchange(long)).status == 201
     }
 
-    /// An assertion that is in order, signed by this key of Alice's.
+    /// A valid assertion, signed by this key of Alice's.
     pub fn assertion(&self, key: Key, jti: &str) -> Request {
         by_assertion(&key.jwt(&claims(self.now.get(), jti)))
     }
 
-    /// The code that is right now.
+    /// The currently valid code.
     pub fn code(&self) -> Request {
         by_code(&code_at(self.now.get()))
     }
@@ -415,7 +416,7 @@ impl Request {
         self.text(&body.to_string())
     }
 
-    /// A body that claims to be JSON.
+    /// A text body, sent as JSON.
     pub fn text(mut self, body: &str) -> Self {
         self.content_type = Some("application/json".to_owned());
         self.body = body.as_bytes().to_vec();
@@ -450,7 +451,7 @@ impl Request {
     }
 }
 
-/// What may be answered: status, code, and the operations that answer so. `none` is what reaches no operation.
+/// The possible errors: status, code, and the operations that may return it. `none`: before any operation.
 const CODES: [(u16, &str, &[&str]); 15] = [
     (400, "invalid_grant", &[ISSUE_LONG]),
     (400, "invalid_request", &[ISSUE_LONG, ISSUE_SHORT, INTROSPECT, CREATE, LIST, UPDATE, END_SECRET]),
@@ -488,7 +489,7 @@ const OPERATIONS: [&str; 13] = [
     NEW_TOTP,
     END_TOKENS,
 ];
-/// What is answered when an operation succeeds, and what the audit line calls it.
+/// The status of an operation's success, and its outcome in the audit line.
 const SUCCESSES: [(&str, u16, &str); 13] = [
     (ISSUE_LONG, 201, "issued"),
     (ISSUE_SHORT, 201, "issued"),
@@ -540,7 +541,7 @@ impl Answer {
         self
     }
 
-    /// The refusal is about this field, header, scope or mechanism: the message and the details say so.
+    /// Checks that message and details name this field, header, scope or mechanism.
     #[track_caller]
     pub fn names(&self, what: &str) -> &Self {
         assert!(self.message().contains(what), "{} does not name {what}", self.body);
@@ -586,7 +587,7 @@ impl Answer {
                 let named = challenge.split("error=\"").nth(1).and_then(|rest| rest.split('"').next());
                 assert_eq!(named, error, "{shown}");
             }
-            // RFC 6750, section 3.1, knows one more.
+            // RFC 6750, section 3.1, has one more.
             403 if self.code() == "insufficient_scope" => {}
             _ => assert_eq!(challenge, None, "{shown}"),
         }
@@ -616,18 +617,18 @@ impl Answer {
                 let (scheme, token) = value.trim_start().split_once(' ').unwrap_or_default();
                 scheme.eq_ignore_ascii_case("Bearer") && !token.trim_matches(' ').is_empty()
             }),
-            // It was found in the body, or it was not.
+            // The token may have been in the body.
             None => !self.message().starts_with("No bearer token was sent"),
         }
     }
 
-    /// The audit line holds nothing that opens a door, and neither does a refusal.
+    /// Checks that neither the audit line nor an error contains a credential.
     fn shows_no_credential(&self, request: &Request) {
         let line = serde_json::to_string(&self.audit).unwrap();
         let sent = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
         let fields = ["client_secret", "otp_code", "assertion", "long_token"].map(|field| sent[field].as_str());
         let bearer = request.authorization.as_deref().and_then(|header| header.strip_prefix("Bearer "));
-        // What is too short, a word of the protocol, or a public id, is no credential.
+        // Short values, words of the protocol and public ids are not credentials.
         let is_credential = |text: &&str| {
             let public = ["assertion", "client_credentials", ALICE, BOB, ROOT];
             text.len() > 5 && !text.contains("jwt-bearer") && !public.iter().any(|public| public.contains(*text))

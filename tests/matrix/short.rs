@@ -1,4 +1,4 @@
-//! `issueShortTermToken`: a long-term token for a short-term one.
+//! `issueShortTermToken`: exchanges a long-term token for a short-term one.
 
 use auth_edge::host::Limit;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn the_whole_answer_and_the_whole_token() {
     let claims = json!({"iss": ISSUER, "sub": ALICE, "client_id": ALICE, "aud": AUDIENCE,
                         "iat": NOW, "exp": NOW + 900, "auth_time": NOW, "jti": short.id, "scope": "jobs:submit", "parent": long.id});
     assert_eq!(part(&short.token, 1), claims);
-    // Anyone who has the public half can check it.
+    // Anyone with the public key can verify it.
     let (message, signature) = short.token.rsplit_once('.').unwrap();
     let public = &service.settings.keys.short.first().public;
     assert!(crate::host::verify(public, message.as_bytes(), &sign::decode(signature)));
@@ -59,14 +59,14 @@ fn the_token_in_the_body() {
     service.send(&in_body.clone().anonymous()).token();
     service.send(&in_body.clone().anonymous().client(ALICE)).token();
     service.send(&in_body.clone().bearer(&other.token)).is(400, "invalid_request").names("long_token");
-    // The header comes first: what is in the body makes up for nothing.
+    // The header comes first: a token in the body does not replace it.
     service.send(&in_body.clone().authorization("Basic YTpi")).is(401, "invalid_token");
     service.send(&in_body.clone().bearer("x")).is(401, "invalid_token");
     service.send(&exchange(&long).set("long_token", "x").anonymous()).is(401, "invalid_token");
     service.send(&exchange(&long).set("long_token", "").anonymous()).is(401, "invalid_token");
 }
 
-/// A token in the body that lives, beside a member that is wrong: the body is at fault, not the token.
+/// A live token in the body beside an invalid member: 400 for the body, not 401 for the token.
 #[test]
 fn a_sound_token_in_an_unsound_body() {
     let service = Service::new();
@@ -80,7 +80,7 @@ fn a_sound_token_in_an_unsound_body() {
     service.send(&in_body.text("{")).is(401, "invalid_token");
 }
 
-/// With no valid token the answer is 401 whatever the body holds; then comes the body; then the limit; then scopes.
+/// Without a valid token the response is 401, whatever the body; then come the body, the limit and the scopes.
 #[test]
 fn the_order_of_refusals() {
     let service = Service::new();
@@ -100,7 +100,7 @@ fn the_order_of_refusals() {
     service.send(&exchange(&long).scopes("jobs:read")).is(400, "invalid_scope");
 }
 
-/// The token is checked before the body is read, and its end again after: bodies can be held back.
+/// The token is checked before the body is read, and its expiry again afterwards: bodies can be delayed.
 #[test]
 fn a_token_that_ends_while_the_body_is_held_back() {
     let service = Service::new();

@@ -1,4 +1,4 @@
-//! Keys and signatures, as the other side of the service has them.
+//! The test callers' keys and signatures.
 
 use auth_edge::client::jwk::PublicJwk;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -96,7 +96,7 @@ impl Key {
         json!({"alg": self.alg(), "kid": self.kid()})
     }
 
-    /// A JWT with the header that goes with the key.
+    /// A JWT with the key's header.
     pub fn jwt(self, claims: &Value) -> String {
         self.jws(&self.header().to_string(), &claims.to_string())
     }

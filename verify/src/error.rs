@@ -1,13 +1,13 @@
-//! Every reason for a refusal, and the one place that turns it into status, code and header.
+//! Every reason for a refusal, and the one place that gives its status, code and header.
 
 use core::fmt;
 
-/// Seconds after which a client may try again when the issuer could not be asked.
+/// `Retry-After` if the token could not be checked, seconds.
 const RETRY_AFTER: u64 = 5;
 
-/// Why a request is refused. No variant holds the token; [`Error::Ended`] holds its id, which is fit for a log.
+/// Why a request is refused. No variant holds the token; [`Error::Ended`] holds its id, which may be logged.
 ///
-/// `Display` is for the operator, who sees what is wrong. The client sees the [`status`](Error::status) and the
+/// `Display` is for the operator and names the reason. The client sees only [`status`](Error::status) and
 /// [`header`](Error::header), which say no more than RFC 6750 does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,52 +16,53 @@ pub enum Error {
     NoToken,
     /// The token is longer than [`MAX_TOKEN_LENGTH`](crate::MAX_TOKEN_LENGTH).
     TooLong,
-    /// Not three parts of unpadded base64url, or a signature that is not 64 bytes long.
+    /// It is not three parts of unpadded base64url, or its signature is not 64 bytes long.
     Malformed,
     /// The header is not a JSON object with an `alg` and unique member names.
     Header,
-    /// The header demands an extension (`crit`), and none is known here.
+    /// The header requires an extension (`crit`); none is supported.
     Critical,
-    /// Not an access token by `typ`: a long-term token, an ID token, or a JWT that does not say.
+    /// Its `typ` is not `at+jwt`: a long-term token, an ID token, or a JWT without `typ`.
     Kind,
     /// `alg` is not `EdDSA`.
     Algorithm,
-    /// There is no `kid`, or no key of the set has it.
+    /// It has no `kid`, or none of the issuer's keys has it.
     UnknownKey,
-    /// The signature is not the key's.
+    /// The signature is not valid under that key.
     Signature,
     /// The payload is not a JSON object with unique member names.
     Claims,
-    /// This claim is missing or not of its type.
+    /// This claim is missing or of the wrong type.
     Claim(&'static str),
-    /// `iss` is another issuer.
+    /// `iss` is not the issuer.
     Issuer,
     /// `aud` does not name this API.
     Audience,
     /// `exp` has passed.
     Expired,
-    /// `iat` or `nbf` lies in the future, or `exp` is not after `iat`.
+    /// `iat` or `nbf` is in the future, or `exp` is not after `iat`.
     Untimely,
-    /// The issuer, asked by introspection, says that the token is not active.
+    /// By introspection, the issuer says that the token is not active.
     Inactive,
-    /// The feed says that the token ended: it was revoked itself (`by` is `token`), with its long-term token (`parent`), or
-    /// with all tokens of its client (`client`).
+    /// By the feed, the token has ended: it was revoked itself (`by` is `token`), with its long-term token (`parent`),
+    /// or with all tokens of its client (`client`).
     Ended { jti: String, by: &'static str },
-    /// The token is good, but does not hold this scope.
+    /// The token is valid, but does not hold this scope.
     InsufficientScope(String),
-    /// There are no keys, or they are too old to be trusted: see [`Verifier::take_keys`](crate::Verifier::take_keys).
+    /// There are no keys, or they are too old: see [`Verifier::take_keys`](crate::Verifier::take_keys).
     NoKeys,
-    /// There is no feed, or it is older than [`max_feed_age`](crate::Verifier::max_feed_age): the last was issued at
-    /// `iat`, Unix seconds.
+    /// There is no feed, or it is older than [`max_feed_age`](crate::Verifier::max_feed_age). `iat` is that of the last
+    /// one, Unix seconds.
     StaleFeed { iat: Option<u64> },
-    /// The issuer did not say whether the token is active. So it does not count as active.
+    /// Introspection got no usable answer, so the token does not count as active.
     NoAnswer { problem: String },
 }
 
 impl Error {
-    /// The status: 401, 403, or 503 when nothing is known against the token, but it could not be checked.
+    /// The status: 401, 403, or 503 if the token could not be checked.
     ///
-    /// Not 401 in that last case: a client would throw a good token away, and bother the ailing issuer for a new one.
+    /// 503 is not 401, because with 401 a client would discard a valid token and request a new one from an issuer that
+    /// is in trouble.
     pub fn status(&self) -> u16 {
         match self {
             Self::InsufficientScope(_) => 403,
@@ -70,7 +71,7 @@ impl Error {
         }
     }
 
-    /// The error code of RFC 6750, section 3.1. It is left out when no token was sent.
+    /// The error code of RFC 6750, section 3.1. `None` if no token was sent or it could not be checked.
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::NoToken | Self::NoKeys | Self::StaleFeed { .. } | Self::NoAnswer { .. } => None,
@@ -79,7 +80,7 @@ impl Error {
         }
     }
 
-    /// The header that belongs to the status: `WWW-Authenticate` (RFC 6750, section 3) or `Retry-After`.
+    /// The header for the status: `WWW-Authenticate` (RFC 6750, section 3) or `Retry-After`.
     pub fn header(&self) -> (&'static str, String) {
         if self.status() == 503 {
             return ("Retry-After", RETRY_AFTER.to_string());
@@ -94,7 +95,7 @@ impl Error {
         ("WWW-Authenticate", challenge)
     }
 
-    /// In the words of RFC 6750, sections 3 and 3.1.
+    /// The wording of RFC 6750, section 3.1.
     fn description(&self) -> &'static str {
         match self {
             Self::InsufficientScope(_) => "The request requires higher privileges than provided by the access token",
@@ -110,31 +111,31 @@ impl fmt::Display for Error {
             Self::NoToken => "no bearer token was sent",
             Self::TooLong => "the token is too long",
             Self::Malformed => "the token is not a signed JWT",
-            Self::Header => "the header of the token is malformed",
-            Self::Critical => "the token demands an extension that is not known here",
-            Self::Kind => "the token is not a short-term token",
+            Self::Header => "the token's header is malformed",
+            Self::Critical => "the token requires an unsupported extension (crit)",
+            Self::Kind => "the token is not a short-term token (its typ is not at+jwt)",
             Self::Algorithm => "the token is not signed with EdDSA",
-            Self::UnknownKey => "the token is signed with a key that is not known here",
-            Self::Signature => "the signature of the token is wrong",
-            Self::Claims => "the claims of the token are malformed",
+            Self::UnknownKey => "the token is signed with a key that is not in the issuer's key set",
+            Self::Signature => "the token's signature is invalid",
+            Self::Claims => "the token's claims are malformed",
             Self::Claim(name) => return write!(formatter, "the claim {name} is missing or of the wrong type"),
             Self::Issuer => "the token is from another issuer",
             Self::Audience => "the token is for another audience",
             Self::Expired => "the token has expired",
-            Self::Untimely => "the times in the token contradict each other or the clock",
+            Self::Untimely => "the token's iat, nbf and exp contradict each other or this machine's clock",
             Self::Inactive => "the issuer says that the token is not active",
             Self::Ended { jti, by: "token" } => return write!(formatter, "the token {jti} was revoked"),
             Self::Ended { jti, by: "parent" } => {
                 return write!(formatter, "the token {jti} ended with its long-term token");
             }
-            Self::Ended { jti, .. } => return write!(formatter, "the token {jti} ended with all those of its client"),
+            Self::Ended { jti, .. } => return write!(formatter, "the token {jti} ended with all tokens of its client"),
             Self::InsufficientScope(scope) => return write!(formatter, "the token does not hold the scope {scope}"),
-            Self::NoKeys => "the keys of the issuer are not available",
-            Self::StaleFeed { iat: None } => "the feed of ends is not available",
+            Self::NoKeys => "the issuer's keys have not been fetched, or are too old",
+            Self::StaleFeed { iat: None } => "the revocation feed has not been fetched yet",
             Self::StaleFeed { iat: Some(iat) } => {
-                return write!(formatter, "the feed of ends is too old: the last was issued at {iat}");
+                return write!(formatter, "the revocation feed is too old: the last was issued at {iat}");
             }
-            Self::NoAnswer { problem } => return write!(formatter, "introspection had no answer: {problem}"),
+            Self::NoAnswer { problem } => return write!(formatter, "introspection failed: {problem}"),
         })
     }
 }

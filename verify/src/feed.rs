@@ -1,4 +1,4 @@
-//! The feed of ends: a signed list of the tokens and clients that ended before their time.
+//! The revocation feed: a signed list of the tokens and clients that ended before their time.
 
 use core::fmt;
 use std::collections::HashMap;
@@ -9,46 +9,46 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use sha2::{Digest, Sha256};
 
-use crate::schedule::{Ask, Schedule};
+use crate::schedule::{Decision, Schedule};
 use crate::{AccessToken, Error, json};
 
-/// The longest text of the feed that is looked at, in bytes: some 170,000 entries.
+/// The longest feed that is parsed, bytes: some 170,000 entries.
 pub const MAX_FEED_LENGTH: usize = 8_388_608;
 
-/// The most entries that are kept. A text of [`MAX_FEED_LENGTH`] holds fewer.
+/// The most entries that are held. A single feed of [`MAX_FEED_LENGTH`] has fewer.
 const MAX_ENTRIES: usize = 250_000;
 
-/// Seconds after which the whole feed replaces what was merged from deltas.
+/// How often the full feed replaces what was merged from deltas, seconds.
 const WHOLE_INTERVAL: u64 = 3600;
 
-/// How many seconds a copy may be older than the polling interval while another caller is fetching. Together with the 2 s
-/// that the issuer's own copy may be old, this keeps the promise of a refusal within the interval and 5 s.
+/// How much older than the polling interval the feed may be while another caller fetches it, seconds. With the 2 s that
+/// the issuer's own copy may be old, this keeps the promise: refused within the interval plus 5 s.
 const GRACE: u64 = 2;
 
 pub const TYP: &str = "revocations+jwt";
 
-/// What to do with a token that nothing is known against when the feed is too old to be trusted.
+/// What to do with a token that is not known to have ended, if the feed is too old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum WhenStale {
-    /// Refuse it with 503: whether it was revoked can't be told.
+    /// Refuse it with 503: whether it was revoked is unknown.
     #[default]
     Refuse,
-    /// Accept it: a revocation is then seen late, or not at all.
+    /// Accept it: a revocation is then noticed late or never.
     Accept,
 }
 
-/// A GET of the feed. The API sends it, and gives the answer to [`Verifier::take_feed`](crate::Verifier::take_feed) (200),
+/// A GET of the feed, for you to send. Pass its response to [`Verifier::take_feed`](crate::Verifier::take_feed) (200),
 /// [`Verifier::feed_unchanged`](crate::Verifier::feed_unchanged) (304) or
 /// [`Verifier::feed_failed`](crate::Verifier::feed_failed) (anything else).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FeedRequest {
     pub uri: String,
-    /// The value of the header field `If-None-Match` (RFC 9110, section 13.1.2).
+    /// The value of the header `If-None-Match` (RFC 9110, section 13.1.2).
     pub if_none_match: Option<String>,
 }
 
-/// Why a text of the feed was not taken. What was known before it stays.
+/// Why a feed was not accepted. The held feed stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FeedError {
@@ -56,36 +56,36 @@ pub enum FeedError {
     NotFollowed,
     /// Longer than [`MAX_FEED_LENGTH`].
     TooLong,
-    /// Not a JWT, or its claims are not those of a feed.
+    /// It is not a JWT, or its claims are not those of a feed.
     Malformed,
-    /// A JWT of another `typ`.
+    /// Its `typ` is not `revocations+jwt`.
     Kind,
     /// `alg` is not `EdDSA`.
     Algorithm,
     /// There are no keys yet, or they are too old.
     NoKeys,
-    /// Signed with a key that is not in the key set. The keys are due now.
+    /// It is signed with a key that is not in the key set. The keys are due now.
     UnknownKey,
-    /// The signature is not the key's.
+    /// The signature is not valid under that key.
     Signature,
-    /// `iss` is another issuer.
+    /// `iss` is not the issuer.
     Issuer,
     /// `exp` has passed.
     Expired,
-    /// `iat` lies in the future, or `exp` is not after it.
+    /// `iat` is in the future, or `exp` is not after it.
     Untimely,
-    /// `seq` is lower than that of the last text that was taken.
+    /// `seq` is lower than that of the held feed.
     Backwards { held: u64, seq: u64 },
-    /// A delta that leaves a gap after what is held, or that has nothing to add to. The whole is asked for next.
+    /// It is a delta that does not connect to the held feed, or nothing is held. The full feed is requested next.
     Gap { held: Option<u64>, since: u64 },
-    /// With this delta, more entries would be held than are kept. The whole is asked for next.
+    /// With this delta there would be more entries than are held at most. The full feed is requested next.
     TooManyEntries,
 }
 
 /// The first 16 bytes of a SHA-256.
 type Hash = [u8; 16];
 
-/// What is known from the texts that were taken.
+/// The held feed, merged from the accepted ones.
 #[derive(Debug, Default)]
 pub struct Feed {
     ended: Ended,
@@ -101,15 +101,15 @@ struct Held {
     seq: u64,
     /// The latest `iat`.
     iat: u64,
-    /// From when its age counts: `iat`, or the local time at which it came if that is earlier, so that a clock that is
-    /// behind does not make it younger.
+    /// From when its age is counted: `iat`, or the local time of its arrival if that is earlier, so that a clock that
+    /// is behind does not make the feed seem younger.
     fresh_from: u64,
     whole_at: u64,
-    /// The `ETag` of the last text, and the `since` that it was asked for with.
+    /// The `ETag` of the last feed, and the `since` of its request.
     etag: Option<(Option<u64>, String)>,
 }
 
-/// The settings of a verifier that concern its feed. Seconds.
+/// A verifier's settings for its feed. In seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub poll_interval: u64,
@@ -118,7 +118,7 @@ pub struct Limits {
     pub when_stale: WhenStale,
 }
 
-/// The claims of a text whose signature has been checked.
+/// The claims of a feed whose signature has been checked.
 #[derive(Deserialize)]
 pub struct Claims {
     pub iss: String,
@@ -149,30 +149,30 @@ pub enum FeedDue {
 }
 
 impl Feed {
-    /// Whether to fetch the feed now. `uri` is where it is.
+    /// Whether to fetch the feed now. `uri` is its URL.
     pub fn due(&mut self, uri: &str, limits: &Limits, now: u64) -> FeedDue {
-        match self.schedule.ask(self.interval(limits, now), now) {
-            Ask::Fetch => FeedDue::Fetch(self.request(uri, now)),
-            Ask::Pending if !self.schedule.succeeded_within(limits.poll_interval.saturating_add(GRACE), now) => {
+        match self.schedule.decide(self.interval(limits, now), now) {
+            Decision::Fetch => FeedDue::Fetch(self.request(uri, now)),
+            Decision::Pending if !self.schedule.succeeded_within(limits.poll_interval.saturating_add(GRACE), now) => {
                 FeedDue::Pending
             }
-            Ask::Pending | Ask::NotYet => FeedDue::Nothing,
+            Decision::Pending | Decision::NotYet => FeedDue::Nothing,
         }
     }
 
-    /// The request of a task that keeps its own time.
+    /// The next request, for a task with its own timer.
     #[cfg(feature = "follow")]
     pub fn begin(&mut self, uri: &str, now: u64) -> FeedRequest {
         self.schedule.begin(now);
         self.request(uri, now)
     }
 
-    /// For what came after what is held, or for the whole if that is due.
+    /// A request for the entries after the held ones, or for the full feed if that is due.
     fn request(&mut self, uri: &str, now: u64) -> FeedRequest {
         let since = self.since(now);
         self.asked_since = since;
         let uri = since.map_or_else(|| uri.to_owned(), |seq| format!("{uri}?since={seq}"));
-        // An entity tag names a text among those of one URI.
+        // An `ETag` is valid for one URI only.
         let etag = self.held.as_ref().and_then(|held| held.etag.as_ref()).filter(|(asked, _)| *asked == since);
         FeedRequest { uri, if_none_match: etag.map(|(_, etag)| etag.clone()) }
     }
@@ -188,7 +188,7 @@ impl Feed {
         self.schedule.wait(self.interval(limits, now))
     }
 
-    /// Without a usable copy, every request is refused; so the first attempts are a second apart.
+    /// While there is no usable feed, every request is refused, so the first attempts are a second apart.
     fn interval(&self, limits: &Limits, now: u64) -> u64 {
         if self.is_stale(limits, now) { limits.poll_interval.min(1) } else { limits.poll_interval }
     }
@@ -230,7 +230,7 @@ impl Feed {
                 return Err(FeedError::Gap { held, since });
             }
         };
-        // A text that is older than the last one, but has the same `seq`, makes nothing younger or older.
+        // A feed with the same `seq` but an older `iat` changes neither.
         let (last_iat, last_fresh) = self.held.as_ref().map_or((0, 0), |held| (held.iat, held.fresh_from));
         self.held = Some(Held {
             seq,
@@ -243,14 +243,14 @@ impl Feed {
         Ok(())
     }
 
-    /// A 304 confirms the text that is held. It makes it no younger: its age counts from when it was issued.
+    /// A 304: nothing is new. Age still counts from when the held feed was issued.
     pub fn unchanged(&mut self, now: u64) {
         self.schedule.succeeded(now);
     }
 
-    /// Refuses a token that ended, or, if it is to be so, one about which this copy is too old to tell.
+    /// Refuses a token that has ended, or, by `when_stale`, any token if the feed is too old.
     pub fn check(&self, token: &AccessToken, limits: &Limits, now: u64) -> Result<(), Error> {
-        // The clock of whoever checks may be behind; that of the issuer decided.
+        // This clock may be behind the issuer's, which decided the end.
         let latest = self.held.as_ref().map_or(now, |held| held.iat.max(now));
         if let Some(by) = self.ended.by(token, latest) {
             return Err(Error::Ended { jti: token.jti.clone(), by });
@@ -264,7 +264,7 @@ impl Feed {
     pub fn is_stale(&self, limits: &Limits, now: u64) -> bool {
         self.held.as_ref().is_none_or(|held| {
             now > held.fresh_from.saturating_add(limits.max_age)
-                // The clock was set back: there is no telling how old the copy is.
+                // The clock was set back, so the age is unknown.
                 || now.saturating_add(limits.iat_leeway) < held.fresh_from
         })
     }
@@ -278,7 +278,7 @@ impl Claims {
 }
 
 impl Ended {
-    /// Under which member the token is, if its end has come.
+    /// The member that lists the token, if its end has come.
     fn by(&self, token: &AccessToken, now: u64) -> Option<&'static str> {
         if self.token.find("token:", &token.jti).is_some_and(|end| end <= now) {
             return Some("token");
@@ -288,7 +288,7 @@ impl Ended {
             return Some("parent");
         }
         let valid_from = self.client.find("client:", &token.client_id)?;
-        // Without `auth_time`, nothing says that the token is newer.
+        // A token without `auth_time` may be older than that.
         token.auth_time.is_none_or(|auth_time| auth_time < valid_from).then_some("client")
     }
 
@@ -331,7 +331,7 @@ impl<'de> Deserialize<'de> for Entries {
                     let decoded = Base64UrlUnpadded::decode(&name, &mut hash).map(<[u8]>::len);
                     match (decoded, entries.entry(hash)) {
                         (Ok(16), Entry::Vacant(entry)) => entry.insert(map.next_value()?),
-                        _ => return Err(A::Error::custom("a hash that is malformed or there twice")),
+                        _ => return Err(A::Error::custom("a malformed or repeated hash")),
                     };
                 }
                 Ok(Entries(entries))
@@ -342,7 +342,7 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// What is wrong with the form of a feed, said as of a token.
+/// Converts the errors that feeds and tokens share.
 impl From<Error> for FeedError {
     fn from(error: Error) -> Self {
         match error {
@@ -362,32 +362,32 @@ impl fmt::Display for FeedError {
         formatter.write_str(match self {
             Self::NotFollowed => "this verifier was made without the feed",
             Self::TooLong => return write!(formatter, "the feed is longer than {MAX_FEED_LENGTH} bytes"),
-            Self::Malformed => "this is not a feed of ends",
+            Self::Malformed => "the response is not a revocation feed",
             Self::Kind => "the JWT is not of type revocations+jwt",
             Self::Algorithm => "the feed is not signed with EdDSA",
-            Self::NoKeys => "the keys of the issuer are not available",
-            Self::UnknownKey => "the feed is signed with a key that is not known here",
-            Self::Signature => "the signature of the feed is wrong",
+            Self::NoKeys => "the issuer's keys have not been fetched, or are too old",
+            Self::UnknownKey => "the feed is signed with a key that is not in the issuer's key set",
+            Self::Signature => "the feed's signature is invalid",
             Self::Issuer => "the feed is from another issuer",
-            Self::Expired => "the feed has expired, or this clock is ahead of the issuer's",
-            Self::Untimely => "the feed was issued in the future, or this clock is behind the issuer's",
+            Self::Expired => "the feed has expired, or this machine's clock is ahead of the issuer's",
+            Self::Untimely => "the feed was issued in the future, or this machine's clock is behind the issuer's",
             Self::Backwards { held, seq } => {
-                return write!(formatter, "the feed goes back from seq {held} to seq {seq}");
+                return write!(formatter, "the feed's seq {seq} is lower than the held seq {held}");
             }
             Self::Gap { held: Some(held), since } => {
-                return write!(formatter, "the delta begins at seq {since}, after seq {held}, which is held");
+                return write!(formatter, "the delta begins after seq {since}, but only seq {held} is held");
             }
             Self::Gap { held: None, since } => {
-                return write!(formatter, "the delta begins at seq {since}, and nothing is held yet");
+                return write!(formatter, "the delta begins after seq {since}, but nothing is held yet");
             }
-            Self::TooManyEntries => return write!(formatter, "more than {MAX_ENTRIES} entries would be held"),
+            Self::TooManyEntries => return write!(formatter, "the feed would have more than {MAX_ENTRIES} entries"),
         })
     }
 }
 
 impl core::error::Error for FeedError {}
 
-/// What needs many tokens, without their signatures: a debug build would take minutes to check those.
+/// Tests with many tokens, without signatures, which a debug build would take minutes to check.
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
@@ -465,7 +465,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any texts in any order, beside a follower that is written down as the contract says it.
+        /// Any feeds in any order, compared with a model of the contract.
         #[test]
         fn texts_in_any_order(
             texts in prop::collection::vec(

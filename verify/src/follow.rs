@@ -1,4 +1,4 @@
-//! A task that keeps a verifier's keys and feed up to date, for native servers.
+//! A background task that keeps a verifier's keys and feed up to date, for native servers.
 
 use core::fmt;
 use std::collections::hash_map::RandomState;
@@ -15,18 +15,18 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::schedule::Ask;
+use crate::schedule::Decision;
 use crate::{
     AccessToken, Error, FeedError, KeySet, KeySetError, MAX_FEED_LENGTH, MAX_KEY_SET_LENGTH, Verifier, max_age,
 };
 
-/// The longest that a fetch of the keys takes: requests may wait for it.
+/// Timeout for fetching the keys. Short, since requests may wait for it.
 const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 
 const FEED_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A [`Follower`] before it starts.
-#[must_use = "nothing is followed before `start`"]
+/// Builds a [`Follower`].
+#[must_use = "call `start`: nothing is fetched before"]
 pub struct Follow {
     verifier: Verifier,
     client: Option<Client>,
@@ -34,7 +34,8 @@ pub struct Follow {
     report: Box<dyn Fn(&Report<'_>) + Send + Sync>,
 }
 
-/// A verifier whose keys and feed a background task keeps up to date. Clones share both; the task ends with the last one.
+/// A verifier whose keys and feed a background task keeps up to date. Clones share both; the task ends when the last
+/// clone is dropped.
 #[derive(Clone)]
 pub struct Follower {
     shared: Arc<Shared>,
@@ -42,27 +43,27 @@ pub struct Follower {
     _task: Arc<Task>,
 }
 
-/// What an operator may want to know. `Display` is one line for the log, without a secret.
+/// Something to log. `Display` is one line, without secrets.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Report<'r> {
-    /// The keys were not fetched, or not taken.
+    /// The keys could not be fetched or were not accepted.
     Keys(&'r Problem),
-    /// The feed was not fetched, or not taken.
+    /// The feed could not be fetched or was not accepted.
     Feed(&'r Problem),
-    /// A request was refused by [`RequireScope`](crate::RequireScope).
+    /// [`RequireScope`](crate::RequireScope) refused a request.
     Refused(&'r Error),
 }
 
-/// Why keys or feed were not taken.
+/// Why keys or feed could not be updated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
-    /// There was no answer.
+    /// There was no response.
     Request(String),
-    /// The answer had this status, instead of 200.
+    /// The response had this status instead of 200.
     Status(u16),
-    /// The answer was longer than so many bytes.
+    /// The response was longer than this many bytes.
     TooLong(usize),
     Keys(KeySetError),
     Feed(FeedError),
@@ -73,34 +74,34 @@ struct Shared {
     client: Client,
     bearer: Option<Box<dyn Fn() -> String + Send + Sync>>,
     report: Box<dyn Fn(&Report<'_>) + Send + Sync>,
-    /// Held by whoever fetches the keys.
+    /// Held while the keys are fetched.
     fetching_keys: Arc<Mutex<()>>,
 }
 
 struct Task(JoinHandle<()>);
 
 impl Verifier {
-    /// Keeps keys and feed up to date in the background: the feed once per
-    /// [`poll_interval`](Verifier::poll_interval), up to a fifth sooner so that many verifiers don't ask at the same
-    /// time, and more seldom while it fails, down to once a minute.
+    /// Keeps keys and feed up to date in the background. The feed is fetched once per
+    /// [`poll_interval`](Verifier::poll_interval), up to a fifth earlier so that many verifiers are spread out, and
+    /// less often after failures, down to once a minute.
     pub fn follow(self) -> Follow {
         Follow { verifier: self, client: None, bearer: None, report: Box::new(|_| {}) }
     }
 }
 
 impl Follow {
-    /// Sends requests by this client. By default it is one that follows no redirect.
+    /// Sets the HTTP client. The default one follows no redirects.
     pub fn client(self, client: Client) -> Self {
         Self { client: Some(client), ..self }
     }
 
-    /// For an issuer with `REVOCATION_FEED=private`: a live token with `tokens:introspect`, asked for before each fetch of
-    /// the feed.
+    /// For an issuer with `REVOCATION_FEED=private`: returns a live token with `tokens:introspect`. Called before each
+    /// fetch of the feed.
     pub fn bearer(self, token: impl Fn() -> String + Send + Sync + 'static) -> Self {
         Self { bearer: Some(Box::new(token)), ..self }
     }
 
-    /// Tells the operator what goes wrong, and why requests are refused. It must not block.
+    /// Sets a function that logs failed fetches and refused requests. It must not block.
     ///
     /// ```
     /// # use auth_edge_verify::Verifier;
@@ -110,7 +111,7 @@ impl Follow {
         Self { report: Box::new(report), ..self }
     }
 
-    /// Starts the task. An `Err` is of reqwest, which could not be set up.
+    /// Starts the task. Fails only if reqwest's client can't be built.
     ///
     /// # Panics
     ///
@@ -132,14 +133,14 @@ impl Follow {
 
 fn default_client() -> Result<Client, reqwest::Error> {
     if CryptoProvider::get_default().is_none() {
-        // Fails only if another thread was faster.
+        // Fails only if another thread installed one first.
         let _ = ring::default_provider().install_default();
     }
     Client::builder().redirect(Policy::none()).build()
 }
 
 impl Follower {
-    /// [`Verifier::verify`], at the time of now. If the token names a key that is not known, the keys are fetched first,
+    /// Like [`Verifier::verify`], at the current time. If the token names an unknown key, the keys are fetched first,
     /// at most once per [`refresh_interval`](Verifier::refresh_interval) for all requests together.
     pub async fn verify(&self, token: impl AsRef<[u8]>) -> Result<AccessToken, Error> {
         let verifier = &self.shared.verifier;
@@ -148,13 +149,13 @@ impl Follower {
             return verified;
         }
         let Ok(turn) = Arc::clone(&self.shared.fetching_keys).try_lock_owned() else {
-            // Another request is fetching them, or the task.
+            // Another request or the task is fetching them.
             drop(self.shared.fetching_keys.lock().await);
             return verifier.verify(token, now());
         };
-        if verifier.ask_for_keys_of(token.as_ref(), now()) == Ask::Fetch {
+        if verifier.decide_keys_for(token.as_ref(), now()) == Decision::Fetch {
             let shared = Arc::clone(&self.shared);
-            // A task of its own: a client that hangs up must not stop what others wait for.
+            // In a task of its own: if this client disconnects, other requests still get the keys.
             let fetch = tokio::spawn(async move {
                 shared.fetch_keys().await;
                 drop(turn);
@@ -164,13 +165,13 @@ impl Follower {
         verifier.verify(token, now())
     }
 
-    /// Waits until keys and feed have been taken for the first time. Before that, every token is refused with 503.
+    /// Waits until keys and feed have been fetched for the first time. Before that, every token is refused with 503.
     pub async fn ready(&self) {
-        // An `Err` means that the task is gone, which does not happen before the last clone is.
+        // An error would mean that the task has ended, which happens only after the last clone is dropped.
         let _ = self.ready.clone().wait_for(|ready| *ready).await;
     }
 
-    /// The verifier that it keeps up to date.
+    /// The verifier.
     pub fn verifier(&self) -> &Verifier {
         &self.shared.verifier
     }
@@ -185,7 +186,7 @@ async fn run(shared: Arc<Shared>, ready: watch::Sender<bool>) {
     loop {
         shared.refresh_keys().await;
         shared.refresh_feed().await;
-        // If the feed is signed with a key that is new, the keys are due.
+        // If the feed is signed with a new key, the keys are due now.
         if shared.refresh_keys().await {
             shared.refresh_feed().await;
         }
@@ -198,10 +199,10 @@ async fn run(shared: Arc<Shared>, ready: watch::Sender<bool>) {
 }
 
 impl Shared {
-    /// Fetches the keys if they are due, and says whether new ones were taken.
+    /// Fetches the keys if they are due. Returns whether new ones were accepted.
     async fn refresh_keys(&self) -> bool {
         let _turn = self.fetching_keys.lock().await;
-        self.verifier.ask_for_keys(None, now()) == Ask::Fetch && self.fetch_keys().await
+        self.verifier.decide_keys(None, now()) == Decision::Fetch && self.fetch_keys().await
     }
 
     async fn fetch_keys(&self) -> bool {
@@ -229,11 +230,11 @@ impl Shared {
         let fetched =
             if self.verifier.has_keys(now()) { self.fetch_feed().await } else { Err(FeedError::NoKeys.into()) };
         let Err(problem) = fetched else { return };
-        // `take_feed` knows of its own errors.
+        // `take_feed` has already counted its own errors.
         if !matches!(problem, Problem::Feed(_)) || problem == FeedError::NoKeys.into() {
             self.verifier.feed_failed();
         }
-        // That there are no keys has been reported.
+        // Missing keys have already been reported.
         if problem != FeedError::NoKeys.into() {
             (self.report)(&Report::Feed(&problem));
         }
@@ -268,7 +269,7 @@ fn field(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// Reads no more than `longest` bytes, whatever `Content-Length` says.
+/// Reads a body of at most `longest` bytes, whatever `Content-Length` says.
 async fn body(mut response: Response, longest: usize) -> Result<Vec<u8>, Problem> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
@@ -280,14 +281,14 @@ async fn body(mut response: Response, longest: usize) -> Result<Vec<u8>, Problem
     Ok(body)
 }
 
-/// Four fifths to five fifths.
+/// A random duration from 80 to 100 % of `wait`.
 fn jittered(wait: Duration) -> Duration {
-    // Its keys are random, and differ each time.
+    // `RandomState` has different random keys each time.
     let random = RandomState::new().hash_one(()) % 1000;
     wait.mul_f64((800.0 + random as f64 / 5.0) / 1000.0)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a task of its own has nobody to be told the time by")]
+#[expect(clippy::disallowed_methods, reason = "a background task has no caller that passes the time in")]
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
@@ -305,7 +306,7 @@ impl From<FeedError> for Problem {
 }
 
 impl From<reqwest::Error> for Problem {
-    /// With all its causes: reqwest itself says only that there was an error.
+    /// Appends all causes: reqwest's own message says only that there was an error.
     fn from(error: reqwest::Error) -> Self {
         let mut text = error.to_string();
         let mut cause = error.source();
@@ -322,7 +323,7 @@ impl fmt::Display for Problem {
         match self {
             Self::Request(problem) => formatter.write_str(problem),
             Self::Status(status) => write!(formatter, "the issuer answered {status}"),
-            Self::TooLong(longest) => write!(formatter, "the answer is longer than {longest} bytes"),
+            Self::TooLong(longest) => write!(formatter, "the response is longer than {longest} bytes"),
             Self::Keys(error) => error.fmt(formatter),
             Self::Feed(error) => error.fmt(formatter),
         }
@@ -332,8 +333,8 @@ impl fmt::Display for Problem {
 impl fmt::Display for Report<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Keys(problem) => write!(formatter, "The keys were not taken: {problem}."),
-            Self::Feed(problem) => write!(formatter, "The feed of ends was not taken: {problem}."),
+            Self::Keys(problem) => write!(formatter, "The issuer's keys could not be updated: {problem}."),
+            Self::Feed(problem) => write!(formatter, "The revocation feed could not be updated: {problem}."),
             Self::Refused(error) => write!(formatter, "A request was refused with {}: {error}.", error.status()),
         }
     }

@@ -1,5 +1,5 @@
-//! Fuzz targets: each parser of this crate that a byte of a token, of a fetched key set, of a fetched feed, of an answer to
-//! introspection or of a header field reaches. Each runs as a plain test, and by `make fuzz` under an engine.
+//! Fuzz targets for every parser of tokens, key sets, feeds, introspection answers and headers. Each runs as a plain
+//! test, and by `make fuzz` under an engine.
 
 use ::fuzz::bolero::produce;
 use ::fuzz::{Text, check, repeats_a_name, texts};
@@ -19,7 +19,7 @@ const HEADER: &str = r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k1"}"#;
 const CLAIMS: &str = r#"{"iss":"https://auth.example","sub":"a","client_id":"a","aud":"https://api.example","iat":1800000000,"exp":1800000900,"jti":"tok_st_1","scope":"jobs:* a:b","parent":"tok_lt_1","auth_time":1799999900}"#;
 const FEED: &str = r#"{"iss":"https://auth.example","iat":1800000000,"exp":1800000300,"seq":7,"since":3,"ended":{"token":{"pOGwEcUNmHCksTFbLxXQyw":1799999000},"parent":{},"client":{"AAAAAAAAAAAAAAAAAAAAAA":253402300799}}}"#;
 
-/// Read as serde_json reads it, but for repeated names and other roots, which are refused.
+/// Parses like serde_json, except that repeated names and other roots are refused.
 #[test]
 fn json_objects() {
     check!(texts(&[r#"{"a":1,"b":[true,null,-7,0.5,"x"],"c":{"a":{"b":"é"}}}"#, HEADER, CLAIMS]), |text| {
@@ -29,7 +29,7 @@ fn json_objects() {
     });
 }
 
-/// One token, one text: what is read is written as it was, and its header says what it must.
+/// A token has one encoding: a parsed token re-encodes to the same text, and its header is as required.
 #[test]
 fn signed_texts() {
     let token = jws(HEADER.as_bytes(), CLAIMS.as_bytes(), &[7; 64]);
@@ -60,7 +60,7 @@ fn jws(header: &[u8], payload: &[u8], signature: &[u8]) -> String {
     [header, payload, signature].map(Base64UrlUnpadded::encode_string).join(".")
 }
 
-/// The claims that are read are those that stand there, each of its type.
+/// The parsed claims are those of the payload, each of its type.
 #[test]
 fn claims_of_tokens() {
     let other = CLAIMS
@@ -95,7 +95,7 @@ fn claims_of_tokens() {
     });
 }
 
-/// A scope that is held covers what the grammar says, and nothing that breaks it.
+/// A held scope covers what the grammar says, and nothing malformed.
 #[test]
 fn held_scopes() {
     check!((texts(&["jobs:* a:b", "jobs:submit"]), texts(&["jobs:submit", "a:*"])), |(claim, needed)| {
@@ -111,7 +111,7 @@ fn held_scopes() {
     });
 }
 
-/// A key set holds one key for each `kid`, and each is an Ed25519 key that was published as such.
+/// A key set has one key per `kid`, each an Ed25519 key that was published as such.
 #[test]
 fn key_sets() {
     let key = |kid: &str, x: &str| {
@@ -157,7 +157,7 @@ fn key_sets() {
             }
         }
         assert!(found > 0, "a set has a key");
-        // What does not count may as well be absent.
+        // Removing what is ignored makes no difference.
         let mut more = value.clone();
         more["keys"].as_array_mut().unwrap().extend([json!(1), json!({"kty": "oct", "k": "AA", "kid": "a"})]);
         assert!(KeySet::parse(more.to_string()).is_ok());
@@ -166,7 +166,7 @@ fn key_sets() {
 
 const LIMITS: Limits = Limits { poll_interval: 5, max_age: 300, iat_leeway: 60, when_stale: WhenStale::Refuse };
 
-/// Feed texts, one after the other: `seq` never goes back, a delta leaves no gap, and what is refused changes nothing.
+/// Feeds in sequence: `seq` never goes back, a delta leaves no gap, and a refused feed changes nothing.
 #[test]
 fn feeds() {
     let whole = FEED.replace(r#""since":3,"#, "");
@@ -211,7 +211,7 @@ fn feeds() {
     });
 }
 
-/// An answer lets a token in only if it says so, of that token.
+/// An introspection answer lets a token in only if it says `active`, and is about that token.
 #[test]
 fn introspection_answers() {
     check!(
@@ -247,8 +247,8 @@ fn header_fields() {
     });
 }
 
-/// With real signatures: a genuine token is taken as it is, and refused with any bit of it changed, signed for somebody else, or
-/// under another key.
+/// With real signatures: a genuine token is accepted, and refused with any bit changed, for another audience or issuer,
+/// or under another key.
 #[test]
 fn genuine_tokens() {
     let (key, stranger) = (SigningKey::from_bytes(&[7; 32]), SigningKey::from_bytes(&[8; 32]));
@@ -260,9 +260,9 @@ fn genuine_tokens() {
         let signed = [header, payload].map(Base64UrlUnpadded::encode_string).join(".");
         format!("{signed}.{}", Base64UrlUnpadded::encode_string(&key.sign(signed.as_bytes()).to_bytes()))
     };
-    // RefUnwindSafe: a verifier has locks, which it takes over from whoever panicked.
+    // A verifier's locks survive a panic (`RefUnwindSafe`).
     let verifier = core::panic::AssertUnwindSafe(verifier);
-    // A debug build checks a hundred signatures a second.
+    // A debug build checks about a hundred signatures a second.
     check!(16; (texts(&[HEADER]), texts(&[CLAIMS]), produce::<u16>()), |(header, payload, bit)| {
         let token = sign(&key, header, payload);
         assert!(verifier.verify(sign(&stranger, header, payload), NOW).is_err());

@@ -1,4 +1,4 @@
-//! Asking the issuer whether a token is still active (RFC 7662), and remembering the answer for a while.
+//! Introspection (RFC 7662): asks the issuer whether a token is active, and caches the answer.
 
 use core::fmt::{self, Display};
 use std::collections::BTreeMap;
@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{AccessToken, Error, Verifier, json};
 
-/// The longest answer that is looked at, in bytes.
+/// The longest response that is parsed, bytes.
 const MAX_ANSWER_LENGTH: usize = 16_384;
 
-/// A bounded memory of answers. It holds hashes of tokens, never tokens.
+/// A bounded cache of introspection answers. It holds hashes of tokens, never tokens.
 pub struct Introspection {
     ttl: u64,
     capacity: usize,
@@ -34,20 +34,19 @@ struct Response {
 }
 
 impl Introspection {
-    /// An answer, good or bad, is remembered for `ttl` seconds, and not beyond the token's end; of more than `capacity`
-    /// answers, the one that would be forgotten first gives way. So `ttl` is how long a revocation may go unseen here,
-    /// on top of the time that the issuer needs itself. 0 of either: every token is asked for every time.
+    /// An answer, active or not, is cached for `ttl` seconds, but not beyond the token's `exp`. Beyond `capacity`
+    /// answers, the one that expires first is dropped. So a revocation may go unnoticed for `ttl` seconds, plus the
+    /// issuer's own delay. If either is 0, nothing is cached.
     pub fn new(ttl: u64, capacity: usize) -> Self {
         Self { ttl, capacity, answers: Mutex::default() }
     }
 
-    /// [`Verifier::verify`], and then the issuer's word that the token is active. What fails offline is never asked
-    /// for, so only true tokens reach the issuer or this memory.
+    /// Calls [`Verifier::verify`], then asks the issuer whether the token is active. A token that fails the offline
+    /// check is neither asked about nor cached.
     ///
-    /// `ask` gets the body of a request in `application/x-www-form-urlencoded`, sends it to the introspection endpoint
-    /// with POST and the API's own `Authorization`, and returns the body of a 200; any other status is an `Err`. Without
-    /// an answer, the token does not count as active ([`Error::NoAnswer`]), and nothing is remembered. `ask` sets its
-    /// own time limit.
+    /// `ask` receives a request body in `application/x-www-form-urlencoded`. It must POST it to the introspection
+    /// endpoint with the API's own `Authorization`, with its own timeout, and return the body of a 200 response; any
+    /// other status is an `Err`. Without a usable answer the result is [`Error::NoAnswer`], and nothing is cached.
     pub async fn verify<Ask, Answered, Problem>(
         &self,
         verifier: &Verifier,
@@ -94,13 +93,13 @@ impl Introspection {
         answers.insert(hash, answer);
     }
 
-    /// Each change under the lock leaves the answers whole, so there is nothing to fear from one that panicked.
+    /// Ignores poisoning: no change under the lock can leave the answers inconsistent.
     fn answers(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], Answer>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// RFC 7662, section 2.1. A token that has been verified is base64url and dots, which a form holds as they are.
+/// The form of RFC 7662, section 2.1. A verified token is base64url and dots, which need no escaping.
 fn form(token: &[u8]) -> String {
     format!("token={}", String::from_utf8_lossy(token))
 }
@@ -108,13 +107,13 @@ fn form(token: &[u8]) -> String {
 pub(crate) fn read(answer: &str, jti: &str) -> Result<bool, Error> {
     let problem = |problem: &str| Error::NoAnswer { problem: problem.to_owned() };
     if answer.len() > MAX_ANSWER_LENGTH {
-        return Err(problem("the answer is too long"));
+        return Err(problem("the response is too long"));
     }
     let response: Response =
-        json::object(answer.as_bytes()).ok_or_else(|| problem("the answer is not one of RFC 7662"))?;
-    // An answer that was meant for another request must not let this one in.
+        json::object(answer.as_bytes()).ok_or_else(|| problem("the response is not that of RFC 7662"))?;
+    // An answer about another token must not let this one in.
     if response.jti.is_some_and(|answered| answered != jti) {
-        return Err(problem("the answer is about another token"));
+        return Err(problem("the response is about another token"));
     }
     Ok(response.active)
 }

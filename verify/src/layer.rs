@@ -1,4 +1,4 @@
-//! A tower layer that lets in what holds a scope, and axum's extractor of who came in.
+//! A tower layer that requires a scope, and axum's extractor for the verified token.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -11,9 +11,10 @@ use tower_service::Service;
 
 use crate::{AccessToken, Error, Follower, Report, bearer};
 
-/// Lets in requests with a token that is good and holds a scope; refuses the rest with 401, 403 or 503 and an empty body.
+/// Lets in requests with a valid token that holds a scope; answers the others 401, 403 or 503 with an empty body.
 ///
-/// What comes in has the [`AccessToken`] among its extensions. Every refusal is told to [`report`](crate::Follow::report).
+/// Requests that are let in have the [`AccessToken`] in their extensions. Every refusal is passed to
+/// [`report`](crate::Follow::report).
 #[derive(Clone, Debug)]
 pub struct RequireScope {
     follower: Follower,
@@ -28,12 +29,12 @@ pub struct RequireScopeService<S> {
 }
 
 impl Follower {
-    /// A layer for what needs this scope: a token holds it itself, or by a wildcard (`jobs:*` covers `jobs:submit`).
+    /// A layer that requires this scope, held by name or by a wildcard (`jobs:*` covers `jobs:submit`).
     pub fn require_scope(&self, scope: impl Into<Arc<str>>) -> RequireScope {
         RequireScope { follower: self.clone(), scope: Some(scope.into()) }
     }
 
-    /// A layer for what needs a good token, whatever its scopes.
+    /// A layer that requires a valid token, whatever its scopes.
     pub fn require_token(&self) -> RequireScope {
         RequireScope { follower: self.clone(), scope: None }
     }
@@ -50,7 +51,7 @@ impl RequireScope {
     }
 }
 
-/// The field's value, which may be there twice only if it says the same.
+/// The header's value, which may be repeated only with the same value.
 fn authorization(headers: &HeaderMap) -> Result<Option<HeaderValue>, Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let first = values.next();
@@ -61,7 +62,7 @@ impl Error {
     /// The refusal as a response, with an empty body.
     pub fn response<B: Default>(&self) -> Response<B> {
         let mut response = Response::new(B::default());
-        // Neither fails: `status` is one of three, and `header` is ASCII without control characters.
+        // Neither conversion fails: `status` is one of three, and `header` is ASCII without control characters.
         *response.status_mut() = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::UNAUTHORIZED);
         let (name, value) = self.header();
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -95,7 +96,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // The one that is ready goes along; a clone need not be.
+        // Uses the service that `poll_ready` checked; a clone might not be ready.
         let next = self.inner.clone();
         let mut inner = core::mem::replace(&mut self.inner, next);
         let gate = self.gate.clone();
@@ -123,7 +124,8 @@ mod axum {
 
     use crate::{AccessToken, Error};
 
-    /// Who came in through [`RequireScope`](crate::RequireScope). On a route without that layer, this is 500.
+    /// The verified token of a request behind [`RequireScope`](crate::RequireScope). On a route without that layer, the
+    /// response is 500.
     impl<S: Sync> FromRequestParts<S> for AccessToken {
         type Rejection = StatusCode;
 
@@ -132,7 +134,7 @@ mod axum {
         }
     }
 
-    /// For scopes that only a handler knows: `caller.require_scope(&needed)?`.
+    /// For a scope that only the handler knows: `caller.require_scope(&needed)?`.
     impl IntoResponse for Error {
         fn into_response(self) -> Response {
             self.response()

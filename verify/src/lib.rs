@@ -1,6 +1,6 @@
-//! For APIs that receive auth-edge's short-term tokens: are they genuine, for this API, in time, not revoked, and do they
-//! hold the scope? A token is checked offline (RFC 9068, section 4), with the issuer's public keys and its feed of ends,
-//! by which a revocation is known within seconds.
+//! Verifies auth-edge's short-term tokens, for the APIs that receive them: signature, issuer, audience, times,
+//! revocation and scope. A token is checked offline (RFC 9068, section 4), with the issuer's public keys and its signed
+//! revocation feed, so a revoked token is refused within seconds.
 //!
 //! With the feature `axum`:
 //!
@@ -30,14 +30,14 @@
 //! # }
 //! ```
 //!
-//! `Verifier::follow` starts a task that keeps keys and feed up to date. `RequireScope` lets a request
-//! in, or answers with 401, 403 or 503 and the right header. The features build on each other: `follow` is the
-//! task (Tokio, reqwest), `tower` adds the layer, `axum` the extractor.
+//! `Verifier::follow` starts a background task that keeps the keys and the feed up to date. `RequireScope` lets a
+//! request in, or answers 401, 403 or 503 with the right header. The features build on each other: `follow` is the task
+//! (Tokio, reqwest), `tower` adds the layer, `axum` the extractor.
 //!
 //! # Without a runtime
 //!
-//! None of the features is on by default. Then there is no runtime in here: time is an argument (Unix seconds), and
-//! requests are yours to send. That is for Workers, and for servers with a runtime of another kind.
+//! No feature is on by default. Without them there is no runtime in this crate: the time is an argument (Unix seconds),
+//! and you send the requests. That is for Workers, and for servers with another async runtime.
 //!
 //! ```
 //! use auth_edge_verify::{Due, KeySet, Verifier, bearer, max_age};
@@ -57,11 +57,11 @@
 //! #     qX0QLW8Usfkvr7WdDtLqUS7DOpHFW0hxYiESHdJGgIdEDqx7JO5o_E-VRUGxZD2Dmzm9b8tlQd0eQQmHaatTDQ";
 //! # let (cache_control, etag) = (Some("max-age=300"), Some("\"1\""));
 //! # let (authorization, now) = (format!("Bearer {token}"), 1_800_000_000);
-//! // Once, at the start. The issuer and the audience are written as the tokens write them.
+//! // Once, at startup. Issuer and audience must be exactly as in the tokens.
 //! let verifier = Verifier::new("https://auth.example", "https://api.example");
 //!
-//! // For each request: what is due, and then its token. `jwks`, `cache_control`, `feed` and `etag` are what the requests
-//! // were answered with.
+//! // For each request: fetch what is due, then verify the token. `jwks`, `cache_control`, `feed` and `etag` come from
+//! // the responses.
 //! let token = bearer(Some(&authorization))?;
 //! loop {
 //!     match verifier.due(token, now) {
@@ -74,7 +74,7 @@
 //! caller.require_scope("jobs:submit")?;
 //! assert_eq!(caller.client_id, "alice");
 //!
-//! // A refusal knows its answer (RFC 6750, section 3).
+//! // An error has the status and header of its response (RFC 6750, section 3).
 //! let refusal = caller.require_scope("templates:read").unwrap_err();
 //! assert_eq!(refusal.status(), 403);
 //! assert_eq!(refusal.header().0, "WWW-Authenticate");
@@ -84,27 +84,27 @@
 //! `examples/` has a server and a Worker. For an issuer whose feed is off, [`Introspection`] asks it about each token
 //! (RFC 7662).
 //!
-//! # The way of a token
+//! # How a token passes through the modules
 //!
 //! ```text
-//! layer           a request comes in (axum, tower)
-//!   follow        the task that fetches
-//!   request       the header field that the token comes in
-//!   verifier      keys and feed that are due (schedule), and then each check in turn
-//!     jws         form, kind, algorithm, key id (json: no name twice)
+//! layer           receives a request (axum, tower)
+//!   follow        the background task that fetches keys and feed
+//!   request       takes the token from its header
+//!   verifier      says which of keys and feed are due (schedule), then checks the token
+//!     jws         format, `typ`, `alg`, `kid` (json: no repeated names)
 //!     key_set     the key, and the signature
-//!     token       the claims; scope, once somebody asks
-//!     feed        whether it ended
-//! introspection   the issuer's word, remembered
-//! error           the way out: status, code, header
+//!     token       the claims, and scopes
+//!     feed        whether it was revoked
+//! introspection   the issuer's answers, cached
+//! error           status, code and header of a refusal
 //! ```
 //!
-//! # What it costs at most
+//! # Limits
 //!
-//! Whatever arrives: nothing is read of a token over [`MAX_TOKEN_LENGTH`], of a key set over [`MAX_KEY_SET_LENGTH`] or of a
-//! feed over [`MAX_FEED_LENGTH`], and claims are parsed only under a good signature. Memory between requests is the key
-//! set, at most 250,000 entries of the feed (16 MB), and the bounded answers of [`Introspection`]. No request causes more
-//! fetches than the intervals of [`Verifier`] allow.
+//! A token longer than [`MAX_TOKEN_LENGTH`], a key set longer than [`MAX_KEY_SET_LENGTH`] or a feed longer than
+//! [`MAX_FEED_LENGTH`] is not parsed, and claims are parsed only after the signature has been checked. Memory between
+//! requests is the key set, at most 250,000 entries of the feed (16 MB), and the bounded cache of [`Introspection`].
+//! However many requests arrive, fetches are no more frequent than the intervals of [`Verifier`].
 
 mod error;
 mod feed;

@@ -1,8 +1,8 @@
-//! Two header fields: the one that brings the token, and the one that says how long keys stay fresh.
+//! Parsers for two headers: `Authorization` with the token, and `Cache-Control` of the keys.
 
 use crate::Error;
 
-/// The token of an `Authorization: Bearer <token>` (RFC 6750, section 2.1), given the field's value.
+/// The token of an `Authorization: Bearer <token>` header (RFC 6750, section 2.1), given the header's value.
 pub fn bearer<V: AsRef<[u8]> + ?Sized>(authorization: Option<&V>) -> Result<&[u8], Error> {
     let value = authorization.ok_or(Error::NoToken)?.as_ref();
     let (scheme, token) = value.split_at_checked("Bearer".len()).ok_or(Error::NoToken)?;
@@ -10,8 +10,8 @@ pub fn bearer<V: AsRef<[u8]> + ?Sized>(authorization: Option<&V>) -> Result<&[u8
     if scheme.eq_ignore_ascii_case(b"Bearer") && !token.is_empty() { Ok(token) } else { Err(Error::NoToken) }
 }
 
-/// The `max-age` of a `Cache-Control` (RFC 9111, section 5.2.2.1), seconds. 0 if there is none, and with `no-store` or
-/// `no-cache`.
+/// The `max-age` of a `Cache-Control` header (RFC 9111, section 5.2.2.1), seconds. 0 if there is none, and with
+/// `no-store` or `no-cache`.
 pub fn max_age(cache_control: Option<&str>) -> u64 {
     let mut seconds = 0;
     for directive in cache_control.unwrap_or_default().split(',') {

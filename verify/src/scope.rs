@@ -1,12 +1,12 @@
-//! Scopes: `resource:action`, where a held action may be `*` (RFC 6749, section 3.3, narrowed).
+//! Scopes: `resource:action`, where a held action may be `*` (a subset of RFC 6749, section 3.3).
 
-/// Whether a `scope` claim covers `needed`: by that very scope, or by `resource:*` of the same resource.
+/// Whether a `scope` claim covers `needed`: with the same scope, or with `resource:*` of the same resource.
 pub fn covers(claim: &str, needed: &str) -> bool {
     let Some((resource, action)) = parse(needed) else { return false };
     claim.split(' ').filter_map(parse).any(|held| held.0 == resource && (held.1 == action || held.1 == "*"))
 }
 
-/// What breaks the grammar grants nothing, and can't be asked for.
+/// A malformed scope grants nothing, and is covered by nothing.
 fn parse(scope: &str) -> Option<(&str, &str)> {
     scope.split_once(':').filter(|(resource, action)| is_word(resource) && (*action == "*" || is_word(action)))
 }

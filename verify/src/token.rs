@@ -1,11 +1,11 @@
-//! What a token says, once it has been checked.
+//! The claims of a verified token.
 
 use serde_json::{Map, Value};
 
 use crate::{Error, json, scope};
 
-/// A short-term token that [`Verifier::verify`](crate::Verifier::verify) found good: its claims (RFC 9068,
-/// section 2.2) under their own names. The token itself is not in it.
+/// The claims of a valid short-term token (RFC 9068, section 2.2), as returned by
+/// [`Verifier::verify`](crate::Verifier::verify). Does not contain the token itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AccessToken {
@@ -17,11 +17,11 @@ pub struct AccessToken {
     pub iat: u64,
     /// Unix seconds.
     pub exp: u64,
-    /// The token's id, fit for a log.
+    /// The token's id, which may be logged.
     pub jti: String,
     /// Scopes, separated by single spaces: see [`AccessToken::require_scope`].
     pub scope: String,
-    /// The id of the long-term token that this one was made from.
+    /// The id of the long-term token that this one was exchanged from.
     pub parent: Option<String>,
     /// When the client last showed a credential of its own, Unix seconds (RFC 9068, section 2.2.1).
     pub auth_time: Option<u64>,
@@ -32,17 +32,18 @@ impl AccessToken {
     /// RFC 9068, section 2.1.
     pub(crate) const TYP: &str = "at+jwt";
 
-    /// Refuses with 403 unless the token holds the scope, itself or by a wildcard: `jobs:*` covers `jobs:submit`.
+    /// Fails with [`Error::InsufficientScope`] (403) unless the token holds the scope, by name or by a wildcard
+    /// (`jobs:*` covers `jobs:submit`).
     pub fn require_scope(&self, needed: &str) -> Result<(), Error> {
         if scope::covers(&self.scope, needed) {
             return Ok(());
         }
-        // It goes into a quoted string of a header.
+        // It is put into a quoted string of a header.
         let quotable = |c: &char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
         Err(Error::InsufficientScope(needed.chars().filter(quotable).collect()))
     }
 
-    /// Reads a payload. Its signature has been checked, so what is wrong here is the issuer's fault.
+    /// Parses a payload. Its signature has been checked, so an error here is the issuer's fault.
     pub(crate) fn parse(payload: &[u8]) -> Result<Self, Error> {
         let claims = Claims(json::object(payload).ok_or(Error::Claims)?);
         Ok(Self {
@@ -68,7 +69,7 @@ impl Claims {
         self.0.get(name).and_then(Value::as_str).map(str::to_owned).ok_or(Error::Claim(name))
     }
 
-    /// A NumericDate (RFC 7519, section 2). The issuer writes whole seconds, and no others are read.
+    /// A NumericDate (RFC 7519, section 2). The issuer writes whole seconds; fractions are refused.
     fn seconds(&self, name: &'static str) -> Result<u64, Error> {
         self.0.get(name).and_then(Value::as_u64).ok_or(Error::Claim(name))
     }

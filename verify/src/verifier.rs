@@ -1,4 +1,4 @@
-//! The offline check, and the keys and the feed that it needs.
+//! The offline check, and the keys and the feed that it uses.
 
 use core::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
@@ -6,13 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use crate::feed::{self, Claims, Feed, FeedDue, Limits};
 use crate::jws::{Jws, MAX_TOKEN_LENGTH};
 use crate::key_set::{Key, KeySet};
-use crate::schedule::{Ask, Schedule};
+use crate::schedule::{Decision, Schedule};
 use crate::{AccessToken, Error, FeedError, FeedRequest, MAX_FEED_LENGTH, WhenStale};
 
-/// No set is taken as fresh for longer than this, seconds, whatever its `max-age`.
+/// The longest time that a key set counts as fresh, seconds, whatever its `max-age`.
 const LONGEST_MAX_AGE: u64 = 86_400;
 
-/// Checks tokens of one issuer for one audience. Shared by reference between requests; it never waits.
+/// Checks tokens of one issuer for one audience. Can be shared between requests by reference; no method blocks or
+/// awaits.
 pub struct Verifier {
     issuer: String,
     audience: String,
@@ -27,20 +28,20 @@ pub struct Verifier {
 #[derive(Default)]
 struct Keys {
     set: Option<KeySet>,
-    /// Up to then, Unix seconds, there is no need to fetch the set again.
+    /// Until then, Unix seconds, the set need not be fetched again.
     fresh_until: u64,
-    /// From then on it may no longer be used.
+    /// From then on, Unix seconds, the set may no longer be used.
     usable_until: u64,
-    /// The feed is signed with a key that is not in the set.
+    /// The feed needs a key that is not in the set, so the keys are due.
     wanted: bool,
     schedule: Schedule,
 }
 
-/// What the caller of [`Verifier::due`] should do before it verifies a token.
+/// What to do before verifying a token. Returned by [`Verifier::due`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Due {
-    /// Verify.
+    /// Verify the token now.
     Nothing,
     /// GET [`jwks_uri`](Verifier::jwks_uri), and call [`take_keys`](Verifier::take_keys) or
     /// [`keys_failed`](Verifier::keys_failed).
@@ -48,12 +49,12 @@ pub enum Due {
     /// Send this request, and call [`take_feed`](Verifier::take_feed), [`feed_unchanged`](Verifier::feed_unchanged) or
     /// [`feed_failed`](Verifier::feed_failed).
     Feed(FeedRequest),
-    /// Another caller is fetching what this one needs. Ask again in some 20 ms; it takes 5 s at most.
+    /// Another caller is fetching what this one needs. Call again after about 20 ms; it takes 5 s at most.
     Wait,
 }
 
 impl Verifier {
-    /// `issuer` and `audience` as the tokens name them, character by character.
+    /// `issuer` and `audience` must equal the tokens' `iss` and `aud` exactly.
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
         Self {
             issuer: issuer.into(),
@@ -67,57 +68,57 @@ impl Verifier {
         }
     }
 
-    /// Checks tokens without the feed of ends: one that was revoked is then good until its `exp`, 15 minutes at most,
-    /// unless [`Introspection`](crate::Introspection) is asked.
+    /// Checks tokens without the revocation feed: a revoked token is accepted until its `exp`, 15 minutes at most,
+    /// unless [`Introspection`](crate::Introspection) is used.
     pub fn without_feed(self) -> Self {
         Self { feed: None, ..self }
     }
 
-    /// How often, seconds, the feed is fetched; at least 1. Default 5. A token is refused within this time and 5 s of the
-    /// answer to its revocation.
+    /// How often the feed is fetched, seconds; at least 1. Default 5. A revoked token is refused within this time plus
+    /// 5 s of the response to its revocation.
     pub fn poll_interval(self, seconds: u64) -> Self {
         Self { limits: Limits { poll_interval: seconds.max(1), ..self.limits }, ..self }
     }
 
-    /// How old, seconds since its `iat`, the feed may be before it is stale. Default 300.
+    /// How old the feed may be before it is stale, seconds since its `iat`. Default 300.
     pub fn max_feed_age(self, seconds: u64) -> Self {
         Self { limits: Limits { max_age: seconds, ..self.limits }, ..self }
     }
 
-    /// What becomes of tokens while the feed is stale. Default: they are refused.
+    /// What to do with tokens while the feed is stale. Default: refuse them.
     pub fn when_stale(self, when_stale: WhenStale) -> Self {
         Self { limits: Limits { when_stale, ..self.limits }, ..self }
     }
 
-    /// For how long, seconds, a token counts after its `exp`. Default 0: a client sees `expires_in` and renews in time,
-    /// and the issuer forgets a revocation when the token that it was for has ended.
+    /// How long a token is accepted after its `exp`, seconds. Default 0: clients know `expires_at` and renew in time,
+    /// and the issuer forgets a revocation once the revoked token has expired.
     pub fn exp_leeway(self, seconds: u64) -> Self {
         Self { exp_leeway: seconds, ..self }
     }
 
-    /// How far, seconds, `iat` and `nbf` may lie in the future. Default 60: a new token must not be refused because
-    /// this clock is a little behind the issuer's.
+    /// How far `iat` and `nbf` may be in the future, seconds. Default 60, so that a new token is not refused if this
+    /// clock is a little behind the issuer's.
     pub fn iat_leeway(self, seconds: u64) -> Self {
         Self { limits: Limits { iat_leeway: seconds, ..self.limits }, ..self }
     }
 
-    /// How many seconds pass at least between two fetches of the keys. Default 10; 1 at most while there are none, since
+    /// The shortest time between two fetches of the keys, seconds. Default 10; 1 at most while there are none, since
     /// every request is refused then.
     pub fn refresh_interval(self, seconds: u64) -> Self {
         Self { refresh_interval: seconds, ..self }
     }
 
-    /// For how long, seconds, keys are used beyond their `max-age` when they can't be fetched. Default 86400.
+    /// How long keys are used beyond their `max-age` if they can't be fetched, seconds. Default 86400.
     pub fn stale_if_error(self, seconds: u64) -> Self {
         Self { stale_if_error: seconds, ..self }
     }
 
-    /// Where the issuer publishes its keys.
+    /// The URL of the issuer's keys.
     pub fn jwks_uri(&self) -> String {
         self.well_known("jwks.json")
     }
 
-    /// Where the issuer publishes the feed of ends.
+    /// The URL of the issuer's revocation feed.
     pub fn revocations_uri(&self) -> String {
         self.well_known("revocations")
     }
@@ -128,18 +129,18 @@ impl Verifier {
         format!("{}/.well-known/{name}", &self.issuer[..path])
     }
 
-    /// What to fetch before `token` is verified. Called again after each answer, until it says [`Due::Nothing`].
+    /// What to fetch before `token` is verified. Call it again after each fetch, until it returns [`Due::Nothing`].
     ///
-    /// Keys are due when there are none, when they are past their `max-age`, or when the token or the feed names a key
-    /// that is not among them; the feed, once per [`poll_interval`](Self::poll_interval). One caller is told so at a
-    /// time. Neither is due more often than its interval, whatever key ids are made up, and after failures more seldom,
-    /// down to once a minute.
+    /// Keys are due if there are none, if they are past their `max-age`, or if the token or the feed names a key that
+    /// is not among them. The feed is due once per [`poll_interval`](Self::poll_interval). Only one caller at a time is
+    /// told to fetch. Neither is due more often than its interval, even if callers invent key ids, and less often after
+    /// failures, down to once a minute.
     pub fn due(&self, token: impl AsRef<[u8]>, now: u64) -> Due {
         let Ok(jws) = Jws::parse(token.as_ref(), AccessToken::TYP, MAX_TOKEN_LENGTH) else { return Due::Nothing };
-        match self.ask_for_keys(Some(&jws.kid), now) {
-            Ask::Fetch => return Due::Keys,
-            Ask::Pending => return Due::Wait,
-            Ask::NotYet => {}
+        match self.decide_keys(Some(&jws.kid), now) {
+            Decision::Fetch => return Due::Keys,
+            Decision::Pending => return Due::Wait,
+            Decision::NotYet => {}
         }
         if !self.has_keys(now) {
             return Due::Nothing;
@@ -153,29 +154,29 @@ impl Verifier {
     }
 
     #[cfg(feature = "follow")]
-    pub(crate) fn ask_for_keys_of(&self, token: &[u8], now: u64) -> Ask {
+    pub(crate) fn decide_keys_for(&self, token: &[u8], now: u64) -> Decision {
         let jws = Jws::parse(token, AccessToken::TYP, MAX_TOKEN_LENGTH);
-        jws.map_or(Ask::NotYet, |jws| self.ask_for_keys(Some(&jws.kid), now))
+        jws.map_or(Decision::NotYet, |jws| self.decide_keys(Some(&jws.kid), now))
     }
 
-    /// For a token signed with the key `kid`, or for no token.
-    pub(crate) fn ask_for_keys(&self, kid: Option<&str>, now: u64) -> Ask {
+    /// Whether to fetch the keys, for a token signed with the key `kid`, or for none.
+    pub(crate) fn decide_keys(&self, kid: Option<&str>, now: u64) -> Decision {
         let mut keys = self.keys();
         let set = keys.usable(now);
         let interval = if set.is_some() { self.refresh_interval } else { self.refresh_interval.min(1) };
         let known = set.is_some_and(|set| kid.is_none_or(|kid| set.find(kid).is_some()));
         if known && !keys.wanted && now < keys.fresh_until {
-            return Ask::NotYet;
+            return Decision::NotYet;
         }
-        match keys.schedule.ask(interval, now) {
-            // The keys that are there will do for this token.
-            Ask::Pending if known => Ask::NotYet,
-            ask => ask,
+        match keys.schedule.decide(interval, now) {
+            // The current keys are enough for this token.
+            Decision::Pending if known => Decision::NotYet,
+            decision => decision,
         }
     }
 
-    /// Takes a new key set in the place of the old one. `max_age` is that of its `Cache-Control`, seconds: see
-    /// [`max_age`](crate::max_age); more than a day counts as a day.
+    /// Replaces the key set. `max_age` is that of its `Cache-Control`, seconds: see [`max_age`](crate::max_age); more
+    /// than a day counts as a day.
     pub fn take_keys(&self, set: KeySet, max_age: u64, now: u64) {
         let fresh_until = now.saturating_add(max_age.min(LONGEST_MAX_AGE));
         let mut keys = self.keys();
@@ -190,14 +191,14 @@ impl Verifier {
         }
     }
 
-    /// The keys were not fetched, or could not be read.
+    /// Call this if the keys could not be fetched or parsed.
     pub fn keys_failed(&self) {
         self.keys().schedule.failed();
     }
 
-    /// Takes the text that a [`FeedRequest`] was answered with: `etag` is its header field `ETag`. It counts if its
-    /// signature, `typ`, `iss`, `iat` and `exp` are good and its `seq` does not go back. A whole replaces what is held, a
-    /// delta is merged into it.
+    /// Takes the body of the 200 response to a [`FeedRequest`]; `etag` is its `ETag`. The feed is accepted if its
+    /// signature, `typ`, `iss`, `iat` and `exp` are valid and its `seq` is not lower than before. A full feed replaces
+    /// the held one; a delta is merged into it.
     pub fn take_feed(&self, text: impl AsRef<[u8]>, etag: Option<&str>, now: u64) -> Result<(), FeedError> {
         let claims = self.feed_claims(text.as_ref(), now);
         if matches!(claims, Err(FeedError::NoKeys | FeedError::UnknownKey)) {
@@ -211,19 +212,19 @@ impl Verifier {
         taken
     }
 
-    /// For the task that follows the feed: the next request, if there is a feed to follow.
+    /// For the background task: the next request, unless there is no feed.
     #[cfg(feature = "follow")]
     pub(crate) fn begin_feed(&self, now: u64) -> Option<FeedRequest> {
         self.feed().map(|mut feed| feed.begin(&self.revocations_uri(), now))
     }
 
-    /// For the same task: seconds until then.
+    /// For the background task: seconds until that request.
     #[cfg(feature = "follow")]
     pub(crate) fn feed_wait(&self, now: u64) -> u64 {
         self.feed().map_or(self.limits.poll_interval, |feed| feed.wait(&self.limits, now))
     }
 
-    /// Whether requests are answered otherwise than with 503.
+    /// Whether tokens can be checked, so that requests are not answered 503.
     #[cfg(feature = "follow")]
     pub(crate) fn is_ready(&self, now: u64) -> bool {
         self.has_keys(now) && self.feed().is_none_or(|feed| !feed.is_stale(&self.limits, now))
@@ -235,22 +236,22 @@ impl Verifier {
         if claims.iss == self.issuer { Ok(claims) } else { Err(FeedError::Issuer) }
     }
 
-    /// A [`FeedRequest`] was answered with 304: what is held is up to date.
+    /// Call this if a [`FeedRequest`] was answered 304: the held feed is up to date.
     pub fn feed_unchanged(&self, now: u64) {
         if let Some(mut feed) = self.feed() {
             feed.unchanged(now);
         }
     }
 
-    /// A [`FeedRequest`] got another answer, or none.
+    /// Call this if a [`FeedRequest`] got any other response, or none.
     pub fn feed_failed(&self) {
         if let Some(mut feed) = self.feed() {
             feed.schedule().failed();
         }
     }
 
-    /// Checks a token at `now`, Unix seconds: form, kind, algorithm, signature, claims, issuer, audience, times, and
-    /// whether the feed says that it ended.
+    /// Checks a token at `now` (Unix seconds): format, kind, algorithm, signature, claims, issuer, audience, times, and
+    /// whether the feed says that it has ended.
     pub fn verify(&self, token: impl AsRef<[u8]>, now: u64) -> Result<AccessToken, Error> {
         let jws = Jws::parse(token.as_ref(), AccessToken::TYP, MAX_TOKEN_LENGTH)?;
         let token = AccessToken::parse(&self.payload(&jws, now)?)?;
@@ -260,7 +261,7 @@ impl Verifier {
         if !token.aud.contains(&self.audience) {
             return Err(Error::Audience);
         }
-        // RFC 7519, section 4.1.4: at `exp` it is over.
+        // At `exp` the token has expired (RFC 7519, section 4.1.4).
         if now >= token.exp.saturating_add(self.exp_leeway) {
             return Err(Error::Expired);
         }
@@ -274,7 +275,7 @@ impl Verifier {
         Ok(token)
     }
 
-    /// The payload, once the signature has been checked.
+    /// Checks the signature, and returns the payload.
     fn payload(&self, jws: &Jws<'_>, now: u64) -> Result<Vec<u8>, Error> {
         let key = self.key(&jws.kid, now)?;
         if key.verifies(jws.signed.as_bytes(), &jws.signature) { jws.payload() } else { Err(Error::Signature) }
@@ -288,7 +289,7 @@ impl Verifier {
         self.keys().usable(now).is_some()
     }
 
-    /// Each change under a lock leaves what it guards whole, so there is nothing to fear from one that panicked.
+    /// Ignores poisoning: no change under a lock can leave the data inconsistent.
     fn keys(&self) -> MutexGuard<'_, Keys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! The feed of ends: which texts are taken, what they mean for a token, and when the next is due.
+//! The revocation feed: which feeds are accepted, what they mean for a token, and when the next is due.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -17,7 +17,7 @@ fn verifier() -> Verifier {
     with_keys(Verifier::new(ISSUER, AUDIENCE))
 }
 
-/// A verifier that took these, each at its `iat`.
+/// A verifier that accepted these feeds, each at its `iat`.
 fn following(feeds: &[Value]) -> Verifier {
     let verifier = verifier();
     for feed in feeds {
@@ -46,7 +46,7 @@ fn ended(by: &'static str) -> Result<(), Error> {
     Err(Error::Ended { jti: "tok_st_1".to_owned(), by })
 }
 
-/// What `due` says to fetch, without and with a `since`.
+/// The URI that `due` says to fetch, with its `since`.
 fn request(verifier: &Verifier, now: u64) -> FeedRequest {
     match verifier.due(token(&header(), &claims()), now) {
         Due::Feed(request) => request,
@@ -58,7 +58,7 @@ fn query(verifier: &Verifier, now: u64) -> String {
     request(verifier, now).uri.strip_prefix("https://auth.example/.well-known/revocations").unwrap().to_owned()
 }
 
-/// Worked out with `openssl dgst`: the tests below make hashes by the function that this one checks.
+/// Computed with `openssl dgst`: the other tests compute hashes with the function that this one checks.
 #[test]
 fn the_hash_is_the_contracts() {
     assert_eq!(hash("token", "tok_st_1"), "pOGwEcUNmHCksTFbLxXQyw");
@@ -71,7 +71,7 @@ fn a_token_ends_by_itself_by_its_parent_or_by_its_client() {
     for (member, id) in [("token", "tok_st_1"), ("parent", "tok_lt_1"), ("client", "alice")] {
         let verifier = following(&[ending(feed(NOW, 1), member, id, NOW)]);
         assert_eq!(verify(&verifier, NOW), ended(member));
-        // The same id under another member, and another id, mean nothing.
+        // The same id under another member, and another id, have no effect.
         for other in ["token", "parent", "client"].into_iter().filter(|other| *other != member) {
             assert_eq!(verify(&following(&[ending(feed(NOW, 1), other, id, NOW)]), NOW), Ok(()));
         }
@@ -88,7 +88,7 @@ fn an_end_ahead_comes_by_the_later_of_both_clocks() {
         let retired = ending(feed(NOW, 1), member, id, NOW + 100);
         let verifier = following(core::slice::from_ref(&retired));
         assert_eq!((verify(&verifier, NOW + 99), verify(&verifier, NOW + 100)), (Ok(()), ended(member)));
-        // A clock that is half a minute behind the issuer's, whose text says that the time has come.
+        // A clock half a minute behind the issuer's, whose feed says that the time has come.
         let later = with(with(retired, "iat", Some(json!(NOW + 100))), "exp", Some(json!(NOW + 400)));
         verifier.take_feed(sign_feed(&later), None, NOW + 70).unwrap();
         assert_eq!(verify(&verifier, NOW + 70), ended(member));
@@ -103,10 +103,10 @@ fn a_client_entry_ends_what_is_older_than_it() {
     };
     assert_eq!(at(Some(NOW - 1), NOW), ended("client"));
     assert_eq!(at(Some(NOW), NOW), Ok(()));
-    // `tokens_valid_from` may lie a second ahead; it is compared with `auth_time` alone.
+    // `tokens_valid_from` may be a second ahead; it is compared only with `auth_time`.
     assert_eq!(at(Some(NOW), NOW + 1), ended("client"));
     assert_eq!(at(Some(NOW + 1), SUSPENDED), ended("client"));
-    // Nothing says that such a token is newer.
+    // Without `auth_time`, the token may be older.
     assert_eq!(at(None, 0), ended("client"));
 }
 
@@ -136,7 +136,7 @@ fn a_text_that_is_not_sound_is_not_taken() {
     let verifier = following(&[ending(feed(NOW, 5), "token", "tok_st_1", NOW)]);
     let refused = |text: &str| {
         let error = verifier.take_feed(text, None, NOW).unwrap_err();
-        // What was known stays.
+        // The held feed stays.
         assert_eq!(verify(&verifier, NOW), ended("token"));
         error
     };
@@ -165,7 +165,7 @@ fn a_text_that_is_not_sound_is_not_taken() {
     }
     assert_eq!(refused(&"x".repeat(MAX_FEED_LENGTH + 1)), FeedError::TooLong);
     assert_eq!(refused(&"x".repeat(MAX_FEED_LENGTH)), FeedError::Malformed);
-    // A token is no feed, and a feed no token.
+    // A token is not accepted as a feed, nor a feed as a token.
     assert_eq!(refused(&token(&header(), &claims())), FeedError::Kind);
     assert_eq!(verifier.verify(&good, NOW), Err(Error::Kind));
     assert_eq!(verifier.take_feed(&good, None, NOW), Ok(()));
@@ -203,7 +203,7 @@ fn claims_of_another_form_are_not_taken() {
         (&hash[1..], json!(NOW)),
         (&format!("{hash}A"), json!(NOW)),
         (&format!("{hash}=="), json!(NOW)),
-        // Bits after the last byte.
+        // Non-zero trailing bits.
         (&hash.replace("Qyw", "Qyx"), json!(NOW)),
         (&hash, json!("1800000000")),
         (&hash, json!(-1)),
@@ -217,7 +217,7 @@ fn claims_of_another_form_are_not_taken() {
     refuses(&twice.replace(&format!("\"{hash}\":"), &format!("\"{hash}\":1,\"{hash}\":")));
     refuses(&format!("[{good}]"));
     refuses("");
-    // What may come one day is passed over.
+    // Unknown members are ignored.
     let mut more = with(good, "jti", Some(json!("x")));
     more["ended"]["device"] = json!({"x": 1});
     assert_eq!(take(&verifier, &more), Ok(()));
@@ -244,7 +244,7 @@ fn a_delta_must_follow_what_is_held() {
     take(&verifier, &since(feed(NOW, 6), 6)).unwrap();
     assert_eq!(query(&verifier, NOW + 10), "?since=6");
     assert_eq!(take(&verifier, &since(feed(NOW, 9), 7)), Err(FeedError::Gap { held: Some(6), since: 7 }));
-    // Then the whole is asked for.
+    // Then the full feed is requested.
     assert_eq!(query(&verifier, NOW + 20), "");
     take(&verifier, &feed(NOW, 9)).unwrap();
     assert_eq!(query(&verifier, NOW + 30), "?since=9");
@@ -275,18 +275,18 @@ fn a_feed_grows_stale() {
     assert_eq!(at(&verifier(), NOW), stale(None));
     let verifier = following(&[feed(NOW, 1)]);
     assert_eq!((at(&verifier, NOW + 300), at(&verifier, NOW + 301)), (Ok(()), stale(Some(NOW))));
-    // A clock that was set back far can't tell the age. The limit is `iat_leeway`.
+    // After a clock was set back far, the age is unknown. The limit is `iat_leeway`.
     assert_eq!(at(&verifier, NOW - 60), Ok(()));
     let token = token(&header(), &with(claims(), "iat", Some(json!(NOW - 200))));
     assert_eq!(verifier.verify(token, NOW - 61), Err(Error::StaleFeed { iat: Some(NOW) }));
-    // A 304 makes nothing younger, nor does an older text.
+    // Neither a 304 nor an older feed makes the held one younger.
     verifier.feed_unchanged(NOW + 290);
     verifier.take_feed(sign_feed(&feed(NOW - 10, 1)), None, NOW + 280).unwrap();
     assert_eq!((at(&verifier, NOW + 300), at(&verifier, NOW + 301)), (Ok(()), stale(Some(NOW))));
     verifier.take_feed(sign_feed(&feed(NOW + 301, 1)), None, NOW + 301).unwrap();
     assert_eq!(at(&verifier, NOW + 301), Ok(()));
 
-    // By a clock that is 30 s behind, it is no younger than it was there when it came.
+    // With a clock that is 30 s behind, age counts from the feed's arrival.
     let verifier = self::verifier();
     verifier.take_feed(sign_feed(&feed(NOW, 1)), None, NOW - 30).unwrap();
     assert_eq!((at(&verifier, NOW + 270), at(&verifier, NOW + 271)), (Ok(()), stale(Some(NOW))));
@@ -317,12 +317,12 @@ fn the_feed_is_asked_for_once_per_interval() {
     let (verifier, good) = (verifier(), token(&header(), &claims()));
     let take = |seq, now| verifier.take_feed(sign_feed(&feed(now, seq)), Some("\"e\""), now).unwrap();
     assert_eq!(query(&verifier, NOW), "");
-    // Whoever comes meanwhile waits: without a feed it would be refused.
+    // Other callers wait: without a feed they would be refused.
     assert_eq!(verifier.due(&good, NOW), Due::Wait);
     take(3, NOW);
     assert_eq!(verifier.due(&good, NOW + 4), Due::Nothing);
     assert_eq!(request(&verifier, NOW + 5).if_none_match, None, "a tag of another URI");
-    // This one need not wait: what is held is young enough.
+    // This one need not wait: the held feed is fresh enough.
     assert_eq!(verifier.due(&good, NOW + 5), Due::Nothing);
     take(3, NOW + 5);
     let next = request(&verifier, NOW + 10);
@@ -330,7 +330,7 @@ fn the_feed_is_asked_for_once_per_interval() {
     assert_eq!(next.if_none_match.as_deref(), Some("\"e\""));
     verifier.feed_unchanged(NOW + 10);
     assert_eq!(verifier.due(&good, NOW + 14), Due::Nothing);
-    // After a long pause, nobody is let in by what was held before it.
+    // After a long pause, nobody is let in by the old feed.
     assert_eq!(query(&verifier, NOW + 100), "?since=3");
     assert_eq!(verifier.due(&good, NOW + 100), Due::Wait);
     take(4, NOW + 100);
@@ -356,7 +356,7 @@ fn failures_slow_the_asking_down() {
     take(&verifier, &feed(NOW + 199, 1)).unwrap();
     assert_eq!(query(&verifier, NOW + 204), "?since=1");
 
-    // With nothing to go by, the first attempts come sooner.
+    // Without a usable feed, the first attempts come sooner.
     let verifier = self::verifier();
     let asks =
         |now: &u64| matches!(verifier.due(&good, NOW + now), Due::Feed(_)).then(|| verifier.feed_failed()).is_some();
@@ -378,7 +378,7 @@ fn a_whole_is_due_each_hour() {
         take(since(feed(NOW, 1), 1), NOW + minute * 60);
     }
     assert_eq!(query(&verifier, NOW + 3600), "");
-    // A delta is as good, but the whole is still due.
+    // A delta is accepted, but the full feed is still due.
     take(since(feed(NOW, 1), 1), NOW + 3600);
     assert_eq!(query(&verifier, NOW + 3660), "");
     take(feed(NOW, 1), NOW + 3660);
@@ -391,7 +391,7 @@ fn a_feed_under_a_new_key_makes_the_keys_due() {
     let rotated = token(&json!({"alg": "EdDSA", "typ": "revocations+jwt", "kid": "k2"}), &feed(NOW + 20, 2));
     assert_eq!(query(&verifier, NOW + 20), "?since=1");
     assert_eq!(verifier.take_feed(&rotated, None, NOW + 20), Err(FeedError::UnknownKey));
-    // By tokens that are signed with the old one, too; and then the feed at once.
+    // Also for tokens signed with the old key; then the feed at once.
     assert_eq!(verifier.due(&good, NOW + 20), Due::Keys);
     let unrelated = SigningKey::from_bytes(&[8; 32]);
     verifier.take_keys(key_set(&[jwk("k1", &unrelated), jwk("k2", &key())]), 300, NOW + 20);

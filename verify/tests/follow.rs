@@ -1,4 +1,4 @@
-//! A server that follows an issuer over HTTP: both run in here.
+//! A server that follows an issuer over HTTP, both in this process.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -23,7 +23,7 @@ use tower::ServiceExt;
 
 use common::*;
 
-/// An issuer, as far as a follower sees it.
+/// An issuer, as seen by a follower.
 struct Issuer {
     url: String,
     world: Mutex<World>,
@@ -33,13 +33,13 @@ type Answer = fn(&Issuer) -> Response;
 
 struct World {
     keys: Vec<Value>,
-    /// Answers instead of the keys, or of the feed.
+    /// Responses in place of the keys or the feed.
     keys_fail: bool,
     feed_answers: Option<Answer>,
     seq: u64,
-    /// The `seq` at which it came, member, id.
+    /// Its `seq`, member and id.
     ended: Vec<(u64, &'static str, String)>,
-    /// Fetches of the keys, and queries and headers of those of the feed.
+    /// How often the keys were fetched; queries and headers of the feed's fetches.
     key_fetches: usize,
     feed_fetches: Vec<(Option<String>, HeaderMap)>,
 }
@@ -68,7 +68,7 @@ impl Issuer {
 
     async fn keys(State(issuer): State<Arc<Self>>) -> Response {
         issuer.with(|world| world.key_fetches += 1);
-        // Long enough for others to come meanwhile.
+        // Long enough for other requests to arrive meanwhile.
         sleep(Duration::from_millis(50)).await;
         let (fail, keys) = issuer.with(|world| (world.keys_fail, json!({ "keys": world.keys })));
         if fail {
@@ -147,7 +147,7 @@ fn now() -> u64 {
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
-/// What the operator is told.
+/// The reported lines.
 fn listening(follow: Follow) -> (Follow, Lines) {
     let lines = Lines::default();
     let heard = Arc::clone(&lines);
@@ -160,7 +160,7 @@ async fn ready(follow: Follow) -> Follower {
     follower
 }
 
-/// Until `condition` holds, at most ten seconds.
+/// Waits until `condition` holds, at most ten seconds.
 async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     let wait = async {
         while !condition().await {
@@ -294,9 +294,9 @@ async fn what_is_unsound_is_not_taken_and_reported() {
     let rows: [(Answer, &str); 7] = [
         (|_| StatusCode::SERVICE_UNAVAILABLE.into_response(), "the issuer answered 503"),
         (|_| (StatusCode::FOUND, [(header::LOCATION, "/elsewhere")]).into_response(), "the issuer answered 302"),
-        (|_| "<html>".into_response(), "this is not a feed of ends"),
-        (|_| vec![b'x'; 9_000_000].into_response(), "the answer is longer than 8388608 bytes"),
-        (|issuer| answer_with(issuer, "seq", json!(9)), "the feed goes back from seq 10 to seq 9"),
+        (|_| "<html>".into_response(), "the response is not a revocation feed"),
+        (|_| vec![b'x'; 9_000_000].into_response(), "the response is longer than 8388608 bytes"),
+        (|issuer| answer_with(issuer, "seq", json!(9)), "the feed's seq 9 is lower than the held seq 10"),
         (|issuer| answer_with(issuer, "iss", json!("x")), "the feed is from another issuer"),
         (|issuer| answer_with(issuer, "exp", json!(now() - 1)), "the feed has expired"),
     ];
@@ -313,7 +313,7 @@ async fn is_not_taken(answer: Answer, sentence: &str) {
     let follower = ready(follow).await;
     let good = issuer.token("tok_st_1");
     issuer.with(|world| world.feed_answers = Some(answer));
-    let line = format!("The feed of ends was not taken: {sentence}");
+    let line = format!("The revocation feed could not be updated: {sentence}");
     until(sentence, async || lines.lock().unwrap().iter().any(|heard| heard.starts_with(&line))).await;
     until("503", async || matches!(follower.verify(&good).await, Err(Error::StaleFeed { .. }))).await;
     issuer.with(|world| world.feed_answers = None);
@@ -326,7 +326,7 @@ async fn a_304_confirms_nothing_that_was_not_named() {
     issuer.with(|world| world.feed_answers = Some(|_| StatusCode::NOT_MODIFIED.into_response()));
     let (follow, lines) = listening(issuer.verifier().follow());
     let _follower = follow.start().unwrap();
-    let line = "The feed of ends was not taken: the issuer answered 304.";
+    let line = "The revocation feed could not be updated: the issuer answered 304.";
     until("a report", async || lines.lock().unwrap().iter().any(|heard| heard == line)).await;
 }
 
@@ -338,7 +338,7 @@ async fn a_feed_that_is_down_is_asked_for_more_seldom() {
     let follower = follow.start().unwrap();
     until("keys", async || follower.verify(issuer.token("tok_st_1")).await.is_ok()).await;
     sleep(Duration::from_secs(8)).await;
-    // At 0, 1, 3 and 7 s, or up to a fifth sooner. 20 ms apart, it would be hundreds.
+    // At 0, 1, 3 and 7 s, or up to a fifth earlier. If it retried every 20 ms, there would be hundreds.
     assert!((3..=5).contains(&issuer.feed_fetches()), "{}", issuer.feed_fetches());
     assert_eq!(lines.lock().unwrap().len(), issuer.feed_fetches());
 }
@@ -356,7 +356,7 @@ async fn keys_that_are_not_there_yet_are_fetched_as_soon_as_they_are() {
     assert!(issuer.key_fetches() <= 2, "{}", issuer.key_fetches());
     issuer.with(|world| world.keys_fail = false);
     until("keys", async || follower.verify(&good).await.is_ok()).await;
-    assert_eq!(lines.lock().unwrap()[0], "The keys were not taken: the issuer answered 503.");
+    assert_eq!(lines.lock().unwrap()[0], "The issuer's keys could not be updated: the issuer answered 503.");
     assert_eq!(issuer.with(|world| world.feed_fetches[0].0.clone()), None);
 }
 
@@ -366,7 +366,10 @@ async fn it_says_what_kept_it_from_asking() {
     let _follower = follow.start().unwrap();
     until("a report", async || !lines.lock().unwrap().is_empty()).await;
     let line = lines.lock().unwrap()[0].clone();
-    assert!(line.starts_with("The keys were not taken: ") && line.contains("Connection refused"), "{line}");
+    assert!(
+        line.starts_with("The issuer's keys could not be updated: ") && line.contains("Connection refused"),
+        "{line}"
+    );
 }
 
 #[tokio::test]
@@ -427,7 +430,7 @@ async fn routes_behind_scopes() {
     assert_eq!(call("/jobs", &["garbage"]).await, (401, invalid.to_owned(), empty()));
     assert_eq!(call("/templates", &[&good]).await, (403, insufficient("templates:write"), empty()));
     assert_eq!(call("/late", &[&good]).await, (403, insufficient("a:b"), empty()));
-    // The same header twice counts once; two that differ could mean two things.
+    // The same header twice counts once; different values are ambiguous.
     assert_eq!(call("/jobs", &[&good, &good]).await.0, 200);
     assert_eq!(call("/jobs", &[&good, &issuer.token("tok_st_2")]).await, (401, invalid.to_owned(), empty()));
     // Without the layer, the handler does not run.
@@ -466,7 +469,7 @@ fn debug_shows_no_secret() {
     assert!(!format!("{follow:?}").contains("secret"));
 }
 
-/// The README has the example that runs as a doctest.
+/// The README's example is the one that runs as a doctest.
 #[test]
 fn the_readme_shows_the_example_that_runs() {
     let (readme, lib) = (include_str!("../README.md"), include_str!("../src/lib.rs"));

@@ -1,4 +1,4 @@
-//! The issuer's word: asked for when it must be, remembered within bounds, and never replaced by hope.
+//! Introspection: asked when needed, cached within bounds, and never guessed.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -16,7 +16,7 @@ use common::*;
 const ACTIVE: &str = r#"{"active":true,"jti":"tok_st_1","exp":1}"#;
 const INACTIVE: &str = r#"{"active":false}"#;
 
-/// An issuer that answers the same each time, and counts.
+/// An issuer that always answers the same, and counts requests.
 struct Issuer {
     verifier: Verifier,
     answer: Cell<Result<&'static str, &'static str>>,
@@ -122,11 +122,11 @@ fn the_memory_is_bounded() {
     for n in 0..3 {
         assert!(ask(n, NOW + n));
     }
-    // The fourth takes the place of the first, which would have been forgotten first.
+    // The fourth replaces the first, which would expire first.
     assert!(ask(3, NOW + 3));
     assert!((1..=3).all(|n| !ask(n, NOW + 3)));
     assert!(ask(0, NOW + 3));
-    // All have been forgotten by now, so there is room for three again.
+    // All have expired by now, so there is room for three again.
     assert!((4..7).all(|n| ask(n, NOW + 60)));
     assert!((4..7).all(|n| !ask(n, NOW + 60)));
     for introspection in [Introspection::new(30, 0), Introspection::new(0, 3)] {

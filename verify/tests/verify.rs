@@ -1,4 +1,4 @@
-//! Every way to be wrong is refused, each with its own error.
+//! Every invalid token is refused, each with its own error.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -101,13 +101,13 @@ fn keys_that_the_token_brings_or_names() {
     assert_eq!(by_header("kid", json!(1)), Error::Header);
     assert_eq!(by_header("crit", json!(["b64"])), Error::Critical);
     assert_eq!(by_header("crit", json!(null)), Error::Critical);
-    // Signed by a key that the token brings along (RFC 7515, section 4.1.3) instead of the one that it names.
+    // Signed by a key in the token's own header (RFC 7515, section 4.1.3) instead of the one that `kid` names.
     let other = SigningKey::from_bytes(&[8; 32]);
     let header = with(header(), "jwk", Some(jwk("k1", &other)));
     let signed = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims().to_string().as_bytes()));
     let forged = format!("{signed}.{}", encode(&other.sign(signed.as_bytes()).to_bytes()));
     assert_eq!(refused(forged), Error::Signature);
-    // Known, but another key's.
+    // A known `kid`, but of another key.
     let verifier = verifier();
     verifier.take_keys(key_set(&[jwk("k1", &other), jwk("k2", &key())]), 300, NOW);
     assert_eq!(verifier.verify(token(&self::header(), &claims()), NOW), Err(Error::Signature));
@@ -196,7 +196,8 @@ fn text_that_is_no_token() {
     assert_eq!(refused(format!("{good}\n")), Error::Malformed);
     assert_eq!(refused(&good[..good.len() - 2]), Error::Malformed);
     assert_eq!(refused(b"\xff.\xff.\xff"), Error::Malformed);
-    // 64 bytes leave four bits of the last character unused. They must be zero, or one token has many texts.
+    // 64 bytes leave four bits of the last character unused. They must be zero, or a token would have several
+    // encodings.
     let last = good.chars().last().unwrap();
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let next = alphabet.chars().nth(alphabet.find(last).unwrap() + 1).unwrap();
@@ -214,8 +215,8 @@ fn length_is_bounded_before_anything_is_read() {
     assert_eq!(refused(sign(&"[".repeat(4000), b"")), Error::Header);
 }
 
-/// 64 scopes of 128 characters, a client id of 128, and an issuer and an audience of 512: no token that the service makes is
-/// longer.
+/// 64 scopes of 128 characters, a client id of 128, and an issuer and an audience of 512: the longest token that the
+/// service makes.
 #[test]
 fn the_longest_token_that_is_issued_is_taken() {
     let scopes: Vec<_> = (0..64).map(|nth| format!("{nth:02}{}:{}", "r".repeat(60), "a".repeat(65))).collect();
@@ -251,7 +252,7 @@ fn answers_over_http() {
     let (status, (_, challenge)) = answer(&token.require_scope("tokens:write").unwrap_err());
     assert_eq!(status, 403);
     assert!(challenge.contains(r#"error="insufficient_scope""#) && challenge.ends_with(r#", scope="tokens:write""#));
-    // Nothing that is asked for gets out of the quoted string.
+    // No requested scope can break out of the quoted string.
     let (_, (_, challenge)) = answer(&token.require_scope("a:b\", x=\"\r\nY: é\\").unwrap_err());
     assert!(challenge.ends_with(r#", scope="a:b,x=Y:""#), "{challenge}");
     for error in [Error::NoKeys, Error::StaleFeed { iat: None }, Error::NoAnswer { problem: String::new() }] {
@@ -259,7 +260,7 @@ fn answers_over_http() {
     }
 }
 
-/// RFC 6750, section 3.1: `invalid_token` is all that a client learns of these. The operator learns which it was.
+/// RFC 6750, section 3.1: clients learn only `invalid_token`; operators learn the reason.
 #[test]
 fn a_client_learns_less_than_an_operator() {
     let all = [
@@ -298,7 +299,7 @@ fn keys_are_fetched_when_they_must_be() {
     let verifier = Verifier::new(ISSUER, AUDIENCE).without_feed().refresh_interval(10).stale_if_error(1000);
     assert_eq!(verifier.jwks_uri(), "https://auth.example/.well-known/jwks.json");
 
-    // No keys: the first well-formed token asks for them, and the others wait.
+    // No keys: the first well-formed token fetches them, and the others wait.
     assert_eq!(verifier.verify(&good, NOW), Err(Error::NoKeys));
     assert_eq!(verifier.due("garbage", NOW), Due::Nothing);
     assert_eq!((verifier.due(&good, NOW), verifier.due(&good, NOW)), (Due::Keys, Due::Wait));
@@ -306,16 +307,16 @@ fn keys_are_fetched_when_they_must_be() {
     assert_eq!((verifier.due(&good, NOW), verifier.due(&good, NOW + 1)), (Due::Nothing, Due::Keys));
     take(&verifier, NOW);
 
-    // Fresh: only an unknown key asks, once per interval.
+    // Fresh: only an unknown key causes a fetch, once per interval.
     assert_eq!(verifier.due(&good, NOW + 299), Due::Nothing);
     assert_eq!(verifier.due(unknown(0), NOW + 9), Due::Nothing);
     assert_eq!(verifier.due(unknown(0), NOW + 11), Due::Keys);
-    // While they are fetched, tokens with known keys go on.
+    // Meanwhile tokens with known keys are checked.
     assert_eq!((verifier.due(unknown(1), NOW + 11), verifier.due(&good, NOW + 11)), (Due::Wait, Due::Nothing));
     take(&verifier, NOW + 11);
     assert_eq!(verifier.due(unknown(0), NOW + 11), Due::Nothing);
 
-    // Stale: one caller fetches, the others go on with the keys that are there.
+    // Stale: one caller fetches, the others use the keys that are there.
     assert_eq!((verifier.due(&good, NOW + 311), verifier.due(&good, NOW + 311)), (Due::Keys, Due::Nothing));
     assert!(verifier.verify(&good, NOW + 311).is_ok());
     verifier.keys_failed();
@@ -324,7 +325,7 @@ fn keys_are_fetched_when_they_must_be() {
     // A clock that was set back does not stop it.
     assert_eq!(verifier.due(unknown(1), NOW - 1000), Due::Keys);
 
-    // Too old: as if there were none.
+    // Too old: treated as missing.
     let late = token(&header(), &with(claims(), "exp", Some(json!(NOW + 9000))));
     assert!(verifier.verify(&late, NOW + 1310).is_ok());
     assert_eq!(verifier.verify(&late, NOW + 1311), Err(Error::NoKeys));
@@ -388,7 +389,7 @@ proptest! {
         let _ = (KeySet::parse(&text), KeySet::parse(&bytes), verifier().due(&bytes, NOW));
     }
 
-    /// Past the signature too: whatever the issuer may sign.
+    /// With a valid signature too: whatever the issuer may sign.
     #[test]
     fn no_signed_input_panics(header in "\\PC*", payload in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(verify(sign(&header, &payload)).is_err());

@@ -1,4 +1,4 @@
-//! A service that answers as the operators' API should, with clients in memory, and with faults where a test wants them.
+//! A fake of the operators' API, with clients in memory, and with faults that a test injects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,16 +11,16 @@ use serde_json::{Map, Value, json};
 
 pub const SECRET: &str = "the-operators-secret";
 
-/// What goes wrong with the next call that begins with `on`, for example `POST /clients`.
+/// The fault of the next call that begins with `on`, for example `POST /clients`.
 #[derive(Clone, Copy)]
 pub enum Fault {
-    /// Answers this, with `Retry-After: 0`, and does nothing.
+    /// Does nothing, and answers with this status and `Retry-After: 0`.
     Refuse(u16),
-    /// Does it, and answers this.
+    /// Does it, but answers with this status.
     DoAndAnswer(u16),
-    /// Does nothing, and answers nothing.
+    /// Does nothing, and closes the connection.
     LoseRequest,
-    /// Does it, and answers nothing.
+    /// Does it, but closes the connection.
     LoseAnswer,
     /// Someone else changes all clients first.
     Overtake,
@@ -32,7 +32,7 @@ pub enum Fault {
 pub struct World {
     pub clients: BTreeMap<String, Map<String, Value>>,
     pub deleted: BTreeSet<String>,
-    /// Each call: method, path, and `If-Match` if it was there.
+    /// Each call: method, path, and `If-Match` if sent.
     pub calls: Vec<String>,
     pub faults: Vec<(&'static str, Fault)>,
     /// Live tokens with their scopes.
@@ -90,7 +90,7 @@ impl Service {
         (world.clients.len(), world.deleted.len())
     }
 
-    /// The calls to `/clients` since the last time that this was asked.
+    /// The calls to `/clients` since this was last called.
     pub fn calls(&self) -> Vec<String> {
         let calls = std::mem::take(&mut self.world().calls);
         calls.into_iter().filter(|call| call.contains("/clients")).collect()

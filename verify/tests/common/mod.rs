@@ -1,4 +1,4 @@
-//! An issuer: makes tokens and feeds, good ones and bad ones.
+//! An issuer that makes valid and invalid tokens and feeds.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
@@ -15,7 +15,7 @@ pub const AUDIENCE: &str = "https://api.example";
 pub const NOW: u64 = 1_800_000_000;
 
 pub fn key() -> SigningKey {
-    // Kept: to work out its public half takes as long as to sign.
+    // Cached: deriving the public half takes as long as signing.
     static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::from_bytes(&[7; 32]));
     KEY.clone()
 }
@@ -29,7 +29,7 @@ pub fn key_set(jwks: &[Value]) -> KeySet {
     KeySet::parse(json!({ "keys": jwks }).to_string()).unwrap()
 }
 
-/// A verifier without the feed, that got its keys at `NOW`, fresh for 300 s.
+/// A verifier without the feed, with keys fetched at `NOW` and fresh for 300 s.
 pub fn verifier() -> Verifier {
     with_keys(Verifier::new(ISSUER, AUDIENCE).without_feed())
 }
@@ -43,7 +43,7 @@ pub fn header() -> Value {
     json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "k1"})
 }
 
-/// What the issuer writes (RFC 9068, sections 2.2 and 2.2.1, and `parent`).
+/// The claims that the issuer writes (RFC 9068, sections 2.2 and 2.2.1, and `parent`).
 pub fn claims() -> Value {
     json!({
         "iss": ISSUER,
@@ -73,13 +73,13 @@ pub fn encode(bytes: &[u8]) -> String {
     Base64UrlUnpadded::encode_string(bytes)
 }
 
-/// The claims of a feed that was issued at `iat` and holds nothing.
+/// The claims of an empty feed issued at `iat`.
 pub fn feed(iat: u64, seq: u64) -> Value {
     let ended = json!({"token": {}, "parent": {}, "client": {}});
     json!({"iss": ISSUER, "iat": iat, "exp": iat + 300, "seq": seq, "ended": ended})
 }
 
-/// `feed` with an entry.
+/// `feed` with one more entry.
 pub fn ending(mut feed: Value, member: &str, id: &str, time: u64) -> Value {
     feed["ended"][member][hash(member, id)] = json!(time);
     feed

@@ -1,5 +1,5 @@
-//! A Worker with two routes, each behind a scope of its own. It keeps the issuer's keys and the feed of ends for as long
-//! as its isolate lives, and fetches them when they are due.
+//! A Worker with two routes, each of which requires a scope. Each isolate keeps the issuer's keys and the revocation
+//! feed in memory, and fetches them when they are due.
 
 #![cfg(target_arch = "wasm32")]
 
@@ -38,13 +38,17 @@ async fn allow(request: &Request, env: &Env, scope: &str) -> Result<Response> {
     }
 }
 
-/// The same for all requests of one isolate: keys and feed outlive the request that fetched them.
+/// Shared by all requests of an isolate: keys and feed outlive the request that fetched them.
 fn verifier(env: &Env) -> Result<&'static Verifier> {
     static VERIFIER: OnceLock<Verifier> = OnceLock::new();
     if let Some(verifier) = VERIFIER.get() {
         return Ok(verifier);
     }
-    let poll_interval = env.var("POLL_INTERVAL")?.to_string().parse().map_err(|_| other("POLL_INTERVAL: seconds"))?;
+    let poll_interval = env
+        .var("POLL_INTERVAL")?
+        .to_string()
+        .parse()
+        .map_err(|_| other("POLL_INTERVAL must be a whole number of seconds"))?;
     let verifier = Verifier::new(env.var("ISSUER")?.to_string(), env.var("AUDIENCE")?.to_string());
     Ok(VERIFIER.get_or_init(|| verifier.poll_interval(poll_interval)))
 }
@@ -62,19 +66,19 @@ async fn caller(
     Ok(caller)
 }
 
-/// Fetches what is due. A request of a Worker can't wait for what another one fetches, so it looks again.
+/// Fetches what is due. In Workers, a request can't await another request's fetch, so it polls.
 async fn refresh(verifier: &Verifier, env: &Env, token: &[u8]) {
     loop {
         match verifier.due(token, now()) {
             Due::Keys => {
                 if let Err(problem) = fetch_keys(verifier).await {
                     verifier.keys_failed();
-                    console_error!("The keys were not taken: {problem}.");
+                    console_error!("The issuer's keys could not be updated: {problem}.");
                 }
             }
             Due::Feed(request) => {
                 if let Err(problem) = fetch_feed(verifier, env, request).await {
-                    console_error!("The feed of ends was not taken: {problem}.");
+                    console_error!("The revocation feed could not be updated: {problem}.");
                 }
             }
             Due::Wait => Delay::from(Duration::from_millis(20)).await,
@@ -107,14 +111,14 @@ async fn fetch_feed(verifier: &Verifier, env: &Env, request: FeedRequest) -> Res
     }
 }
 
-/// The text and its `ETag`, or nothing if it is the one that is held.
+/// The feed and its `ETag`, or `None` if the held one is up to date.
 async fn feed(env: &Env, request: FeedRequest) -> Result<Option<(Vec<u8>, Option<String>)>> {
     let headers = Headers::new();
     headers.set("Accept", "application/jwt")?;
     if let Some(etag) = &request.if_none_match {
         headers.set("If-None-Match", etag)?;
     }
-    // For a feed that is private.
+    // For a private feed.
     if let Ok(token) = env.secret("INTROSPECTION_TOKEN") {
         headers.set("Authorization", &format!("Bearer {token}"))?;
     }
@@ -126,7 +130,7 @@ async fn feed(env: &Env, request: FeedRequest) -> Result<Option<(Vec<u8>, Option
     }
 }
 
-/// No redirect is followed, and no answer is waited for longer than `Verifier::due` makes others wait.
+/// Follows no redirect, and gives up before `Verifier::due` stops making others wait.
 async fn get(uri: &str, headers: Headers) -> Result<Response> {
     let mut init = RequestInit::new();
     init.with_headers(headers).with_redirect(RequestRedirect::Manual);
