@@ -46,6 +46,8 @@ pub struct Object<G> {
     wrote: Cell<u64>,
     /// How many writes failed, and which change the last of them was to show.
     failed: Cell<(u64, u64)>,
+    /// Whether a write began whose outcome is not stored.
+    unrecorded: Cell<bool>,
 }
 
 impl<G: Ground> Object<G> {
@@ -58,6 +60,7 @@ impl<G: Ground> Object<G> {
             opened: Cell::default(),
             wrote: Cell::default(),
             failed: Cell::default(),
+            unrecorded: Cell::default(),
         }
     }
 
@@ -247,8 +250,13 @@ impl<G: Ground> Object<G> {
         let written = if step.state.kv_holds(&digest) {
             Ok(())
         } else {
+            if self.unrecorded.get() {
+                // The outcome of the last write could not be stored, so it is unknown, as after a crash.
+                step.state.schedule_rewrites();
+            }
             step.state.write_began();
             step.commit()?;
+            self.unrecorded.set(true);
             self.wrote.set(began);
             self.ground.put(client_id, &value, status, expires_at).await
         };
@@ -261,6 +269,7 @@ impl<G: Ground> Object<G> {
             }
         }
         step.commit()?;
+        self.unrecorded.set(false);
         Ok(written?)
     }
 

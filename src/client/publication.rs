@@ -171,7 +171,7 @@ impl State {
     }
 
     /// Schedules rewrites after a write that failed or whose outcome is unknown: it may still land.
-    fn schedule_rewrites(&mut self) {
+    pub fn schedule_rewrites(&mut self) {
         self.rewriting = None;
         self.again = REWRITES.map(|later| self.clock + later).to_vec();
     }

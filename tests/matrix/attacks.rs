@@ -1,5 +1,7 @@
 //! Attacks that succeeded against an earlier design.
 
+use std::cell::Cell;
+
 use auth_edge::host::Limit;
 use auth_edge::otp;
 use auth_edge::token_id::{Kind, TokenId};
@@ -98,6 +100,24 @@ fn a_late_write_over_a_confirmed_revocation() {
     let short = service.short_token(&one);
     assert_eq!(host::run(service.respond(&rotation(&short))).status, 201);
     service.world.fail(|_, part| (part == Part::Store).then_some(Fault::Late));
+    service.wake();
+    service.world.recover();
+    service.send(&revocation(&two, &two.id)).is(204, "");
+    assert_eq!(service.world.land(), 1);
+    service.pass(60);
+    assert!(!service.is_alive(&two));
+}
+
+/// The same, when the object could not store that its write timed out.
+#[test]
+fn a_late_write_whose_outcome_was_not_stored() {
+    let service = Service::new();
+    let (one, two) = (service.long_token("tokens:write"), service.long_token("jobs:submit"));
+    let short = service.short_token(&one);
+    assert_eq!(host::run(service.respond(&rotation(&short))).status, 201);
+    let is_first = Cell::new(true);
+    service.world.fail(move |_, part| (part == Part::Store && is_first.take()).then_some(Fault::Late));
+    service.world.loses_outcome.set(true);
     service.wake();
     service.world.recover();
     service.send(&revocation(&two, &two.id)).is(204, "");

@@ -112,6 +112,9 @@ pub struct Shared {
     objects: RefCell<BTreeMap<String, Rc<Object<Table>>>>,
     /// The writes to KV that timed out and have not landed.
     late: RefCell<Vec<Write>>,
+    /// Whether the commit after the next write that times out fails too.
+    pub loses_outcome: Cell<bool>,
+    fails_commit: Cell<bool>,
     /// How long a write to KV takes in `run_in_time`, milliseconds.
     pub write_takes: Cell<u64>,
     /// Whether time passes by itself (`run_in_time`).
@@ -142,6 +145,8 @@ impl World {
             turns: RefCell::default(),
             objects: RefCell::default(),
             late: RefCell::default(),
+            loses_outcome: Cell::default(),
+            fails_commit: Cell::default(),
             write_takes: Cell::new(0),
             in_time: Cell::new(false),
             next_wake: Cell::new(None),
@@ -349,6 +354,9 @@ impl Rows for Table {
     }
 
     fn commit(&self, commit: &Commit) -> Result<(), Unavailable> {
+        if self.shared.fails_commit.take() {
+            return Err(down(Part::Object));
+        }
         let state = &mut *self.shared.state.borrow_mut();
         state.rows.retain(|(client_id, _), row| *client_id != self.client_id || row.expires_at > commit.now);
         for (key, row) in &commit.rows {
@@ -400,6 +408,7 @@ impl Ground for Table {
             fault = fault.or((takes > PATIENCE).then_some(Fault::Late));
         }
         if fault == Some(Fault::Late) {
+            self.shared.fails_commit.set(self.shared.loses_outcome.take());
             self.shared.late.borrow_mut().push(write);
         } else {
             self.shared.state.borrow_mut().replicas.extend([write]);
