@@ -1,4 +1,5 @@
 # make run    the service on this machine, with a curl line that gets a token
+# make deploy deploys [env.production] of wrangler.toml, or ENV=staging, with the secrets that `admin init --env …` made
 # make test   every test, the end-to-end ones included; FAST=1 for those that start no server, which take seconds
 # make demo   two APIs behind the service, and how soon each refuses a revoked token and a suspended client
 # make simulate   the code under lag, crashes and lost calls, with new seeds; SEEDS=… STEPS=… for more, SEED=… to repeat one
@@ -44,12 +45,17 @@ COMPILE = RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/
 AT_ONCE := @node tools/at-once.mjs
 SUB := $(MAKE) --no-print-directory
 
-.PHONY: help run test demo simulate mutants model fuzz check conformance bench worker need need-python
+.PHONY: help run deploy test demo simulate mutants model fuzz check conformance bench worker need need-python
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
 run: need worker $(NPM) ## the service on this machine
 	@cargo build --quiet $(NATIVE) && PORT=$(PORT) tools/run.sh
+
+# ARGS are flags of `wrangler deploy`, such as --dry-run.
+deploy: ENV = production
+deploy: need worker $(NPM) ## a deployment
+	@cargo build --quiet $(NATIVE) && ENV=$(ENV) tools/deploy.sh $(ARGS)
 
 ifdef FAST
 test: ## the tests that start no server

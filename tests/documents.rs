@@ -1,4 +1,4 @@
-//! The documents name tests, cases and files that are there.
+//! The documents name tests, cases, files, paths, codes, settings and commands that are there.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
@@ -7,16 +7,18 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "docs/api.md",
     "docs/architecture.md",
     "docs/fuzzing.md",
     "docs/operations.md",
     "docs/performance.md",
     "docs/proof.md",
+    "docs/runbook.md",
     "conformance/README.md",
     "verify/README.md",
 ];
@@ -76,14 +78,50 @@ fn what_the_threat_model_cites_is_there() {
 }
 
 #[test]
+fn every_document_is_checked() {
+    fn find(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_str().unwrap();
+            if path.is_dir() && !name.starts_with('.') && !matches!(name, "target" | "node_modules" | "build") {
+                find(&path, found);
+            } else if name.ends_with(".md") {
+                found.insert(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    find(root(), &mut found);
+    assert_eq!(found, DOCUMENTS.map(str::to_owned).into());
+}
+
+/// The lines outside of blocks of code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut in_code = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        in_code ^= is_fence;
+        !in_code && !is_fence
+    })
+}
+
+#[test]
 fn links_lead_somewhere() {
     let mut followed = 0;
     for document in DOCUMENTS {
         let text = read(document);
         let folder = root().join(document);
         let folder = folder.parent().unwrap();
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            if target.starts_with("https://") || target == "REPLACE" {
+        let defined: BTreeSet<&str> =
+            prose(&text).filter_map(|line| line.strip_prefix('[')?.split_once("]: ")).map(|(name, _)| name).collect();
+        let whole: String = prose(&text).flat_map(|line| [line, "\n"]).collect();
+        for name in whole.split("][").skip(1).filter_map(|rest| rest.split(']').next()) {
+            assert!(defined.contains(name), "{document} does not say where [{name}] leads");
+        }
+        let inline = whole.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let references = prose(&text).filter_map(|line| Some(line.strip_prefix('[')?.split_once("]: ")?.1));
+        for target in inline.chain(references) {
+            if target.starts_with("https://") {
                 continue;
             }
             followed += 1;
@@ -92,11 +130,12 @@ fn links_lead_somewhere() {
             assert!(linked.exists(), "{document} links to {target}");
             if !heading.is_empty() {
                 let linked = fs::read_to_string(&linked).unwrap();
-                assert!(linked.lines().filter_map(anchor).any(|anchor| anchor == heading), "{document}: {target}");
+                let anchors: Vec<_> = prose(&linked).filter_map(anchor).filter(|anchor| anchor == heading).collect();
+                assert_eq!(anchors.len(), 1, "{document}: {target}");
             }
         }
     }
-    assert!(followed > 10, "{followed}");
+    assert!(followed > 100, "{followed}");
 }
 
 /// The anchor that a heading gets.
@@ -104,6 +143,73 @@ fn anchor(line: &str) -> Option<String> {
     let title = line.strip_prefix('#')?.trim_start_matches('#').trim();
     let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     Some(kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect())
+}
+
+/// The section under a heading of the second level.
+fn section<'t>(text: &'t str, heading: &str) -> &'t str {
+    let (_, rest) = text.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no section {heading}"));
+    rest.split("\n## ").next().unwrap()
+}
+
+#[test]
+fn the_reference_has_each_code_with_its_status() {
+    let (source, document) = (read("src/error.rs"), read("docs/api.md"));
+    let source = source.split("fn status_and_code").nth(1).unwrap().split("\n    }\n").next().unwrap();
+    let pairs = source.split('(').filter_map(|rest| {
+        let (status, rest) = rest.split_once(", \"")?;
+        Some((status.parse::<u16>().ok()?, rest.split('"').next()?.to_owned()))
+    });
+    let rows = section(&document, "Errors").lines().filter(|line| line.starts_with("| ")).filter_map(|line| {
+        let mut cells = line.split(" | ");
+        let status = cells.next()?.trim_start_matches("| ").parse::<u16>().ok()?;
+        Some((status, quoted(cells.next()?).next()?.to_owned()))
+    });
+    assert_eq!(rows.collect::<BTreeSet<_>>(), pairs.collect::<BTreeSet<_>>());
+}
+
+#[test]
+fn the_reference_has_each_path() {
+    let (openapi, document) = (read("openapi.yaml"), read("docs/api.md"));
+    let paths: Vec<_> =
+        openapi.lines().filter_map(|line| line.strip_prefix("  /")?.strip_suffix(':')).map(str::to_owned).collect();
+    assert!(paths.len() > 10);
+    for path in paths {
+        let shown = path.replace("{clientId}", "{id}").replace("{secretId}", "{secret_id}");
+        let is_there = quoted(&document).any(|quote| {
+            let at = quote.split(' ').next_back().unwrap().split('?').next().unwrap();
+            at == format!("/{shown}") || at == format!("/v1/{shown}")
+        });
+        assert!(is_there, "docs/api.md lacks /{path}");
+    }
+}
+
+#[test]
+fn each_setting_has_its_row() {
+    let (source, document) = (read("src/settings.rs"), read("docs/operations.md"));
+    let source = source.split("#[cfg(test)]").next().unwrap();
+    let named = ["lookup(\"", "required(\"", "number(\""].into_iter().flat_map(|before| {
+        source.split(before).skip(1).map(|rest| rest.split('"').next().unwrap()).collect::<Vec<_>>()
+    });
+    let rows = section(&document, "Settings").lines().filter(|line| line.starts_with("| `"));
+    let rows = rows.filter_map(|line| quoted(line).next());
+    assert_eq!(rows.collect::<BTreeSet<_>>(), named.collect::<BTreeSet<_>>());
+}
+
+#[test]
+fn make_has_each_target_that_is_named() {
+    let makefile = read("Makefile");
+    let mut named = 0;
+    for document in DOCUMENTS {
+        let text = read(document);
+        let commands =
+            text.lines().flat_map(|line| quoted(line).chain([line])).map(|text| text.trim_start_matches("- "));
+        for target in commands.filter_map(|text| text.strip_prefix("make ")?.split([' ', '\n']).next()) {
+            named += 1;
+            let is_target = makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
+            assert!(is_target || document == "CHANGELOG.md", "{document}: make {target}");
+        }
+    }
+    assert!(named > 20, "{named}");
 }
 
 #[test]

@@ -62,10 +62,10 @@ for (const fault of faults()) {
 // What a deployment fills in (`fill` in src/operations/discovery.rs) is one character each, so that looking for it takes little code.
 const [ORIGIN, BASE, ROOT] = ['\u0001', '\u0002', '\u0003']
 const html = page(document)
-const policy = /Policy" content="([^"]*)"/.exec(html)[1]
+const policy = /Policy content="([^"]*)"/.exec(html)[1]
 const texts = {
   openapi: JSON.stringify(document).replace('"url":"/v1"', `"url":"${ROOT}"`),
-  docs: `${policy}\n${html.replaceAll('https://auth.example.com', ORIGIN).replaceAll('/v1/', `${BASE}/`).replaceAll('>/v1<', `>${ROOT}<`)}`,
+  docs: `${policy}\n${html.replaceAll('https://auth.example.com/v1<', `${ORIGIN}${BASE}<`).replaceAll('https://auth.example.com', ORIGIN).replaceAll('/v1/', `${BASE}/`).replaceAll('>/v1<', `>${ROOT}<`)}`,
 }
 const lines = Object.entries(texts).map(([name, text]) => `export const ${name} = () => ${JSON.stringify(text)};\n`)
 const made = `// Made from openapi.yaml by tools/openapi.mjs. In JavaScript, since in the WASM every isolate would load them.\n${lines.join('')}`

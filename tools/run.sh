@@ -29,6 +29,7 @@ show() {
     long=$(field access_token <<<"$issued")
     [ -n "$long" ] || { echo "The service did not issue a token; its response was: $issued" >&2; return; }
     token_id=$(field token_id <<<"$issued")
+    (umask 077 && printf '%s\n' "URL=$url/v1" "CLIENT_ID=$client_id" "CLIENT_SECRET=$client_secret" >.dev/client.env)
     cat <<TEXT
 
 auth-edge is running on $url. These commands work as they are, in another terminal:

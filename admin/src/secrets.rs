@@ -54,6 +54,8 @@ impl SecretsFile {
     pub fn deploy(&self) -> String {
         let path = self.path.display();
         match &self.env {
+            // It takes the file by this name.
+            Some(env) if self.path == Self::of(Some(env), None).path => format!("make deploy ENV={env}"),
             Some(env) => format!("npx wrangler deploy --env {env} --secrets-file '{path}'"),
             None => "make run".to_owned(),
         }

@@ -486,7 +486,7 @@ fn a_deployment_is_made_in_two_files() {
     desk.write("wrangler.toml", WRANGLER);
     let init = |args: &str| said(desk.command(args));
     let said = init("init --env production").ok();
-    let said = said.shows(&["Next: npx wrangler deploy --env production --secrets-file 'secrets.production.json'"]);
+    let said = said.shows(&["Next: make deploy ENV=production\n"]);
     let secrets: Value = serde_json::from_str(&desk.read("secrets.production.json")).unwrap();
     let operator = operator_of(&desk.read("operator.production.toml"));
     let secret = operator["client_secret"].as_str().unwrap();
@@ -503,7 +503,9 @@ fn a_deployment_is_made_in_two_files() {
     init("init --env staging").fails(&["[env.staging]", "REPLACE"]);
     init("init --env other").fails(&["--url"]);
     init("init --env staging --url http://auth.example.com").fails(&["https://"]);
-    init("init --env staging --url https://auth.example.com/v1").ok();
+    init("init --env staging --url https://auth.example.com/v1 --secrets mine.json")
+        .ok()
+        .shows(&["Next: npx wrangler deploy --env staging --secrets-file 'mine.json'\n"]);
 }
 
 #[test]

@@ -83,6 +83,9 @@ struct Options {
     /// Only count what each operation asks of storage, and compare with what is written down
     #[arg(long)]
     counts: bool,
+    /// Measure nothing; draw results.svg from results.json
+    #[arg(long)]
+    redraw: bool,
     /// Serve as the KV service on this port
     #[arg(long, hide = true)]
     kv: Option<u16>,
@@ -124,6 +127,7 @@ fn main() -> ExitCode {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
             match options.kv {
                 Some(port) => runtime.block_on(kv::serve(port)),
+                None if options.redraw => redraw(),
                 // What is dropped when this ends takes its processes with it.
                 None => runtime.block_on(async {
                     tokio::select! {
@@ -141,6 +145,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Draws the results that are there.
+fn redraw() -> Result<()> {
+    let [json, svg] = results(Path::new(env!("CARGO_MANIFEST_DIR")));
+    // The report borrows its names for as long as a measurement's would live.
+    let report: Report = serde_json::from_str(fs::read_to_string(&json)?.leak())?;
+    Ok(fs::write(svg, picture::of(&report))?)
+}
+
+fn results(folder: &Path) -> [PathBuf; 2] {
+    ["results.json", "results.svg"].map(|name| folder.join(name))
 }
 
 async fn stopped() -> Result<()> {
@@ -236,7 +252,7 @@ async fn run(options: &Options) -> Result<()> {
     report.judge();
     progress("");
     print!("{}", table::of(&report));
-    let [json, svg] = ["results.json", "results.svg"].map(|name| bench.root.join("bench").join(name));
+    let [json, svg] = results(&bench.root.join("bench"));
     if options.only.is_empty() {
         fs::write(&json, serde_json::to_string_pretty(&report)? + "\n")?;
         fs::write(&svg, picture::of(&report))?;

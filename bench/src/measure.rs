@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::load::Outcome;
 use crate::scenario::{COLD_EXCHANGE, Contender};
 
 /// A number as the rounds gave it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     pub median: f64,
     pub min: f64,
@@ -68,7 +68,7 @@ fn quantile(latencies: &[Duration], part: f64) -> f64 {
 }
 
 /// All rounds of one scenario for one contender.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     pub scenario: &'static str,
     pub title: &'static str,
@@ -97,7 +97,7 @@ impl Row {
 }
 
 /// How a contender starts, and how big it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Start {
     pub contender: &'static str,
     /// From the start of the process to the first 201.
@@ -115,7 +115,7 @@ pub struct Start {
 }
 
 /// An exchange of a client with so many early ends, beside so many that never call.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Growth {
     pub scenario: &'static str,
     pub ends: usize,
@@ -125,7 +125,7 @@ pub struct Growth {
 }
 
 /// Tokens of one client, revoked at the same time.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct AtOnce {
     pub revocations: usize,
     pub milliseconds: f64,
@@ -143,14 +143,14 @@ impl fmt::Display for AtOnce {
 }
 
 /// What a number should be.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
     AtMost(f64),
     AtLeast(f64),
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Aim {
     pub what: &'static str,
     pub found: f64,
@@ -167,7 +167,8 @@ impl Aim {
 }
 
 /// All that was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct Report {
     pub unix_time: u64,
     pub machine: String,

@@ -1,21 +1,23 @@
-//! The report as an SVG, 800 pixels wide, for light and dark pages.
+//! The report as an SVG, 800 pixels wide. It has its own background, light or dark by the viewer's setting, whatever the page around it.
 
 use std::fmt::{Result, Write};
 
 use crate::measure::{Growth, Report, Row, Spread, Start};
 use crate::scenario::{COLD_EXCHANGE, Contender};
 
+/// Every colour is written out, without custom properties, which some viewers of SVG don't know.
 const STYLE: &str = "
-  svg { font: 12px system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', sans-serif; font-variant-numeric: tabular-nums;
-    --text: #1f2328; --quiet: #59636e; --line: #d1d9e0; --floor: #a3acb6; --ours: #d9480f; --peer: #6c84d9; --whisker: #1f2328 }
-  @media (prefers-color-scheme: dark) { svg {
-    --text: #e6edf3; --quiet: #9198a1; --line: #3d444d; --floor: #6e7681; --ours: #f76f2f; --peer: #7088e0; --whisker: #e6edf3 } }
-  text { fill: var(--text) } .quiet { fill: var(--quiet) } .small { font-size: 11px }
-  .head { font-size: 17px; font-weight: 600 } .section { font-size: 13px; font-weight: 600 } .own { font-weight: 600 }
-  .end { text-anchor: end } .middle { text-anchor: middle }
-  .floor { fill: var(--floor) } .ours { fill: var(--ours) } .peer { fill: var(--peer) }
-  .whisker { stroke: var(--whisker); stroke-width: 1.2; opacity: .75; fill: none }
-  .rule { stroke: var(--line) } .trend { stroke: var(--ours); stroke-width: 2; fill: none }
+  svg { font: 12px system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', sans-serif; font-variant-numeric: tabular-nums }
+  .ground { fill: #ffffff; stroke: #d1d9e0 } text { fill: #1f2328 } .quiet { fill: #59636e } .rule { stroke: #d1d9e0 }
+  .floor { fill: #87919b } .ours { fill: #d9480f } .peer { fill: #6c84d9 } .trend { stroke: #d9480f; stroke-width: 2; fill: none }
+  .whisker { stroke: #1f2328; stroke-width: 1.2; opacity: .75; fill: none }
+  .small { font-size: 11px } .head { font-size: 17px; font-weight: 600 } .section { font-size: 13px; font-weight: 600 }
+  .own { font-weight: 600 } .end { text-anchor: end } .middle { text-anchor: middle }
+  @media (prefers-color-scheme: dark) {
+    .ground { fill: #0d1117; stroke: #3d444d } text { fill: #e6edf3 } .quiet { fill: #9198a1 } .rule { stroke: #3d444d }
+    .floor { fill: #7d8590 } .ours { fill: #f76f2f } .peer { fill: #7088e0 } .trend { stroke: #f76f2f }
+    .whisker { stroke: #e6edf3 }
+  }
 ";
 
 const MARGIN: f64 = 20.0;
@@ -30,7 +32,10 @@ pub fn of(report: &Report) -> String {
     let height = draw(&mut body, report).unwrap_or_default();
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
-         role=\"img\">\n<title>auth-edge measured beside a floor and a peer</title>\n<style>{STYLE}</style>\n{body}</svg>\n"
+         role=\"img\">\n<title>auth-edge measured beside a floor and a peer</title>\n<style>{STYLE}</style>\n\
+         <rect class=\"ground\" fill=\"#ffffff\" x=\"0.5\" y=\"0.5\" width=\"{}\" height=\"{}\" rx=\"6\"/>\n{body}</svg>\n",
+        WIDTH - 1.0,
+        height - 1.0
     )
 }
 
@@ -258,7 +263,18 @@ fn thousands(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::thousands;
+    use std::fs;
+    use std::path::Path;
+
+    use super::{of, thousands};
+    use crate::measure::Report;
+
+    #[test]
+    fn the_picture_is_of_the_results_beside_it() {
+        let read = |name| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+        let report: Report = serde_json::from_str(read("results.json").leak()).unwrap();
+        assert!(of(&report) == read("results.svg"), "run: cargo run --package bench -- --redraw");
+    }
 
     #[test]
     fn thousands_are_set_apart() {

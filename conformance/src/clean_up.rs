@@ -5,18 +5,20 @@ use crate::http::{Answer, Broken, Request};
 use crate::identities::Role;
 use crate::ledger::{Kind, Minted};
 use crate::patience::retry_after;
-use crate::result::Cleanup;
+use crate::result::{Cleanup, millis};
 use crate::run::{GONE_AFTER, Run};
 use crate::text::beginning;
 use crate::trial::mint;
 use futures_util::StreamExt;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long tokens may be revoked, and how long once the run was interrupted.
 const CLEAN_UP: Duration = Duration::from_secs(120);
 const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(8);
+/// How many calls of the clean-up are under way at once.
+const AT_ONCE: usize = 16;
 /// How often a call of the clean-up is sent at most, and what its waits for a busy server may add up to.
 const TRIES: u32 = 5;
 const WAITS: Duration = Duration::from_secs(65);
@@ -77,7 +79,7 @@ async fn delete_clients(run: &Run, problems: &RefCell<HashMap<String, String>>, 
         return;
     }
     let Some(Ok(operator)) = mint::known(run, Role::Operator, "short").await else { return };
-    for id in made {
+    let all = futures_util::stream::iter(made).map(|id| async {
         let request = endpoint::bare("DELETE", &endpoint::client_path(&id), Some(&operator.token));
         match insist(run, &request, quiet, |answer| matches!(answer.status, 204 | 404)).await {
             None => run.ledger.client_ended(&id),
@@ -85,7 +87,8 @@ async fn delete_clients(run: &Run, problems: &RefCell<HashMap<String, String>>, 
                 problems.borrow_mut().insert(id, problem);
             }
         }
-    }
+    });
+    all.buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
 }
 
 async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String, String>>, quiet: &Quiet) {
@@ -117,7 +120,7 @@ async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String
                 }
             }
         });
-        all.buffer_unordered(8).for_each(|()| async {}).await;
+        all.buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
     }
     if cascades {
         // Children of a parent that a case had revoked itself.
@@ -164,7 +167,7 @@ async fn insist(run: &Run, request: &Request, quiet: &Quiet, is_done: impl Fn(&A
             Ok(answer) if is_done(&answer) => return None,
             Ok(answer) if [429, 503].contains(&answer.status) => {
                 problem = Some(format!("the {what} was answered {}", run.summary(&answer)));
-                if !quiet.until(retry_after(&answer).unwrap_or(A_MOMENT)) {
+                if !quiet.until(run, retry_after(&answer).unwrap_or(A_MOMENT)) {
                     return problem;
                 }
             }
@@ -183,29 +186,29 @@ async fn insist(run: &Run, request: &Request, quiet: &Quiet, is_done: impl Fn(&A
 struct Quiet {
     /// Requests in a row without an answer.
     silent: Cell<u32>,
-    /// Before then nothing is sent.
-    until: Cell<Option<Instant>>,
-    waited: Cell<Duration>,
+    /// Before then nothing is sent, in milliseconds since the epoch.
+    until_ms: Cell<u64>,
+    waited_ms: Cell<u64>,
 }
 
 impl Quiet {
     /// False when it was waited long enough.
-    fn until(&self, pause: Duration) -> bool {
-        let then = Instant::now() + pause;
-        let more = then.saturating_duration_since(self.until.get().unwrap_or_else(Instant::now).max(Instant::now()));
-        if self.waited.get() + more > WAITS {
+    fn until(&self, run: &Run, pause: Duration) -> bool {
+        let now = run.clock.now_ms();
+        let then = now + millis(pause);
+        let waited = self.waited_ms.get() + then.saturating_sub(self.until_ms.get().max(now));
+        if waited > millis(WAITS) {
             return false;
         }
-        self.waited.set(self.waited.get() + more);
-        self.until.set(Some(then.max(self.until.get().unwrap_or(then))));
+        self.waited_ms.set(waited);
+        self.until_ms.set(then.max(self.until_ms.get()));
         true
     }
 
     /// In haste nothing is waited for.
     async fn wait(&self, run: &Run) {
-        let Some(until) = self.until.get() else { return };
         tokio::select! {
-            () = tokio::time::sleep_until(until.into()) => {}
+            () = run.clock.wait_until_ms(self.until_ms.get()) => {}
             () = run.interrupt.reached(1) => {}
         }
     }

@@ -147,7 +147,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub choice: Chosen,
     /// Cases under way at once
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: u16,
     /// End the cases at the first failure
     #[arg(long)]

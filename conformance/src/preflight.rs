@@ -15,14 +15,14 @@ const GUESS: Duration = Duration::from_secs(3);
 /// An error where the operations are not below this base URL, but below another one close by.
 pub async fn base_url(run: &Run) -> Result<(), String> {
     let probe = endpoint::post(LONG, None, Some(serde_json::json!({})));
-    let answer = run.client.send(&probe, GUESS).await;
+    let answer = run.probe(&run.client, &probe, GUESS).await;
     // Everything else is for `sanity.first` to name.
     if !answer.is_ok_and(|answer| is_elsewhere(&answer)) {
         return Ok(());
     }
     let base = run.client.url("");
     for other in neighbours(&base) {
-        let answer = run.client.at(&other).send(&probe, GUESS).await;
+        let answer = run.probe(&run.client.at(&other), &probe, GUESS).await;
         if answer.is_ok_and(|answer| is_service(&answer)) {
             return Err(format!("{base} has no /auth/tokens/long: did you mean --base-url {other} ?"));
         }

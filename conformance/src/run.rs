@@ -241,7 +241,7 @@ impl Run {
     /// Asks the server that seemed gone once more.
     pub async fn is_back(&self) -> bool {
         let probe = endpoint::post(endpoint::LONG, None, Some(serde_json::json!({})));
-        let answer = self.client.send(&probe, PULSE).await;
+        let answer = self.probe(&self.client, &probe, PULSE).await;
         self.gone.set(answer.is_err());
         self.silent_in_a_row.set(0);
         answer.is_ok()
@@ -345,7 +345,7 @@ impl Run {
         if outcome.as_ref().is_ok_and(|answer| ![429, 503].contains(&answer.status)) {
             *self.answered.borrow_mut().entry(op).or_default() += 1;
         }
-        if let Some(answer) = outcome.as_ref().ok().or(outcome.as_ref().err().and_then(Broken::partial)) {
+        if let Some(answer) = whatever_came(&outcome) {
             self.keep(request, answer);
             if op == Op::Revoke && answer.status == 204 {
                 let id = request.path.split('/').nth(3).unwrap_or_default();
@@ -361,6 +361,13 @@ impl Run {
                 request.path.strip_prefix("/clients/").iter().for_each(|id| self.ledger.client_ended(id));
             }
         }
+        outcome
+    }
+
+    /// A question that belongs to no case. What its answer holds is kept nevertheless.
+    pub async fn probe(&self, client: &Client, request: &Request, limit: Duration) -> Result<Answer, Broken> {
+        let outcome = client.send(request, limit).await;
+        whatever_came(&outcome).iter().for_each(|answer| self.keep(request, answer));
         outcome
     }
 
@@ -396,4 +403,9 @@ impl Run {
         let charged = self.watch.observe(case, &seen, exchange, || self.curl(request));
         charged.map(|(wanted, got)| Stop::fail(wanted, got))
     }
+}
+
+/// The answer, or the part of it that came.
+fn whatever_came(outcome: &Result<Answer, Broken>) -> Option<&Answer> {
+    outcome.as_ref().ok().or(outcome.as_ref().err().and_then(Broken::partial))
 }

@@ -100,6 +100,11 @@ impl<G: Ground> Step<'_, G> {
         if self.now > bearer.auth_time + LONGEST_SESSION {
             return Err(TokenFault::TooOld.into());
         }
+        // Only a forged token has an `auth_time` ahead of every time that this object has issued tokens for. No `end-tokens`
+        // would end what was rotated from it.
+        if bearer.auth_time > self.now.max(client.tokens_valid_from) {
+            return Err(TokenFault::Foreign.into());
+        }
         if client_id != self.client_id {
             return Err(Error::UnauthorizedClient(Unentitled::OtherClient));
         }

@@ -12,6 +12,9 @@ import server
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 TARGET = ROOT / "target" / "clients"
+# An example of the crate that `rust` generates. No TLS: the server is on this machine.
+RUN_EXAMPLE = ["cargo", "run", "--quiet", "--manifest-path", TARGET / "rust" / "Cargo.toml", "--target-dir", ROOT / "target"]
+RUN_EXAMPLE += ["--no-default-features", "--example"]
 
 
 def generated(language):
@@ -39,13 +42,13 @@ def rust():
     with (folder / "Cargo.toml").open("a") as manifest:
         manifest.write(
             '[dev-dependencies]\ntokio = { version = "1", features = ["macros", "rt"] }\n'
+            # For the samples of the reference page, which are built here too.
+            'reqwest = { version = "0.13", default-features = false, features = ["blocking", "json"] }\n'
             f'[[example]]\nname = "client"\npath = "{HERE / "client.rs"}"\n[workspace]\n'
         )
     if not (folder / "Cargo.lock").exists():
         shutil.copy(ROOT / "Cargo.lock", folder)
-    manifest = ["--manifest-path", folder / "Cargo.toml", "--target-dir", ROOT / "target"]
-    # No TLS: the server is on this machine.
-    run("cargo", "run", "--quiet", *manifest, "--no-default-features", "--example", "client")
+    run(*RUN_EXAMPLE, "client")
 
 
 def typescript():

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import clients
+import samples
 import server
 import statuses
 
@@ -27,9 +28,20 @@ def schemathesis():
             sys.exit(run.returncode)
 
 
+def page():
+    client = server.CLIENTS["valid"]
+    known = {"ORIGIN": server.ORIGIN, "CLIENT_ID": client["client_id"], "CLIENT_SECRET": client["client_secret"]}
+    run = subprocess.run(["node", HERE / "page.mjs"], env=os.environ | known)
+    if run.returncode:
+        sys.exit(run.returncode)
+
+
 def main():
     print("== Clients made by the official generator", flush=True)
     clients.main()
+    print("== The reference page: its samples, and in a browser", flush=True)
+    samples.main()
+    page()
     print("== The service against its description: every documented answer", flush=True)
     statuses.main()
     # Last, since as an operator it may change and delete every other client.

@@ -77,6 +77,18 @@ fn a_chain_of_rotations_gains_nothing() {
     service.send(&rotation(&service.short_token(&new))).token();
 }
 
+/// A token forged with a leaked signing key names an `auth_time` ahead of the clock, so that no `end-tokens` reaches it. It
+/// can't be rotated into one of ours.
+#[test]
+fn an_auth_time_ahead_of_the_clock() {
+    let (service, forger) = (Service::new(), Service::new());
+    forger.pass(60);
+    let forged = forger.short_token(&forger.long_token("tokens:write"));
+    service.send(&rotation(&forged)).is(401, "invalid_token");
+    service.pass(60);
+    service.send(&rotation(&forged)).token();
+}
+
 /// A write to KV times out, and lands after a later revocation was confirmed. The object repairs that by itself; until
 /// then a repeated revocation is not answered with success.
 #[test]

@@ -1,19 +1,35 @@
-// The page that shows the API: static HTML, readable without its script, which only adds the copy buttons.
+// The page that shows the API: static HTML that is complete without its script. The script adds search, "Try it" and the copy buttons.
 
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { transformSync } from 'esbuild'
+import { LANGUAGES, json, sample } from './samples.mjs'
 
 // The Worker puts its own URL in this one's place.
 const URL_SHOWN = 'https://auth.example.com'
 
-const read = (name) => readFileSync(new URL(name, import.meta.url), 'utf8')
-const style = read('page.css').replace(/\s*([{};,>])\s*/g, '$1').replace(/:\s+/g, ':').replace(/;}/g, '}').trim()
-const script = read('page.js').replace(/\n\s*/g, '\n').trim()
+const read = (name, loader) => {
+  const text = readFileSync(new URL(name, import.meta.url), 'utf8')
+  return transformSync(text, { loader, minify: true, format: loader === 'js' ? 'iife' : undefined, charset: 'utf8' }).code.trim()
+}
+const style = read('page.css', 'css')
+const script = read('page.js', 'js')
 const hash = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
-const policy = `default-src 'none'; style-src ${hash(style)}; script-src ${hash(script)}; base-uri 'none'; form-action 'none'`
+// The script may call this deployment and nothing else, and can't make HTML of a text: Trusted Types are required, and none are made.
+const policy = [
+  `default-src 'none'`,
+  `style-src ${hash(style)}`,
+  `script-src ${hash(script)}`,
+  `connect-src 'self'`,
+  `base-uri 'none'`,
+  `form-action 'none'`,
+  `require-trusted-types-for 'script'`,
+  `trusted-types 'none'`,
+].join('; ')
 
 const escaped = (text) => String(text).replace(/&/g, '&amp;').replace(/</g, '&lt;')
 const slug = (text) => text.toLowerCase().replace(/[^a-z]+/g, '-')
+const code = (text) => `<code>${escaped(text)}</code>`
 
 /** The part of Markdown that the document uses, in one line. RFCs become links. */
 const inline = (text) =>
@@ -29,6 +45,9 @@ const inline = (text) =>
     )
     .join('')
 
+/** With the full stop that a description may lack. */
+const sentence = (text) => inline(text.trim()) + (/[.:]$/.test(text.trim()) ? '' : '.')
+
 /** Paragraphs and lists. */
 const prose = (text = '') =>
   text
@@ -38,7 +57,7 @@ const prose = (text = '') =>
     .map((block) =>
       block.startsWith('- ')
         ? `<ul>${block.slice(2).split(/\n- /).map((item) => `<li>${inline(item)}`).join('')}</ul>`
-        : `<p>${inline(block)}`,
+        : `<p>${sentence(block)}`,
     )
     .join('')
 
@@ -52,13 +71,17 @@ export function page(api) {
       path: servers ? path : base + path,
       parameters: (operation.parameters ?? []).map(resolve),
       schemes: (operation.security ?? []).flatMap(Object.keys),
+      isOpen: (operation.security ?? []).some((scheme) => !Object.keys(scheme).length),
+      // What every operation of its kind may answer is told once, under Errors.
+      own: Object.entries(operation.responses).filter(([, response]) => !SHARED.has(response.$ref)),
+      shared: Object.entries(operation.responses).filter(([, response]) => SHARED.has(response.$ref)),
     })),
   )
 
   const limits = (schema) => {
     const { minimum, maximum, minItems, maxItems, minLength, maxLength, pattern } = schema
     const said = []
-    if (schema.enum) said.push(schema.enum.map((value) => `<code>${escaped(value)}</code>`).join(' or '))
+    if (schema.enum) said.push(schema.enum.map(code).join(' or '))
     const range = (least, most, unit) => {
       if (least !== undefined && most !== undefined) said.push(`${least} to ${most}${unit}`)
       else if (most !== undefined) said.push(`at most ${most}${unit}`)
@@ -67,7 +90,7 @@ export function page(api) {
     range(minimum, maximum, '')
     range(minItems, maxItems, ' items')
     range(minLength, maxLength, ' characters')
-    if (pattern) said.push(`like <code>${escaped(pattern)}</code>`)
+    if (pattern) said.push(`matches ${code(pattern)}`)
     if ('default' in schema) said.push(`default ${schema.default}`)
     return said
   }
@@ -75,163 +98,193 @@ export function page(api) {
     if (schema.type === 'array') return `array of ${typeOf(resolve(schema.items))}s`
     return (schema.format ?? schema.type) + (schema.nullable ? ' or null' : '')
   }
-  /** What an object holds. In an answer, what is always there or always of one form goes without saying, and so does what lies deep. */
+  /** What an object holds. In a response, what is always there or always of one form goes without saying, and so does what lies deep. */
   const fields = (schema, asked, depth = 0) => {
     const row = ([name, property]) => {
       const own = resolve(property)
       const required = asked && schema.required?.includes(name) ? '<em>required</em>' : ''
       const items = own.items ? resolve(own.items) : null
-      const bounds = [own, items].filter(Boolean).flatMap((it) => limits(asked ? it : { enum: it.enum, maximum: it.maximum }))
-      const about = prose(own.description) + (bounds.length ? `<p class="limits">${bounds.join('; ')}` : '')
+      const bounded = (it) => limits(asked ? it : { enum: it.enum, maximum: it.maximum })
+      const ofItems = items ? bounded(items) : []
+      const bounds = [...bounded(own), ...(ofItems.length ? [`each ${ofItems.join(', ')}`] : [])]
+      const about = prose(own.description) + (bounds.length ? `<p class=limits>${bounds.join('; ')}` : '')
       const inner = items ?? own
       const below = inner.properties && (asked || depth === 0) ? fields(inner, asked, depth + 1) : ''
-      return `<dt><code>${name}</code><span>${typeOf(own)}</span>${required}${about || below ? `<dd>${about}${below}` : ''}`
+      return `<dt><code>${name}</code> <span>${typeOf(own)}</span>${required}<dd>${about}${below}`
     }
     return `<dl>${Object.entries(schema.properties).map(row).join('')}</dl>`
   }
 
-  const json = (value) =>
-    escaped(JSON.stringify(value, null, 2).replace(/\[\s+([^[\]{}]*?)\s+\]/g, (_, list) => `[${list.replace(/\s*\n\s*/g, ' ')}]`))
-      .replace(/^(\s*)("[^"]*")(?=: )/gm, '$1<b>$2</b>')
-  const box = (text) => `<div class="box"><pre tabindex="0">${text}</pre></div>`
-
-  /** The call of an operation as a line for a shell, with one of its example bodies. */
-  const curl = (operation, mediaType, example) => {
-    const { method, parameters } = operation
+  /** The request of an operation with one of its example bodies, as `samples.mjs` takes it. */
+  const request = (operation, mediaType, example) => {
+    const { method, parameters, schemes, isOpen, own } = operation
     const path = operation.path.replace(/\{(\w+)\}/g, (_, name) => parameters.find((it) => it.name === name).example)
-    const implied = example ? 'POST' : 'GET'
-    const lines = [`curl ${method === implied ? '' : `-X ${method} `}${URL_SHOWN}${path}`]
-    const scheme = example?.['x-security'] ?? operation.schemes[0]
-    if (scheme === 'ClientKey') lines.push(`-H 'X-Client-Id: ${example.value.client_id}'`)
-    else if (scheme) lines.push(`-H "Authorization: Bearer $${scheme === 'LongTokenAuth' ? 'LONG' : 'SHORT'}_TOKEN"`)
-    if (mediaType?.endsWith('json')) {
-      lines.push(`-H 'Content-Type: ${mediaType}'`, `-d '${json(example.value).replace(/\n/g, '\n  ')}'`)
-    } else if (example) {
-      lines.push(...Object.entries(example.value).map(([name, value]) => `-d ${name}=${value}`))
+    const scheme = example?.['x-security'] ?? operation['x-security'] ?? (isOpen ? undefined : schemes[0])
+    const [kind] = Object.keys(resolve(own[0][1]).content ?? {})
+    return {
+      method,
+      url: URL_SHOWN + path,
+      headers: scheme === 'ClientKey' ? { 'X-Client-Id': example.value.client_id } : {},
+      bearer: { LongTokenAuth: 'LONG_TOKEN', ShortTokenAuth: 'SHORT_TOKEN' }[scheme],
+      mediaType,
+      ...(example && { [mediaType.endsWith('json') ? 'json' : 'form']: example.value }),
+      returns: kind ? (kind.endsWith('json') ? 'json' : 'text') : 'nothing',
     }
-    return box(lines.join(' \\\n  '))
   }
 
+  /** One card with a tab for each language. Without the script too: the tabs are radio buttons. */
   const samples = (operation) => {
-    const name = operation.operationId
-    const fold = (entries, group) =>
-      entries.map(([title, text], at) => `<details name="${name}-${group}"${at ? '' : ' open'}><summary>${inline(title)}</summary>${text}</details>`).join('')
-    const sample = (entries, group) =>
-      `<div class="sample">${entries.length > 1 ? fold(entries, group) : `<p>${inline(entries[0][0])}</p>${entries[0][1]}`}</div>`
-    const requests = Object.entries(operation.requestBody?.content ?? {}).flatMap(([mediaType, { examples }]) =>
-      Object.values(examples).map((example) => [example.summary, curl(operation, mediaType, example)]),
+    const { operationId: id, requestBody } = operation
+    const requests = Object.entries(requestBody?.content ?? {}).flatMap(([mediaType, { examples }]) =>
+      Object.values(examples).map((example) => [example.summary, request(operation, mediaType, example)]),
     )
-    const answers = Object.entries(operation.responses).flatMap(([status, response]) =>
-      Object.values(resolve(response).content ?? {}).flatMap(({ example, examples }) => {
-        if (status >= 500) return []
-        if (example) return [[`${status} ${resolve(response).description}`, box(json(example))]]
-        return Object.entries(examples ?? {}).map(([key, { value }]) => [`${status} ${value.code ?? key}`, box(json(value))])
-      }),
-    )
-    const first = answers.filter(([title], at) => answers.findIndex((it) => it[0] === title) === at)
-    return sample(requests.length ? requests : [['Request', curl(operation)]], 'request') + (first.length ? sample(first, 'answer') : '')
+    if (!requests.length) requests.push(['', request(operation)])
+    const tabs = LANGUAGES.map((name, at) => `<label><input type=radio name=in-${id} value=${at}${at ? '' : ' checked'}>${name}</label>`).join('')
+    const texts = (it) => LANGUAGES.map((name) => `<pre>${escaped(sample[name](it))}</pre>`).join('')
+    const body =
+      requests.length === 1
+        ? texts(requests[0][1])
+        : requests
+            .map(([title, it], at) => `<details name=of-${id}${at ? '' : ' open'}><summary>${inline(title)}</summary>${texts(it)}</details>`)
+            .join('')
+    return `<div class="card code"><fieldset class=bar><legend>Language of the samples</legend>${tabs}</fieldset>${body}</div>`
   }
 
-  const answers = (operation) => {
+  const example = (operation) => {
+    const [status, response] = operation.own[0]
+    const shown = Object.values(resolve(response).content ?? {}).flatMap((it) =>
+      'example' in it ? [['', it.example]] : Object.values(it.examples ?? {}).map(({ summary, value }) => [summary, value]),
+    )
+    const text = ([title, value]) => `${title && `<p>${inline(title)}`}<pre>${escaped(typeof value === 'string' ? value : json(value))}</pre>`
+    return shown.length ? `<div class=card><p class=bar><b class=s${status[0]}>${status}</b> ${inline(resolve(response).description)}</p>${shown.map(text).join('')}</div>` : ''
+  }
+
+  const kinds = (response) => Object.values(response.content ?? {}).flatMap(({ examples }) => Object.values(examples ?? {})).filter(({ value }) => value.code)
+  const links = (entries) => entries.map(([status]) => `<a href=#${status}>${status}</a>`).join(', ').replace(/, ([^,]*)$/, ' and $1')
+
+  const responses = (operation) => {
     const row = ([status, reference]) => {
       const response = resolve(reference)
-      const kinds = Object.values(response.content ?? {}).flatMap(({ examples }) => Object.values(examples ?? {}))
-      const codes = kinds.filter(({ value }) => value.code).map(({ value, summary }) => `<p><code>${value.code}</code> ${inline(summary)}</p>`)
+      const codes = kinds(response).map(({ value, summary }) => `<p>${code(value.code)} ${sentence(summary)}`)
       const headers = Object.entries(response.headers ?? {})
-        .filter(([name]) => name !== 'Cache-Control')
-        .map(([name, header]) => `<p class="quiet"><code>${name}</code> ${inline(resolve(header).description)}</p>`)
-      const kept = resolve(response.headers?.['Cache-Control'])?.schema.enum[0]
-      if (kept && kept !== 'no-store') headers.push(`<p class="quiet"><code>Cache-Control: ${kept}</code>`)
+        .filter(([name]) => name !== 'Cache-Control' && !TOLD_ONCE.has(name))
+        .map(([name, header]) => `<p class=quiet>${code(name)} ${sentence(resolve(header).description)}`)
+      const kept = resolve(response.headers?.['Cache-Control'])?.schema.enum
+      if (kept && !kept.includes('no-store')) headers.push(`<p class=quiet>${kept.map((it) => code(`Cache-Control: ${it}`)).join(' or ')}`)
       const about = codes.join('') + headers.join('')
-      return `<dt><code class="s${status[0]}">${status}</code><span>${inline(response.description)}</span>${about && `<dd>${about}`}`
+      return `<dt><code class=s${status[0]}>${status}</code> <span>${inline(response.description)}</span><dd>${about}`
     }
-    return `<h4>Answers</h4><dl>${Object.entries(operation.responses).map(row).join('')}</dl>`
+    const also = operation.shared.length ? `<p class=quiet>Also ${links(operation.shared)}, as described under Errors.` : ''
+    return `<h4>Responses</h4><dl>${operation.own.map(row).join('')}</dl>${also}`
   }
 
   const section = (operation) => {
-    const { operationId: id, method, path, parameters, requestBody, schemes } = operation
+    const { operationId: id, method, path, parameters, requestBody, schemes, isOpen } = operation
     const sent = (place, title) => {
       const own = parameters.filter((it) => it.in === place)
       const properties = Object.fromEntries(own.map((it) => [it.name, { ...resolve(it.schema), description: it.description }]))
       const required = own.filter((it) => it.required).map((it) => it.name)
       return own.length ? `<h4>${title}</h4>${fields({ required, properties }, true)}` : ''
     }
-    const [success, response] = Object.entries(operation.responses)[0]
+    const [status, response] = operation.own[0]
     const bodies = Object.entries(requestBody?.content ?? {})
-    const mediaTypes = bodies.map(([mediaType]) => `<code>${mediaType}</code>`).join(' or ')
-    const returned = resolve(response.content?.['application/json']?.schema)
-    const head = [
-      `<h3><a href="#${id}">${operation.summary}</a></h3>`,
-      `<p class="path"><b class="${method}">${method}</b> ${path}`,
+    const mediaTypes = bodies.map(([mediaType]) => code(mediaType)).join(' or ')
+    const returned = resolve(resolve(response).content?.['application/json']?.schema)
+    const credentials = schemes.map((name) => `<a href=#${name}>${name}</a>`).join(' or ')
+    const about = [
+      `<h3><a href=#${id}>${operation.summary}</a></h3>`,
+      `<p class=path><b class=${method}>${method}</b> ${path}`,
       prose(operation.description),
-      schemes.length ? `<p class="quiet">Authorized by ${schemes.map((name) => `<a href="#${name}">${name}</a>`).join(' or ')}` : '',
-    ]
-    const rest = [
-      sent('path', 'In the path'),
-      sent('query', 'In the query'),
+      `<p class=quiet>Authorization: ${credentials || 'none'}${credentials && isOpen ? ', or none' : ''}`,
+      sent('path', 'Path parameters'),
+      sent('query', 'Query parameters'),
       sent('header', 'Headers'),
       bodies.length ? `<h4>Body ${mediaTypes}</h4>${prose(requestBody.description)}${fields(resolve(bodies[0][1].schema), true)}` : '',
-      returned?.properties ? `<h4>${success} returns</h4>${fields(returned)}` : '',
-      answers(operation),
+      returned?.properties ? `<h4>Returns ${code(status)}</h4>${fields(returned, false)}` : '',
+      responses(operation),
     ]
-    const parts = [head.join(''), samples(operation), rest.join('')]
-    return `<section class="operation" id="${id}">${parts.map((part) => `<div>${part}</div>`).join('')}</section>`
+    return `<section class=operation id=${id}><div>${about.join('')}</div><div class=side>${samples(operation)}${example(operation)}</div></section>`
   }
 
-  /** Every code, with where it comes. */
+  /** Every code with its statuses, an example of its message, and who answers it. */
   const codes = () => {
     const rows = new Map()
     for (const operation of operations) {
       for (const [status, reference] of Object.entries(operation.responses)) {
-        for (const { examples } of Object.values(resolve(reference).content ?? {})) {
-          for (const { value } of Object.values(examples ?? {})) {
-            if (!value.code) continue
-            const key = `<td class="s${status[0]}">${status}<td><code>${value.code}</code>`
-            rows.set(key, (rows.get(key) ?? new Set()).add(operation.operationId))
-          }
+        const response = resolve(reference)
+        for (const { value } of kinds(response)) {
+          const key = `${status} ${value.code}`
+          const about = SHARED.has(reference.$ref) ? response.description : undefined
+          const row = rows.get(key) ?? { status, code: value.code, message: value.message, about, ids: new Set() }
+          rows.set(key, row)
+          row.ids.add(operation.operationId)
         }
       }
     }
-    const where = (ids) => (ids.size === operations.length ? 'everything' : [...ids].map((id) => `<a href="#${id}">${id}</a>`).join(', '))
-    const sorted = [...rows].sort(([a], [b]) => a.localeCompare(b))
-    return `<div class="table" tabindex="0"><table><tr><th scope="col">Status<th scope="col">Code<th scope="col">Answered by${sorted.map(([key, ids]) => `<tr>${key}<td>${where(ids)}`).join('')}</table></div>`
+    const where = (ids) => (ids.size === operations.length ? 'every operation' : [...ids].map((id) => `<a href=#${id}>${id}</a>`).join(', '))
+    const seen = new Set()
+    const row = ([, { status, code: name, message, about, ids }]) => {
+      const id = seen.has(status) ? '' : ` id=${status}`
+      seen.add(status)
+      return `<dt${id}><code class=s${status[0]}>${status}</code> <code>${name}</code><dd>${about ? `<p>${sentence(about)}` : ''}<p>“${escaped(message)}”<p class=limits>${where(ids)}`
+    }
+    return `<dl class=codes>${[...rows].sort(([a], [b]) => a.localeCompare(b)).map(row).join('')}</dl>`
   }
 
   const schemes = Object.entries(api.components.securitySchemes)
     .map(([name, scheme]) => {
-      const header = scheme.type === 'apiKey' ? `${scheme.name}: &lt;client_id>` : 'Authorization: Bearer &lt;token>'
-      return `<dt id="${name}"><code>${name}</code><span>${header}</span><dd>${prose(scheme.description)}`
+      const header = scheme.type === 'apiKey' ? `${scheme.name}: <client_id>` : 'Authorization: Bearer <token>'
+      return `<dt id=${name}><code>${name}</code> <span>${escaped(header)}</span><dd>${prose(scheme.description)}`
     })
     .join('')
 
-  const { code, ...others } = api.components.schemas.AuthError.properties
-  const refusal = { properties: { code: { ...code, enum: undefined }, ...others } }
+  const { code: codeField, ...others } = api.components.schemas.AuthError.properties
+  const refusal = { properties: { code: { ...codeField, enum: undefined }, ...others } }
+  const [refusedAs, refusing] = operations.flatMap((it) => it.own).find(([, it]) => kinds(resolve(it)).some(({ value }) => value.details))
+  const refused = [...TOLD_ONCE]
+    .map((name) => `<dt><code>${name}</code><dd><p>${sentence(api.components.headers[name].description)}`)
+    .join('')
 
   const sections = api.tags.map(({ name, description }) => {
     const own = operations.filter(({ tags }) => tags.includes(name))
     return {
-      links: `<li class="group">${name}` + own.map((it) => `<li><a href="#${it.operationId}">${it.summary}</a>`).join(''),
-      html: `<section class="tag" id="${slug(name)}"><h2><a href="#${slug(name)}">${name}</a></h2>${prose(description)}${own.map(section).join('')}</section>`,
+      links: `<li class=group><a href=#${slug(name)}>${name}</a>` + own.map((it) => `<li><a href=#${it.operationId}>${it.summary}</a>`).join(''),
+      html: `<section class=tag id=${slug(name)}><h2><a href=#${slug(name)}>${name}</a></h2>${prose(description)}</section>${own.map(section).join('')}`,
     }
   })
 
+  const [lead, ...conventions] = api.info.description.trim().split('\n\n')
+  const first = operations.filter(({ tags }) => tags.includes(api.tags[0].name))
+  const steps = first.map((it) => `<li><a href=#${it.operationId}>${it.summary}</a><span class=path>${it.path}</span>`).join('')
+
   return `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${api.info.title}: the API</title>
+<html lang=en>
+<meta charset=utf-8>
+<meta http-equiv=Content-Security-Policy content="${policy}">
+<meta name=viewport content="width=device-width,initial-scale=1">
+<meta name=referrer content=no-referrer>
+<title>${api.info.title} API reference</title>
 <style>${style}</style>
-<a class="skip" href="#main">To the content</a>
-<nav aria-label="Contents"><p><a href="#main">${api.info.title}</a></p><ul><li><a href="#authorization">Authorization</a>${sections.map(({ links }) => links).join('')}<li class="group">Every operation<li><a href="#errors">Errors</a></ul></nav>
-<main id="main"><h1>${api.info.title}</h1>
-<p class="quiet">Version ${api.info.version}, base path <code>${base}</code>. For programs: <a href="openapi.json">openapi.json</a></p>
-${prose(api.info.description)}
-<section class="tag" id="authorization"><h2><a href="#authorization">Authorization</a></h2><dl>${schemes}</dl></section>
+<body>
+<a class=skip href=#main>Skip to the operations</a>
+<header id=top><h1>${api.info.title} API</h1>
+${prose(lead)}<ol>${steps}</ol></header>
+<nav aria-label=Contents>
+<p><a href=#top>${api.info.title}</a></p>
+<div role=search hidden><label for=q>Search operations, fields and codes</label><input id=q type=search placeholder="Search" autocomplete=off spellcheck=false aria-keyshortcuts=/><kbd>/</kbd><div class=results hidden><p role=status></p><ul></ul></div></div>
+<details open><summary>Contents</summary><ul><li><a href=#top>Overview</a><li><a href=#conventions>Conventions</a><li><a href=#authorization>Authorization</a>${sections.map(({ links }) => links).join('')}<li class=group><a href=#errors>Errors</a></ul></details>
+</nav>
+<main id=main>
+<section class=tag id=conventions><h2><a href=#conventions>Conventions</a></h2><p>The base URL is <code>${URL_SHOWN}${base}</code>. This page describes version ${api.info.version}; <a href=openapi.json>openapi.json</a> is the same for programs.</p>${prose(conventions.join('\n\n'))}</section>
+<section class=tag id=authorization><h2><a href=#authorization>Authorization</a></h2><dl>${schemes}</dl></section>
 ${sections.map(({ html }) => html).join('\n')}
-<section class="tag" id="errors"><h2><a href="#errors">Errors</a></h2><p>Every refusal has the same body.</p>${fields(refusal)}${codes()}</section>
+<section class=tag id=errors><h2><a href=#errors>Errors</a></h2><div class=pair><div><p>Every error response has the same body.</p>${fields(refusal)}</div><div class=side><div class=card><p class=bar><b class=s4>${refusedAs}</b> ${inline(resolve(refusing).description)}</p><pre>${escaped(json(kinds(resolve(refusing)).findLast(({ value }) => value.details).value))}</pre></div></div></div><h3>Error headers</h3><dl>${refused}</dl><h3>Error codes</h3><p>Each with an example of its message, and the operations that return it.</p>${codes()}</section>
 </main>
 <script>${script}</script>
 </html>
 `
 }
+
+/** Responses that are the same wherever they occur, and headers that say the same of every error. */
+const SHARED = new Set(['Misconfigured', 'Unavailable', 'MethodNotAllowed'].map((name) => `#/components/responses/${name}`))
+const TOLD_ONCE = new Set(['WWW-Authenticate', 'Retry-After', 'Allow'])

@@ -250,8 +250,11 @@ async fn limited_revocation(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn served_again(t: &Trial<'_>) -> Result<(), Stop> {
     t.expects_429.set(true);
-    let until = t.run.memory::<Told>().until.get();
-    let now = t.run.clock.now();
+    let told = t.run.memory::<Told>();
+    if told.until.get() == 0 {
+        limit(t).await?;
+    }
+    let (until, now) = (told.until.get(), t.run.clock.now());
     let most = t.run.profile.limits.retry_seconds;
     if until == 0 {
         return Err(Stop::Blocked("no 429 said in seconds when to retry: see long.429.retry-after".to_owned()));

@@ -11,7 +11,7 @@ pub const CASES: &[Case] = &[
         cell: Cell::Throughout,
         level: Level::Seed,
         requirement: "The base URL leads to a server that answers a call without credentials by itself, in HTTP.",
-        section: "README.md, Run conformance against a deployment",
+        section: "conformance/README.md, Reaching the deployment",
         effect: Effect::Read,
         request: steps!(sane),
         mutants: &[
@@ -25,7 +25,7 @@ pub const CASES: &[Case] = &[
         cell: Cell::Throughout,
         level: Level::Seed,
         requirement: "The server survived the run.",
-        section: "README.md, Run conformance against a deployment",
+        section: "conformance/README.md, Reaching the deployment",
         effect: Effect::Read,
         request: steps!(survived),
         mutants: &[mutant("dies-half-way", "stops for good in the middle of the run")],

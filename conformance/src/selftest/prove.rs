@@ -38,23 +38,35 @@ fn feed_alone() -> Result<Choice, String> {
     choice("service", &["feed.*"])
 }
 
-/// The cases that a mutant is held against. A fault of what stands around the tokens is none of the tokens': there the
-/// killer is enough, with its controls; or the cases of its kind, such as `feed.*`, if it judges every answer.
+/// The cases that a mutant is held against: its killer, with its controls; or all of the killer's level or kind, such as
+/// `feed.*`, if it judges every answer, or whether the server survived. Cases without a mutant of their own go along.
 fn about(killer: &Case) -> Result<Choice, String> {
     let kind = killer.id.split('.').next().unwrap_or_default();
-    match killer.level {
-        Level::Service if killer.is_standing() => choice("service", &[&format!("{kind}.*")]),
-        Level::Service => choice("service", &[killer.id]),
-        _ => choice("contract", &[]),
+    match (killer.level, judges_all(killer)) {
+        (Level::Service, true) => choice("service", &[&format!("{kind}.*")]),
+        (Level::Service, false) => choice("service", &[killer.id]),
+        (_, true) => choice("contract", &[]),
+        (_, false) => {
+            let goes_along = |case: &&Case| case.is_standing() || case.mutants.is_empty();
+            let others = cases::all().filter(|case| case.level < Level::Service).filter(goes_along).map(|case| case.id);
+            choice("contract", &others.chain([killer.id]).collect::<Vec<_>>())
+        }
     }
+}
+
+fn judges_all(killer: &Case) -> bool {
+    killer.is_standing() || killer.id.starts_with("sanity.")
 }
 
 /// All the mutants' reports, made on several threads for each processor.
 fn all_reports(chosen: &[Pair]) -> Result<Vec<(Pair, Report)>, String> {
-    let queue = Mutex::new(chosen.iter().enumerate().rev().collect::<Vec<_>>());
+    // Those that are held against much come first, so that the last thread is not the only one.
+    let mut queue: Vec<_> = chosen.iter().enumerate().collect();
+    queue.sort_by_key(|(_, (killer, _))| judges_all(killer));
+    let queue = Mutex::new(queue);
     let done = Mutex::new(Vec::new());
     // Some mutants are waited for: others run meanwhile.
-    let threads = std::thread::available_parallelism().map_or(2, usize::from) * 3;
+    let threads = std::thread::available_parallelism().map_or(2, usize::from) * 8;
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {

@@ -76,7 +76,7 @@ pub const CASES: &[Case] = &[
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
-        control: Some("feed.200.since"),
+        control: Some("feed.200.served"),
         request: steps!(news_only),
         expect: plain(200),
         mutants: &[mutant("feed-since-inclusive", "lists the entry of that seq again")],

@@ -142,7 +142,7 @@ pub async fn scene(t: &Trial<'_>) -> Result<Rc<Scene>, Stop> {
         return known.clone();
     }
     let made = play(t).await.map(Rc::new);
-    if !matches!(made, Err(Stop::Error(_))) {
+    if !matches!(made, Err(Stop::Error(_) | Stop::Unavailable(_))) {
         *slot = Some(made.clone());
     }
     made
@@ -268,7 +268,7 @@ async fn past(t: &Trial<'_>) -> Result<Rc<Past>, Stop> {
         return known.clone();
     }
     let made = look_back(t).await.map(Rc::new);
-    if !matches!(made, Err(Stop::Error(_))) {
+    if !matches!(made, Err(Stop::Error(_) | Stop::Unavailable(_))) {
         *slot = Some(made.clone());
     }
     made

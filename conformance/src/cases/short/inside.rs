@@ -66,7 +66,7 @@ pub const CASES: &[Case] = &[
         cell: Cell::Short(201),
         level: Level::Contract,
         requirement: "auth_time says when the client last showed a credential: no later than iat.",
-        section: "README.md, Tokens; RFC 9068 section 2.2.1",
+        section: "docs/api.md, Tokens; RFC 9068 section 2.2.1",
         request: EveryAnswer(|s| short(s, auth_time)),
         mutants: &[
             mutant("no-auth-time", "leaves auth_time out"),
@@ -79,7 +79,7 @@ pub const CASES: &[Case] = &[
         cell: Cell::Long(201),
         level: Level::Contract,
         requirement: "A long-term token's typ is lt+jwt, and its alg HS256: no API takes it for a short-term one.",
-        section: "README.md, Tokens; RFC 8725 section 3.11",
+        section: "docs/api.md, Tokens; RFC 8725 section 3.11",
         request: EveryAnswer(|s| long(s, long_typ)),
         mutants: &[mutant("long-typ-jwt", "says typ JWT in a long-term token")],
         ..ROW

@@ -96,6 +96,13 @@ impl Reference {
         })
     }
 
+    /// Whether its client is suspended or deleted, or ended all its tokens since.
+    pub fn ended_with_client(&self, bearer: &Bearer) -> bool {
+        // A deleted client has no record.
+        let client = self.clients.iter().find(|c| c.id == bearer.client);
+        client.is_none_or(|c| c.suspended || self.is_before(bearer, c.valid_from))
+    }
+
     pub fn is_over(&mut self, bearer: &Bearer) -> bool {
         let now = self.clock.now();
         let retired = |id: &str| self.memory.retired.get(id).is_some_and(|until| *until <= now);
@@ -109,9 +116,7 @@ impl Reference {
             over |=
                 (self.memory.revoked.contains(parent) && !forgotten(parent, "cascade-forgotten")) || retired(parent);
         }
-        // A deleted client has no record.
-        let client = self.clients.iter().find(|c| c.id == bearer.client);
-        over |= client.is_none_or(|c| c.suspended || self.is_before(bearer, c.valid_from));
+        over |= self.ended_with_client(bearer);
         if self.on("revocation-ends-rotated") {
             let of = bearer.parent.as_ref().unwrap_or(&bearer.id);
             over |= self.memory.rotated.get(of).is_some_and(|origin| self.memory.revoked.contains(origin));

@@ -25,7 +25,7 @@ impl Reference {
             Some(jwt) if jwt.header["typ"] == "lt+jwt" => "long",
             _ => "short",
         };
-        // A token that revoked itself may repeat that very call: its own end is no reason to refuse it.
+        // A token that revoked itself or its parent may repeat that very call, as long as its client is active.
         let verified = self.verified(asked, header.as_deref(), kind);
         let bearer = match verified {
             Ok(bearer) => bearer,
@@ -33,7 +33,8 @@ impl Reference {
             Err(refused) => return Err(refused),
         };
         let of_parent = bearer.parent.as_deref() == Some(id) && !self.on("parent-repeat-401");
-        let own_end = (bearer.id == id && !self.on("self-repeat-401")) || of_parent;
+        let own_end =
+            ((bearer.id == id && !self.on("self-repeat-401")) || of_parent) && !self.ended_with_client(&bearer);
         let orphaned = bearer.parent.as_ref().is_some_and(|parent| self.memory.revoked.contains(parent));
         let forgiven = self.on("revoked-bearer-revokes")
             || (self.on("revoked-short-revokes") && bearer.kind == "short" && !orphaned)
