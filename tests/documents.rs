@@ -1,4 +1,4 @@
-//! The documents name tests, cases, files, paths, codes, settings and commands that are there.
+//! Checks that the tests, cases, files, paths, codes, settings and commands that the documents name exist.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
@@ -32,7 +32,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What stands between backticks in a line.
+/// The text between backticks in a line.
 fn quoted(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
@@ -95,7 +95,7 @@ fn every_document_is_checked() {
     assert_eq!(found, DOCUMENTS.map(str::to_owned).into());
 }
 
-/// The lines outside of blocks of code.
+/// The lines outside code blocks.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut in_code = false;
     text.lines().filter(move |line| {
@@ -138,14 +138,14 @@ fn links_lead_somewhere() {
     assert!(followed > 100, "{followed}");
 }
 
-/// The anchor that a heading gets.
+/// The anchor of a heading.
 fn anchor(line: &str) -> Option<String> {
     let title = line.strip_prefix('#')?.trim_start_matches('#').trim();
     let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     Some(kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect())
 }
 
-/// The section under a heading of the second level.
+/// The section under a second-level heading.
 fn section<'t>(text: &'t str, heading: &str) -> &'t str {
     let (_, rest) = text.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no section {heading}"));
     rest.split("\n## ").next().unwrap()

@@ -80,7 +80,7 @@ struct Options {
     /// Measure only these: scenarios, `start`, `growth`; separate with commas
     #[arg(value_delimiter = ',')]
     only: Vec<String>,
-    /// Only count what each operation asks of storage, and compare with what is written down
+    /// Only count each operation's calls to storage, and compare them with the expected numbers
     #[arg(long)]
     counts: bool,
     /// Measure nothing; draw results.svg from results.json
@@ -128,7 +128,7 @@ fn main() -> ExitCode {
             match options.kv {
                 Some(port) => runtime.block_on(kv::serve(port)),
                 None if options.redraw => redraw(),
-                // What is dropped when this ends takes its processes with it.
+                // Dropping these stops their processes.
                 None => runtime.block_on(async {
                     tokio::select! {
                         done = run(&options) => done,
@@ -147,10 +147,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Draws the results that are there.
+/// Draws the existing results.
 fn redraw() -> Result<()> {
     let [json, svg] = results(Path::new(env!("CARGO_MANIFEST_DIR")));
-    // The report borrows its names for as long as a measurement's would live.
+    // The report borrows its names for 'static, so the text is leaked.
     let report: Report = serde_json::from_str(fs::read_to_string(&json)?.leak())?;
     Ok(fs::write(svg, picture::of(&report))?)
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::load::Outcome;
 use crate::scenario::{COLD_EXCHANGE, Contender};
 
-/// A number as the rounds gave it.
+/// A number over all rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     pub median: f64,
@@ -96,7 +96,7 @@ impl Row {
     }
 }
 
-/// How a contender starts, and how big it is.
+/// A contender's start times and sizes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Start {
     pub contender: &'static str,
@@ -114,7 +114,7 @@ pub struct Start {
     pub peak_memory_mib: Option<f64>,
 }
 
-/// An exchange of a client with so many early ends, beside so many that never call.
+/// The cost of an exchange with this many early ends and idle clients.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Growth {
     pub scenario: &'static str,
@@ -124,7 +124,7 @@ pub struct Growth {
     pub requests_per_second: Spread,
 }
 
-/// Tokens of one client, revoked at the same time.
+/// Concurrent revocations of one client's tokens.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct AtOnce {
     pub revocations: usize,
@@ -137,12 +137,12 @@ impl fmt::Display for AtOnce {
         let Self { revocations, milliseconds, kv_writes } = self;
         write!(
             formatter,
-            "{revocations} tokens of one client, revoked at once: answered in {milliseconds:.0} ms, by {kv_writes} writes to KV."
+            "{revocations} tokens of one client, revoked concurrently: answered in {milliseconds:.0} ms, by {kv_writes} writes to KV."
         )
     }
 }
 
-/// What a number should be.
+/// The goal for a number.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {

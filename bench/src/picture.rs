@@ -1,11 +1,12 @@
-//! The report as an SVG, 800 pixels wide. It has its own background, light or dark by the viewer's setting, whatever the page around it.
+//! Draws the report as an SVG, 800 pixels wide. It has its own background, light or dark by the viewer's setting,
+//! whatever the page around it.
 
 use std::fmt::{Result, Write};
 
 use crate::measure::{Growth, Report, Row, Spread, Start};
 use crate::scenario::{COLD_EXCHANGE, Contender};
 
-/// Every colour is written out, without custom properties, which some viewers of SVG don't know.
+/// Colours are written out instead of using custom properties, which some SVG viewers don't support.
 const STYLE: &str = "
   svg { font: 12px system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', sans-serif; font-variant-numeric: tabular-nums }
   .ground { fill: #ffffff; stroke: #d1d9e0 } text { fill: #1f2328 } .quiet { fill: #59636e } .rule { stroke: #d1d9e0 }

@@ -15,7 +15,7 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(text, "{}; {}", report.machine, report.workerd)?;
     writeln!(
         text,
-        "Each contender {}; medians of {} rounds, the least and the most of them after each.",
+        "Each contender {}; medians of {} rounds, with minimum and maximum.",
         if report.pinned { "alone on one core" } else { "not pinned to a core" },
         report.rounds
     )?;
@@ -50,7 +50,7 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
             report.connections
         )?;
         if report.runtime.iter().any(Row::is_disturbed) {
-            writeln!(text, "* its core was not busy all the time: something else was the limit, or had the core.")?;
+            writeln!(text, "* The contender did not use all of its core: something else limited the rate.")?;
         }
     }
     if !report.start.is_empty() {

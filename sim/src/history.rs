@@ -259,8 +259,8 @@ pub fn tell(history: &[Entry], from: u64) -> String {
             }
             What::Told { text, .. } => text.clone(),
             What::ByKvAlone { token, status, .. } => format!("KV alone, asked for {}: {status}", token.name),
-            What::ClockSet { of, offset } => format!("the clock of {of} is set to {offset} ms beside the true time"),
-            What::Healed => "from now on nothing fails, and KV lags no more".to_owned(),
+            What::ClockSet { of, offset } => format!("the clock of {of} is set to {offset} ms off the true time"),
+            What::Healed => "from now on nothing fails, and KV no longer lags".to_owned(),
             _ => continue,
         };
         told += &format!("{}  {line}\n", clock(entry.at));

@@ -100,8 +100,8 @@ impl<G: Ground> Step<'_, G> {
         if self.now > bearer.auth_time + LONGEST_SESSION {
             return Err(TokenFault::TooOld.into());
         }
-        // Only a forged token has an `auth_time` ahead of every time that this object has issued tokens for. No `end-tokens`
-        // would end what was rotated from it.
+        // An `auth_time` ahead of every token that this object has issued can only be forged (with a leaked signing
+        // key). No later `end-tokens` would end what was rotated from it.
         if bearer.auth_time > self.now.max(client.tokens_valid_from) {
             return Err(TokenFault::Foreign.into());
         }

@@ -1,5 +1,5 @@
-// The reference page in a browser, over its debugging protocol: a reader searches, gets a token, exchanges it, revokes the new one.
-// Needs Chromium (CHROMIUM names it); without one this says so and passes.
+// Tests the reference page in a browser, over the DevTools protocol: a reader searches, gets a token, exchanges it,
+// revokes the new one. Needs Chromium (CHROMIUM names it); without one it says so and passes.
 //   ORIGIN=… CLIENT_ID=… CLIENT_SECRET=… node tests/api/page.mjs
 
 import assert from 'node:assert/strict'
@@ -87,7 +87,7 @@ const press = async (key, code = key) => {
   await send('Input.dispatchKeyEvent', { type: 'keyUp', key, code })
 }
 
-// What the policy blocks is reported to the page before any script of it runs.
+// Records what the policy blocks, before any script of the page runs.
 await send('Page.addScriptToEvaluateOnNewDocument', {
   source: `addEventListener('securitypolicyviolation', (event) => (window.blocked = [...(window.blocked ?? []), event.violatedDirective + ' ' + event.blockedURI]))`,
 })
@@ -100,7 +100,7 @@ for (const width of [390, 1280]) {
   assert.equal(await run('document.documentElement.scrollWidth - document.documentElement.clientWidth'), 0, `nothing is cut at ${width} pixels`)
 }
 
-// The section that is read is marked, and search is a key away.
+// The current section is marked, and a key opens the search.
 await run(`document.getElementById('revokeToken').scrollIntoView()`)
 assert.equal(await until(`document.querySelector('nav [aria-current]')?.hash === '#revokeToken' && 'marked'`), 'marked')
 const status = `document.querySelector('[role=search] [role=status]').textContent`
@@ -150,10 +150,10 @@ const urls = events.filter(({ method }) => method === 'Network.requestWillBeSent
 assert(urls.length >= 6)
 for (const url of urls) assert(url.startsWith(`${ORIGIN}/`) && !url.includes(token), url)
 
-// Nor can it leave: another origin is refused by the policy, whatever calls it.
+// Nor can it leave the page: the policy blocks requests to other origins.
 assert.equal(await run(`fetch('http://127.0.0.2:1/').then(() => 'sent', () => 'refused')`), 'refused')
 assert.deepEqual(await run(`[...new Set(window.blocked)]`), ['connect-src http://127.0.0.2:1/'])
-// After the way back to the page, nothing of it is left.
+// After navigating away and back, nothing of it is left.
 await send('Page.navigate', { url: `${ORIGIN}/healthz` })
 await until(`location.pathname === '/healthz'`)
 await run(`history.back()`)

@@ -1,4 +1,4 @@
-"""The code samples of the reference page, run as a reader pastes them: with a client's values, and a token in the environment.
+"""Runs the reference page's code samples as a reader would paste them: with a client's values, and a token in the environment.
 
 The Rust ones are built in the crate that tests/api/clients.py generates, which has their dependencies."""
 

@@ -18,7 +18,7 @@ fn the_page_shows_this_deployment_and_may_load_nothing() {
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && policy.ends_with("frame-ancestors 'none'"));
 }
 
-/// The policy of the page that is served, and its HTML.
+/// The served page's policy and HTML.
 fn page() -> (String, String) {
     let service = Service::with(&[]);
     let response = docs(&service.settings, &service.world);
@@ -26,7 +26,7 @@ fn page() -> (String, String) {
     (policy, response.body.unwrap().into_owned())
 }
 
-/// What the only element of that name holds.
+/// The content of the only element with that name.
 fn inline<'a>(page: &'a str, element: &str) -> &'a str {
     let (open, close) = (format!("<{element}>"), format!("</{element}>"));
     assert_eq!(page.matches(&format!("<{element}")).count(), 1, "{element}");
@@ -74,7 +74,7 @@ fn the_pages_script_stores_nothing_and_calls_its_own_origin_alone() {
     for api in stores.iter().chain(&sends).chain(&interprets) {
         assert!(!script.contains(api), "{api}");
     }
-    // Spread first, no caller's options replace these.
+    // The caller's options are spread first, so they can't replace these.
     let calls: Vec<_> = script.match_indices("fetch").map(|(at, _)| script.get(at..).unwrap()).collect();
     let [call] = calls[..] else { panic!("{} calls", calls.len()) };
     let (_, options) = call.split_once("{...").unwrap();
