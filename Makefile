@@ -38,6 +38,9 @@ export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := wasm-bindgen-test-runner
 NATIVE = --package admin
 FIRST_TIME = 3 to 4 minutes
 EVERYTHING := --workspace --exclude bindgen
+# Test programs that mostly wait, and all others.
+WAITING := command hostile rough
+OTHERS := $(filter-out $(WAITING),$(notdir $(basename $(wildcard tests/*.rs */tests/*.rs) $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs)))))
 WASM_TESTS := --target $(WASM) --no-default-features --test wasm
 # Compiles a Worker of this workspace, for tools/bundle.mjs. Its WASM contains no path of the machine.
 COMPILE = RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=" \
@@ -71,13 +74,17 @@ test: need-python worker $(NPM) ## every test
 		'in WASM' '$(SUB) $(TEST_RUNNER) && cargo test --no-run $(WASM_TESTS)' \
 		'the Worker API' '$(SUB) $(WORKER_API)/build/index_bg.wasm' \
 		'Schemathesis' '$(SUB) $(VENV)'
-	@echo "== Native tests, and the Worker under wrangler dev" && cargo test $(EVERYTHING)
-	$(AT_ONCE) 'Tests in WASM and over HTTP: some 3 minutes on two cores' \
-		'fresh seeds' '$(SIMULATE) --seeds 300 --seconds 60' \
+	@echo "== Native tests, and the Worker under wrangler dev" && cargo test $(EVERYTHING) --lib --bins --examples $(OTHERS:%=--test %) \
+		&& cargo test --quiet $(EVERYTHING) --doc
+	$(AT_ONCE) 'Tests that wait, and those over HTTP: some 4 minutes on two cores' \
+		'the command' 'cargo test $(EVERYTHING) --test command' \
+		'rough servers' 'cargo test $(EVERYTHING) --test rough --test hostile' \
 		'WASM' 'cargo test $(WASM_TESTS)' \
+		'the API and its description' 'LIMIT=1000000 tools/with-dev.sh $(PYTHON) tests/api/run.py'
+	$(AT_ONCE) 'The harness, the simulation and the demo: some 2 minutes on two cores' \
 		'the harness proves itself' 'target/debug/conformance selftest' \
 		'conformance' '$(SUB) conformance NATIVE="$(NATIVE)"' \
-		'the API and its description' 'LIMIT=1000000 tools/with-dev.sh $(PYTHON) tests/api/run.py' \
+		'fresh seeds' '$(SIMULATE) --seeds 300 --seconds 60' \
 		'demo' '$(SUB) demo NATIVE="$(NATIVE)"'
 endif
 

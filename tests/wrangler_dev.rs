@@ -400,7 +400,9 @@ async fn a_missing_or_broken_setting_stops_the_service() {
         dev.comes_to(201, &issued).await;
     }
     let log = fs::read_to_string(dev.folder.join("log")).unwrap();
-    for problem in ["AUTH_KEYS is missing", "AUDIENCE must be text or a number", "OPERATOR is not a record"] {
+    for problem in
+        ["AUTH_KEYS is missing", "AUDIENCE must be a string or a number", "OPERATOR is not an operator's record"]
+    {
         assert!(log.contains(&format!("setting {problem}")), "the log names the setting");
     }
 }
