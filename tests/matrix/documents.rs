@@ -119,7 +119,8 @@ fn examples_of_errors(document: &Value) -> BTreeSet<(&str, &str, String)> {
     examples
 }
 
-/// Each is what the service answers, word for word, to a request of that operation.
+/// Each example is what the service answers, word for word, to a request of that operation. What is refused before it
+/// reaches an operation (`none`) is an example of any.
 #[test]
 fn examples_of_errors_are_answers_of_the_service() {
     let service = Service::new();
