@@ -44,8 +44,8 @@ fn draw(svg: &mut String, run: &Run) -> std::result::Result<f64, std::fmt::Error
     text(svg, MARGIN, 30.0, "head", "A revocation and a suspension, as two APIs see them")?;
     let how = [
         format!(
-            "A client calls each API {} ms after its last response; once its token is revoked and refused, it gets a new one. \
-             Another client is never revoked.",
+            "A client calls each API {} ms after its last response; once its revoked token is refused, it gets a new one. \
+             Another client is untouched.",
             PAUSE.as_millis()
         ),
         format!(

@@ -81,7 +81,7 @@ impl Desk {
     }
 
     /// Another operator, made by this one.
-    fn another(&self, client_id: &str, scopes: &[&str]) -> Token {
+    pub fn another(&self, client_id: &str, scopes: &[&str]) -> Token {
         let made = self.create(&json!({"client_id": client_id, "scopes": scopes, "mechanisms": ["secret"]}));
         let long = self.service.send(&by(client_id, made.body["client_secret"].as_str().unwrap())).token();
         self.service.send(&exchange(&long)).token()
