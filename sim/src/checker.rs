@@ -17,8 +17,9 @@ use crate::plan::{CLIENTS, Plan, ROOT};
 
 /// If a call without a response took effect, it did so within this time. Milliseconds, as all times here.
 const UNKNOWN: u64 = 60_000;
-/// How long an isolate caches a replica. A clock that is set back meanwhile can double that.
-const KEPT: u64 = 2 * 250 + 50;
+/// How long an isolate caches a replica. If its clock is set back, by up to twice the largest difference, it caches for
+/// longer by as much.
+const KEPT: u64 = 250 + 50;
 /// How old the feed may be that a location serves.
 const FEED_AGE: u64 = 2_000;
 /// How soon the feed has an end that no response waits for, if nothing fails.
@@ -94,6 +95,7 @@ struct Checker<'a> {
     /// When each verifier last requested the feed successfully.
     followed: HashMap<usize, u64>,
     written: HashMap<(String, u64), u64>,
+    clocks_set: HashMap<String, u64>,
     last_fault: Option<u64>,
     healed: Option<u64>,
     seq: u64,
@@ -117,6 +119,7 @@ pub fn check(plan: &Plan, history: &[Entry]) -> Option<Violation> {
         shown: Vec::new(),
         followed: HashMap::new(),
         written: HashMap::new(),
+        clocks_set: HashMap::new(),
         last_fault: None,
         healed: None,
         seq: 0,
@@ -212,6 +215,7 @@ impl Checker<'_> {
             }
             // A pause measured by a clock is as long as that clock says.
             What::ClockSet { of, .. } => {
+                self.clocks_set.insert(of.clone(), at);
                 self.written.retain(|(client, _), _| client != of);
                 self.last_fault = Some(at);
             }
@@ -414,12 +418,15 @@ impl Checker<'_> {
             return looks;
         }
         let client = self.clients.get(&token.client);
+        let longer = KEPT + 2 * self.plan.skew;
+        let clock_set = self.clocks_set.get(&format!("location {location}"));
+        let kept = if clock_set.is_some_and(|set| set + longer >= from) { longer } else { KEPT };
         for (shown_at, shown_location, for_call, shown_client, begun) in self.shown.iter().rev() {
             if *shown_at + LONGEST < from {
                 break;
             }
             let is_seen = *for_call == call
-                || (*shown_location == location && (from.saturating_sub(KEPT)..=at).contains(shown_at));
+                || (*shown_location == location && (from.saturating_sub(kept)..=at).contains(shown_at));
             let Some(begun) = begun.filter(|_| is_seen && *shown_client == token.client) else { continue };
             let may_be_eventual = client.is_none_or(|client| {
                 client.is_immediate.is_empty() || possible(&client.is_immediate, begun, begun).any(|immediate| !immediate)

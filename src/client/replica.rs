@@ -233,6 +233,16 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_is_cached_for_a_moment_and_not_when_the_clock_was_set_back() {
+        let cache = ReplicaCache::default();
+        cache.keep("alice", 5_000, Rc::new(replica(&client(), &[])));
+        let is_found = |now| cache.find("alice", now).is_some();
+        assert_eq!([0, 4_999, 5_000, 5_249, 5_250].map(is_found), [false, false, true, true, false]);
+        cache.forget("alice");
+        assert!(!is_found(5_000));
+    }
+
+    #[test]
     fn the_stored_format_is_pinned() {
         let json = r#"{"version":1,"status":"active","tokens_valid_from":100,"scopes":["jobs:*","templates:read"],"consistency":"eventual","ends":"0000000000000000000001=0,0000000000000000000002=500","is_full":false}"#;
         assert_eq!(replica(&client(), &[(1, 0), (2, 500)]).to_json(), json);
