@@ -236,9 +236,9 @@ async fn token_signature(t: &Trial<'_>) -> Result<(), Stop> {
     let (token, key) = key_of_a_token(t).await?;
     let public = key["x"].as_str().and_then(unb64).unwrap_or_default();
     let (input, signature) = token.token.rsplit_once('.').unwrap_or_default();
-    UnparsedPublicKey::new(&ED25519, public).verify(input.as_bytes(), &unb64(signature).unwrap_or_default()).map_err(
-        |_| Stop::fail(format!("a signature that the key {} verifies", key["kid"]), "a signature that it does not"),
-    )
+    UnparsedPublicKey::new(&ED25519, public)
+        .verify(input.as_bytes(), &unb64(signature).unwrap_or_default())
+        .map_err(|_| Stop::fail(format!("a signature that the key {} verifies", key["kid"]), "an invalid signature"))
 }
 
 async fn cache(t: &Trial<'_>) -> Result<(), Stop> {

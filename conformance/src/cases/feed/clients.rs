@@ -78,7 +78,7 @@ pub const CASES: &[Case] = &[
 
 /// Waits until the feed lists the client with a matching time.
 async fn listed(t: &Trial<'_>, client: &str, wanted: &str, fits: impl Fn(u64) -> bool) -> Result<Feed, Stop> {
-    let wanted = format!("\"{}\", for {client}, under client, with {wanted}", hash("client", client));
+    let wanted = format!("\"{}\" (for {client}) under client, with {wanted}", hash("client", client));
     let judge = |feed: &Feed| match feed.entry("client", client) {
         Some(at) if fits(at) => Ok(()),
         Some(at) => Err(Stop::fail(&wanted, format!("the time {at}"))),

@@ -163,7 +163,7 @@ async fn told(
     wanted: &str,
     fits: impl Fn(u64) -> bool,
 ) -> Result<Feed, Stop> {
-    let wanted = format!("\"{}\", for {id}, under {kind}, with {wanted}, after seq {seq}", hash(kind, id));
+    let wanted = format!("\"{}\" (for {id}) under {kind}, with {wanted}, after seq {seq}", hash(kind, id));
     let judge = |feed: &Feed| match feed.entry(kind, id) {
         Some(at) if fits(at) => is_delta(feed, seq),
         Some(at) => Err(Stop::fail(&wanted, format!("the time {at}"))),
@@ -260,9 +260,10 @@ async fn news_only(t: &Trial<'_>) -> Result<(), Stop> {
     let known = entries(&whole);
     match entries(&delta).into_iter().find(|(name, at)| known.get(name) == Some(at)) {
         None => Ok(()),
-        Some(((kind, name), _)) => {
-            Err(Stop::fail(format!("no entry from before seq {seq}"), format!("\"{name}\" under {kind}, as before")))
-        }
+        Some(((kind, name), _)) => Err(Stop::fail(
+            format!("no entry from before seq {seq}"),
+            format!("\"{name}\" under {kind}, which was there before"),
+        )),
     }
 }
 
@@ -290,7 +291,7 @@ async fn signed(t: &Trial<'_>) -> Result<(), Stop> {
     let (input, signature) = delta.token.rsplit_once('.').unwrap_or_default();
     UnparsedPublicKey::new(&ED25519, public)
         .verify(input.as_bytes(), &unb64(signature).unwrap_or_default())
-        .map_err(|_| Stop::fail("a signature that the published key verifies", "a signature that it does not"))
+        .map_err(|_| Stop::fail("a signature that the published key verifies", "an invalid signature"))
 }
 
 /// A 304 for what was just read, retried if a revocation comes between. `name` turns an ETag into the value of

@@ -308,7 +308,7 @@ async fn signature(t: &Trial<'_>) -> Result<(), Stop> {
     let signature = unb64(signature).unwrap_or_default();
     UnparsedPublicKey::new(&ED25519, public)
         .verify(input.as_bytes(), &signature)
-        .map_err(|_| Stop::fail("a signature that the published key verifies", "a signature that it does not"))
+        .map_err(|_| Stop::fail("a signature that the published key verifies", "an invalid signature"))
 }
 
 async fn issuer(t: &Trial<'_>) -> Result<(), Stop> {

@@ -151,7 +151,7 @@ async fn refused_revocation(t: &Trial<'_>) -> Result<(), Stop> {
 
 /// Waits until the feed lists the client with a matching time.
 async fn listed(t: &Trial<'_>, guest: &Guest, wanted: &str, fits: impl Fn(u64) -> bool) -> Result<(Feed, u64), Stop> {
-    let wanted = format!("\"{}\", for {}, under client, with {wanted}", hash("client", &guest.id), guest.id);
+    let wanted = format!("\"{}\" (for {}) under client, with {wanted}", hash("client", &guest.id), guest.id);
     t.feed_until("", |feed| match feed.entry("client", &guest.id) {
         Some(at) if fits(at) => Ok(at),
         Some(at) => Err(Stop::fail(&wanted, format!("the time {at}"))),

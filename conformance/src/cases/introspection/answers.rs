@@ -293,7 +293,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.deleted",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"A token of a deleted client is exactly {"active":false} when the deletion is answered."#,
+        requirement: r#"Once the deletion of its client is answered, a token gets exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; openapi.yaml, deleteClient",
         needs: &[
             (Valid, ClientId),

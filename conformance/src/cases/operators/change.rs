@@ -134,7 +134,7 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("restoration-ends-tokens", "revokes a client's tokens when it is restored")],
         ..CHANGED
     },
-    // ---- what is refused
+    // ---- what is rejected
     Case {
         id: "operators.400.change-null",
         requirement: "A null status, scopes, mechanisms, max_ttl_seconds or consistency in a PATCH is rejected with \

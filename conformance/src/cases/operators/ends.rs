@@ -174,7 +174,7 @@ async fn end_tokens_time(t: &Trial<'_>) -> Result<(), Stop> {
     match from.is_some_and(|from| before < from && from <= latest) {
         true => Ok(()),
         false => Err(Stop::fail(
-            format!("tokens_valid_from after {} and not ahead", clock::rfc3339(before)),
+            format!("tokens_valid_from after {} and not in the future", clock::rfc3339(before)),
             format!("tokens_valid_from {}", shown["tokens_valid_from"]),
         )),
     }
