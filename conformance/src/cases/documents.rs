@@ -103,8 +103,8 @@ pub const CASES: &[Case] = &[
         id: "documents.405.methods",
         cell: Cell::Service(405),
         level: Level::Service,
-        requirement: "A method other than GET and HEAD on /openapi.json, /docs and /healthz is answered with 405 and \
-                      Allow: GET, HEAD.",
+        requirement: "A method other than GET and HEAD on /openapi.json, /docs and /healthz is answered with 405, \
+                      Allow: GET, HEAD and Cache-Control: no-store.",
         section: "openapi.yaml, MethodNotAllowed; RFC 9110 section 15.5.6",
         effect: Effect::Read,
         control: Some("documents.200.openapi"),

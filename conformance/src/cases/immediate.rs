@@ -72,7 +72,7 @@ pub const CASES: &[Case] = &[
     Case {
         id: "immediate.401.child",
         requirement: "Once the revocation of a long-term token is answered, its short-term tokens cannot revoke \
-                      anything: 401 invalid_token.",
+                      other tokens: 401 invalid_token.",
         section: "openapi.yaml, revokeToken",
         request: steps!(child),
         mutants: &[mutant(

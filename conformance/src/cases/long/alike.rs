@@ -13,7 +13,7 @@ pub const CASES: &[Case] = &[
         cell: Cell::Long(401),
         level: Level::Contract,
         requirement: "Replayed, expired and forged assertions, and those signed with another client's key, get the \
-                      same body as a wrong secret.",
+                      same answer as a wrong secret.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Valid, AssertionJwk), (Other, AssertionJwk)],
         effect: Effect::Mint,

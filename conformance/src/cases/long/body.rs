@@ -428,7 +428,7 @@ pub const CASES: &[Case] = &[
         effect: Effect::Read,
         control: Some("long.201.secret"),
         request: Ask(Secret(Valid), &[Unset("client_secret")]),
-        // The contract has both "no mechanism" and "bearer missing".
+        // Both fit the contract: 400 for no mechanism, 401 for a missing bearer.
         expect: Want { or: &[(401, "invalid_token"), (401, "invalid_client")], ..INVALID_REQUEST },
         mutants: &[mutant("no-mechanism-403", "answers 403 to a body without a mechanism")],
         ..ROW

@@ -103,8 +103,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-other-client",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "An assertion whose iss and sub name another client than client_id is rejected with 401 \
-                      invalid_client.",
+        requirement: "An assertion is rejected with 401 invalid_client if its iss and sub are not the client_id of \
+                      the request.",
         section: "RFC 7523 section 3",
         effect: Effect::Read,
         control: Some("long.201.assertion"),

@@ -71,8 +71,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.401.parent-revoked",
-        requirement: "Once the revocation of its long-term token is answered, an operator's token is rejected with \
-                      401 invalid_token.",
+        requirement: "Once the revocation of its long-term token is answered, an operator's short-term token is \
+                      rejected with 401 invalid_token.",
         needs: OPERATOR,
         request: steps!(parent_revoked),
         mutants: &[mutant(
@@ -161,7 +161,7 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.401.before-404",
         requirement: "The caller is checked before the client: a caller without the scope is rejected with 401 \
-                      whether the client exists or not.",
+                      insufficient_scope, whether the client exists or not.",
         request: Ask(
             GetClient,
             &[Header("authorization", "Bearer ${valid.short}"), Path("/clients/conformance-${unique}")],

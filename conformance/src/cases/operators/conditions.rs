@@ -35,13 +35,13 @@ pub const CASES: &[Case] = &[
             mutant("etag-constant", "always sends the same ETag for a client"),
             mutant("etag-blind-to-secrets", "keeps the ETag when secrets change"),
             mutant("etag-blind-to-seed", "keeps the ETag when the seed changes"),
-            mutant("etag-blind-to-end-tokens", "keeps the ETag over end-tokens"),
+            mutant("etag-blind-to-end-tokens", "keeps the ETag after end-tokens"),
         ],
         ..CONDITION
     },
     Case {
         id: "operators.200.if-match",
-        requirement: "If-Match matches the current ETag alone, in a list, and as *.",
+        requirement: "A PATCH is accepted if If-Match is the current ETag, a list that contains it, or *.",
         request: steps!(matches),
         mutants: &[
             mutant("if-match-star-refused", "rejects If-Match: *"),

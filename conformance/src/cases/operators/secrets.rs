@@ -70,8 +70,8 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.409.ending-secret",
         cell: Cell::Service(409),
-        requirement: "A secret that ends in the future is still live: with two such, another one is rejected with \
-                      409 conflict.",
+        requirement: "A secret that ends in the future still counts as live: a third secret is rejected with 409 \
+                      conflict.",
         section: "openapi.yaml, createClientSecret",
         request: steps!(third_while_ending),
         expect: CONFLICT,

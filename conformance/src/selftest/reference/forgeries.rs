@@ -27,7 +27,7 @@ fn unpadded(text: &Value, mark: &str) -> Vec<u8> {
 }
 
 impl Reference {
-    /// Its `kid` is the client's.
+    /// Whether this copy accepts an assertion with the client's `kid` that the client did not sign.
     pub fn falls_for_assertion(&self, by: &ClientRecord, jwt: &Jwt, assertion: &str) -> bool {
         let (input, mac) = assertion.rsplit_once('.').unwrap_or_default();
         let header = &jwt.header;
@@ -52,7 +52,7 @@ impl Reference {
         }
     }
 
-    /// A forged long-term token that this copy accepts.
+    /// Whether this copy accepts this long-term token, which was not issued as it is.
     pub fn falls_for_long(&self, jwt: &Jwt, token: &str) -> bool {
         let (input, mac) = token.rsplit_once('.').unwrap_or_default();
         let right = self.long_mac(input);
@@ -73,7 +73,7 @@ impl Reference {
         }
     }
 
-    /// A forged short-term token that this copy accepts.
+    /// Whether this copy accepts this short-term token, which was not issued as it is.
     pub fn falls_for_short(&self, jwt: &Jwt, token: &str) -> bool {
         let (input, mac) = token.rsplit_once('.').unwrap_or_default();
         let alg = jwt.header["alg"].as_str().unwrap_or_default();
