@@ -109,7 +109,7 @@ pub const CASES: &[Case] = &[
         id: "outside.challenge-error",
         cell: Cell::Throughout,
         level: Level::Contract,
-        requirement: "A challenge has an error attribute only if a token was presented, and then it equals the \
+        requirement: "A challenge has an error attribute if and only if a token was presented, and it equals the \
                       body's code.",
         section: "RFC 6750 section 3.1",
         request: EveryAnswer(challenge_error),

@@ -25,7 +25,7 @@ pub const CASES: &[Case] = &[
         id: "short.201.jwt-sub",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "A short-term token's sub is the client, like its client_id.",
+        requirement: "A short-term token's sub and client_id both name the client.",
         section: "RFC 9068 section 2.2",
         request: EveryAnswer(|s| short(s, sub)),
         mutants: &[mutant("short-sub-other", "names another client in sub")],
