@@ -340,8 +340,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.mechanisms-text",
-        requirement: "A mechanisms that is a string is rejected with 400 invalid_request, even if it names a \
-                      mechanism.",
+        requirement: "A string in place of the mechanisms array is rejected with 400 invalid_request, even if it \
+                      names a mechanism.",
         section: "openapi.yaml, Mechanisms",
         request: Ask(CreateClient, &[Set("mechanisms", r#""secret""#)]),
         also: &[Also::Names("mechanisms")],
