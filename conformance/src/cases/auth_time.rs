@@ -1,4 +1,4 @@
-//! `auth_time`, when a client last showed a credential, and `end-tokens`, which goes by it.
+//! `auth_time`, when a client last presented a credential, and `end-tokens`, which compares with it.
 
 use crate::case::*;
 use crate::clock;
@@ -9,7 +9,7 @@ use crate::trial::guests::Guest;
 use crate::trial::mint::token_in;
 use serde_json::json;
 
-/// A guest that may rotate, revoke and submit.
+/// A client made for the case, which may rotate, revoke and submit.
 const SCOPES: [&str; 3] = ["jobs:submit", "tokens:write", "tokens:revoke"];
 
 pub const CASES: &[Case] = &[
@@ -17,77 +17,77 @@ pub const CASES: &[Case] = &[
         id: "auth-time.201.exchange",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "An exchange hands auth_time on: it is not the time of the exchange.",
+        requirement: "An exchange keeps auth_time: it is not the time of the exchange.",
         section: "openapi.yaml, ShortTokenResponse; RFC 9068 section 2.2.1",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
         request: steps!(exchange),
         expect: GRANTED,
-        mutants: &[mutant("auth-time-near-exchange", "has the second before the exchange as auth_time")],
+        mutants: &[mutant("auth-time-near-exchange", "sets auth_time to one second before the exchange")],
         ..ROW
     },
     Case {
         id: "auth-time.201.secret",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "auth_time is when the client showed its secret.",
+        requirement: "auth_time is the time when the client presented its secret.",
         section: "openapi.yaml, ShortTokenResponse; RFC 9068 section 2.2.1",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("auth-time.201.exchange"),
         request: steps!(secret),
         expect: GRANTED,
-        mutants: &[mutant("auth-time-an-hour-off", "has an auth_time of an hour ago")],
+        mutants: &[mutant("auth-time-an-hour-off", "sets auth_time to an hour ago")],
         ..ROW
     },
     Case {
         id: "auth-time.201.assertion",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "auth_time is when an assertion was shown, whatever its iat says.",
+        requirement: "auth_time is the time when the assertion was presented, whatever its iat.",
         section: "openapi.yaml, ShortTokenResponse; RFC 9068 section 2.2.1",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Valid, AssertionJwk)],
         effect: Effect::Mint,
         control: Some("long.201.assertion"),
         request: steps!(assertion),
         expect: GRANTED,
-        mutants: &[mutant("auth-time-of-the-assertion", "takes the assertion's iat for auth_time")],
+        mutants: &[mutant("auth-time-of-the-assertion", "uses the assertion's iat as auth_time")],
         ..ROW
     },
     Case {
         id: "auth-time.201.rotation",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "A rotation hands auth_time on.",
+        requirement: "A rotation keeps auth_time.",
         section: "openapi.yaml, ShortTokenResponse; openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("auth-time.201.exchange"),
         request: steps!(rotation, 1),
         expect: GRANTED,
-        mutants: &[mutant("auth-time-near-rotation", "has the second before the rotation as auth_time")],
+        mutants: &[mutant("auth-time-near-rotation", "sets auth_time to one second before the rotation")],
         ..ROW
     },
     Case {
         id: "auth-time.201.rotation-of-rotation",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "So does the rotation of what was rotated.",
+        requirement: "A rotation of a token that was itself rotated keeps auth_time too.",
         section: "openapi.yaml, ShortTokenResponse; openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("auth-time.201.rotation"),
         request: steps!(rotation, 2),
         expect: GRANTED,
-        mutants: &[mutant("auth-time-handed-on-once", "hands auth_time on once")],
+        mutants: &[mutant("auth-time-handed-on-once", "keeps auth_time only in the first rotation")],
         ..ROW
     },
     Case {
         id: "auth-time.201.after-end-tokens",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "What is issued after the answer of end-tokens works at once.",
+        requirement: "A token issued after end-tokens has answered works at once.",
         section: "openapi.yaml, endClientTokens",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -96,7 +96,7 @@ pub const CASES: &[Case] = &[
         expect: GRANTED,
         mutants: &[mutant(
             "auth-time-before-valid-from",
-            "has an auth_time before tokens_valid_from for what it issues in that second",
+            "sets an auth_time before tokens_valid_from in tokens that it issues in that second",
         )],
         ..ROW
     },
@@ -104,112 +104,118 @@ pub const CASES: &[Case] = &[
         id: "auth-time.201.not-before-valid-from",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "A new token's auth_time is not before its client's tokens_valid_from.",
+        requirement: "A new token's auth_time is never before its client's tokens_valid_from.",
         section: "openapi.yaml, endClientTokens; openapi.yaml, Client",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("auth-time.201.after-end-tokens"),
         request: steps!(not_before),
         expect: GRANTED,
-        mutants: &[mutant("auth-time-behind", "has the second before tokens_valid_from as auth_time")],
+        mutants: &[mutant("auth-time-behind", "sets auth_time to one second before tokens_valid_from")],
         ..ROW
     },
     Case {
         id: "auth-time.401.exchange-after-end-tokens",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "end-tokens ends the long-term tokens from before it: 401 invalid_token.",
+        requirement: "After end-tokens, a long-term token issued before it is rejected with 401 invalid_token.",
         section: "openapi.yaml, endClientTokens",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("auth-time.201.exchange"),
         request: steps!(exchange_refused),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("kill-switch-spares-long", "spares long-term tokens")],
+        mutants: &[mutant("kill-switch-spares-long", "does not revoke long-term tokens by end-tokens")],
         ..ROW
     },
     Case {
         id: "auth-time.401.same-second",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "It ends one that was issued in the very second of the call, just before it.",
+        requirement: "After end-tokens, a long-term token issued earlier in the same second is rejected with 401 \
+                      invalid_token.",
         section: "openapi.yaml, endClientTokens",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("auth-time.401.exchange-after-end-tokens"),
         request: steps!(same_second),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("end-tokens-until-this-second", "ends what was issued before the second of the call")],
+        mutants: &[mutant(
+            "end-tokens-until-this-second",
+            "revokes by end-tokens only what was issued before the second of the call",
+        )],
         ..ROW
     },
     Case {
         id: "auth-time.401.rotated-after-end-tokens",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "It ends what was rotated from those.",
+        requirement: "After end-tokens, a token rotated from one that was issued before it is rejected with 401 \
+                      invalid_token.",
         section: "openapi.yaml, endClientTokens",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("auth-time.401.exchange-after-end-tokens"),
         request: steps!(rotated_refused),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("kill-switch-spares-rotated", "spares what was rotated")],
+        mutants: &[mutant("kill-switch-spares-rotated", "does not revoke rotated tokens by end-tokens")],
         ..ROW
     },
     Case {
         id: "auth-time.401.short-after-end-tokens",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "It ends the short-term tokens from before it: a rotation by one is 401 invalid_token.",
+        requirement: "After end-tokens, a rotation with a short-term token issued before it is rejected with 401 \
+                      invalid_token.",
         section: "openapi.yaml, endClientTokens",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("auth-time.201.exchange"),
         request: steps!(short_refused),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("kill-switch-spares-short", "spares short-term tokens")],
+        mutants: &[mutant("kill-switch-spares-short", "does not revoke short-term tokens by end-tokens")],
         ..ROW
     },
     Case {
         id: "auth-time.401.end-tokens-again",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A second end-tokens ends what was issued since the first.",
+        requirement: "After a second end-tokens, a token issued since the first is rejected with 401 invalid_token.",
         section: "openapi.yaml, endClientTokens",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("auth-time.201.after-end-tokens"),
         request: steps!(again),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("end-tokens-once", "ends tokens once")],
+        mutants: &[mutant("end-tokens-once", "ignores a second end-tokens")],
         ..ROW
     },
     Case {
         id: "auth-time.201.end-tokens-spares-others",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "It does not end another client's tokens.",
+        requirement: "end-tokens does not affect another client's tokens.",
         section: "openapi.yaml, endClientTokens",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("auth-time.201.exchange"),
         request: steps!(spares_others),
         expect: GRANTED,
-        mutants: &[mutant("end-tokens-of-everyone", "ends the tokens of every client that was made")],
+        mutants: &[mutant("end-tokens-of-everyone", "revokes the tokens of every client that was created")],
         ..ROW
     },
     Case {
         id: "auth-time.201.revocation-spares-rotated",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "The revocation of a token does not end what was rotated from it.",
+        requirement: "Revoking a token does not affect the tokens rotated from it.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("auth-time.201.rotation"),
         request: steps!(spares_rotated),
         expect: GRANTED,
-        mutants: &[mutant("revocation-ends-rotated", "ends what was rotated from a revoked token")],
+        mutants: &[mutant("revocation-ends-rotated", "revokes the tokens that were rotated from a revoked token")],
         ..ROW
     },
 ];
@@ -245,7 +251,7 @@ fn handed_on(first: &Token, later: &Token) -> Result<(), Stop> {
     }
 }
 
-/// Within what clocks differ by, from before the request to after its answer.
+/// Allows for clock skew, from before the request to after its answer.
 async fn shown_now(t: &Trial<'_>, request: &Request) -> Result<(), Stop> {
     let before = t.run.clock.now();
     let answer = t.send(request).await?;
@@ -307,7 +313,7 @@ async fn not_before(t: &Trial<'_>) -> Result<(), Stop> {
     }
 }
 
-/// After end-tokens the request is refused.
+/// After end-tokens the request must be rejected.
 async fn refused(t: &Trial<'_>, guest: &Guest, request: &Request) -> Result<(), Stop> {
     t.end_tokens(guest).await?;
     let answer = t.send(request).await?;
@@ -322,7 +328,7 @@ async fn exchange_refused(t: &Trial<'_>) -> Result<(), Stop> {
     refused(t, &guest, &endpoint::exchange(&long.token)).await
 }
 
-/// Issued in the first tenth of a second, so that the call follows in the same one.
+/// Issued in the first tenth of a second, so that the call follows in the same second.
 async fn same_second(t: &Trial<'_>) -> Result<(), Stop> {
     let guest = guest(t).await?;
     t.shared(Operator, "short").await?;

@@ -1,4 +1,4 @@
-//! GET /openapi.json, /docs and /healthz: the service described, and whether it is ready.
+//! GET /openapi.json, /docs and /healthz: the API's description, and readiness.
 
 use crate::case::*;
 use crate::endpoint::{self, DOCS, HEALTH, OPENAPI};
@@ -12,52 +12,52 @@ pub const CASES: &[Case] = &[
         id: "documents.200.openapi",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "/openapi.json is an OpenAPI 3 document with the three operations, as application/json.",
+        requirement: "/openapi.json is an OpenAPI 3 document with the three operations, served as application/json.",
         section: "openapi.yaml, getOpenApi",
         effect: Effect::Read,
         control: Some("short.201.exchange"),
         request: steps!(openapi),
         expect: plain(200),
-        mutants: &[mutant("documents-openapi-lacks-revoke", "does not describe revokeToken")],
+        mutants: &[mutant("documents-openapi-lacks-revoke", "leaves revokeToken out of the document")],
         ..ROW
     },
     Case {
         id: "documents.200.openapi-server",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "Its server is the base path of this deployment.",
+        requirement: "The server URL in /openapi.json is the base path of this deployment.",
         section: "openapi.yaml, getOpenApi",
         effect: Effect::Read,
         control: Some("documents.200.openapi"),
         request: steps!(server),
         expect: plain(200),
-        mutants: &[mutant("documents-openapi-elsewhere", "describes operations at another base path")],
+        mutants: &[mutant("documents-openapi-elsewhere", "describes the operations under another base path")],
         ..ROW
     },
     Case {
         id: "documents.200.docs",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "/docs is a page, as text/html.",
+        requirement: "/docs is an HTML page, served as text/html.",
         section: "openapi.yaml, getDocs",
         effect: Effect::Read,
         control: Some("short.201.exchange"),
         request: steps!(docs),
         expect: plain(200),
-        mutants: &[mutant("documents-page-as-text", "calls its page text/plain")],
+        mutants: &[mutant("documents-page-as-text", "serves its page as text/plain")],
         ..ROW
     },
     Case {
         id: "documents.200.health",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "/healthz is a JSON object with a status.",
+        requirement: "/healthz returns a JSON object with a status.",
         section: "openapi.yaml, Health",
         effect: Effect::Read,
         control: Some("short.201.exchange"),
         request: steps!(health),
         expect: plain(200),
-        mutants: &[mutant("documents-health-in-words", "answers ready in words")],
+        mutants: &[mutant("documents-health-in-words", "answers readiness as plain text")],
         ..ROW
     },
     Case {
@@ -70,46 +70,47 @@ pub const CASES: &[Case] = &[
         control: Some("documents.200.health"),
         request: steps!(health_cache),
         expect: plain(200),
-        mutants: &[mutant("documents-health-kept", "lets its health be kept")],
+        mutants: &[mutant("documents-health-kept", "lets /healthz be cached")],
         ..ROW
     },
     Case {
         id: "documents.200.cache",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "/openapi.json and /docs may be kept for five minutes at most.",
+        requirement: "/openapi.json and /docs may be cached for at most five minutes.",
         section: "openapi.yaml, getOpenApi; openapi.yaml, getDocs",
         effect: Effect::Read,
         control: Some("documents.200.openapi"),
         request: steps!(cache),
         expect: plain(200),
-        mutants: &[mutant("documents-kept-a-day", "lets its documents be kept for a day")],
+        mutants: &[mutant("documents-kept-a-day", "lets its documents be cached for a day")],
         ..ROW
     },
     Case {
         id: "documents.200.head",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "HEAD answers as GET does on all three, without a body.",
+        requirement: "HEAD on /openapi.json, /docs and /healthz is answered like GET, without a body.",
         section: "openapi.yaml, info; RFC 9110 section 9.3.2",
         effect: Effect::Read,
         control: Some("documents.200.openapi"),
         request: steps!(head),
         expect: plain(200),
-        mutants: &[mutant("documents-head-405", "refuses HEAD")],
+        mutants: &[mutant("documents-head-405", "rejects HEAD")],
         ..ROW
     },
     Case {
         id: "documents.405.methods",
         cell: Cell::Service(405),
         level: Level::Service,
-        requirement: "Any other method is 405 with Allow: GET, HEAD on all three.",
+        requirement: "A method other than GET and HEAD on /openapi.json, /docs and /healthz is answered with 405, \
+                      Allow: GET, HEAD and Cache-Control: no-store.",
         section: "openapi.yaml, MethodNotAllowed; RFC 9110 section 15.5.6",
         effect: Effect::Read,
         control: Some("documents.200.openapi"),
         request: steps!(methods),
         expect: plain(405),
-        mutants: &[mutant("documents-any-method", "takes any method for GET")],
+        mutants: &[mutant("documents-any-method", "accepts any method like GET")],
         ..ROW
     },
 ];
@@ -139,7 +140,7 @@ async fn openapi(t: &Trial<'_>) -> Result<(), Stop> {
     t.is_served(OPENAPI, JSON).await
 }
 
-/// A relative URL counts from where the document is.
+/// A relative URL is resolved against the document's own.
 async fn server(t: &Trial<'_>) -> Result<(), Stop> {
     let url = description(t).await?["servers"][0]["url"].as_str().unwrap_or_default().to_owned();
     let here = t.run.client.url("");

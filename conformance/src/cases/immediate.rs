@@ -1,4 +1,4 @@
-//! Clients whose consistency is immediate: what ends or narrows holds for the very next call, by whatever it was done.
+//! Clients whose consistency is immediate: whatever revokes or narrows applies to the very next call.
 
 use crate::case::*;
 use crate::cases::operators::OPERATOR;
@@ -7,7 +7,7 @@ use crate::trial::mint::token_in;
 use crate::trial::operators::Client;
 use serde_json::{Value, json};
 
-/// So many calls at once follow each end: none may be answered by what was before.
+/// How many simultaneous calls follow each change. None may be answered from the earlier state.
 const AT_ONCE: usize = 6;
 
 /// The role's own client.
@@ -24,7 +24,7 @@ const AT_THAT: Case = Case {
     ..ROW
 };
 
-/// On a client that the case made.
+/// On a client that the case creates.
 const GUEST: Case =
     Case { needs: OPERATOR, effect: Effect::Provision, control: Some("immediate.201.guest"), ..AT_THAT };
 
@@ -32,16 +32,17 @@ pub const CASES: &[Case] = &[
     Case {
         id: "immediate.201.exchange",
         cell: Cell::Service(201),
-        requirement: "A long-term token of an immediate client is exchanged like any other.",
+        requirement: "A long-term token of an immediate client can be exchanged like any other.",
         control: Some("long.201.secret"),
         request: steps!(exchange),
         expect: GRANTED,
-        mutants: &[mutant("immediate-refused", "exchanges no tokens of immediate clients")],
+        mutants: &[mutant("immediate-refused", "rejects exchanges of immediate clients")],
         ..AT_THAT
     },
     Case {
         id: "immediate.401.revoked",
-        requirement: "After the 204 of its revocation no exchange of a long-term token is answered 201.",
+        requirement: "Once the revocation of an immediate client's long-term token is answered, every exchange of it \
+                      is rejected with 401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
         request: steps!(revoked),
         mutants: &[mutant("immediate-lags-revocation", "exchanges revoked tokens of an immediate client for a while")],
@@ -49,7 +50,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.self-revoked",
-        requirement: "So it is where a long-term token revoked itself.",
+        requirement: "Once an immediate client's long-term token has revoked itself, every exchange of it is \
+                      rejected with 401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
         request: steps!(self_revoked),
         mutants: &[mutant("immediate-forgets-self", "exchanges a long-term token that revoked itself")],
@@ -57,20 +59,25 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.revoked-by-child",
-        requirement: "So it is where a short-term token revoked the long-term token that it came from.",
+        requirement: "Once an immediate client's short-term token has revoked its long-term token, every exchange of \
+                      that is rejected with 401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
         request: steps!(revoked_by_child),
-        mutants: &[mutant("immediate-forgets-parent", "exchanges a long-term token that its short-term token revoked")],
+        mutants: &[mutant(
+            "immediate-forgets-parent",
+            "exchanges a long-term token that its own short-term token revoked",
+        )],
         ..AT_THAT
     },
     Case {
         id: "immediate.401.child",
-        requirement: "After the 204 of a long-term token's revocation its short-term tokens revoke nothing.",
+        requirement: "Once the revocation of a long-term token is answered, its short-term tokens cannot revoke \
+                      other tokens: 401 invalid_token.",
         section: "openapi.yaml, revokeToken",
         request: steps!(child),
         mutants: &[mutant(
             "caller-lags-revocation",
-            "takes short-term tokens of a revoked long-term token for a while",
+            "accepts the short-term tokens of a revoked long-term token for a while",
         )],
         ..AT_THAT
     },
@@ -78,17 +85,18 @@ pub const CASES: &[Case] = &[
     Case {
         id: "immediate.201.guest",
         cell: Cell::Service(201),
-        requirement: "A long-term token of a new immediate client is exchanged at once.",
+        requirement: "A long-term token of a newly created immediate client can be exchanged at once.",
         section: "openapi.yaml, Consistency; openapi.yaml, createClient",
         control: Some("operators.201.secret"),
         request: steps!(guest),
         expect: GRANTED,
-        mutants: &[mutant("immediate-guests-refused", "exchanges no tokens of new clients")],
+        mutants: &[mutant("immediate-guests-refused", "rejects exchanges of newly created clients")],
         ..GUEST
     },
     Case {
         id: "immediate.401.suspended",
-        requirement: "After the answer to its suspension no exchange of an immediate client is answered 201.",
+        requirement: "Once the suspension of an immediate client is answered, every exchange by it is rejected with \
+                      401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, ClientStatus",
         request: steps!(ended_by, "PATCH", "", || Some(json!({"status": "suspended"}))),
         mutants: &[mutant("immediate-lags-suspension", "exchanges tokens of a suspended immediate client for a while")],
@@ -96,7 +104,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.end-tokens",
-        requirement: "After the 204 of end-tokens no exchange of an earlier token is answered 201.",
+        requirement: "Once end-tokens of an immediate client is answered, every exchange of an earlier token is \
+                      rejected with 401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, endClientTokens",
         request: steps!(ended_by, "POST", "/end-tokens", || None),
         mutants: &[mutant("immediate-lags-end-tokens", "exchanges tokens from before end-tokens for a while")],
@@ -104,7 +113,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.deleted",
-        requirement: "After the 204 of its deletion no exchange of an immediate client is answered 201.",
+        requirement: "Once the deletion of an immediate client is answered, every exchange by it is rejected with \
+                      401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, deleteClient",
         request: steps!(ended_by, "DELETE", "", || None),
         mutants: &[mutant("immediate-lags-deletion", "exchanges tokens of a deleted immediate client for a while")],
@@ -113,82 +123,95 @@ pub const CASES: &[Case] = &[
     Case {
         id: "immediate.400.narrowed",
         cell: Cell::Service(400),
-        requirement: "After the answer to PATCH no exchange gives a scope that an immediate client lost.",
+        requirement: "Once a PATCH that takes a scope from an immediate client is answered, every exchange that asks \
+                      for that scope is rejected with 400 invalid_scope.",
         section: "openapi.yaml, Consistency; openapi.yaml, updateClient",
         request: steps!(narrowed),
         expect: INVALID_SCOPE,
-        mutants: &[mutant("immediate-lags-narrowing", "gives scopes that an immediate client lost for a while")],
+        mutants: &[mutant("immediate-lags-narrowing", "grants scopes that an immediate client has lost for a while")],
         ..GUEST
     },
     Case {
         id: "immediate.201.restored",
         cell: Cell::Service(201),
-        requirement: "After the answer to its restoration every exchange of an immediate client is answered 201.",
+        requirement: "Once the restoration of an immediate client is answered, every exchange by it is answered with \
+                      201.",
         section: "openapi.yaml, Consistency; openapi.yaml, ClientStatus",
         control: Some("immediate.401.suspended"),
         request: steps!(restored),
         expect: GRANTED,
-        mutants: &[mutant("immediate-lags-restoration", "refuses a restored immediate client for a while")],
+        mutants: &[mutant("immediate-lags-restoration", "rejects a restored immediate client for a while")],
         ..GUEST
     },
     Case {
         id: "immediate.401.switched",
-        requirement: "A client that PATCH made immediate is so from the answer on, for its tokens from before too.",
+        requirement: "A client that PATCH makes immediate is immediate once the PATCH is answered, also for the \
+                      tokens that it already has.",
         section: "openapi.yaml, Consistency; openapi.yaml, updateClient",
         request: steps!(switched),
-        mutants: &[mutant("immediate-by-creation", "treats as immediate only what was made so")],
+        mutants: &[mutant("immediate-by-creation", "treats only clients that were created immediate as immediate")],
         ..GUEST
     },
     Case {
         id: "immediate.401.secret-ended",
-        requirement: "After the 204 of its end no secret is answered 201.",
+        requirement: "Once the end of a secret is answered, that secret is rejected with 401 invalid_client.",
         section: "openapi.yaml, endClientSecret",
         request: steps!(secret_ended),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("immediate-secret-lags", "takes an ended secret three times more")],
+        mutants: &[mutant("immediate-secret-lags", "accepts a secret that has ended three more times")],
         ..GUEST
     },
     Case {
         id: "immediate.403.mechanism-gone",
         cell: Cell::Service(403),
-        requirement: "After the answer to PATCH no mechanism that it took away gives a token: 403 unauthorized_client.",
+        requirement: "Once a PATCH that removes the mechanism secret or assertion is answered, a valid credential of \
+                      that mechanism is rejected with 403 unauthorized_client.",
         section: "openapi.yaml, Mechanisms; openapi.yaml, issueLongTermToken",
         request: steps!(mechanism_gone),
         expect: UNAUTHORIZED,
-        mutants: &[mutant("secret-of-creation", "takes secrets of clients that might use them once")],
+        mutants: &[mutant(
+            "secret-of-creation",
+            "accepts secrets of clients that were allowed to use them at creation",
+        )],
         ..GUEST
     },
     Case {
         id: "immediate.403.otp-gone",
         cell: Cell::Service(403),
-        requirement: "So it is where one-time codes were taken away.",
+        requirement: "Once a PATCH that removes the mechanism otp is answered, a right one-time code is rejected \
+                      with 403 unauthorized_client.",
         section: "openapi.yaml, Mechanisms; openapi.yaml, issueLongTermToken",
         request: steps!(otp_gone),
         expect: UNAUTHORIZED,
-        mutants: &[mutant("otp-of-creation", "takes codes of clients that might use them once")],
+        mutants: &[mutant(
+            "otp-of-creation",
+            "accepts one-time codes of clients that were allowed to use them at creation",
+        )],
         ..GUEST
     },
     Case {
         id: "immediate.403.rotation-gone",
         cell: Cell::Service(403),
-        requirement: "So it is where rotation was taken away.",
+        requirement: "Once a PATCH that removes the mechanism rotation is answered, a rotation is rejected with 403 \
+                      unauthorized_client.",
         section: "openapi.yaml, Mechanisms; openapi.yaml, issueLongTermToken",
         request: steps!(rotation_gone),
         expect: UNAUTHORIZED,
-        mutants: &[mutant("rotation-for-all", "rotates for clients that may not")],
+        mutants: &[mutant("rotation-for-all", "lets every client rotate")],
         ..GUEST
     },
     Case {
         id: "immediate.401.rotation-suspended",
-        requirement: "After the answer to its suspension a client's rotation is 401 invalid_token.",
+        requirement: "Once the suspension of a client is answered, a rotation by it is rejected with 401 \
+                      invalid_token.",
         section: "openapi.yaml, ClientStatus; openapi.yaml, issueLongTermToken",
         request: steps!(rotation_suspended),
-        mutants: &[mutant("caller-lags-suspension", "takes short-term tokens of a suspended client for a while")],
+        mutants: &[mutant("caller-lags-suspension", "accepts the short-term tokens of a suspended client for a while")],
         ..GUEST
     },
 ];
 
-/// Every one of some exchanges at once.
+/// Every one of several simultaneous exchanges.
 async fn all_are(t: &Trial<'_>, request: &Request) -> Result<(), Stop> {
     for answer in t.send_at_once(request, AT_ONCE).await? {
         t.expect(t.due, &answer)?;
@@ -201,7 +224,7 @@ async fn exchange(t: &Trial<'_>) -> Result<(), Stop> {
     t.exchange_is(&long, t.due).await
 }
 
-/// Asked a first time, so that whoever keeps an answer has kept it.
+/// Asked once before, so that any cache holds the earlier answer.
 async fn fresh(t: &Trial<'_>, scopes: &[&str]) -> Result<Token, Stop> {
     let long = t.mint_long(Immediate, scopes).await?;
     t.exchanges(&long).await?;
@@ -243,7 +266,7 @@ async fn guest(t: &Trial<'_>) -> Result<(), Stop> {
     all_are(t, &endpoint::exchange(&long.token)).await
 }
 
-/// A new client, and a long-term token of it that was exchanged before.
+/// A new client and one of its long-term tokens, which was exchanged before.
 async fn client_and_token(t: &Trial<'_>, members: Value, scopes: &[&str]) -> Result<(Client, Token), Stop> {
     let client = t.client_with(members).await?;
     let long = t.mint_long_as(&client.id, client.secret()?, scopes).await?;
@@ -313,7 +336,7 @@ async fn otp_gone(t: &Trial<'_>) -> Result<(), Stop> {
     t.log_in_by_code(&client, client.text("totp_secret")?, t.calm_step().await?, t.due).await
 }
 
-/// A client that may rotate, a short-term token for that, and the call.
+/// A client that may rotate, a short-term token to do it with, and the request.
 async fn rotating(t: &Trial<'_>) -> Result<(Client, Request), Stop> {
     let members = json!({"scopes": ["jobs:submit", "tokens:write"], "mechanisms": ["secret", "rotation"]});
     let client = t.client_with(members).await?;
@@ -324,7 +347,7 @@ async fn rotating(t: &Trial<'_>) -> Result<(Client, Request), Stop> {
     let answer = t.send(&request).await?;
     t.expect(GRANTED, &answer)?;
     if token_in(&answer).is_none() {
-        return Err(Stop::Blocked("a rotation was needed first: see long.201.rotation".to_owned()));
+        return Err(Stop::Blocked("a rotation must succeed first: see long.201.rotation".to_owned()));
     }
     Ok((client, request))
 }

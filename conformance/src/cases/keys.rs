@@ -1,4 +1,4 @@
-//! GET /.well-known/jwks.json: the public keys of short-term tokens.
+//! GET /.well-known/jwks.json: the public keys that verify short-term tokens.
 
 use crate::case::*;
 use crate::endpoint::{self, KEYS};
@@ -8,7 +8,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// What RFC 7518 section 6 has of private and symmetric keys.
+/// The private and symmetric members of RFC 7518 section 6.
 const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "r"];
 
 pub const CASES: &[Case] = &[
@@ -16,15 +16,16 @@ pub const CASES: &[Case] = &[
         id: "keys.200.served",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "The keys are a JWK Set at /.well-known/jwks.json of the origin, as application/json.",
+        requirement: "The public keys are a JWK Set at /.well-known/jwks.json of the origin, served as \
+                      application/json.",
         section: "openapi.yaml, getJwks; RFC 7517 section 5",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
         request: steps!(served),
         expect: plain(200),
         mutants: &[
-            mutant("keys-below-base", "serves the keys below its base path"),
-            mutant("keys-bare-array", "serves a bare array"),
+            mutant("keys-below-base", "serves the keys under its base path"),
+            mutant("keys-bare-array", "serves a bare array instead of a JWK Set"),
         ],
         ..ROW
     },
@@ -32,14 +33,14 @@ pub const CASES: &[Case] = &[
         id: "keys.200.public",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "No private or symmetric member of a key is there.",
+        requirement: "No published key has a private or symmetric member.",
         section: "openapi.yaml, getJwks; openapi.yaml, Jwk; RFC 7518 section 6",
         effect: Effect::Mint,
         control: Some("keys.200.served"),
         request: steps!(public),
         expect: plain(200),
         mutants: &[
-            mutant("keys-private", "publishes the private half"),
+            mutant("keys-private", "publishes the private key"),
             mutant("keys-symmetric", "publishes the key of long-term tokens"),
         ],
         ..ROW
@@ -48,7 +49,7 @@ pub const CASES: &[Case] = &[
         id: "keys.200.members",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "Each key has kty, crv, x, kid, use sig and alg EdDSA.",
+        requirement: "Each published key has kty, crv, x and kid, with use sig and alg EdDSA.",
         section: "openapi.yaml, Jwk; RFC 7517 section 4; RFC 8037 section 2",
         effect: Effect::Mint,
         control: Some("keys.200.served"),
@@ -61,56 +62,56 @@ pub const CASES: &[Case] = &[
         id: "keys.200.kids",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "No kid is there twice.",
+        requirement: "No two published keys have the same kid.",
         section: "openapi.yaml, getJwks; RFC 7517 section 4.5",
         effect: Effect::Mint,
         control: Some("keys.200.served"),
         request: steps!(kids),
         expect: plain(200),
-        mutants: &[mutant("keys-kid-twice", "lists a key twice")],
+        mutants: &[mutant("keys-kid-twice", "publishes a key twice")],
         ..ROW
     },
     Case {
         id: "keys.200.token-kid",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "The kid of a short-term token is that of a key there.",
+        requirement: "The kid of a short-term token is that of a published key.",
         section: "openapi.yaml, getJwks; RFC 7515 section 4.1.4",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("keys.200.served"),
         request: steps!(token_kid),
         expect: plain(200),
-        mutants: &[mutant("keys-other-kid", "signs under a kid that it does not publish")],
+        mutants: &[mutant("keys-other-kid", "signs with a kid that it does not publish")],
         ..ROW
     },
     Case {
         id: "keys.200.token-signature",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "That key verifies the signature of the token.",
+        requirement: "The published key that a short-term token's kid names verifies its signature.",
         section: "openapi.yaml, getJwks; RFC 8037 section 3.1",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("keys.200.token-kid"),
         request: steps!(token_signature),
         expect: plain(200),
-        mutants: &[mutant("keys-other", "publishes another key than it signs with")],
+        mutants: &[mutant("keys-other", "publishes another key than the one that it signs with")],
         ..ROW
     },
     Case {
         id: "keys.200.cache",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "They carry Cache-Control: public, max-age=300.",
+        requirement: "The key set is served with Cache-Control: public, max-age=300.",
         section: "openapi.yaml, getJwks; RFC 9111 section 5.2.2",
         effect: Effect::Mint,
         control: Some("keys.200.served"),
         request: steps!(cache),
         expect: plain(200),
         mutants: &[
-            mutant("keys-never-kept", "forbids to keep them"),
-            mutant("keys-kept-a-day", "lets them be kept for a day"),
+            mutant("keys-never-kept", "forbids caching the keys"),
+            mutant("keys-kept-a-day", "lets the keys be cached for a day"),
         ],
         ..ROW
     },
@@ -118,29 +119,30 @@ pub const CASES: &[Case] = &[
         id: "keys.200.head",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "HEAD answers as GET does, without a body.",
+        requirement: "HEAD on the key set is answered like GET, without a body.",
         section: "openapi.yaml, getJwks; openapi.yaml, info; RFC 9110 section 9.3.2",
         effect: Effect::Mint,
         control: Some("keys.200.served"),
         request: steps!(head),
         expect: plain(200),
-        mutants: &[mutant("keys-head-405", "refuses HEAD")],
+        mutants: &[mutant("keys-head-405", "rejects HEAD")],
         ..ROW
     },
     Case {
         id: "keys.405.methods",
         cell: Cell::Service(405),
         level: Level::Service,
-        requirement: "Any other method is 405 with Allow: GET, HEAD, and is not to be kept.",
+        requirement: "A method other than GET and HEAD on the key set is answered with 405, Allow: GET, HEAD and \
+                      Cache-Control: no-store.",
         section: "openapi.yaml, MethodNotAllowed; RFC 9110 section 15.5.6",
         effect: Effect::Mint,
         control: Some("keys.200.served"),
         request: steps!(methods),
         expect: plain(405),
         mutants: &[
-            mutant("keys-any-method", "takes any method for GET"),
-            mutant("keys-allow-get-alone", "does not allow HEAD in Allow"),
-            mutant("keys-405-kept", "lets a 405 be kept"),
+            mutant("keys-any-method", "accepts any method like GET"),
+            mutant("keys-allow-get-alone", "leaves HEAD out of Allow"),
+            mutant("keys-405-kept", "lets a 405 be cached"),
         ],
         ..ROW
     },
@@ -148,13 +150,13 @@ pub const CASES: &[Case] = &[
         id: "keys.404.trailing-slash",
         cell: Cell::Service(404),
         level: Level::Service,
-        requirement: "A final slash is another path: 404 not_found.",
+        requirement: "The key set's path with a trailing slash is answered with 404 not_found.",
         section: "openapi.yaml, info",
         effect: Effect::Mint,
         control: Some("keys.200.served"),
         request: steps!(trailing_slash),
         expect: NOT_FOUND,
-        mutants: &[mutant("origin-slash-lenient", "drops a final slash")],
+        mutants: &[mutant("origin-slash-lenient", "ignores a trailing slash")],
         ..ROW
     },
 ];
@@ -163,7 +165,7 @@ async fn keys(t: &Trial<'_>) -> Result<Vec<Value>, Stop> {
     let answer = t.send(&endpoint::bare("GET", KEYS, None)).await?;
     t.expect(plain(200), &answer)?;
     let keys = answer.json().and_then(|set| set["keys"].as_array().cloned()).filter(|keys| !keys.is_empty());
-    keys.ok_or_else(|| Stop::fail("an object with the array keys, which is not empty", t.summary(&answer)))
+    keys.ok_or_else(|| Stop::fail("an object with a non-empty array keys", t.summary(&answer)))
 }
 
 async fn served(t: &Trial<'_>) -> Result<(), Stop> {
@@ -178,7 +180,7 @@ async fn public(t: &Trial<'_>) -> Result<(), Stop> {
         }
         if let Some(name) = PRIVATE.into_iter().find(|name| key.get(name).is_some()) {
             return Err(Stop::fail(
-                "public members alone",
+                "only public members",
                 format!("the member \"{name}\" in the key with the kid {}", key["kid"]),
             ));
         }
@@ -198,7 +200,7 @@ async fn members(t: &Trial<'_>) -> Result<(), Stop> {
             }
         }
         if kid.as_str().is_none_or(str::is_empty) {
-            return Err(Stop::fail("kid as a string that is not empty", format!("kid {kid}")));
+            return Err(Stop::fail("kid as a non-empty string", format!("kid {kid}")));
         }
         if key["x"].as_str().and_then(unb64).is_none_or(|x| x.len() != 32) {
             return Err(Stop::fail("x of 32 bytes in base64url", format!("x {}", key["x"])));
@@ -211,13 +213,13 @@ async fn kids(t: &Trial<'_>) -> Result<(), Stop> {
     let mut seen = BTreeSet::new();
     for key in keys(t).await? {
         if !seen.insert(key["kid"].to_string()) {
-            return Err(Stop::fail("each kid once", format!("kid {} twice", key["kid"])));
+            return Err(Stop::fail("each kid only once", format!("kid {} twice", key["kid"])));
         }
     }
     Ok(())
 }
 
-/// A short-term token of now, and the key that it names.
+/// A new short-term token, and the key that its kid names.
 async fn key_of_a_token(t: &Trial<'_>) -> Result<(Token, Value), Stop> {
     let token = t.shared(Valid, "short").await?;
     let kid = Jwt::read(&token.token).map(|jwt| jwt.header["kid"].clone()).unwrap_or_default();
@@ -236,7 +238,7 @@ async fn token_signature(t: &Trial<'_>) -> Result<(), Stop> {
     let (input, signature) = token.token.rsplit_once('.').unwrap_or_default();
     UnparsedPublicKey::new(&ED25519, public)
         .verify(input.as_bytes(), &unb64(signature).unwrap_or_default())
-        .map_err(|_| Stop::fail(format!("a signature of the key {}", key["kid"]), "one that does not verify"))
+        .map_err(|_| Stop::fail(format!("a signature that the key {} verifies", key["kid"]), "an invalid signature"))
 }
 
 async fn cache(t: &Trial<'_>) -> Result<(), Stop> {

@@ -1,5 +1,5 @@
-//! Promises that are looked at a second time, ten seconds later or at the end of the run: what a server keeps in memory for
-//! a moment looks right at once.
+//! Rules that are checked a second time, ten seconds later or at the end of the run: state that a server keeps only for
+//! a moment looks right at first.
 
 use super::long::otp;
 use crate::case::*;
@@ -13,7 +13,8 @@ pub const CASES: &[Case] = &[
         id: "long.201.rotation-grace-later",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "The retired long-term token keeps working: not for a moment, for the grace period.",
+        requirement: "Ten seconds after a rotation the old long-term token still works: the grace period is not just \
+                      a moment.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -21,14 +22,14 @@ pub const CASES: &[Case] = &[
         control: Some("long.201.rotation"),
         request: steps!(grace),
         expect: GRANTED,
-        mutants: &[mutant("grace-for-seconds", "ends the retired token after five seconds")],
+        mutants: &[mutant("grace-for-seconds", "revokes the old token after five seconds")],
         ..ROW
     },
     Case {
         id: "long.201.rotation-auth-time-later",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "A rotation hands auth_time on: the client showed no credential.",
+        requirement: "A rotation keeps auth_time, because the client presented no credential.",
         section: "docs/api.md, Tokens",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -36,14 +37,15 @@ pub const CASES: &[Case] = &[
         control: Some("long.201.rotation-usable"),
         request: steps!(auth_time, Through::Rotation),
         expect: GRANTED,
-        mutants: &[mutant("auth-time-of-rotation", "sets auth_time anew by a rotation")],
+        mutants: &[mutant("auth-time-of-rotation", "sets a new auth_time in a rotation")],
         ..ROW
     },
     Case {
         id: "long.401.assertion-replayed-later",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A jti that was accepted is still spent ten seconds later.",
+        requirement: "An assertion that is replayed ten seconds after it was accepted is rejected with 401 \
+                      invalid_client.",
         section: "RFC 7523 section 3; RFC 7519 section 4.1.7",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,
@@ -51,14 +53,15 @@ pub const CASES: &[Case] = &[
         control: Some("long.201.assertion"),
         request: steps!(replayed),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("jti-forgotten", "forgets a jti after five seconds")],
+        mutants: &[mutant("jti-forgotten", "forgets a used jti after five seconds")],
         ..ROW
     },
     Case {
         id: "long.401.otp-reused-later",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A code that was accepted is still spent ten seconds later.",
+        requirement: "A one-time code that is sent again ten seconds after it was accepted is rejected with 401 \
+                      invalid_client.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
         needs: &[(Valid, ClientId), (Valid, TotpSecret)],
         effect: Effect::Mint,
@@ -66,14 +69,14 @@ pub const CASES: &[Case] = &[
         control: Some("long.201.otp"),
         request: steps!(code_reused),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("code-forgotten", "forgets a spent code after five seconds")],
+        mutants: &[mutant("code-forgotten", "forgets a used code after five seconds")],
         ..ROW
     },
     Case {
         id: "short.201.auth-time-later",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "An exchange hands auth_time on: it is that of the long-term token.",
+        requirement: "An exchange keeps auth_time: it is that of the long-term token.",
         section: "docs/api.md, Tokens",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -81,14 +84,14 @@ pub const CASES: &[Case] = &[
         control: Some("short.201.exchange"),
         request: steps!(auth_time, Through::Exchange),
         expect: GRANTED,
-        mutants: &[mutant("auth-time-of-exchange", "sets auth_time anew by an exchange")],
+        mutants: &[mutant("auth-time-of-exchange", "sets a new auth_time in an exchange")],
         ..ROW
     },
     Case {
         id: "short.401.revoked-later",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "A revoked long-term token is still refused ten seconds later.",
+        requirement: "Ten seconds after its revocation a long-term token is still rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -96,14 +99,14 @@ pub const CASES: &[Case] = &[
         control: Some("short.201.exchange"),
         request: steps!(stays_ended, Ended::Long),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("ends-forgotten", "forgets the end of a long-term token after five seconds")],
+        mutants: &[mutant("ends-forgotten", "forgets the revocation of a long-term token after five seconds")],
         ..ROW
     },
     Case {
         id: "long.401.rotation-revoked-later",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A revoked short-term token is still refused ten seconds later.",
+        requirement: "Ten seconds after its revocation a short-term token is still rejected with 401 invalid_token.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -111,14 +114,15 @@ pub const CASES: &[Case] = &[
         control: Some("long.201.rotation"),
         request: steps!(stays_ended, Ended::Short),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("short-ends-forgotten", "forgets the end of a short-term token after five seconds")],
+        mutants: &[mutant("short-ends-forgotten", "forgets the revocation of a short-term token after five seconds")],
         ..ROW
     },
     Case {
         id: "long.401.rotation-orphaned-later",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "The child of a revoked token is still refused ten seconds later.",
+        requirement: "Ten seconds after the revocation of its long-term token, a short-term token is still rejected \
+                      with 401 invalid_token.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -126,14 +130,18 @@ pub const CASES: &[Case] = &[
         control: Some("long.201.rotation"),
         request: steps!(stays_ended, Ended::Parent),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("cascade-forgotten", "forgets after five seconds whose children ended")],
+        mutants: &[mutant(
+            "cascade-forgotten",
+            "accepts the short-term tokens of a revoked long-term token after five seconds",
+        )],
         ..ROW
     },
     Case {
         id: "revoke.204.repeat-later",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "What was revoked may be revoked again ten seconds later, by itself and by another.",
+        requirement: "Ten seconds after its revocation a token can be revoked again, by itself and by another token: \
+                      204.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -141,7 +149,7 @@ pub const CASES: &[Case] = &[
         control: Some("long.201.secret"),
         request: steps!(repeats),
         expect: ENDED,
-        mutants: &[mutant("repeat-404-later", "answers 404 for what was revoked five seconds ago")],
+        mutants: &[mutant("repeat-404-later", "answers 404 for a token that was revoked five seconds ago")],
         ..ROW
     },
 ];
@@ -156,7 +164,7 @@ enum Through {
 enum Ended {
     Long,
     Short,
-    /// The short-term token's parent was revoked.
+    /// The short-term token's long-term token was revoked.
     Parent,
 }
 
@@ -186,12 +194,12 @@ async fn code_reused(t: &Trial<'_>) -> Result<(), Stop> {
     t.expect(t.due, &t.send(&request).await?).map_err(still)
 }
 
-/// When the client of this long-term token last showed a credential, as an exchange tells.
+/// When the client of this long-term token last presented a credential, according to an exchange.
 async fn credential_shown_at(t: &Trial<'_>, long: &str) -> Result<u64, Stop> {
     let answer = t.send(&endpoint::exchange(long)).await?;
     t.expect(GRANTED, &answer)?;
     let jwt = token_in(&answer).and_then(|token| Jwt::read(&token.token));
-    let jwt = jwt.ok_or_else(|| Stop::Blocked("the short-term token is no JWT: see short.201.jwt".to_owned()))?;
+    let jwt = jwt.ok_or_else(|| Stop::Blocked("the short-term token is not a JWT: see short.201.jwt".to_owned()))?;
     let at = jwt.claims["auth_time"].as_u64();
     at.ok_or_else(|| Stop::fail("auth_time in whole seconds", format!("auth_time {}", jwt.claims["auth_time"])))
 }

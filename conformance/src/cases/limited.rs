@@ -1,5 +1,5 @@
-//! What holds while a client is limited: the order of refusals, whom the limit is about, and what a 429 says of itself.
-//! These cases follow the bursts, on the client that those have just limited.
+//! What holds while a client is rate-limited: the order of the checks, whom the limit applies to, and what a 429 says.
+//! These cases follow the bursts, on the client that has just been limited.
 
 use crate::case::*;
 use crate::endpoint;
@@ -9,7 +9,7 @@ use crate::watch::{Seen, Standing};
 use serde_json::json;
 use std::cell::Cell as Slot;
 
-/// The longest that a limit may ask a client to wait, in seconds: an hour.
+/// The longest Retry-After that is accepted, in seconds: one hour.
 const MOST: u64 = 3600;
 
 pub const CASES: &[Case] = &[
@@ -17,91 +17,97 @@ pub const CASES: &[Case] = &[
         id: "long.400.limited",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "The body's shape goes before the limit: of a limited client too a malformed body is 400.",
+        requirement: "The body is checked before the rate limit: a malformed body of a rate-limited client is \
+                      rejected with 400 invalid_request.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Burst, ClientId), (Burst, ClientSecret)],
         effect: Effect::Burst,
         control: Some("long.429.burst"),
         request: steps!(limited, &[Set("surprise", "1")]),
         expect: INVALID_REQUEST,
-        mutants: &[mutant("limit-before-shape", "looks at its limit before the body's shape")],
+        mutants: &[mutant("limit-before-shape", "checks the rate limit before the body")],
         ..ROW
     },
     Case {
         id: "long.400.limited-grant-type",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "An unknown grant_type of a limited client is 400 invalid_grant.",
+        requirement: "grant_type is checked before the rate limit: an unknown grant_type of a rate-limited client is \
+                      rejected with 400 invalid_grant.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Burst, ClientId), (Burst, ClientSecret)],
         effect: Effect::Burst,
         control: Some("long.429.burst"),
         request: steps!(limited, &[Set("grant_type", r#""password""#)]),
         expect: INVALID_GRANT,
-        mutants: &[mutant("limit-before-grant", "looks at its limit before grant_type")],
+        mutants: &[mutant("limit-before-grant", "checks the rate limit before grant_type")],
         ..ROW
     },
     Case {
         id: "long.401.limited-no-credentials",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "No credential header at all is 401, of a limited client too.",
+        requirement: "Credential headers are checked before the rate limit: a rate-limited client that sends none is \
+                      rejected with 401.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Burst, ClientId), (Burst, ClientSecret)],
         effect: Effect::Burst,
         control: Some("long.429.burst"),
         request: steps!(limited, &[NoHeader("x-client-id")]),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("limit-before-headers", "looks at its limit before the credential headers")],
+        mutants: &[mutant("limit-before-headers", "checks the rate limit before the credential headers")],
         ..ROW
     },
     Case {
         id: "long.429.right-secret",
         cell: Cell::Long(429),
         level: Level::Contract,
-        requirement: "The limit is reached before credentials are looked at: the right secret is 429 too, or a limit would tell which is right.",
+        requirement: "The rate limit is checked before the credentials: even the right secret gets 429 rate_limited, \
+                      so that the limit does not reveal which secret is right.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, RateLimited",
         needs: &[(Burst, ClientId), (Burst, ClientSecret)],
         effect: Effect::Burst,
         control: Some("long.429.burst"),
         request: steps!(limited, &[]),
         expect: RATE_LIMITED,
-        mutants: &[mutant("limit-spares-right", "lets right secrets through its limit")],
+        mutants: &[mutant("limit-spares-right", "does not apply the rate limit to right secrets")],
         ..ROW
     },
     Case {
         id: "long.201.limited-others",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "One client's limit is not another's.",
+        requirement: "A rate limit on one client does not affect another client.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Burst, ClientId), (Burst, ClientSecret), (Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Burst,
         control: Some("long.429.burst"),
         request: steps!(others),
         expect: GRANTED,
-        mutants: &[mutant("limit-for-all", "limits everybody when one client is limited")],
+        mutants: &[mutant("limit-for-all", "limits every client once one is rate-limited")],
         ..ROW
     },
     Case {
         id: "short.400.limited",
         cell: Cell::Short(400),
         level: Level::Contract,
-        requirement: "The body's shape goes before the limit on /short too.",
+        requirement: "On /short the body is checked before the rate limit: a malformed body with a rate-limited \
+                      token is rejected with 400 invalid_request.",
         section: "openapi.yaml, issueShortTermToken",
         needs: &[(Burst, ClientId), (Burst, ClientSecret)],
         effect: Effect::Burst,
         control: Some("short.429.burst"),
         request: steps!(limited_exchange),
         expect: INVALID_REQUEST,
-        mutants: &[mutant("short-limit-before-shape", "looks at the limit of /short before the body's shape")],
+        mutants: &[mutant("short-limit-before-shape", "checks the rate limit of /short before the body")],
         ..ROW
     },
     Case {
         id: "revoke.204.limited",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "/revoke is never limited: what a limited client must end it can end, however often it asks.",
+        requirement: "/revoke is never rate-limited: a client that is limited elsewhere can revoke as often as it \
+                      wants.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Burst, ClientId), (Burst, ClientSecret)],
         effect: Effect::Burst,
@@ -109,7 +115,7 @@ pub const CASES: &[Case] = &[
         request: steps!(limited_revocation),
         expect: ENDED,
         mutants: &[
-            mutant("revoke-limited", "limits /revoke with the client"),
+            mutant("revoke-limited", "applies the client's rate limit to /revoke too"),
             mutant("revoke-limited-by-count", "limits /revoke to thirty calls a minute"),
         ],
         ..ROW
@@ -118,12 +124,12 @@ pub const CASES: &[Case] = &[
         id: "long.429.message",
         cell: Cell::Long(429),
         level: Level::Contract,
-        requirement: "The message of a 429 of /long says when to retry, as Retry-After does.",
+        requirement: "The message of a 429 from /long says when to retry, and agrees with Retry-After.",
         section: "openapi.yaml, RateLimited",
         request: EveryAnswer(|s| message(s, Op::Long)),
         mutants: &[
-            mutant("429-message-silent", "does not say in a 429 when to retry"),
-            mutant("429-message-differs", "says another time in the message than in Retry-After"),
+            mutant("429-message-silent", "does not say when to retry in the message of a 429"),
+            mutant("429-message-differs", "gives another time in the message than in Retry-After"),
         ],
         ..ROW
     },
@@ -131,27 +137,30 @@ pub const CASES: &[Case] = &[
         id: "short.429.message",
         cell: Cell::Short(429),
         level: Level::Contract,
-        requirement: "The message of a 429 of /short says when to retry, as Retry-After does.",
+        requirement: "The message of a 429 from /short says when to retry, and agrees with Retry-After.",
         section: "openapi.yaml, RateLimited",
         request: EveryAnswer(|s| message(s, Op::Short)),
-        mutants: &[mutant("429-message-silent-short", "does not say in a 429 of /short when to retry")],
+        mutants: &[mutant(
+            "429-message-silent-short",
+            "does not say when to retry in the message of a 429 from /short",
+        )],
         ..ROW
     },
     Case {
         id: "long.429.retry-within-bounds",
         cell: Cell::Long(429),
         level: Level::Contract,
-        requirement: "Retry-After asks for no more than a client can wait.",
+        requirement: "Retry-After is at least one second and at most one hour ahead.",
         section: "openapi.yaml, RateLimited; RFC 9110 section 10.2.3",
         request: EveryAnswer(|s| within_bounds(s, Op::Long)),
-        mutants: &[mutant("retry-after-a-day", "asks for a day of waiting")],
+        mutants: &[mutant("retry-after-a-day", "sends a Retry-After of one day")],
         ..ROW
     },
     Case {
         id: "long.201.retry-served",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "After the seconds of Retry-After the next request is served.",
+        requirement: "After the seconds of Retry-After have passed, the next request succeeds.",
         section: "openapi.yaml, RateLimited; RFC 9110 section 10.2.3",
         needs: &[(Burst, ClientId), (Burst, ClientSecret)],
         effect: Effect::Burst,
@@ -159,18 +168,18 @@ pub const CASES: &[Case] = &[
         control: Some("long.429.burst"),
         request: steps!(served_again),
         expect: GRANTED,
-        mutants: &[mutant("retry-after-early", "says ten seconds where its limit lasts a minute")],
+        mutants: &[mutant("retry-after-early", "sends a Retry-After of ten seconds for a limit that lasts a minute")],
         ..ROW
     },
 ];
 
-/// When the client was last told to wait, and until when: seconds since the epoch.
+/// When the client was last rate-limited, and until when: seconds since the epoch.
 #[derive(Default)]
 struct Told {
     until: Slot<u64>,
 }
 
-/// Whether the client is limited now; keeps in mind for how long.
+/// Whether the client is rate-limited now. Remembers for how long.
 async fn is_limited(t: &Trial<'_>) -> Result<bool, Stop> {
     t.expects_429.set(true);
     let request = draft::build(t, Secret(Burst), &[Set("client_secret", r#""wrong-${unique}""#)]).await?;
@@ -184,7 +193,7 @@ async fn is_limited(t: &Trial<'_>) -> Result<bool, Stop> {
     Ok(true)
 }
 
-/// Limits the client again where the window of its burst has ended.
+/// Exhausts the client's limit again if the window of its burst has ended.
 async fn limit(t: &Trial<'_>) -> Result<(), Stop> {
     for _ in 0..2 {
         if is_limited(t).await? {
@@ -199,7 +208,7 @@ async fn limit(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 const ENDS_TOO_SOON: &str =
-    "the client's limit ended again before it could be looked at: run again on a machine less busy";
+    "the client's rate limit ended again before it could be tested: run again on a less busy machine";
 
 async fn limited(t: &Trial<'_>, changes: &[Change]) -> Result<(), Stop> {
     for _ in 0..3 {
@@ -207,9 +216,9 @@ async fn limited(t: &Trial<'_>, changes: &[Change]) -> Result<(), Stop> {
         let request = draft::build(t, Secret(Burst), changes).await?;
         let answer = t.send(&request).await?;
         let verdict = t.expect(t.due, &answer);
-        // What came of a request that met no limit says nothing.
+        // The answer to a request that met no limit shows nothing.
         if verdict.is_ok() || is_limited(t).await? {
-            return verdict.map_err(|stop| stop.wanted(|wanted| format!("{wanted}, of a limited client too")));
+            return verdict.map_err(|stop| stop.wanted(|wanted| format!("{wanted}, even for a rate-limited client")));
         }
     }
     Err(Stop::Blocked(ENDS_TOO_SOON.to_owned()))
@@ -220,22 +229,22 @@ async fn others(t: &Trial<'_>) -> Result<(), Stop> {
     let request = draft::build(t, Secret(Valid), &[]).await?;
     let answer = t.send(&request).await?;
     t.expect(t.due, &answer)
-        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for another client than the one that is limited")))
+        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for another client than the rate-limited one")))
 }
 
 async fn limited_exchange(t: &Trial<'_>) -> Result<(), Stop> {
     t.expects_429.set(true);
     let token = super::limits::limited_token(t)
-        .ok_or_else(|| Stop::Blocked("no long-term token was limited: see short.429.burst".to_owned()))?;
+        .ok_or_else(|| Stop::Blocked("no long-term token was rate-limited: see short.429.burst".to_owned()))?;
     if t.send(&endpoint::exchange(&token)).await?.status != 429 {
         super::limits::rush(t, &endpoint::exchange(&token), GRANTED).await?;
     }
     let request = endpoint::post(endpoint::SHORT, Some(&token), Some(json!({"surprise": 1})));
     let answer = t.send(&request).await?;
-    t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted}, with a limited token too")))
+    t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted}, even with a rate-limited token")))
 }
 
-/// A long-term token that was made before the limit revokes itself, again and again.
+/// A long-term token issued before the limit revokes itself repeatedly.
 async fn limited_revocation(t: &Trial<'_>) -> Result<(), Stop> {
     let spare = super::limits::spare_token(t)
         .ok_or_else(|| Stop::Blocked("role burst has no token left to revoke: see long.429.burst".to_owned()))?;
@@ -243,7 +252,7 @@ async fn limited_revocation(t: &Trial<'_>) -> Result<(), Stop> {
     let request = endpoint::revoke(&spare.token, &spare.id);
     for answer in t.send_at_once(&request, 40).await? {
         t.expect(t.due, &answer)
-            .map_err(|stop| stop.wanted(|wanted| format!("{wanted}, though the client is limited on /long")))?;
+            .map_err(|stop| stop.wanted(|wanted| format!("{wanted}, although the client is rate-limited on /long")))?;
     }
     Ok(())
 }
@@ -257,25 +266,26 @@ async fn served_again(t: &Trial<'_>) -> Result<(), Stop> {
     let (until, now) = (told.until.get(), t.run.clock.now());
     let most = t.run.profile.limits.retry_seconds;
     if until == 0 {
-        return Err(Stop::Blocked("no 429 said in seconds when to retry: see long.429.retry-after".to_owned()));
+        return Err(Stop::Blocked("no 429 gave Retry-After in seconds: see long.429.retry-after".to_owned()));
     }
     if until > now + most {
         return Err(Stop::Absent(format!(
-            "Retry-After asks for {} s more, and this run waits {most} s at most: a profile file's limits.retry_seconds \
-             says how long it may",
+            "Retry-After asks for {} s more, and this run waits at most {most} s: set limits.retry_seconds in a \
+             profile file to wait longer",
             until - now
         )));
     }
     t.run.wait_until(until).await?;
     let answer = t.send(&draft::build(t, Secret(Burst), &[]).await?).await?;
-    t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted} after the seconds of Retry-After")))
+    t.expect(t.due, &answer)
+        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} after the seconds of Retry-After have passed")))
 }
 
 fn is_429(seen: &Seen, op: Op) -> bool {
     seen.op == op && seen.answer.status == 429
 }
 
-/// The number that stands before a word for seconds, and whether any time is told at all.
+/// The number before a word for seconds, and whether the message mentions a time at all.
 fn message(seen: &Seen, op: Op) -> Standing {
     if !is_429(seen, op) {
         return Standing::NotConcerned;
@@ -296,14 +306,14 @@ fn message(seen: &Seen, op: Op) -> Standing {
         return Standing::Holds;
     }
     Standing::Broken {
-        wanted: format!("a message that says when to retry, as Retry-After: {retry} does"),
+        wanted: format!("a message that says when to retry, as in Retry-After: {retry}"),
         got: format!("message {}", body["message"]),
     }
 }
 
 fn within_bounds(seen: &Seen, op: Op) -> Standing {
     let value = seen.answer.header("retry-after").unwrap_or_default();
-    // That it is there at all is another row's matter.
+    // Whether the header is there at all is tested by another row.
     if !is_429(seen, op) || value.is_empty() {
         return Standing::NotConcerned;
     }

@@ -1,4 +1,5 @@
-//! The rate limits: one request, over and over, until the first 429. These cases run last, on a client that is there for it.
+//! Rate limits: the same request over and over, until the first 429. These cases run last, on a client reserved for
+//! them.
 
 use crate::case::*;
 use crate::endpoint;
@@ -11,7 +12,7 @@ pub const CASES: &[Case] = &[
         id: "long.429.burst",
         cell: Cell::Long(429),
         level: Level::Seed,
-        requirement: "Too many calls are 429 rate_limited.",
+        requirement: "Too many requests by one client are rejected with 429 rate_limited.",
         section: "openapi.yaml, RateLimited; RFC 6585 section 4",
         needs: &[(Burst, ClientId), (Burst, ClientSecret)],
         effect: Effect::Burst,
@@ -19,9 +20,9 @@ pub const CASES: &[Case] = &[
         request: steps!(long),
         expect: RATE_LIMITED,
         mutants: &[
-            mutant("500-under-load", "answers 500 shortly before its limit"),
-            mutant("grants-under-load", "grants everything shortly before its limit"),
-            mutant("never-429", "never limits anybody"),
+            mutant("500-under-load", "answers 500 just below its rate limit"),
+            mutant("grants-under-load", "answers 201 to everything just below its rate limit"),
+            mutant("never-429", "never rate-limits"),
         ],
         ..ROW
     },
@@ -29,7 +30,7 @@ pub const CASES: &[Case] = &[
         id: "short.429.burst",
         cell: Cell::Short(429),
         level: Level::Seed,
-        requirement: "Too many calls with one long-term token are 429 rate_limited.",
+        requirement: "Too many exchanges of one long-term token are rejected with 429 rate_limited.",
         section: "openapi.yaml, RateLimited; RFC 6585 section 4",
         needs: &[(Burst, ClientId), (Burst, ClientSecret)],
         effect: Effect::Burst,
@@ -49,7 +50,7 @@ async fn long(t: &Trial<'_>) -> Result<(), Stop> {
     rush_long(t).await
 }
 
-/// A wrong secret: the limit comes before credentials are looked at, and nothing is minted.
+/// A wrong secret: the limit comes before the credentials, and no token is issued.
 pub async fn rush_long(t: &Trial<'_>) -> Result<(), Stop> {
     let request = draft::build(t, Secret(Burst), &[Set("client_secret", r#""wrong-${unique}""#)]).await?;
     rush(t, &request, INVALID_CLIENT).await
@@ -59,7 +60,7 @@ async fn short(t: &Trial<'_>) -> Result<(), Stop> {
     t.expects_429.set(true);
     let scopes: Vec<String> = t.one_scope(Burst).into_iter().collect();
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
-    // The other burst has just used up this client's calls. The limit here is the token's own, so any fresh one will do.
+    // The other burst has just exhausted this client's calls. This limit is per token, so any new token will do.
     let long = match t.mint_long(Burst, &scopes).await {
         Err(Stop::Blocked(_)) => t.mint_long(Valid, &["jobs:submit"]).await?,
         other => other?,
@@ -71,10 +72,10 @@ async fn short(t: &Trial<'_>) -> Result<(), Stop> {
     outcome
 }
 
-/// What the bursts leave for the cases that look at a limit from within.
+/// What the bursts leave for the cases that test a rate-limited client.
 #[derive(Default)]
 struct Kept {
-    /// A token of the client, from before it was limited.
+    /// A token of the client, issued before it was limited.
     spare: RefCell<Option<Token>>,
     /// A long-term token that was exchanged too often.
     limited: RefCell<Option<String>>,
@@ -88,8 +89,8 @@ pub fn limited_token(t: &Trial<'_>) -> Option<String> {
     t.run.memory::<Kept>().limited.borrow().clone()
 }
 
-/// Sends one request until the first 429, many at a time. Every answer is judged as any other: under load it is what was
-/// due without, or a 429 as it should be.
+/// Sends one request until the first 429, many at a time. Every answer is judged as usual: under load it must be what
+/// was due otherwise, or a proper 429.
 pub async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Stop> {
     t.expects_429.set(true);
     *t.judged.borrow_mut() = Some(request.clone());
@@ -101,7 +102,8 @@ pub async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Sto
     let mut shown = Vec::new();
     let mut verdict = Ok(false);
     let mut count = 0;
-    // Those under way are awaited when all is decided, so that whatever they mint is known. They are judged too.
+    // Requests in flight are awaited after the decision, so that every token that they issue is known. They are judged
+    // too.
     while let Some(outcome) = sent.next().await {
         count += 1;
         let (judged, exchange) = match outcome {
@@ -125,18 +127,18 @@ pub async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Sto
     t.exchanges.borrow_mut().extend(shown);
     match verdict {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Stop::fail("429 rate_limited", format!("{count} requests at once, and none was limited"))),
+        Ok(false) => Err(Stop::fail("429 rate_limited", format!("none of {count} requests was rate-limited"))),
         Err(stop) => Err(stop),
     }
 }
 
-/// Whether this is the limit.
+/// Whether this is a 429.
 fn is_limit(t: &Trial<'_>, due: Want, answer: &Answer) -> Result<bool, Stop> {
     if answer.status == 429 {
         return t.expect(RATE_LIMITED, answer).map(|()| true);
     }
     t.expect(due, answer).map(|()| false).map_err(|stop| match stop {
-        Stop::Fail { wanted, got } => Stop::fail(format!("{wanted}, or 429 rate_limited, under load too"), got),
+        Stop::Fail { wanted, got } => Stop::fail(format!("{wanted}, or 429 rate_limited, even under load"), got),
         other => other,
     })
 }

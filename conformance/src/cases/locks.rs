@@ -1,11 +1,12 @@
-//! The locks of one-time codes, on clients that each case makes for itself: so every boundary can be tried from both sides.
+//! The locks of one-time codes, on clients that each case creates for itself, so that every boundary is tested from
+//! both sides.
 
 use crate::case::*;
 use crate::totp;
 use crate::trial::guests::Guest;
 use serde_json::{Value, json};
 
-/// A guest with a seed for one-time codes.
+/// A client made for the case, with a seed for one-time codes.
 struct Holder {
     guest: Guest,
     seed: Vec<u8>,
@@ -16,8 +17,8 @@ pub const CASES: &[Case] = &[
         id: "locks.201.four-wrong",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "Four wrong codes and a right one do not lock: the right one is taken.",
-        section: "openapi.yaml, issueLongTermToken",
+        requirement: "Four wrong codes do not lock the mechanism: a right code after them is accepted.",
+        section: "openapi.yaml, issueLongTermToken; RFC 4226 section 7.3",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("long.201.secret"),
@@ -30,8 +31,9 @@ pub const CASES: &[Case] = &[
         id: "locks.401.five-wrong",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "Five wrong codes lock: the right one is refused.",
-        section: "openapi.yaml, issueLongTermToken",
+        requirement: "Five wrong codes lock the mechanism: a right code after them is rejected with 401 \
+                      invalid_client.",
+        section: "openapi.yaml, issueLongTermToken; RFC 4226 section 7.3",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
@@ -44,112 +46,114 @@ pub const CASES: &[Case] = &[
         id: "locks.401.alike",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A right code that is locked out is answered as a wrong one, to the last member of the body.",
+        requirement: "While the mechanism is locked, a right code gets exactly the same body as a wrong one.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, AuthError",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("locks.401.five-wrong"),
         request: steps!(alike),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("lock-dated", "tells how long the client is locked")],
+        mutants: &[mutant("lock-dated", "reveals how long the client is locked")],
         ..ROW
     },
     Case {
         id: "locks.401.secret-between",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A right secret between wrong codes forgives none.",
+        requirement: "A right secret between wrong codes does not reset their count: five wrong codes still lock the \
+                      mechanism.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("locks.401.five-wrong"),
         request: steps!(secret_between),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("right-secret-forgives", "forgives wrong codes after a right secret")],
+        mutants: &[mutant("right-secret-forgives", "resets the count of wrong codes after a right secret")],
         ..ROW
     },
     Case {
         id: "locks.201.other-client",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "One client's lock is no other's.",
+        requirement: "A lock on one client's codes does not affect another client.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(other_client),
         expect: GRANTED,
-        mutants: &[mutant("lock-is-everyones", "locks every client")],
+        mutants: &[mutant("lock-is-everyones", "locks the codes of every client")],
         ..ROW
     },
     Case {
         id: "locks.201.patch-active",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "An operator's PATCH to active forgets the wrong codes: the right one is taken again.",
+        requirement: "A PATCH of status to active resets the count of wrong codes: a right code is accepted again.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("locks.401.five-wrong"),
         request: steps!(forgiven),
         expect: GRANTED,
-        mutants: &[mutant("patch-keeps-lock", "keeps a lock after a PATCH to active")],
+        mutants: &[mutant("patch-keeps-lock", "keeps the lock after a PATCH of status to active")],
         ..ROW
     },
     Case {
         id: "locks.401.patch-of-scopes",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A PATCH of something else forgets none.",
+        requirement: "A PATCH of scopes does not reset the count of wrong codes: the mechanism stays locked.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("locks.201.patch-active"),
         request: steps!(other_patch),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("any-patch-forgives", "forgets wrong codes with any PATCH")],
+        mutants: &[mutant("any-patch-forgives", "resets the count of wrong codes after any PATCH")],
         ..ROW
     },
     Case {
         id: "locks.201.new-seed",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "A new seed forgets the wrong codes.",
+        requirement: "A new seed resets the count of wrong codes: a right code of it is accepted.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, createClientTotp",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("locks.401.five-wrong"),
         request: steps!(new_seed),
         expect: GRANTED,
-        mutants: &[mutant("seed-keeps-lock", "keeps a lock with a new seed")],
+        mutants: &[mutant("seed-keeps-lock", "keeps the lock after a new seed is made")],
         ..ROW
     },
     Case {
         id: "locks.401.old-seed",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "With a new seed the old one ends.",
+        requirement: "After a new seed is made, codes of the old seed are rejected with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, createClientTotp",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(old_seed),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("seed-never-ends", "goes by the old seed after a new one was made")],
+        mutants: &[mutant("seed-never-ends", "keeps using the old seed after a new one is made")],
         ..ROW
     },
     Case {
         id: "locks.401.spent-step",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A new seed gives no spent step back: its code of a step that was accepted is refused.",
+        requirement: "A new seed does not free used time steps: its code of a step that was already used is rejected \
+                      with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, createClientTotp",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("locks.201.new-seed"),
         request: steps!(spent_step),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("seed-gives-back-codes", "takes a step again with a new seed")],
+        mutants: &[mutant("seed-gives-back-codes", "accepts a used time step again after a new seed is made")],
         ..ROW
     },
 ];
@@ -164,10 +168,10 @@ fn seed_in(t: &Trial<'_>, shown: &Value) -> Result<Vec<u8>, Stop> {
     let text = shown["totp_secret"].as_str().unwrap_or_default();
     let seed = totp::base32(&t.secret("GUEST_TOTP_SECRET", text.to_owned()));
     seed.filter(|seed| !seed.is_empty())
-        .ok_or_else(|| Stop::Blocked("the answer shows no totp_secret in base32".to_owned()))
+        .ok_or_else(|| Stop::Blocked("the response has no totp_secret in base32".to_owned()))
 }
 
-/// With a few seconds left of this step, so that the next request still falls into it.
+/// A few seconds of this time step must be left, so that the next request still falls into it.
 async fn step_of_now(t: &Trial<'_>) -> Result<u64, Stop> {
     let now = t.run.clock.now();
     let left = totp::STEP_SECONDS - now % totp::STEP_SECONDS;
@@ -192,7 +196,7 @@ async fn send_right(t: &Trial<'_>, holder: &Holder) -> Result<Answer, Stop> {
     send(t, holder, totp::code(&holder.seed, step)).await
 }
 
-/// A code of no step near now.
+/// A code that is not valid in any time step near now.
 async fn send_wrong(t: &Trial<'_>, holder: &Holder) -> Result<Answer, Stop> {
     let step = step_of_now(t).await?;
     let right: Vec<_> = (step - 3..=step + 3).map(|step| totp::code(&holder.seed, step)).collect();
@@ -209,7 +213,7 @@ async fn guess(t: &Trial<'_>, holder: &Holder, times: u32) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What is due, with what came before it in words.
+/// The expectation, together with a description of what came before.
 fn judged(t: &Trial<'_>, answer: &Answer, after: &str) -> Result<(), Stop> {
     t.expect(t.due, answer).map_err(|stop| match stop {
         Stop::Fail { wanted, got } => Stop::fail(format!("{wanted} {after}"), got),
@@ -232,7 +236,9 @@ async fn alike(t: &Trial<'_>) -> Result<(), Stop> {
     t.expect(t.due, &locked)?;
     match locked.json() == wrong.json() {
         true => Ok(()),
-        false => Err(Stop::fail(format!("as for a wrong code: {}", t.summary(&wrong)), t.summary(&locked))),
+        false => {
+            Err(Stop::fail(format!("the same answer as to a wrong code: {}", t.summary(&wrong)), t.summary(&locked)))
+        }
     }
 }
 
@@ -249,7 +255,7 @@ async fn other_client(t: &Trial<'_>) -> Result<(), Stop> {
     let (guessed, other) = (holder(t).await?, holder(t).await?);
     guess(t, &guessed, 5).await?;
     let answer = send_right(t, &other).await?;
-    judged(t, &answer, "for the right code of another client than the locked one")
+    judged(t, &answer, "for the right code of a client that is not locked")
 }
 
 async fn locked(t: &Trial<'_>) -> Result<Holder, Stop> {
@@ -257,7 +263,7 @@ async fn locked(t: &Trial<'_>) -> Result<Holder, Stop> {
     guess(t, &holder, 5).await?;
     let answer = send_right(t, &holder).await?;
     t.expect(INVALID_CLIENT, &answer).map_err(|_| {
-        Stop::Blocked(format!("a lock was needed first: the right code was answered {}", t.summary(&answer)))
+        Stop::Blocked(format!("a lock must be caused first: the right code was answered {}", t.summary(&answer)))
     })?;
     Ok(holder)
 }
@@ -303,5 +309,5 @@ async fn spent_step(t: &Trial<'_>) -> Result<(), Stop> {
     t.expect(GRANTED, &first)?;
     let holder = seeded_anew(t, holder).await?;
     let answer = send(t, &holder, totp::code(&holder.seed, step)).await?;
-    judged(t, &answer, "for the new seed's code of a step that was spent")
+    judged(t, &answer, "for the new seed's code of a time step that was already used")
 }

@@ -1,4 +1,4 @@
-//! GET /.well-known/oauth-authorization-server: what the service says of itself (RFC 8414).
+//! GET /.well-known/oauth-authorization-server: the service's metadata (RFC 8414).
 
 use crate::case::*;
 use crate::endpoint::{self, INTROSPECT, KEYS};
@@ -10,77 +10,78 @@ pub const CASES: &[Case] = &[
         id: "metadata.200.served",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "The metadata is at /.well-known/oauth-authorization-server, the issuer's path last, as application/json.",
+        requirement: "The metadata is at /.well-known/oauth-authorization-server of the origin, followed by the \
+                      issuer's path, and served as application/json.",
         section: "openapi.yaml, getMetadata; RFC 8414 section 3",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
         request: steps!(served),
         expect: plain(200),
-        mutants: &[mutant("metadata-missing", "has no metadata")],
+        mutants: &[mutant("metadata-missing", "serves no metadata")],
         ..ROW
     },
     Case {
         id: "metadata.200.issuer",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "issuer is the iss of its tokens.",
+        requirement: "issuer in the metadata equals the iss of the service's tokens.",
         section: "openapi.yaml, Metadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("metadata.200.served"),
         request: steps!(issuer),
         expect: plain(200),
-        mutants: &[mutant("metadata-other-issuer", "has another issuer than its tokens")],
+        mutants: &[mutant("metadata-other-issuer", "names another issuer than its tokens do")],
         ..ROW
     },
     Case {
         id: "metadata.200.jwks-uri",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "jwks_uri is where the keys are, at the origin.",
+        requirement: "jwks_uri is the URL of the key set, at the origin.",
         section: "openapi.yaml, Metadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("metadata.200.served"),
         request: steps!(jwks_uri),
         expect: plain(200),
-        mutants: &[mutant("metadata-keys-below-base", "names the keys below its base path")],
+        mutants: &[mutant("metadata-keys-below-base", "puts jwks_uri under its base path")],
         ..ROW
     },
     Case {
         id: "metadata.200.introspection-endpoint",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "introspection_endpoint is introspection, below the base path.",
+        requirement: "introspection_endpoint is the URL of the introspection endpoint, under the base path.",
         section: "openapi.yaml, Metadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("metadata.200.served"),
         request: steps!(introspection_endpoint),
         expect: plain(200),
-        mutants: &[mutant("metadata-introspection-elsewhere", "names introspection at its origin")],
+        mutants: &[mutant("metadata-introspection-elsewhere", "puts introspection_endpoint at its origin")],
         ..ROW
     },
     Case {
         id: "metadata.200.introspection-auth",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "introspection_endpoint_auth_methods_supported has Bearer.",
+        requirement: "introspection_endpoint_auth_methods_supported contains Bearer.",
         section: "openapi.yaml, Metadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("metadata.200.served"),
         request: steps!(introspection_auth),
         expect: plain(200),
-        mutants: &[mutant("metadata-basic-auth", "says that callers of introspection use Basic")],
+        mutants: &[mutant("metadata-basic-auth", "names Basic as the authentication method of introspection")],
         ..ROW
     },
     Case {
         id: "metadata.200.response-types",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "response_types_supported is there, an array.",
+        requirement: "response_types_supported is present, and an array.",
         section: "openapi.yaml, Metadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -94,7 +95,8 @@ pub const CASES: &[Case] = &[
         id: "metadata.200.grant-types",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "grant_types_supported is there, an array: left out, it would mean authorization_code and implicit.",
+        requirement: "grant_types_supported is present, and an array: its absence would mean authorization_code and \
+                      implicit.",
         section: "openapi.yaml, Metadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -108,14 +110,14 @@ pub const CASES: &[Case] = &[
         id: "metadata.200.scopes",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "scopes_supported is an array with tokens:write, tokens:revoke and tokens:introspect.",
+        requirement: "scopes_supported is an array that contains tokens:write, tokens:revoke and tokens:introspect.",
         section: "openapi.yaml, Metadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("metadata.200.served"),
         request: steps!(scopes),
         expect: plain(200),
-        mutants: &[mutant("metadata-scopes-text", "has scopes_supported as a text")],
+        mutants: &[mutant("metadata-scopes-text", "returns scopes_supported as a string")],
         ..ROW
     },
     Case {
@@ -129,63 +131,64 @@ pub const CASES: &[Case] = &[
         control: Some("metadata.200.served"),
         request: steps!(documentation),
         expect: plain(200),
-        mutants: &[mutant("metadata-relative-documentation", "names the page by its path alone")],
+        mutants: &[mutant("metadata-relative-documentation", "gives service_documentation as a path only")],
         ..ROW
     },
     Case {
         id: "metadata.200.cache",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "It may be kept for five minutes at most.",
+        requirement: "The metadata may be cached for at most five minutes.",
         section: "openapi.yaml, getMetadata",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("metadata.200.served"),
         request: steps!(cache),
         expect: plain(200),
-        mutants: &[mutant("metadata-kept-a-day", "lets it be kept for a day")],
+        mutants: &[mutant("metadata-kept-a-day", "lets the metadata be cached for a day")],
         ..ROW
     },
     Case {
         id: "metadata.200.head",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "HEAD answers as GET does, without a body.",
+        requirement: "HEAD on the metadata is answered like GET, without a body.",
         section: "openapi.yaml, getMetadata; RFC 9110 section 9.3.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("metadata.200.served"),
         request: steps!(head),
         expect: plain(200),
-        mutants: &[mutant("metadata-head-405", "refuses HEAD")],
+        mutants: &[mutant("metadata-head-405", "rejects HEAD")],
         ..ROW
     },
     Case {
         id: "metadata.405.methods",
         cell: Cell::Service(405),
         level: Level::Service,
-        requirement: "Any other method is 405 with Allow: GET, HEAD, and is not to be kept.",
+        requirement: "A method other than GET and HEAD on the metadata is answered with 405, Allow: GET, HEAD and \
+                      Cache-Control: no-store.",
         section: "openapi.yaml, MethodNotAllowed; RFC 9110 section 15.5.6",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("metadata.200.served"),
         request: steps!(methods),
         expect: plain(405),
-        mutants: &[mutant("metadata-any-method", "takes any method for GET")],
+        mutants: &[mutant("metadata-any-method", "accepts any method like GET")],
         ..ROW
     },
     Case {
         id: "metadata.404.other-issuer",
         cell: Cell::Service(404),
         level: Level::Service,
-        requirement: "The metadata of an issuer with another path is 404.",
+        requirement: "The metadata path of an issuer with another path is answered with 404 not_found.",
         section: "openapi.yaml, getMetadata; RFC 8414 section 3.1",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("metadata.200.served"),
         request: steps!(other_issuer),
         expect: NOT_FOUND,
-        mutants: &[mutant("metadata-of-any-issuer", "serves its metadata for any issuer")],
+        mutants: &[mutant("metadata-of-any-issuer", "serves its metadata for any issuer path")],
         ..ROW
     },
 ];
@@ -204,7 +207,7 @@ async fn is(t: &Trial<'_>, name: &str, due: Value) -> Result<(), Stop> {
     Err(Stop::fail(format!("{name} {due}"), format!("{name} {got}")))
 }
 
-/// An array with these, and perhaps more.
+/// An array that contains these, and possibly more.
 async fn lists(t: &Trial<'_>, name: &'static str, due: &[&str]) -> Result<(), Stop> {
     let got = &told(t).await?[name];
     let Some(all) = got.as_array() else {
@@ -229,7 +232,7 @@ async fn jwks_uri(t: &Trial<'_>) -> Result<(), Stop> {
     is(t, "jwks_uri", format!("{}{KEYS}", origin_of(&t.issuer().await?)).into()).await
 }
 
-/// Below which base path this run knows, at whatever origin the issuer is.
+/// The run knows only the base path; the issuer may be at any origin.
 async fn introspection_endpoint(t: &Trial<'_>) -> Result<(), Stop> {
     let here = t.run.client.url(INTROSPECT);
     let path = &here[origin_of(&here).len()..];
@@ -247,7 +250,7 @@ async fn scopes(t: &Trial<'_>) -> Result<(), Stop> {
 async fn documentation(t: &Trial<'_>) -> Result<(), Stop> {
     let told = told(t).await?;
     match told["service_documentation"].as_str() {
-        None => Err(Stop::Absent("the metadata names no service_documentation".to_owned())),
+        None => Err(Stop::Absent("the metadata has no service_documentation".to_owned())),
         Some(url) if !origin_of(url).is_empty() => Ok(()),
         Some(url) => Err(Stop::fail("service_documentation as an absolute URL", format!("\"{url}\""))),
     }

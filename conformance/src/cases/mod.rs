@@ -1,7 +1,7 @@
-//! The table: every promise of the contract that can be seen over HTTP, one row each.
+//! The table: every promise of the contract that can be tested over HTTP, one row each.
 //!
-//! A row is a right request, the one thing changed in it, and the answer that is due. Copy a row to add a case; its id
-//! never changes afterwards. Where one request can't show it, the row names a step function instead.
+//! A row is a valid request, the one change to it, and the expected answer. To add a case, copy a row; its id never
+//! changes afterwards. If one request is not enough, the row names a step function instead.
 
 mod auth_time;
 mod documents;
@@ -27,7 +27,7 @@ use crate::case::Case;
 use crate::matrix::Cell;
 use std::sync::{LazyLock, OnceLock};
 
-/// One table for each operation and theme, in a file of that name.
+/// One table per operation and topic, in a file of that name.
 const TABLES: &[&[Case]] = &[
     sanity::CASES,
     long::secret::CASES,
@@ -90,10 +90,10 @@ const TABLES: &[&[Case]] = &[
     operators::own::CASES,
 ];
 
-/// Rows of the user's own.
+/// Rows that the user added.
 static OWN: OnceLock<&'static [Case]> = OnceLock::new();
 
-/// To be called before anything asks for [`all`].
+/// Must be called before [`all`].
 pub fn add(own: Vec<Case>) {
     let _ = OWN.set(own.leak());
 }
@@ -102,11 +102,11 @@ pub fn built_in() -> impl Iterator<Item = &'static Case> {
     TABLES.iter().copied().flatten()
 }
 
-/// Every row, in the order in which the matrix is told.
+/// Every row, in the order of the matrix.
 pub fn all() -> impl Iterator<Item = &'static Case> {
     static ALL: LazyLock<Vec<&'static Case>> = LazyLock::new(|| {
         let mut all: Vec<_> = built_in().chain(OWN.get().copied().into_iter().flatten()).collect();
-        // Stable: within a cell, and where there are no cells, the tables' order stays.
+        // A stable sort: within a cell, and outside all cells, the order of the tables is kept.
         all.sort_by_key(|case| match case.cell {
             _ if case.id == "sanity.first" => (0, 0),
             Cell::Long(status) => (1, status),
@@ -131,7 +131,7 @@ mod tests {
     use crate::matrix::{Level, MATRIX, Op};
     use std::collections::BTreeSet;
 
-    /// An id is what others write down: known failures, profiles, links. It may be added, never changed.
+    /// Others rely on ids: known failures, profiles, links. An id may be added but never changed.
     #[test]
     fn the_ids_are_those_that_were_published() {
         let published: Vec<_> = include_str!("ids.txt").lines().collect();
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    /// Without a control, a server that refuses everything would pass.
+    /// Without a control, a server that rejects everything would pass.
     #[test]
     fn every_refusal_has_a_positive_control() {
         for case in all().filter(|case| !case.is_standing() && !case.id.starts_with("sanity.")) {
@@ -178,9 +178,14 @@ mod tests {
                 at = find(id).unwrap_or_else(|| panic!("{}: no case {id}", case.id));
                 assert!(!at.is_standing(), "{}: {id} is judged last", case.id);
                 steps += 1;
-                assert!(steps < 10, "{}: its controls go round in a circle", case.id);
+                assert!(steps < 10, "{}: its controls form a cycle", case.id);
             }
-            assert!(matches!(at.cell.status(), Some(201 | 204)), "{}: ends at {}, which is no success", case.id, at.id);
+            assert!(
+                matches!(at.cell.status(), Some(201 | 204)),
+                "{}: its controls end at {}, which is not a success",
+                case.id,
+                at.id
+            );
         }
     }
 
@@ -194,7 +199,7 @@ mod tests {
             text.lines().any(|line| line.starts_with('#') && line.trim_start_matches('#').trim() == heading)
         };
         for case in all() {
-            assert!(!case.section.is_empty(), "{} says not where its requirement stands", case.id);
+            assert!(!case.section.is_empty(), "{} does not say where its requirement is documented", case.id);
             for place in case.section.split("; ") {
                 let found = match place.split_once(", ") {
                     Some(("openapi.yaml", name)) => openapi

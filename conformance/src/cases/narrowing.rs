@@ -1,5 +1,5 @@
-//! What tokens are worth once an operator changed their client's scopes. The clients are immediate ones, whose exchanges
-//! go by a change from its answer on.
+//! What existing tokens are worth after an operator changed their client's scopes. The clients are immediate, so their
+//! exchanges reflect a change once it is answered.
 
 use crate::case::*;
 use crate::endpoint;
@@ -11,7 +11,8 @@ pub const CASES: &[Case] = &[
         id: "narrowing.201.exchange-default",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "After the client lost scopes, an exchange that asks for none gives those that are left of the token.",
+        requirement: "After a client lost scopes, an exchange without scopes grants those of the token that the \
+                      client still has.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -19,8 +20,8 @@ pub const CASES: &[Case] = &[
         request: steps!(default, &["jobs:submit", "templates:read"], &["templates:read"], &["templates:read"]),
         expect: GRANTED,
         mutants: &[
-            mutant("narrowing-ignored-by-exchange", "gives what the client lost"),
-            mutant("scopes-never-change", "does not take other scopes"),
+            mutant("narrowing-ignored-by-exchange", "grants scopes that the client has lost"),
+            mutant("scopes-never-change", "does not apply a change of scopes"),
         ],
         ..ROW
     },
@@ -28,35 +29,40 @@ pub const CASES: &[Case] = &[
         id: "narrowing.201.exchange-wildcard",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "jobs:* of a client left with jobs:submit gives jobs:submit.",
+        requirement: "After a client was narrowed to jobs:submit, an exchange of a token with jobs:* grants \
+                      jobs:submit.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("narrowing.201.exchange-default"),
         request: steps!(default, &["jobs:*"], &["jobs:submit"], &["jobs:submit"]),
         expect: GRANTED,
-        mutants: &[mutant("narrowing-drops-wildcards-by-exchange", "drops a wildcard of which something is left")],
+        mutants: &[mutant(
+            "narrowing-drops-wildcards-by-exchange",
+            "drops a wildcard that the client still has in part",
+        )],
         ..ROW
     },
     Case {
         id: "narrowing.201.exchange-wildcard-kept",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "jobs:submit of a client left with jobs:* is kept as it is.",
+        requirement: "If a client still has jobs:*, an exchange of a token with jobs:submit grants jobs:submit.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("narrowing.201.exchange-default"),
         request: steps!(default, &["jobs:submit", "templates:read"], &["jobs:*"], &["jobs:submit"]),
         expect: GRANTED,
-        mutants: &[mutant("narrowing-by-text", "keeps a scope only where the client has that very one")],
+        mutants: &[mutant("narrowing-by-text", "keeps a scope only if the client has that very string")],
         ..ROW
     },
     Case {
         id: "narrowing.201.exchange-order",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "What is left has the token's order, not the client's.",
+        requirement: "After a client lost scopes, an exchange without scopes grants the rest in the token's order, \
+                      not in the client's.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -68,70 +74,73 @@ pub const CASES: &[Case] = &[
             &["templates:read", "jobs:submit", "jobs:read", "tokens:write"]
         ),
         expect: GRANTED,
-        mutants: &[mutant("narrowing-in-the-clients-order", "gives what is left in the client's order")],
+        mutants: &[mutant("narrowing-in-the-clients-order", "grants the rest in the client's order")],
         ..ROW
     },
     Case {
         id: "narrowing.201.asked-kept",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "A scope that is left may be asked for.",
+        requirement: "After a client lost scopes, an exchange can still ask for one that it kept.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("narrowing.201.exchange-default"),
         request: steps!(asked_kept),
         expect: GRANTED,
-        mutants: &[mutant("narrowed-tokens-refused", "refuses every scope to the tokens of a client that lost one")],
+        mutants: &[mutant("narrowed-tokens-refused", "rejects every scope for the tokens of a client that lost one")],
         ..ROW
     },
     Case {
         id: "narrowing.400.asked-lost",
         cell: Cell::Service(400),
         level: Level::Service,
-        requirement: "A scope that was lost is 400 invalid_scope when asked for.",
+        requirement: "An exchange that asks for a scope that the client has lost is rejected with 400 invalid_scope.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("narrowing.201.exchange-default"),
         request: steps!(asked_lost, &["templates:read"]),
         expect: INVALID_SCOPE,
-        mutants: &[mutant("lost-scope-granted", "grants a lost scope that is asked for")],
+        mutants: &[mutant("lost-scope-granted", "grants a lost scope that is requested")],
         ..ROW
     },
     Case {
         id: "narrowing.400.asked-partly-lost",
         cell: Cell::Service(400),
         level: Level::Service,
-        requirement: "So is a lost one beside one that is left: nothing is cut.",
+        requirement: "An exchange that asks for a lost scope together with a kept one is rejected with 400 \
+                      invalid_scope: nothing is granted in part.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("narrowing.400.asked-lost"),
         request: steps!(asked_lost, &["jobs:submit", "templates:read"]),
         expect: INVALID_SCOPE,
-        mutants: &[mutant("lost-scope-cut", "grants what is left of the scopes that are asked for")],
+        mutants: &[mutant("lost-scope-cut", "grants only the kept ones of the requested scopes")],
         ..ROW
     },
     Case {
         id: "narrowing.400.asked-wildcard",
         cell: Cell::Service(400),
         level: Level::Service,
-        requirement: "So is a wildcard of which only a part is left.",
+        requirement: "An exchange that asks for a wildcard that the client still has only in part is rejected with \
+                      400 invalid_scope.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("narrowing.400.asked-lost"),
         request: steps!(asked_lost, &["jobs:*"]),
         expect: INVALID_SCOPE,
-        mutants: &[mutant("lost-wildcard-cut", "grants what is left of a wildcard that is asked for")],
+        mutants: &[mutant("lost-wildcard-cut", "grants the kept part of a requested wildcard")],
         ..ROW
     },
     Case {
         id: "narrowing.400.nothing-left",
         cell: Cell::Service(400),
         level: Level::Service,
-        requirement: "If nothing is left, an exchange is 400 invalid_scope.",
+        requirement: "If the client has lost all scopes of a token, an exchange of it is rejected with 400 \
+                      invalid_scope.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -139,8 +148,8 @@ pub const CASES: &[Case] = &[
         request: steps!(nothing_left),
         expect: INVALID_SCOPE,
         mutants: &[
-            mutant("nothing-left-granted", "grants everything where nothing is left"),
-            mutant("nothing-left-401", "answers 401 where nothing is left"),
+            mutant("nothing-left-granted", "grants all of a token's scopes if the client has none of them left"),
+            mutant("nothing-left-401", "answers 401 if the client has none of a token's scopes left"),
         ],
         ..ROW
     },
@@ -148,7 +157,7 @@ pub const CASES: &[Case] = &[
         id: "narrowing.201.given-back",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "Scopes that are given back count again for tokens that exist.",
+        requirement: "When an operator gives scopes back to a client, existing tokens can use them again.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -162,119 +171,138 @@ pub const CASES: &[Case] = &[
         id: "narrowing.201.widening",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "Scopes that the client got meanwhile are not given to tokens that exist.",
+        requirement: "Scopes that a client gains later are not granted to existing tokens.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("narrowing.201.exchange-default"),
         request: steps!(default, &["jobs:submit"], &["jobs:submit", "templates:read"], &["jobs:submit"]),
         expect: GRANTED,
-        mutants: &[mutant("widening-widens-tokens", "gives to tokens what their client got later")],
+        mutants: &[mutant(
+            "widening-widens-tokens",
+            "grants existing tokens the scopes that their client gained later",
+        )],
         ..ROW
     },
     Case {
         id: "narrowing.201.long-default",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "What a secret is granted by default are the scopes of now.",
+        requirement: "A request with a secret and without scopes is granted the scopes that the client has now.",
         section: "openapi.yaml, LongTokenRequest; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("long.201.scopes-omitted"),
         request: steps!(long_default),
         expect: GRANTED,
-        mutants: &[mutant("narrowing-ignored-by-long-default", "grants by default what the client had at first")],
+        mutants: &[mutant(
+            "narrowing-ignored-by-long-default",
+            "grants by default the scopes that the client had at first",
+        )],
         ..ROW
     },
     Case {
         id: "narrowing.403.long-asked",
         cell: Cell::Service(403),
         level: Level::Service,
-        requirement: "A lost scope is 403 insufficient_scope when a secret asks for it.",
+        requirement: "A secret that asks for a scope that the client has lost is rejected with 403 \
+                      insufficient_scope.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("narrowing.201.long-default"),
         request: steps!(long_asked),
         expect: BEYOND_SCOPE,
-        mutants: &[mutant("narrowing-ignored-by-long-asked", "grants to a secret what the client had at first")],
+        mutants: &[mutant(
+            "narrowing-ignored-by-long-asked",
+            "grants a secret the scopes that the client had at first",
+        )],
         ..ROW
     },
     Case {
         id: "narrowing.201.rotation-default",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "A rotation gives what is left of the short-term token's scopes.",
+        requirement: "A rotation grants those of the short-term token's scopes that the client still has.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("long.201.rotation"),
         request: steps!(rotation_default),
         expect: GRANTED,
-        mutants: &[mutant("narrowing-ignored-by-rotation", "gives lost scopes to a rotation")],
+        mutants: &[mutant("narrowing-ignored-by-rotation", "grants lost scopes in a rotation")],
         ..ROW
     },
     Case {
         id: "narrowing.403.rotation-asked",
         cell: Cell::Service(403),
         level: Level::Service,
-        requirement: "A rotation that asks for a lost scope is 403 insufficient_scope.",
+        requirement: "A rotation that asks for a scope that the client has lost is rejected with 403 \
+                      insufficient_scope.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("narrowing.201.rotation-default"),
         request: steps!(rotation_asked),
         expect: BEYOND_SCOPE,
-        mutants: &[mutant("narrowing-ignored-by-rotation-asked", "gives lost scopes to a rotation that asks for them")],
+        mutants: &[mutant(
+            "narrowing-ignored-by-rotation-asked",
+            "grants lost scopes in a rotation that asks for them",
+        )],
         ..ROW
     },
     Case {
         id: "narrowing.401.revoke",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A token of a client that lost tokens:revoke can revoke no other: 401 insufficient_scope.",
+        requirement: "If the client has lost tokens:revoke, its tokens cannot revoke other tokens: 401 \
+                      insufficient_scope.",
         section: "openapi.yaml, revokeToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("revoke.204.sibling"),
         request: steps!(revoke),
         expect: LACKS_SCOPE,
-        mutants: &[mutant("narrowing-ignored-by-revoke", "lets tokens revoke by a scope that their client lost")],
+        mutants: &[mutant("narrowing-ignored-by-revoke", "lets tokens revoke with a scope that their client has lost")],
         ..ROW
     },
     Case {
         id: "narrowing.204.revoke-itself",
         cell: Cell::Service(204),
         level: Level::Service,
-        requirement: "It may still revoke itself.",
+        requirement: "If the client has lost tokens:revoke, its tokens can still revoke themselves.",
         section: "openapi.yaml, revokeToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("narrowing.401.revoke"),
         request: steps!(revoke_itself),
         expect: ENDED,
-        mutants: &[mutant("narrowed-self-refused", "wants tokens:revoke for a token itself")],
+        mutants: &[mutant("narrowed-self-refused", "requires tokens:revoke of a token that revokes itself")],
         ..ROW
     },
     Case {
         id: "narrowing.204.revoke-by-wildcard",
         cell: Cell::Service(204),
         level: Level::Service,
-        requirement: "tokens:* of a client left with tokens:revoke is enough to revoke.",
+        requirement: "If a client was narrowed to tokens:revoke, its tokens with tokens:* can still revoke other \
+                      tokens.",
         section: "openapi.yaml, revokeToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("narrowing.401.revoke"),
         request: steps!(revoke_by_wildcard),
         expect: ENDED,
-        mutants: &[mutant("narrowing-drops-wildcards-by-revoke", "drops a wildcard of which tokens:revoke is left")],
+        mutants: &[mutant(
+            "narrowing-drops-wildcards-by-revoke",
+            "drops a wildcard of which the client kept tokens:revoke",
+        )],
         ..ROW
     },
     Case {
         id: "narrowing.401.introspect",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A token of a client that lost tokens:introspect can introspect none: 401 insufficient_scope.",
+        requirement: "If the client has lost tokens:introspect, its tokens cannot introspect: 401 insufficient_scope.",
         section: "openapi.yaml, introspectToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret), (Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Provision,
@@ -283,7 +311,7 @@ pub const CASES: &[Case] = &[
         expect: LACKS_SCOPE,
         mutants: &[mutant(
             "narrowing-ignored-by-introspect",
-            "lets tokens introspect by a scope that their client lost",
+            "lets tokens introspect with a scope that their client has lost",
         )],
         ..ROW
     },
@@ -291,21 +319,22 @@ pub const CASES: &[Case] = &[
         id: "narrowing.200.introspection",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "What introspection shows as scope is bounded in the same way.",
+        requirement: "Introspection shows only those of a token's scopes that the client still has.",
         section: "openapi.yaml, IntrospectionResponse; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("introspection.200.scope"),
         request: steps!(introspection, &["jobs:submit", "templates:read"], &["templates:read"], "templates:read"),
         expect: plain(200),
-        mutants: &[mutant("narrowing-ignored-by-introspection", "shows lost scopes")],
+        mutants: &[mutant("narrowing-ignored-by-introspection", "shows scopes that the client has lost")],
         ..ROW
     },
     Case {
         id: "narrowing.200.introspection-wildcard",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "jobs:* of a client left with jobs:submit is shown as jobs:submit.",
+        requirement: "After a client was narrowed to jobs:submit, introspection shows jobs:* of its tokens as \
+                      jobs:submit.",
         section: "openapi.yaml, IntrospectionResponse; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -314,7 +343,7 @@ pub const CASES: &[Case] = &[
         expect: plain(200),
         mutants: &[mutant(
             "narrowing-drops-wildcards-by-introspection",
-            "shows nothing of a wildcard of which something is left",
+            "shows nothing of a wildcard that the client still has in part",
         )],
         ..ROW
     },
@@ -408,7 +437,7 @@ async fn long_asked(t: &Trial<'_>) -> Result<(), Stop> {
     t.expect(t.due, &answer)
 }
 
-/// A rotation by a client that lost `templates:read`.
+/// A rotation by a client that has lost `templates:read`.
 async fn rotation(t: &Trial<'_>, asked: Option<&[&str]>) -> Result<Answer, Stop> {
     let scopes = ["templates:read", "jobs:*", "tokens:write"];
     let (guest, long) = holder(t, &scopes).await?;

@@ -10,13 +10,14 @@ pub const CASES: &[Case] = &[
         id: "sanity.first",
         cell: Cell::Throughout,
         level: Level::Seed,
-        requirement: "The base URL leads to a server that answers a call without credentials by itself, in HTTP.",
+        requirement: "The base URL leads to an HTTP server that answers a request without credentials itself, \
+                      without redirecting.",
         section: "conformance/README.md, Reaching the deployment",
         effect: Effect::Read,
         request: steps!(sane),
         mutants: &[
             mutant("always-500", "answers 500 to everything"),
-            mutant("hang", "takes the connection and stays silent"),
+            mutant("hang", "accepts connections and never answers"),
         ],
         ..ROW
     },
@@ -24,7 +25,7 @@ pub const CASES: &[Case] = &[
         id: "sanity.last",
         cell: Cell::Throughout,
         level: Level::Seed,
-        requirement: "The server survived the run.",
+        requirement: "The server still answers at the end of the run.",
         section: "conformance/README.md, Reaching the deployment",
         effect: Effect::Read,
         request: steps!(survived),
@@ -39,8 +40,8 @@ async fn probe(t: &Trial<'_>) -> Result<Answer, Stop> {
     t.send(&request).await
 }
 
-/// Lenient on purpose: a server that answers wrongly is for the cases to name. What ends the run here is an address
-/// where no such server is.
+/// Lenient on purpose: wrong answers are for the other cases to report. Only an address without such a server ends the
+/// run here.
 async fn sane(t: &Trial<'_>) -> Result<(), Stop> {
     let answer = probe(t).await.map_err(|stop| match stop {
         // A silent socket was never reached; an answer that never ends was.
@@ -48,26 +49,26 @@ async fn sane(t: &Trial<'_>) -> Result<(), Stop> {
         other => other,
     })?;
     let kind = answer.header("content-type").unwrap_or_default().to_lowercase();
-    let asked = "the answer of a token service to POST /auth/tokens/long";
+    let asked = "a token service's answer to POST /auth/tokens/long";
     if (300..400).contains(&answer.status) {
         let to = answer.header("location").unwrap_or("elsewhere");
         return Err(Stop::fail(
             asked,
-            format!("{} to {to}; redirects are not followed: give the final URL", answer.status),
+            format!("{} to {to}; redirects are not followed: use the final URL as --base-url", answer.status),
         ));
     }
     if kind.contains("html") && ![400, 401, 403, 429].contains(&answer.status) {
         return Err(Stop::fail(
             asked,
             format!(
-                "{} with an HTML page ({}): is --base-url right, up to its /v1?",
+                "{} with an HTML page ({}): check --base-url, including its /v1",
                 answer.status,
                 transcript::words(&t.run.vault, &answer)
             ),
         ));
     }
     if answer.status >= 500 {
-        return Err(Stop::fail(asked, format!("{}: the server is not well", t.summary(&answer))));
+        return Err(Stop::fail(asked, format!("{}: the server has an internal error", t.summary(&answer))));
     }
     Ok(())
 }
@@ -77,7 +78,7 @@ async fn survived(t: &Trial<'_>) -> Result<(), Stop> {
     let answer = probe(t).await;
     t.run.uninterrupted()?;
     match answer {
-        // Busy is not dead.
+        // A busy server is not a dead one.
         Err(Stop::Unavailable(why)) if !t.run.is_gone() => Err(Stop::Unavailable(why)),
         Ok(answer) if answer.status < 500 => Ok(()),
         Ok(answer) => {

@@ -1,4 +1,4 @@
-//! What holds for every answer, one row for each promise. `watch.rs` holds the answers of a run against them.
+//! Rules for every answer, one row per rule. `watch.rs` checks the answers of a run against them.
 
 use crate::case::*;
 use crate::clock;
@@ -14,12 +14,12 @@ pub const CASES: &[Case] = &[
         id: "long.201.x-token-id",
         cell: Cell::Long(201),
         level: Level::Seed,
-        requirement: "201 carries X-Token-Id, the token_id of its body.",
+        requirement: "A 201 from /long carries X-Token-Id, equal to the body's token_id.",
         section: "openapi.yaml, issueLongTermToken",
         request: EveryAnswer(x_token_id),
         mutants: &[
             mutant("no-x-token-id", "sends no X-Token-Id"),
-            mutant("x-token-id-other", "sends another X-Token-Id than the body's token_id"),
+            mutant("x-token-id-other", "sends an X-Token-Id that differs from the body's token_id"),
         ],
         ..ROW
     },
@@ -27,37 +27,37 @@ pub const CASES: &[Case] = &[
         id: "long.201.body",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "A LongTokenResponse has its six fields, well-formed, and no other.",
+        requirement: "A LongTokenResponse has exactly its six fields, each well-formed.",
         section: "openapi.yaml, LongTokenResponse",
         request: EveryAnswer(|s| token_body(s, Op::Long)),
-        mutants: &[mutant("extra-field", "adds a field to its answers")],
+        mutants: &[mutant("extra-field", "adds a field to its responses")],
         ..ROW
     },
     Case {
         id: "long.201.expires-at",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "expires_at is expires_in from now.",
+        requirement: "A LongTokenResponse's expires_at is expires_in seconds from now, in RFC 3339 and UTC.",
         section: "openapi.yaml, LongTokenResponse; RFC 3339 section 5.6",
         request: EveryAnswer(|s| expires_at(s, Op::Long)),
-        mutants: &[mutant("expires-at-late", "has expires_at two hours off")],
+        mutants: &[mutant("expires-at-late", "sends an expires_at that is two hours off")],
         ..ROW
     },
     Case {
         id: "short.201.body",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "A ShortTokenResponse has its six fields, well-formed, and no other.",
+        requirement: "A ShortTokenResponse has exactly its six fields, each well-formed.",
         section: "openapi.yaml, ShortTokenResponse",
         request: EveryAnswer(|s| token_body(s, Op::Short)),
-        mutants: &[mutant("token-type-lower", "says bearer in lower case")],
+        mutants: &[mutant("token-type-lower", "sends token_type bearer in lower case")],
         ..ROW
     },
     Case {
         id: "short.201.expires-at",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "expires_at is expires_in from now.",
+        requirement: "A ShortTokenResponse's expires_at is expires_in seconds from now, in RFC 3339 and UTC.",
         section: "openapi.yaml, ShortTokenResponse; RFC 3339 section 5.6",
         request: EveryAnswer(|s| expires_at(s, Op::Short)),
         ..ROW
@@ -66,21 +66,21 @@ pub const CASES: &[Case] = &[
         id: "revoke.204.empty",
         cell: Cell::Revoke(204),
         level: Level::Seed,
-        requirement: "204 has no body.",
+        requirement: "A 204 has no body.",
         section: "openapi.yaml, revokeToken; RFC 9110 section 15.3.5",
         request: EveryAnswer(empty_204),
-        mutants: &[mutant("204-has-body", "sends a body behind its 204")],
+        mutants: &[mutant("204-has-body", "sends a body with its 204")],
         ..ROW
     },
     Case {
         id: "long.401.challenge",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "Every 401 of /long carries WWW-Authenticate: Bearer.",
+        requirement: "Every 401 from /long carries WWW-Authenticate: Bearer.",
         section: "RFC 9110 section 11.6.1; RFC 6750 section 3",
         request: EveryAnswer(|s| challenge(s, Op::Long)),
         mutants: &[
-            mutant("no-www-authenticate", "sends no challenge with 401"),
+            mutant("no-www-authenticate", "sends no challenge with a 401"),
             mutant("challenge-basic", "challenges with Basic"),
         ],
         ..ROW
@@ -89,32 +89,33 @@ pub const CASES: &[Case] = &[
         id: "short.401.challenge",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "Every 401 of /short carries WWW-Authenticate: Bearer.",
+        requirement: "Every 401 from /short carries WWW-Authenticate: Bearer.",
         section: "RFC 9110 section 11.6.1; RFC 6750 section 3",
         request: EveryAnswer(|s| challenge(s, Op::Short)),
-        mutants: &[mutant("no-challenge-short", "sends no challenge with a 401 of /short")],
+        mutants: &[mutant("no-challenge-short", "sends no challenge with a 401 from /short")],
         ..ROW
     },
     Case {
         id: "revoke.401.challenge",
         cell: Cell::Revoke(401),
         level: Level::Contract,
-        requirement: "Every 401 of /revoke carries WWW-Authenticate: Bearer.",
+        requirement: "Every 401 from /revoke carries WWW-Authenticate: Bearer.",
         section: "RFC 9110 section 11.6.1; RFC 6750 section 3",
         request: EveryAnswer(|s| challenge(s, Op::Revoke)),
-        mutants: &[mutant("no-challenge-revoke", "sends no challenge with a 401 of /revoke")],
+        mutants: &[mutant("no-challenge-revoke", "sends no challenge with a 401 from /revoke")],
         ..ROW
     },
     Case {
         id: "outside.challenge-error",
         cell: Cell::Throughout,
         level: Level::Contract,
-        requirement: "A challenge has error= only when a token was presented, and then the body's code.",
+        requirement: "A challenge has an error attribute if and only if a token was presented, and it equals the \
+                      body's code.",
         section: "RFC 6750 section 3.1",
         request: EveryAnswer(challenge_error),
         mutants: &[
-            mutant("challenge-always-error", "has error= though no token was presented"),
-            mutant("challenge-never-error", "has no error= though a token was presented"),
+            mutant("challenge-always-error", "sends error= although no token was presented"),
+            mutant("challenge-never-error", "sends no error= although a token was presented"),
         ],
         ..ROW
     },
@@ -122,11 +123,11 @@ pub const CASES: &[Case] = &[
         id: "long.429.retry-after",
         cell: Cell::Long(429),
         level: Level::Contract,
-        requirement: "Every 429 of /long carries Retry-After.",
+        requirement: "Every 429 from /long carries Retry-After.",
         section: "openapi.yaml, RateLimited; RFC 6585 section 4",
         request: EveryAnswer(|s| retry_after(s, Op::Long)),
         mutants: &[
-            mutant("no-retry-after", "sends no Retry-After with 429"),
+            mutant("no-retry-after", "sends no Retry-After with a 429"),
             mutant("later-429-bare", "sends Retry-After with the first 429 only"),
         ],
         ..ROW
@@ -135,7 +136,7 @@ pub const CASES: &[Case] = &[
         id: "short.429.retry-after",
         cell: Cell::Short(429),
         level: Level::Contract,
-        requirement: "Every 429 of /short carries Retry-After.",
+        requirement: "Every 429 from /short carries Retry-After.",
         section: "openapi.yaml, RateLimited; RFC 6585 section 4",
         request: EveryAnswer(|s| retry_after(s, Op::Short)),
         ..ROW
@@ -144,12 +145,12 @@ pub const CASES: &[Case] = &[
         id: "outside.no-store",
         cell: Cell::Throughout,
         level: Level::Contract,
-        requirement: "Every answer carries Cache-Control: no-store.",
+        requirement: "Every response carries Cache-Control: no-store, except the public documents at the origin.",
         section: "openapi.yaml, NoStore; RFC 6749 section 5.1",
         request: EveryAnswer(no_store),
         mutants: &[
             mutant("no-no-store", "sends no Cache-Control: no-store"),
-            mutant("no-no-store-on-404", "sends no Cache-Control: no-store with 404"),
+            mutant("no-no-store-on-404", "sends no Cache-Control: no-store with a 404"),
         ],
         ..ROW
     },
@@ -157,7 +158,7 @@ pub const CASES: &[Case] = &[
         id: "outside.nosniff",
         cell: Cell::Throughout,
         level: Level::Contract,
-        requirement: "Every answer carries X-Content-Type-Options: nosniff.",
+        requirement: "Every response carries X-Content-Type-Options: nosniff.",
         section: "openapi.yaml, info",
         request: EveryAnswer(nosniff),
         mutants: &[mutant("no-nosniff", "sends no X-Content-Type-Options")],
@@ -167,12 +168,13 @@ pub const CASES: &[Case] = &[
         id: "outside.json",
         cell: Cell::Throughout,
         level: Level::Contract,
-        requirement: "Every body is JSON and says so.",
+        requirement: "Every response body is JSON, with Content-Type: application/json, except the revocation feed \
+                      and /docs.",
         section: "openapi.yaml, info",
         request: EveryAnswer(json_body),
         mutants: &[
-            mutant("html-errors", "answers errors as HTML"),
-            mutant("json-as-text", "calls its JSON text/plain"),
+            mutant("html-errors", "sends errors as HTML"),
+            mutant("json-as-text", "sends its JSON as text/plain"),
         ],
         ..ROW
     },
@@ -180,12 +182,12 @@ pub const CASES: &[Case] = &[
         id: "outside.error-body",
         cell: Cell::Throughout,
         level: Level::Contract,
-        requirement: "An error has code and message, perhaps details (an object), and nothing else.",
+        requirement: "An error body has code, message and optionally details, which is an object, and nothing else.",
         section: "openapi.yaml, AuthError",
         request: EveryAnswer(error_body),
         mutants: &[
-            mutant("error-extra-field", "adds a field to errors"),
-            mutant("details-string", "has details as a string"),
+            mutant("error-extra-field", "adds a field to error bodies"),
+            mutant("details-string", "sends details as a string"),
         ],
         ..ROW
     },
@@ -193,14 +195,14 @@ pub const CASES: &[Case] = &[
         id: "outside.no-echo",
         cell: Cell::Throughout,
         level: Level::Contract,
-        requirement: "No answer repeats a credential that was sent, in its body or its headers.",
-        section: "openapi.yaml, AuthError; RFC 6750 section 5.3",
+        requirement: "No response repeats a credential from the request, in its body or its headers.",
+        section: "openapi.yaml, AuthError",
         request: EveryAnswer(no_echo),
         mutants: &[
-            mutant("echoes-secret", "repeats a wrong secret in its message"),
-            mutant("echoes-bearer", "repeats a refused bearer in its challenge"),
+            mutant("echoes-secret", "repeats a wrong secret in the message"),
+            mutant("echoes-bearer", "repeats a rejected bearer in the challenge"),
             mutant("echoes-assertion", "repeats an assertion in details"),
-            mutant("echoes-code", "repeats a wrong code in its message"),
+            mutant("echoes-code", "repeats a wrong code in the message"),
         ],
         ..ROW
     },
@@ -208,17 +210,17 @@ pub const CASES: &[Case] = &[
         id: "long.statuses",
         cell: Cell::Throughout,
         level: Level::Seed,
-        requirement: "/long answers 201, 400, 401, 403 or 429, and nothing else.",
+        requirement: "/long is answered with 201, 400, 401, 403 or 429 only.",
         section: "openapi.yaml, issueLongTermToken",
         request: EveryAnswer(|s| statuses(s, Op::Long, &[201, 400, 401, 403, 429])),
-        mutants: &[mutant("422-for-400", "answers 422 where 400 belongs")],
+        mutants: &[mutant("422-for-400", "answers 422 in place of 400")],
         ..ROW
     },
     Case {
         id: "short.statuses",
         cell: Cell::Throughout,
         level: Level::Seed,
-        requirement: "/short answers 201, 400, 401 or 429, and never 403.",
+        requirement: "/short is answered with 201, 400, 401 or 429 only, never with 403.",
         section: "openapi.yaml, issueShortTermToken",
         request: EveryAnswer(|s| statuses(s, Op::Short, &[201, 400, 401, 429])),
         mutants: &[mutant("short-403", "answers 403 on /short")],
@@ -228,7 +230,7 @@ pub const CASES: &[Case] = &[
         id: "revoke.statuses",
         cell: Cell::Throughout,
         level: Level::Seed,
-        requirement: "/revoke answers 204, 401 or 404, and never 400, 403 or 429.",
+        requirement: "/revoke is answered with 204, 401 or 404 only, never with 400, 403 or 429.",
         section: "openapi.yaml, revokeToken",
         request: EveryAnswer(|s| statuses(s, Op::Revoke, &[204, 401, 404])),
         mutants: &[mutant("revoke-403", "answers 403 on /revoke")],
@@ -238,7 +240,7 @@ pub const CASES: &[Case] = &[
         id: "outside.statuses",
         cell: Cell::Throughout,
         level: Level::Contract,
-        requirement: "Other paths and methods are answered 404 or 405.",
+        requirement: "Other paths and methods are answered with 404 or 405 only.",
         section: "openapi.yaml, info",
         request: EveryAnswer(|s| statuses(s, Op::Outside, &[404, 405])),
         ..ROW
@@ -283,7 +285,7 @@ fn token_body(seen: &Seen, op: Op) -> Standing {
         return broken(format!("the field {missing}"), "a body without it");
     }
     if let Some(extra) = body.keys().find(|k| !fields.contains(&k.as_str())) {
-        return broken("no field but the six", format!("a field \"{extra}\""));
+        return broken("only the six fields", format!("a field \"{extra}\""));
     }
     if body["token_type"] != "Bearer" {
         return broken("token_type \"Bearer\"", format!("token_type {}", body["token_type"]));
@@ -299,7 +301,7 @@ fn token_body(seen: &Seen, op: Op) -> Standing {
         return broken("scopes as an array of strings", format!("scopes {}", body["scopes"]));
     }
     if body["access_token"].as_str().is_none_or(str::is_empty) || body["token_id"].as_str().is_none_or(str::is_empty) {
-        return broken("access_token and token_id as strings that are not empty", "another type, or nothing in them");
+        return broken("access_token and token_id as non-empty strings", "another type, or an empty string");
     }
     Standing::Holds
 }
@@ -314,7 +316,7 @@ fn expires_at(seen: &Seen, op: Op) -> Standing {
     else {
         return Standing::NotConcerned;
     };
-    // A minute for clocks that differ.
+    // One minute for clock skew.
     if at.abs_diff(seen.now + lives) <= 60 {
         return Standing::Holds;
     }
@@ -324,7 +326,7 @@ fn expires_at(seen: &Seen, op: Op) -> Standing {
     )
 }
 
-/// A client reads no body behind a 204 (RFC 9112 section 6.3), so what gives one away are the headers that announce it.
+/// Clients read no body after a 204 (RFC 9112 section 6.3), so only the headers that announce a body can show it.
 fn empty_204(seen: &Seen) -> Standing {
     if !of(seen, Op::Revoke, 204) {
         return Standing::NotConcerned;
@@ -336,7 +338,7 @@ fn empty_204(seen: &Seen) -> Standing {
     broken("204 with no body", format!("Content-Length: {length}"))
 }
 
-/// The challenges of a WWW-Authenticate header start with their scheme (RFC 9110 section 11.6.1).
+/// Each challenge in a WWW-Authenticate header starts with its scheme (RFC 9110 section 11.6.1).
 fn bearer_challenge(seen: &Seen) -> bool {
     let all = seen.answer.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case("www-authenticate"));
     all.flat_map(|(_, v)| v.split(',')).any(|part| {
@@ -366,7 +368,7 @@ fn challenge_error(seen: &Seen) -> Standing {
     let challenge = header(seen, "www-authenticate");
     let error = challenge.split("error=\"").nth(1).and_then(|rest| rest.split('"').next());
     let code = seen.answer.json().unwrap_or_default()["code"].as_str().unwrap_or_default().to_owned();
-    // Whether a token counts as presented when it is ignored, empty, in the body or one of two may be read in two ways.
+    // It is ambiguous whether a token was presented if it is ignored, empty, in the body or one of two.
     let bearers = seen.request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case("authorization")).count();
     let open = bearers > 1
         || (seen.request.header("authorization").is_some() && (mechanism || !presented))
@@ -375,14 +377,14 @@ fn challenge_error(seen: &Seen) -> Standing {
         _ if open => Standing::NotConcerned,
         (false, None) => Standing::Holds,
         (false, Some(error)) => {
-            broken("no error= in the challenge, as no token was presented", format!("error=\"{error}\""))
+            broken("no error= in the challenge, because no token was presented", format!("error=\"{error}\""))
         }
         (true, Some(error)) if error == code => Standing::Holds,
         (true, Some(error)) => {
             broken(format!("error=\"{code}\" in the challenge, as in the body"), format!("error=\"{error}\""))
         }
         (true, None) => broken(
-            "error= in the challenge, as a token was presented (RFC 6750 section 3.1)",
+            "error= in the challenge, because a token was presented (RFC 6750 section 3.1)",
             format!("WWW-Authenticate: {challenge}"),
         ),
     }
@@ -399,7 +401,7 @@ fn retry_after(seen: &Seen, op: Op) -> Standing {
     broken("429 with Retry-After, in seconds or as a date", format!("Retry-After: {value}"))
 }
 
-/// What is served for everyone may be kept for a while; how long is said where it is promised.
+/// Public documents may be cached; how long is tested where that is promised.
 fn no_store(seen: &Seen) -> Standing {
     if is_at_origin(&seen.request.path) && seen.answer.status < 400 {
         return Standing::NotConcerned;
@@ -420,7 +422,7 @@ fn nosniff(seen: &Seen) -> Standing {
 }
 
 fn json_body(seen: &Seen) -> Standing {
-    // The feed of ends is a JWT, the reference page is HTML, and 304 has no body.
+    // The revocation feed is a JWT, the reference page is HTML, and a 304 has no body.
     let for_everyone = is_at_origin(&seen.request.path) && seen.answer.status < 400;
     if seen.answer.status == 204 || seen.request.method == "HEAD" || for_everyone {
         return Standing::NotConcerned;
@@ -441,7 +443,7 @@ fn error_body(seen: &Seen) -> Standing {
     if seen.answer.status < 400 || seen.request.method == "HEAD" {
         return Standing::NotConcerned;
     }
-    // What is not JSON at all is another row's matter.
+    // Whether it is JSON at all is tested by another row.
     let Some(body) = seen.answer.json() else { return Standing::NotConcerned };
     let on = format!("on a {}", seen.answer.status);
     let Value::Object(body) = body else {
@@ -449,19 +451,19 @@ fn error_body(seen: &Seen) -> Standing {
     };
     for name in ["code", "message"] {
         if body.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
-            return broken(format!("{name} as a string that is not empty"), format!("none {on}"));
+            return broken(format!("{name} as a non-empty string"), format!("no such string {on}"));
         }
     }
     if let Some(details) = body.get("details").filter(|d| !d.is_object()) {
         return broken("details as an object", format!("details {details} {on}"));
     }
     if let Some(extra) = body.keys().find(|k| !["code", "message", "details"].contains(&k.as_str())) {
-        return broken("no field but code, message and details", format!("a field \"{extra}\" {on}"));
+        return broken("only code, message and details", format!("a field \"{extra}\" {on}"));
     }
     Standing::Holds
 }
 
-/// Shorter ones than this may stand in an answer by chance.
+/// Shorter values may appear in an answer by chance.
 const TELLING: usize = 8;
 
 fn no_echo(seen: &Seen) -> Standing {
@@ -483,9 +485,9 @@ fn no_echo(seen: &Seen) -> Standing {
         .extend(seen.answer.headers.iter().map(|(name, value)| (format!("the header {name}"), mask::unescaped(value))));
     for (what, value) in &sent {
         let repeats = |text: &str| match *what {
-            // Six digits: alone, and where words are.
+            // Six digits may appear by chance: only a whole word in an error counts.
             "otp_code" => seen.answer.status >= 400 && words(text).any(|word| word == value),
-            // A token's signature is told by no other part of it.
+            // Nothing else in a response reveals a token's signature.
             _ => {
                 let end = value.rsplit('.').next().unwrap_or_default();
                 (value.len() >= TELLING && text.contains(value.as_str())) || (end.len() > 20 && text.contains(end))
@@ -506,7 +508,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn statuses(seen: &Seen, op: Op, lawful: &[u16]) -> Standing {
-    // A part that is down is no fault of the contract's: whoever asked tells of it.
+    // A 503 is not a violation of the contract: the case that sent the request reports it.
     if seen.op != op || is_busy(seen.answer) {
         return Standing::NotConcerned;
     }

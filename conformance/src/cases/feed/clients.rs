@@ -1,4 +1,4 @@
-//! The feed of ends: what it lists of clients.
+//! The revocation feed: its entries for clients.
 
 use crate::case::*;
 use crate::clock;
@@ -10,7 +10,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.suspended",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A suspended client is listed under client with the time 253402300799, which refuses all of its tokens.",
+        requirement: "A suspended client is listed under client with the time 253402300799, so that all of its \
+                      tokens are rejected.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -19,7 +20,7 @@ pub const CASES: &[Case] = &[
         expect: plain(200),
         mutants: &[
             mutant("feed-lacks-suspension", "does not list a suspension"),
-            mutant("feed-suspends-until-now", "lists a suspension with the time of now"),
+            mutant("feed-suspends-until-now", "lists a suspension with the current time"),
         ],
         ..ROW
     },
@@ -27,7 +28,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.restored",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A restored client is listed with its tokens_valid_from, and its new tokens are not refused.",
+        requirement: "A restored client is listed with its tokens_valid_from, so that its new tokens are not \
+                      rejected.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -35,8 +37,8 @@ pub const CASES: &[Case] = &[
         request: steps!(restored),
         expect: plain(200),
         mutants: &[
-            mutant("feed-lacks-restoration", "leaves a restored client as it was"),
-            mutant("feed-drops-restored", "takes a restored client off"),
+            mutant("feed-lacks-restoration", "keeps the entry of a suspension after the client is restored"),
+            mutant("feed-drops-restored", "removes the entry of a restored client"),
         ],
         ..ROW
     },
@@ -44,7 +46,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.end-tokens",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "end-tokens lists the client with a time that refuses the tokens from before it, and no later one.",
+        requirement: "After end-tokens, the client is listed with a time that rejects tokens issued before the call \
+                      and accepts those issued after it.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -53,7 +56,7 @@ pub const CASES: &[Case] = &[
         expect: plain(200),
         mutants: &[
             mutant("feed-lacks-end-tokens", "does not list end-tokens"),
-            mutant("feed-ends-for-good", "refuses what is issued after end-tokens"),
+            mutant("feed-ends-for-good", "lists end-tokens with a time that rejects later tokens too"),
         ],
         ..ROW
     },
@@ -73,9 +76,9 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-/// Until it lists the client with a time that is as it should be.
+/// Waits until the feed lists the client with a matching time.
 async fn listed(t: &Trial<'_>, client: &str, wanted: &str, fits: impl Fn(u64) -> bool) -> Result<Feed, Stop> {
-    let wanted = format!("\"{}\", for {client}, under client, with {wanted}", hash("client", client));
+    let wanted = format!("\"{}\" (for {client}) under client, with {wanted}", hash("client", client));
     let judge = |feed: &Feed| match feed.entry("client", client) {
         Some(at) if fits(at) => Ok(()),
         Some(at) => Err(Stop::fail(&wanted, format!("the time {at}"))),
@@ -91,7 +94,7 @@ async fn for_good(t: &Trial<'_>, client: &str) -> Result<Feed, Stop> {
 fn refused_by(feed: &Feed, t: &Trial<'_>, token: &Token) -> Result<(), Stop> {
     match feed.refuses(token, t.run.clock.now())? {
         true => Ok(()),
-        false => Err(Stop::fail(format!("a feed that refuses {}", token.id), "one that does not")),
+        false => Err(Stop::fail(format!("a feed that rejects {}", token.id), "one that does not")),
     }
 }
 
@@ -120,15 +123,15 @@ async fn restored(t: &Trial<'_>) -> Result<(), Stop> {
 async fn end_tokens(t: &Trial<'_>) -> Result<(), Stop> {
     let guest = t.guest().await?;
     let before = t.guest_token(&guest).await?;
-    t.accepted(&t.feed("").await?, &before, "a token from before")?;
+    t.accepted(&t.feed("").await?, &before, "a token issued before")?;
     t.operate("POST", &format!("{}/end-tokens", guest.path), None, 204).await?;
     let issued = claims(&before)?["auth_time"].as_u64().unwrap_or_default();
     let latest = t.run.clock.now() + CLOCKS;
-    let wanted = format!("a time after {issued} that has come");
+    let wanted = format!("a time after {issued} that is not in the future");
     let feed = listed(t, &guest.id, &wanted, |at| issued < at && at <= latest).await?;
     refused_by(&feed, t, &before)?;
     let after = t.guest_token(&guest).await?;
-    t.accepted(&feed, &after, "a token from after")
+    t.accepted(&feed, &after, "a token issued after")
 }
 
 async fn deleted(t: &Trial<'_>) -> Result<(), Stop> {

@@ -1,4 +1,4 @@
-//! The feed of ends: deltas, and texts that a follower has already.
+//! The revocation feed: deltas, and conditional requests.
 
 use crate::case::*;
 use crate::clock;
@@ -8,7 +8,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// How often a read and its repetition may be parted by an end.
+/// How often to retry if a revocation comes between a read and its repetition.
 const TRIES: usize = 40;
 
 pub const CASES: &[Case] = &[
@@ -16,7 +16,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.delta-parent",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A delta lists the end of a long-term token.",
+        requirement: "A delta of the feed lists the revocation of a long-term token.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -30,7 +30,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.delta-client",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A delta lists a suspension.",
+        requirement: "A delta of the feed lists the suspension of a client.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -44,63 +44,64 @@ pub const CASES: &[Case] = &[
         id: "feed.200.delta-restored",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A delta lists a restored client with its tokens_valid_from, so that who follows deltas lifts the suspension.",
+        requirement: "A delta lists a restored client with its tokens_valid_from, so that a follower of deltas lifts \
+                      the suspension.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("feed.200.delta-client"),
         request: steps!(restored),
         expect: plain(200),
-        mutants: &[mutant("feed-restored-silently", "changes the entry of a restored client and not its seq")],
+        mutants: &[mutant("feed-restored-silently", "changes the entry of a restored client without a new seq")],
         ..ROW
     },
     Case {
         id: "feed.200.delta-merges",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A copy that deltas were merged into refuses what the whole refuses.",
+        requirement: "A copy that merged the deltas rejects the same tokens as the full feed.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("feed.200.token"),
         request: steps!(merges),
         expect: plain(200),
-        mutants: &[mutant("feed-delta-latest-only", "has the latest end alone in a delta")],
+        mutants: &[mutant("feed-delta-latest-only", "lists only the latest revocation in a delta")],
         ..ROW
     },
     Case {
         id: "feed.200.delta-news-only",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A delta from the latest seq lists nothing that the whole had.",
+        requirement: "A delta since the latest seq lists nothing that the full feed already had.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("feed.200.served"),
         request: steps!(news_only),
         expect: plain(200),
-        mutants: &[mutant("feed-since-inclusive", "lists the entry of that seq again")],
+        mutants: &[mutant("feed-since-inclusive", "lists the entry with that seq again")],
         ..ROW
     },
     Case {
         id: "feed.200.delta-seq",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A delta's seq is the feed's, so that the next one starts from there.",
+        requirement: "A delta's seq is the feed's current one, so that the next delta starts there.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("feed.200.since"),
         request: steps!(seq),
         expect: plain(200),
-        mutants: &[mutant("feed-delta-seq", "has the since that was asked for as seq")],
+        mutants: &[mutant("feed-delta-seq", "sends the requested since as the seq of a delta")],
         ..ROW
     },
     Case {
         id: "feed.200.delta-signed",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A delta is signed as the whole is, with the same header.",
+        requirement: "A delta is signed like the full feed, with the same header.",
         section: "openapi.yaml, getRevocations; RFC 7515 section 5.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -114,7 +115,7 @@ pub const CASES: &[Case] = &[
         id: "feed.304.delta",
         cell: Cell::Service(304),
         level: Level::Service,
-        requirement: "If-None-Match with the ETag of a delta is 304 at its URL.",
+        requirement: "A request for a delta with its ETag in If-None-Match is answered with 304.",
         section: "openapi.yaml, getRevocations; RFC 9110 section 13.1.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -128,7 +129,7 @@ pub const CASES: &[Case] = &[
         id: "feed.304.headers",
         cell: Cell::Service(304),
         level: Level::Service,
-        requirement: "A 304 carries the ETag, and the Cache-Control of a 200.",
+        requirement: "A 304 from the feed carries the ETag and Cache-Control that the 200 would have.",
         section: "openapi.yaml, getRevocations; RFC 9110 section 15.4.5",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -142,19 +143,19 @@ pub const CASES: &[Case] = &[
         id: "feed.304.list",
         cell: Cell::Service(304),
         level: Level::Service,
-        requirement: "If-None-Match may list several, and weak ones: the comparison is weak.",
+        requirement: "If-None-Match on the feed may list several ETags, and uses the weak comparison.",
         section: "openapi.yaml, getRevocations; RFC 9110 section 13.1.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("feed.304.etag"),
         request: steps!(listed),
         expect: plain(304),
-        mutants: &[mutant("feed-304-exact", "compares If-None-Match as a text")],
+        mutants: &[mutant("feed-304-exact", "compares If-None-Match as an exact string")],
         ..ROW
     },
 ];
 
-/// Until what came after `seq` lists the id under a time that fits.
+/// Waits until the entries since `seq` list the id with a matching time.
 async fn told(
     t: &Trial<'_>,
     seq: u64,
@@ -162,7 +163,7 @@ async fn told(
     wanted: &str,
     fits: impl Fn(u64) -> bool,
 ) -> Result<Feed, Stop> {
-    let wanted = format!("\"{}\", for {id}, under {kind}, with {wanted}, after seq {seq}", hash(kind, id));
+    let wanted = format!("\"{}\" (for {id}) under {kind}, with {wanted}, after seq {seq}", hash(kind, id));
     let judge = |feed: &Feed| match feed.entry(kind, id) {
         Some(at) if fits(at) => is_delta(feed, seq),
         Some(at) => Err(Stop::fail(&wanted, format!("the time {at}"))),
@@ -178,7 +179,7 @@ fn is_delta(feed: &Feed, seq: u64) -> Result<(), Stop> {
     }
 }
 
-/// The feed's `seq` of now, behind which nothing of this case has come.
+/// The feed's current `seq`. Nothing of this case comes before it.
 async fn start(t: &Trial<'_>) -> Result<u64, Stop> {
     t.feed("").await?.seq()
 }
@@ -188,7 +189,7 @@ async fn parent(t: &Trial<'_>) -> Result<(), Stop> {
     let seq = start(t).await?;
     t.revoked(&bearer, &long).await?;
     let now = t.run.clock.now() + crate::trial::feed::CLOCKS;
-    told(t, seq, ("parent", &long.id), "a time that has come", |at| at <= now).await.map(drop)
+    told(t, seq, ("parent", &long.id), "a time that is not in the future", |at| at <= now).await.map(drop)
 }
 
 async fn suspended(t: &Trial<'_>) -> Result<(), Stop> {
@@ -218,7 +219,7 @@ fn entries(feed: &Feed) -> BTreeMap<(&'static str, String), Value> {
     MEMBERS.into_iter().flat_map(of).collect()
 }
 
-/// Two ends after a whole was read: one delta must bring both.
+/// Two revocations after the full feed was read: one delta must list both.
 async fn merges(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
     let short = t.mint_short(&long, &["jobs:submit"]).await?;
@@ -235,17 +236,19 @@ async fn merges(t: &Trial<'_>) -> Result<(), Stop> {
         if later.seq()? != delta.seq()? {
             continue;
         }
-        // What grew too old meanwhile may be in the copy still.
+        // The copy may still contain entries that expired from the feed meanwhile.
         let missing = entries(&later).into_iter().find(|(name, at)| copy.get(name) != Some(at));
         return match missing {
             None => Ok(()),
             Some(((kind, name), at)) => Err(Stop::fail(
-                format!("\"{name}\" under {kind} with the time {at} after merging, as in the whole"),
+                format!("\"{name}\" under {kind} with the time {at} after merging, as in the full feed"),
                 copy.get(&(kind, name)).map_or("no entry".to_owned(), |at| format!("the time {at}")),
             )),
         };
     }
-    Err(Stop::Blocked("something ended between each two reads: run again when less goes on".to_owned()))
+    Err(Stop::Blocked(
+        "something was revoked between every two reads: run again when the deployment is less busy".to_owned(),
+    ))
 }
 
 async fn news_only(t: &Trial<'_>) -> Result<(), Stop> {
@@ -257,9 +260,10 @@ async fn news_only(t: &Trial<'_>) -> Result<(), Stop> {
     let known = entries(&whole);
     match entries(&delta).into_iter().find(|(name, at)| known.get(name) == Some(at)) {
         None => Ok(()),
-        Some(((kind, name), _)) => {
-            Err(Stop::fail(format!("nothing from before seq {seq}"), format!("\"{name}\" under {kind}, as before")))
-        }
+        Some(((kind, name), _)) => Err(Stop::fail(
+            format!("no entry from before seq {seq}"),
+            format!("\"{name}\" under {kind}, which was there before"),
+        )),
     }
 }
 
@@ -269,7 +273,7 @@ async fn seq(t: &Trial<'_>) -> Result<(), Stop> {
     let delta = told(t, before, ("token", &short.id), "any time", |_| true).await?;
     match delta.seq()? {
         seq if seq > before => Ok(()),
-        seq => Err(Stop::fail(format!("a seq above {before}, for what came after it"), format!("seq {seq}"))),
+        seq => Err(Stop::fail(format!("a seq above {before}, for the entries since"), format!("seq {seq}"))),
     }
 }
 
@@ -287,10 +291,11 @@ async fn signed(t: &Trial<'_>) -> Result<(), Stop> {
     let (input, signature) = delta.token.rsplit_once('.').unwrap_or_default();
     UnparsedPublicKey::new(&ED25519, public)
         .verify(input.as_bytes(), &unb64(signature).unwrap_or_default())
-        .map_err(|_| Stop::fail("a signature of the published key", "one that does not verify"))
+        .map_err(|_| Stop::fail("a signature that the published key verifies", "an invalid signature"))
 }
 
-/// A 304 for a text that was just read: tried again where an end came between. `name` makes If-None-Match of an ETag.
+/// A 304 for what was just read, retried if a revocation comes between. `name` turns an ETag into the value of
+/// If-None-Match.
 async fn kept(t: &Trial<'_>, query: &str, name: impl Fn(&str) -> String) -> Result<Answer, Stop> {
     for _ in 0..TRIES {
         let etag = t.feed(query).await?.etag()?.to_owned();
@@ -305,7 +310,9 @@ async fn kept(t: &Trial<'_>, query: &str, name: impl Fn(&str) -> String) -> Resu
         }
         t.thin_out();
     }
-    Err(Stop::Blocked("something ended between each two reads: run again when less goes on".to_owned()))
+    Err(Stop::Blocked(
+        "something was revoked between every two reads: run again when the deployment is less busy".to_owned(),
+    ))
 }
 
 async fn delta_kept(t: &Trial<'_>) -> Result<(), Stop> {

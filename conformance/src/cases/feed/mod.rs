@@ -1,4 +1,4 @@
-//! GET /.well-known/revocations: the feed of ends, for APIs that verify offline.
+//! GET /.well-known/revocations: the revocation feed, for APIs that verify tokens offline.
 
 pub mod clients;
 pub mod deltas;

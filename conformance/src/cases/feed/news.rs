@@ -1,4 +1,4 @@
-//! The feed of ends: what is new in it, by `since` and `seq`.
+//! The revocation feed: changes, by `since` and `seq`.
 
 use crate::case::*;
 use crate::trial::feed::Feed;
@@ -8,7 +8,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.since",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "?since=SEQ answers what came after it, nothing older, and says so.",
+        requirement: "With ?since=SEQ the feed lists only the entries after SEQ, and its since claim says SEQ.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -16,10 +16,10 @@ pub const CASES: &[Case] = &[
         request: steps!(since),
         expect: plain(200),
         mutants: &[
-            mutant("feed-since-ignored", "answers the whole always"),
-            mutant("feed-since-unfiltered", "answers the whole and calls it a part"),
-            mutant("feed-since-wrong", "says another since than was asked for"),
-            mutant("feed-since-empty", "answers a part with nothing in it"),
+            mutant("feed-since-ignored", "always sends the full feed"),
+            mutant("feed-since-unfiltered", "sends the full feed as a delta"),
+            mutant("feed-since-wrong", "sends another since than was requested"),
+            mutant("feed-since-empty", "sends a delta without entries"),
         ],
         ..ROW
     },
@@ -27,7 +27,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.since-nonsense",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A since that is negative or no number gets the whole, without since.",
+        requirement: "A ?since= that is negative or not a number gets the full feed, without a since claim.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -35,8 +35,8 @@ pub const CASES: &[Case] = &[
         request: steps!(since_nonsense),
         expect: plain(200),
         mutants: &[
-            mutant("feed-nonsense-400", "answers 400 to a since that is no number"),
-            mutant("feed-nonsense-as-zero", "takes nonsense for since=0"),
+            mutant("feed-nonsense-400", "answers 400 to a since that is not a number"),
+            mutant("feed-nonsense-as-zero", "treats an invalid since as since=0"),
         ],
         ..ROW
     },
@@ -44,21 +44,21 @@ pub const CASES: &[Case] = &[
         id: "feed.200.since-ahead",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A since that is ahead of the feed gets the whole, without since.",
-        section: "openapi.yaml, getRevocations; RFC 9110 section 9.3.2",
+        requirement: "A ?since= that is ahead of the feed's seq gets the full feed, without a since claim.",
+        section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("feed.200.since"),
         request: steps!(since_ahead),
         expect: plain(200),
-        mutants: &[mutant("feed-ahead-believed", "answers a since that is ahead with nothing")],
+        mutants: &[mutant("feed-ahead-believed", "answers a since that is ahead with an empty delta")],
         ..ROW
     },
     Case {
         id: "feed.200.seq",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "Its seq grows with each entry, and never goes back.",
+        requirement: "The feed's seq grows with each entry, and never decreases.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -66,8 +66,8 @@ pub const CASES: &[Case] = &[
         request: steps!(seq),
         expect: plain(200),
         mutants: &[
-            mutant("feed-seq-constant", "has the same seq always"),
-            mutant("feed-seq-falls", "goes back once a new seq was read"),
+            mutant("feed-seq-constant", "always sends the same seq"),
+            mutant("feed-seq-falls", "decreases seq after a higher one was read"),
         ],
         ..ROW
     },
@@ -78,7 +78,7 @@ async fn since(t: &Trial<'_>) -> Result<(), Stop> {
     let (feed, _) = t.feed_lists("token", &older.id).await?;
     let seq = feed.seq()?;
     let (_, newer) = t.ended_short().await?;
-    let missing = || Stop::fail(format!("what ended after seq {seq}: {}", newer.id), "no entry");
+    let missing = || Stop::fail(format!("the entry since seq {seq}: {}", newer.id), "no entry");
     let told = |feed: &Feed| feed.entry("token", &newer.id).ok_or_else(missing);
     let (part, _) = t.feed_until(&format!("?since={seq}"), told).await?;
     let echoed = &part.jwt.claims["since"];
@@ -87,9 +87,10 @@ async fn since(t: &Trial<'_>) -> Result<(), Stop> {
     }
     match part.entry("token", &older.id) {
         None => Ok(()),
-        Some(_) => {
-            Err(Stop::fail(format!("only what came after seq {seq}"), format!("{} too, which was there", older.id)))
-        }
+        Some(_) => Err(Stop::fail(
+            format!("only entries after seq {seq}"),
+            format!("{} too, which was listed before", older.id),
+        )),
     }
 }
 
@@ -108,12 +109,14 @@ async fn since_ahead(t: &Trial<'_>) -> Result<(), Stop> {
     is_whole(t, &feed.seq()?.saturating_add(1_000_000).to_string(), &short).await
 }
 
-/// With this `since` the feed lists all that it lists without, and so a token that ended before.
+/// With this `since` the feed sends everything, and so an earlier revocation too.
 async fn is_whole(t: &Trial<'_>, since: &str, ended: &Token) -> Result<(), Stop> {
     let whole = |feed: &Feed| match (feed.jwt.claims.get("since"), feed.entry("token", &ended.id)) {
         (None, Some(_)) => Ok(()),
-        (Some(echoed), _) => Err(Stop::fail(format!("the whole for since={since}"), format!("since {echoed}"))),
-        (None, None) => Err(Stop::fail(format!("the whole for since={since}"), format!("no entry for {}", ended.id))),
+        (Some(echoed), _) => Err(Stop::fail(format!("the full feed for since={since}"), format!("since {echoed}"))),
+        (None, None) => {
+            Err(Stop::fail(format!("the full feed for since={since}"), format!("no entry for {}", ended.id)))
+        }
     };
     t.feed_until(&format!("?since={since}"), whole).await.map(drop)
 }
@@ -123,7 +126,7 @@ async fn seq(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, short) = t.ended_short().await?;
     let after = t.feed_lists("token", &short.id).await?.0.seq()?;
     if after <= before {
-        return Err(Stop::fail(format!("a seq above {before} after an end"), format!("seq {after}")));
+        return Err(Stop::fail(format!("a seq above {before} after a revocation"), format!("seq {after}")));
     }
     t.feed_renewed().await;
     t.feed("").await?;

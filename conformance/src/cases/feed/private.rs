@@ -1,4 +1,4 @@
-//! The feed of ends where it is private. The role `reader` is asked for there, and not before.
+//! A private revocation feed. The role `reader` is needed only for these cases.
 
 use crate::case::*;
 use crate::endpoint::{self, FEED};
@@ -9,21 +9,23 @@ pub const CASES: &[Case] = &[
         id: "feed.401.no-token",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A private feed is 401 invalid_token without a token.",
+        requirement: "A private feed without a token is rejected with 401 invalid_token.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("feed.200.served"),
         request: steps!(refused_to, None),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("private-feed-other-code", "says insufficient_scope where no token is").with_private_feed()],
+        mutants: &[
+            mutant("private-feed-other-code", "answers insufficient_scope if there is no token").with_private_feed()
+        ],
         ..ROW
     },
     Case {
         id: "feed.401.garbage",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A private feed is 401 invalid_token with what is no token.",
+        requirement: "A private feed with a bearer that is not a token is rejected with 401 invalid_token.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -37,30 +39,29 @@ pub const CASES: &[Case] = &[
         id: "feed.401.lacks-scope",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A private feed needs tokens:introspect: 401 insufficient_scope.",
+        requirement: "A private feed with a token without tokens:introspect is rejected with 401 insufficient_scope.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("feed.200.served"),
         request: steps!(lacks_scope),
         expect: LACKS_SCOPE,
-        mutants: &[
-            mutant("private-feed-any-scope", "serves a private feed without tokens:introspect").with_private_feed()
-        ],
+        mutants: &[mutant("private-feed-any-scope", "serves a private feed to tokens without tokens:introspect")
+            .with_private_feed()],
         ..ROW
     },
     Case {
         id: "feed.401.revoked",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A private feed is 401 invalid_token with a revoked token.",
+        requirement: "A private feed with a revoked token is rejected with 401 invalid_token.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("feed.200.served"),
         request: steps!(revoked_reader),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("private-feed-revoked", "serves a private feed for a revoked token").with_private_feed()],
+        mutants: &[mutant("private-feed-revoked", "serves a private feed to revoked tokens").with_private_feed()],
         ..ROW
     },
 ];

@@ -1,4 +1,4 @@
-//! The feed of ends: how it is served, signed and kept.
+//! The revocation feed: how it is served, signed and cached.
 
 use crate::case::*;
 use crate::endpoint::{self, FEED, FEED_TYP, KEYS};
@@ -9,9 +9,9 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Seconds that a text has left at least, less what a location may keep it and what clocks differ by.
+/// The least lifetime that is left, in seconds: what the contract promises, less caching and clock skew.
 const LEAST_LEFT: u64 = 150 - 10;
-/// How often a read and its repetition may be parted by an end.
+/// How often to retry if a revocation comes between a read and its repetition.
 const TRIES: usize = 10;
 
 pub const CASES: &[Case] = &[
@@ -19,7 +19,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.served",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "The feed of ends is a JWT at /.well-known/revocations of the origin, as application/jwt.",
+        requirement: "The revocation feed is a JWT at /.well-known/revocations of the origin, served as \
+                      application/jwt.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -27,9 +28,9 @@ pub const CASES: &[Case] = &[
         request: steps!(served),
         expect: plain(200),
         mutants: &[
-            mutant("feed-missing", "names a feed and serves none"),
-            mutant("feed-below-base", "serves the feed below its base path"),
-            mutant("feed-as-text", "calls the feed text/plain"),
+            mutant("feed-missing", "names a feed in its metadata but serves none"),
+            mutant("feed-below-base", "serves the feed under its base path"),
+            mutant("feed-as-text", "serves the feed as text/plain"),
         ],
         ..ROW
     },
@@ -37,16 +38,16 @@ pub const CASES: &[Case] = &[
         id: "feed.200.metadata",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "The metadata names it as revocations_uri.",
-        section: "openapi.yaml, getMetadata; RFC 8414 section 3",
+        requirement: "revocations_uri in the metadata is the URL of the revocation feed.",
+        section: "openapi.yaml, getMetadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("feed.200.served"),
         request: steps!(metadata),
         expect: plain(200),
         mutants: &[
-            mutant("feed-unnamed", "does not name the feed in its metadata"),
-            mutant("feed-named-below-base", "names the feed below its base path"),
+            mutant("feed-unnamed", "leaves revocations_uri out of its metadata"),
+            mutant("feed-named-below-base", "puts revocations_uri under its base path"),
         ],
         ..ROW
     },
@@ -54,7 +55,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.cache",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "It carries Cache-Control: public, max-age=2 (private where it is private).",
+        requirement: "The feed is served with Cache-Control: public, max-age=2, or private, max-age=2 if it is \
+                      private.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -62,9 +64,9 @@ pub const CASES: &[Case] = &[
         request: steps!(cache),
         expect: plain(200),
         mutants: &[
-            mutant("feed-no-store", "forbids to keep the feed"),
-            mutant("feed-max-age-300", "lets the feed be kept for five minutes"),
-            mutant("private-feed-public-cache", "lets anybody's cache keep a private feed").with_private_feed(),
+            mutant("feed-no-store", "forbids caching the feed"),
+            mutant("feed-max-age-300", "lets the feed be cached for five minutes"),
+            mutant("private-feed-public-cache", "lets shared caches store a private feed").with_private_feed(),
         ],
         ..ROW
     },
@@ -72,7 +74,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.header",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "Its header has typ revocations+jwt, alg EdDSA, and the kid of a published key.",
+        requirement: "The feed's header has typ revocations+jwt, alg EdDSA and the kid of a published key.",
         section: "openapi.yaml, getRevocations; RFC 7515 section 4.1",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -80,9 +82,9 @@ pub const CASES: &[Case] = &[
         request: steps!(header),
         expect: plain(200),
         mutants: &[
-            mutant("feed-typ-jwt", "has typ JWT"),
-            mutant("feed-alg-hs256", "says HS256"),
-            mutant("feed-kid-unknown", "names a key that it does not publish"),
+            mutant("feed-typ-jwt", "sends typ JWT"),
+            mutant("feed-alg-hs256", "sends alg HS256"),
+            mutant("feed-kid-unknown", "sends a kid that it does not publish"),
         ],
         ..ROW
     },
@@ -90,8 +92,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.signature",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "Its signature is that of the published key.",
-        section: "openapi.yaml, getRevocations; RFC 7515 section 4.1",
+        requirement: "The published key that the feed's kid names verifies its signature.",
+        section: "openapi.yaml, getRevocations; RFC 7515 section 5.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("feed.200.header"),
@@ -99,7 +101,7 @@ pub const CASES: &[Case] = &[
         expect: plain(200),
         mutants: &[
             mutant("feed-unsigned", "serves the feed unsigned"),
-            mutant("feed-other-key", "publishes another key than it signs with"),
+            mutant("feed-other-key", "publishes another key than the one that it signs with"),
         ],
         ..ROW
     },
@@ -107,21 +109,21 @@ pub const CASES: &[Case] = &[
         id: "feed.200.issuer",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "Its iss is the issuer of the metadata.",
+        requirement: "The feed's iss is the issuer of the metadata.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("feed.200.metadata"),
         request: steps!(issuer),
         expect: plain(200),
-        mutants: &[mutant("feed-other-issuer", "has another iss than its metadata")],
+        mutants: &[mutant("feed-other-issuer", "sends another iss than the issuer of its metadata")],
         ..ROW
     },
     Case {
         id: "feed.200.times",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "It counts for 300 s from its iat, and has at least 150 s of them left.",
+        requirement: "The feed's exp is 300 s after its iat, and at least 150 s ahead when it is served.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -129,8 +131,8 @@ pub const CASES: &[Case] = &[
         request: steps!(times),
         expect: plain(200),
         mutants: &[
-            mutant("feed-lives-an-hour", "lets a text count for an hour"),
-            mutant("feed-stale", "serves a text that is about to end"),
+            mutant("feed-lives-an-hour", "signs a feed that is valid for an hour"),
+            mutant("feed-stale", "serves a feed that is about to expire"),
         ],
         ..ROW
     },
@@ -138,7 +140,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.claims",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "It has an integer seq, since where that was asked for, and in ended the objects token, parent and client, if empty.",
+        requirement: "The feed has an integer seq, a since only if one was requested, and in ended the objects \
+                      token, parent and client, even if empty.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -146,9 +149,9 @@ pub const CASES: &[Case] = &[
         request: steps!(claims),
         expect: plain(200),
         mutants: &[
-            mutant("feed-seq-string", "has seq as a string"),
-            mutant("feed-since-always", "has since in the whole"),
-            mutant("feed-empty-left-out", "leaves out what is empty"),
+            mutant("feed-seq-string", "sends seq as a string"),
+            mutant("feed-since-always", "sends since in the full feed"),
+            mutant("feed-empty-left-out", "leaves out empty objects"),
         ],
         ..ROW
     },
@@ -156,7 +159,7 @@ pub const CASES: &[Case] = &[
         id: "feed.304.etag",
         cell: Cell::Service(304),
         level: Level::Service,
-        requirement: "If-None-Match with its ETag is 304, without a body.",
+        requirement: "A request with the feed's ETag in If-None-Match is answered with 304, without a body.",
         section: "openapi.yaml, getRevocations; RFC 9110 section 13.1.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -166,7 +169,7 @@ pub const CASES: &[Case] = &[
         mutants: &[
             mutant("feed-no-etag", "sends no ETag"),
             mutant("feed-never-304", "ignores If-None-Match"),
-            mutant("feed-etag-random", "has another ETag with each read"),
+            mutant("feed-etag-random", "sends another ETag with each response"),
         ],
         ..ROW
     },
@@ -174,7 +177,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.etag-other",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "If-None-Match with another ETag is 200.",
+        requirement: "A request with another ETag in If-None-Match is answered with 200.",
         section: "openapi.yaml, getRevocations; RFC 9110 section 13.1.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -188,35 +191,35 @@ pub const CASES: &[Case] = &[
         id: "feed.200.etag-changes",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "An end changes its ETag.",
-        section: "openapi.yaml, getRevocations; RFC 9110 section 13.1.2",
+        requirement: "A revocation changes the feed's ETag.",
+        section: "openapi.yaml, getRevocations; RFC 9110 section 8.8.3",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("feed.200.token"),
         request: steps!(etag_changes),
         expect: plain(200),
-        mutants: &[mutant("feed-etag-constant", "has the same ETag always")],
+        mutants: &[mutant("feed-etag-constant", "always sends the same ETag")],
         ..ROW
     },
     Case {
         id: "feed.200.head",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "HEAD works where GET does.",
+        requirement: "HEAD on the feed is answered like GET.",
         section: "openapi.yaml, getRevocations; RFC 9110 section 9.3.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("feed.200.served"),
         request: steps!(head),
         expect: plain(200),
-        mutants: &[mutant("feed-head-405", "refuses HEAD")],
+        mutants: &[mutant("feed-head-405", "rejects HEAD")],
         ..ROW
     },
     Case {
         id: "feed.405.methods",
         cell: Cell::Service(405),
         level: Level::Service,
-        requirement: "Any other method is 405 with Allow: GET, HEAD.",
+        requirement: "A method other than GET and HEAD on the feed is answered with 405 and Allow: GET, HEAD.",
         section: "openapi.yaml, MethodNotAllowed; RFC 9110 section 15.5.6",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -224,8 +227,8 @@ pub const CASES: &[Case] = &[
         request: steps!(methods),
         expect: plain(405),
         mutants: &[
-            mutant("feed-any-method", "takes any method for GET"),
-            mutant("feed-405-allow-get", "does not allow HEAD in Allow"),
+            mutant("feed-any-method", "accepts any method like GET"),
+            mutant("feed-405-allow-get", "leaves HEAD out of Allow"),
         ],
         ..ROW
     },
@@ -244,7 +247,7 @@ fn is_jwt(answer: &Answer) -> Result<(), Stop> {
     Err(Stop::fail("Content-Type: application/jwt", format!("Content-Type: {kind}")))
 }
 
-/// The metadata, which must be there for what is judged by it.
+/// The metadata, which is required for what is compared with it.
 async fn told(t: &Trial<'_>) -> Result<Value, Stop> {
     let answer = t.metadata().await?;
     match answer.json().filter(|_| answer.status == 200) {
@@ -276,7 +279,7 @@ async fn cache(t: &Trial<'_>) -> Result<(), Stop> {
     Err(Stop::fail(format!("Cache-Control: {scope}, max-age=2"), format!("Cache-Control: {value}")))
 }
 
-/// The published key that the feed names.
+/// The published key that the feed's kid names.
 async fn key(t: &Trial<'_>, feed: &Feed) -> Result<Value, Stop> {
     let answer = t.send(&endpoint::bare("GET", KEYS, None)).await?;
     let keys = answer.json().unwrap_or_default();
@@ -305,7 +308,7 @@ async fn signature(t: &Trial<'_>) -> Result<(), Stop> {
     let signature = unb64(signature).unwrap_or_default();
     UnparsedPublicKey::new(&ED25519, public)
         .verify(input.as_bytes(), &signature)
-        .map_err(|_| Stop::fail("a signature of the published key", "one that does not verify"))
+        .map_err(|_| Stop::fail("a signature that the published key verifies", "an invalid signature"))
 }
 
 async fn issuer(t: &Trial<'_>) -> Result<(), Stop> {
@@ -330,14 +333,14 @@ async fn times(t: &Trial<'_>) -> Result<(), Stop> {
     }
     if from > now + CLOCKS || until < now + LEAST_LEFT {
         return Err(Stop::fail(
-            format!("a text from before {now} with at least {LEAST_LEFT} s left"),
+            format!("an iat no later than {now} and at least {LEAST_LEFT} s left until exp"),
             format!("iat {iat}, exp {exp}"),
         ));
     }
     Ok(())
 }
 
-/// What is after its own `seq` is empty, unless something ends in between.
+/// A delta since the feed's own `seq` is empty, unless something is revoked in between.
 async fn claims(t: &Trial<'_>) -> Result<(), Stop> {
     let whole = t.feed("").await?;
     let part = t.feed(&format!("?since={}", whole.seq()?)).await?;
@@ -351,13 +354,13 @@ async fn claims(t: &Trial<'_>) -> Result<(), Stop> {
     }
     let since = whole.jwt.claims.get("since");
     if let Some(since) = since {
-        return Err(Stop::fail("no since where the whole was asked for", format!("since {since}")));
+        return Err(Stop::fail("no since in the full feed", format!("since {since}")));
     }
     let since = &part.jwt.claims["since"];
     if since.is_u64() { Ok(()) } else { Err(Stop::fail("since as an integer", format!("since {since}"))) }
 }
 
-/// The feed again, unless it is this text still.
+/// The feed again, with its ETag in If-None-Match.
 async fn unless(t: &Trial<'_>, etag: &str) -> Result<Answer, Stop> {
     let mut request = t.feed_request("").await?;
     request.set("if-none-match", etag);
@@ -373,7 +376,7 @@ async fn not_modified(t: &Trial<'_>) -> Result<(), Stop> {
             return Ok(());
         }
         let other = answer.header("etag").is_some_and(|etag| Some(etag) != feed.answer.header("etag"));
-        // Another text: something ended in between, here or by somebody else's hand.
+        // The feed has changed: something was revoked in between, by this run or by others.
         if answer.status != 200 || !other {
             return Err(Stop::fail("304 without a body", t.summary(&answer)));
         }
@@ -382,9 +385,11 @@ async fn not_modified(t: &Trial<'_>) -> Result<(), Stop> {
         t.thin_out();
     }
     if ended_each_time {
-        return Err(Stop::Blocked("something ended between each two reads: run again when less goes on".to_owned()));
+        return Err(Stop::Blocked(
+            "something was revoked between every two reads: run again when the deployment is less busy".to_owned(),
+        ));
     }
-    Err(Stop::fail("304 where nothing has ended", "another text each time"))
+    Err(Stop::fail("304 while nothing was revoked", "another feed each time"))
 }
 
 async fn modified(t: &Trial<'_>) -> Result<(), Stop> {
@@ -400,7 +405,7 @@ async fn etag_changes(t: &Trial<'_>) -> Result<(), Stop> {
     if old != new {
         return Ok(());
     }
-    Err(Stop::fail("another ETag after an end", format!("ETag: {new} still")))
+    Err(Stop::fail("another ETag after a revocation", format!("still ETag: {new}")))
 }
 
 async fn head(t: &Trial<'_>) -> Result<(), Stop> {

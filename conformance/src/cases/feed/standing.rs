@@ -1,4 +1,4 @@
-//! The feed of ends: what becomes of a client one thing after another, and whom none of it is about.
+//! The revocation feed: sequences of changes to one client, and whom a change must not affect.
 
 use crate::case::*;
 use crate::clock;
@@ -12,42 +12,43 @@ pub const CASES: &[Case] = &[
         id: "feed.200.self-revoked",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A token that revoked itself is listed: a short-term one under token, a long-term one under parent.",
+        requirement: "A token that revoked itself is listed: a short-term token under token, a long-term token under \
+                      parent.",
         section: "openapi.yaml, getRevocations; openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("feed.200.token"),
         request: steps!(self_revoked),
         expect: plain(200),
-        mutants: &[mutant("feed-lacks-self", "does not list what revoked itself")],
+        mutants: &[mutant("feed-lacks-self", "does not list tokens that revoked themselves")],
         ..ROW
     },
     Case {
         id: "feed.200.refused-revocation",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A revocation that was refused lists nothing: another client's token goes on.",
+        requirement: "A revocation that was rejected lists nothing: another client's token stays accepted.",
         section: "openapi.yaml, getRevocations; openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Other, ClientId), (Other, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("feed.200.token"),
         request: steps!(refused_revocation),
         expect: plain(200),
-        mutants: &[mutant("feed-lists-refused", "lists what another client tried to revoke")],
+        mutants: &[mutant("feed-lists-refused", "lists the token that another client tried to revoke")],
         ..ROW
     },
     Case {
         id: "feed.200.suspended-spares-others",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A suspension does not list other clients.",
+        requirement: "The suspension of a client does not list other clients.",
         section: "openapi.yaml, getRevocations; openapi.yaml, updateClient",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("feed.200.suspended"),
         request: steps!(suspended_spares_others),
         expect: plain(200),
-        mutants: &[mutant("feed-suspends-neighbours", "lists other clients with a suspended one")],
+        mutants: &[mutant("feed-suspends-neighbours", "lists other clients together with a suspended one")],
         ..ROW
     },
     Case {
@@ -61,14 +62,14 @@ pub const CASES: &[Case] = &[
         control: Some("feed.200.restored"),
         request: steps!(suspended_again),
         expect: plain(200),
-        mutants: &[mutant("feed-suspends-once", "lists a suspension once")],
+        mutants: &[mutant("feed-suspends-once", "lists only the first suspension")],
         ..ROW
     },
     Case {
         id: "feed.200.end-tokens-again",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A second end-tokens moves the time ahead.",
+        requirement: "A second end-tokens moves the client's time forward.",
         section: "openapi.yaml, getRevocations; openapi.yaml, endClientTokens",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -82,21 +83,25 @@ pub const CASES: &[Case] = &[
         id: "feed.200.end-tokens-while-suspended",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "end-tokens of a suspended client does not lift the suspension.",
+        requirement: "end-tokens of a suspended client does not lift the suspension: the time stays 253402300799.",
         section: "openapi.yaml, getRevocations; openapi.yaml, endClientTokens",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("feed.200.suspended"),
         request: steps!(end_tokens_while_suspended),
         expect: plain(200),
-        mutants: &[mutant("feed-end-tokens-lifts-suspension", "lists end-tokens in place of the suspension")],
+        mutants: &[mutant(
+            "feed-end-tokens-lifts-suspension",
+            "replaces the entry of a suspension by that of end-tokens",
+        )],
         ..ROW
     },
     Case {
         id: "feed.200.restored-after-end-tokens",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A client restored after end-tokens is listed with that time, which goes on to refuse the tokens from before.",
+        requirement: "A client restored after end-tokens is listed with the time of end-tokens, so that earlier \
+                      tokens stay rejected.",
         section: "openapi.yaml, getRevocations; openapi.yaml, updateClient; openapi.yaml, endClientTokens",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -110,7 +115,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.narrowing-blames-nobody",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A change of scopes does not list the client: offline a token keeps its scopes until it ends.",
+        requirement: "A change of a client's scopes does not list the client: offline, a token keeps its scopes \
+                      until it expires.",
         section: "openapi.yaml, getRevocations; openapi.yaml, updateClient",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -140,12 +146,12 @@ async fn refused_revocation(t: &Trial<'_>) -> Result<(), Stop> {
         t.expect(NOT_FOUND, &answer)?;
     }
     t.feed_renewed().await;
-    t.accepted(&t.feed("").await?, &short, "a token whose revocation was refused")
+    t.accepted(&t.feed("").await?, &short, "a token whose revocation was rejected")
 }
 
-/// Until it lists the client with a time that fits.
+/// Waits until the feed lists the client with a matching time.
 async fn listed(t: &Trial<'_>, guest: &Guest, wanted: &str, fits: impl Fn(u64) -> bool) -> Result<(Feed, u64), Stop> {
-    let wanted = format!("\"{}\", for {}, under client, with {wanted}", hash("client", &guest.id), guest.id);
+    let wanted = format!("\"{}\" (for {}) under client, with {wanted}", hash("client", &guest.id), guest.id);
     t.feed_until("", |feed| match feed.entry("client", &guest.id) {
         Some(at) if fits(at) => Ok(at),
         Some(at) => Err(Stop::fail(&wanted, format!("the time {at}"))),
@@ -184,7 +190,7 @@ async fn end_tokens_again(t: &Trial<'_>) -> Result<(), Stop> {
     let (feed, _) = listed(t, &guest, &format!("a time after {first}"), |at| first < at && at < FOR_GOOD).await?;
     match feed.refuses(&between, t.run.clock.now())? {
         true => Ok(()),
-        false => Err(Stop::fail(format!("a feed that refuses {}, from between", between.id), "one that does not")),
+        false => Err(Stop::fail(format!("a feed that rejects {}, issued in between", between.id), "one that does not")),
     }
 }
 
@@ -209,7 +215,7 @@ async fn restored_after_end_tokens(t: &Trial<'_>) -> Result<(), Stop> {
     let (feed, _) = listed(t, &guest, &format!("its tokens_valid_from, {from}"), |at| at == from).await?;
     match feed.refuses(&before, t.run.clock.now())? {
         true => Ok(()),
-        false => Err(Stop::fail(format!("a feed that refuses {}, from before", before.id), "one that does not")),
+        false => Err(Stop::fail(format!("a feed that rejects {}, issued before", before.id), "one that does not")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The feed of ends: what it lists of tokens.
+//! The revocation feed: its entries for tokens.
 
 use crate::case::*;
 use crate::jose::unb64;
@@ -10,7 +10,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.entries",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "An entry is 16 bytes in base64url without padding, with a time in whole seconds.",
+        requirement: "An entry's name is 16 bytes in unpadded base64url, and its value is a time in whole seconds.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -18,9 +18,9 @@ pub const CASES: &[Case] = &[
         request: steps!(entries),
         expect: plain(200),
         mutants: &[
-            mutant("feed-hash-32", "lists whole hashes"),
+            mutant("feed-hash-32", "lists untruncated hashes"),
             mutant("feed-hash-hex", "lists hashes in hexadecimal"),
-            mutant("feed-times-text", "has times as text"),
+            mutant("feed-times-text", "lists times as strings"),
         ],
         ..ROW
     },
@@ -28,7 +28,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.token",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A short-term token is listed under token when its revocation is answered.",
+        requirement: "Once the revocation of a short-term token is answered, the token is listed under token.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -36,9 +36,9 @@ pub const CASES: &[Case] = &[
         request: steps!(token),
         expect: plain(200),
         mutants: &[
-            mutant("feed-hash-bare", "hashes the bare id"),
+            mutant("feed-hash-bare", "hashes the id without its prefix token:, parent: or client:"),
             mutant("feed-lacks-token", "does not list short-term tokens"),
-            mutant("feed-late", "lists an end long after it was answered"),
+            mutant("feed-late", "lists a revocation long after it was answered"),
         ],
         ..ROW
     },
@@ -46,7 +46,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.parent",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A long-term token is listed under parent alone when its revocation is answered.",
+        requirement: "Once the revocation of a long-term token is answered, the token is listed under parent, and \
+                      not under token.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -63,7 +64,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.parent-immediate",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A long-term token of an immediate client is listed just so.",
+        requirement: "Once the revocation of an immediate client's long-term token is answered, the token is listed \
+                      under parent, and not under token.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Immediate, ClientId), (Immediate, ClientSecret)],
         effect: Effect::Revoke,
@@ -77,21 +79,23 @@ pub const CASES: &[Case] = &[
         id: "feed.200.cascade",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "An API that follows the feed refuses the short-term tokens of a revoked long-term token, and took them before.",
+        requirement: "An API that follows the feed accepts a long-term token's short-term tokens until it is \
+                      revoked, and then rejects them.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("feed.200.served"),
         request: steps!(cascade),
         expect: plain(200),
-        mutants: &[mutant("feed-parent-ahead", "lists a long-term token with a time far ahead")],
+        mutants: &[mutant("feed-parent-ahead", "lists a long-term token with a time far in the future")],
         ..ROW
     },
     Case {
         id: "feed.200.spares-others",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "It does not refuse the other tokens of that client, nor those of the same long-term token.",
+        requirement: "A revoked token's entry does not reject other tokens of its client, or other short-term tokens \
+                      of the same long-term token.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -99,7 +103,7 @@ pub const CASES: &[Case] = &[
         request: steps!(spares_others),
         expect: plain(200),
         mutants: &[
-            mutant("feed-blames-caller", "lists whoever revoked a token"),
+            mutant("feed-blames-caller", "lists the token that revoked another"),
             mutant("feed-blames-client", "lists the client of a revoked token"),
         ],
         ..ROW
@@ -108,28 +112,28 @@ pub const CASES: &[Case] = &[
         id: "feed.200.repeated",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "Revoking again does not put off the end that is listed.",
+        requirement: "Revoking a token again does not postpone the time that is listed.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("feed.200.token"),
         request: steps!(repeated),
         expect: plain(200),
-        mutants: &[mutant("feed-puts-off", "puts off an end that is revoked again")],
+        mutants: &[mutant("feed-puts-off", "postpones the time of a token that is revoked again")],
         ..ROW
     },
     Case {
         id: "feed.200.rotation",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A retired long-term token's short-term tokens are not refused while it is in its grace.",
+        requirement: "The short-term tokens of a retired long-term token are not rejected during its grace period.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("feed.200.served"),
         request: steps!(rotation),
         expect: plain(200),
-        mutants: &[mutant("feed-retires-now", "lists what is in its grace")],
+        mutants: &[mutant("feed-retires-now", "lists a long-term token at the start of its grace period")],
         ..ROW
     },
 ];
@@ -142,13 +146,13 @@ async fn entries(t: &Trial<'_>) -> Result<(), Stop> {
     };
     let (_, all) = t
         .feed_until("", |feed| match all(feed) {
-            all if all.is_empty() => Err(Stop::fail("an entry for what was just revoked", "none")),
+            all if all.is_empty() => Err(Stop::fail("an entry for the token that was just revoked", "none")),
             all => Ok(all),
         })
         .await?;
     for (name, at) in all {
         if name.len() != 22 || unb64(&name).is_none_or(|bytes| bytes.len() != 16) {
-            return Err(Stop::fail("16 bytes in base64url without padding", format!("\"{name}\"")));
+            return Err(Stop::fail("16 bytes in unpadded base64url", format!("\"{name}\"")));
         }
         if !at.is_u64() {
             return Err(Stop::fail("a time in whole seconds", format!("{at}")));
@@ -170,7 +174,7 @@ async fn parent(t: &Trial<'_>, role: Role) -> Result<(), Stop> {
     match feed.entry("token", &long.id) {
         None => Ok(()),
         Some(_) => Err(Stop::fail(
-            "a long-term token under parent alone",
+            "a long-term token under parent only",
             format!("\"{}\" under token too", hash("token", &long.id)),
         )),
     }
@@ -179,7 +183,7 @@ async fn parent(t: &Trial<'_>, role: Role) -> Result<(), Stop> {
 async fn cascade(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
     let short = t.mint_short(&long, &["jobs:submit"]).await?;
-    t.accepted(&t.feed("").await?, &short, "a live token")?;
+    t.accepted(&t.feed("").await?, &short, "a valid token")?;
     t.revoked(&bearer, &long).await?;
     t.feed_refuses(&short).await.map(drop)
 }
@@ -211,8 +215,8 @@ async fn rotation(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, long) = t.pair().await?;
     let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
     let answer = t.send(&t.rotate_request(Valid, &short.token, None)?).await?;
-    let got = || Stop::Blocked(format!("a rotation was needed first: the server answered {}", t.summary(&answer)));
+    let got = || Stop::Blocked(format!("a rotation must succeed first; the server answered {}", t.summary(&answer)));
     t.expect(GRANTED, &answer).map_err(|_| got())?;
     t.feed_renewed().await;
-    t.accepted(&t.feed("").await?, &short, "a token of what was retired")
+    t.accepted(&t.feed("").await?, &short, "a token of a retired long-term token")
 }

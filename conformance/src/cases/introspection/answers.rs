@@ -1,4 +1,4 @@
-//! POST /auth/tokens/introspect: what is said of a token.
+//! POST /auth/tokens/introspect: what the response says about a token.
 
 use crate::case::*;
 use crate::endpoint;
@@ -14,7 +14,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.active",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A live short-term token is active, of any client.",
+        requirement: "A valid short-term token of any client is active.",
         section: "openapi.yaml, introspectToken; RFC 7662 section 2.2",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
@@ -22,9 +22,9 @@ pub const CASES: &[Case] = &[
         expect: plain(200),
         also: &[Also::Active],
         mutants: &[
-            mutant("introspection-missing", "has no introspection"),
-            mutant("introspection-active-text", "has active as text"),
-            mutant("introspection-own-client-only", "answers about the caller's own tokens alone"),
+            mutant("introspection-missing", "has no introspection endpoint"),
+            mutant("introspection-active-text", "returns active as a string"),
+            mutant("introspection-own-client-only", "introspects only the caller's own tokens"),
         ],
         ..ROW
     },
@@ -32,7 +32,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.members",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "An active answer has its ten members with their types, and no other.",
+        requirement: "The response for an active token has exactly its ten members, each with the right type.",
         section: "openapi.yaml, IntrospectionResponse; RFC 7662 section 2.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Mint,
@@ -41,8 +41,8 @@ pub const CASES: &[Case] = &[
         expect: plain(200),
         mutants: &[
             mutant("introspection-lacks-aud", "leaves out aud"),
-            mutant("introspection-shows-parent", "shows the claim parent too"),
-            mutant("introspection-exp-text", "has exp as text"),
+            mutant("introspection-shows-parent", "returns the claim parent too"),
+            mutant("introspection-exp-text", "returns exp as a string"),
         ],
         ..ROW
     },
@@ -50,77 +50,78 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.claims",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "iss, sub, client_id, aud, exp, iat and jti are the token's own.",
+        requirement: "In the response iss, sub, client_id, aud, exp, iat and jti have the values of the token's \
+                      claims.",
         section: "openapi.yaml, IntrospectionResponse; RFC 7662 section 2.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: steps!(as_claimed),
         expect: plain(200),
-        mutants: &[mutant("introspection-shows-caller", "shows the caller as sub")],
+        mutants: &[mutant("introspection-shows-caller", "returns the caller as sub")],
         ..ROW
     },
     Case {
         id: "introspection.200.scope",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "scope is the token's scopes in their order, separated by spaces.",
+        requirement: "scope in the response lists the token's scopes in their order, separated by spaces.",
         section: "openapi.yaml, IntrospectionResponse; RFC 7662 section 2.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: steps!(scope),
         expect: plain(200),
-        mutants: &[mutant("introspection-scope-array", "has scope as an array")],
+        mutants: &[mutant("introspection-scope-array", "returns scope as an array")],
         ..ROW
     },
     Case {
         id: "introspection.200.token-type",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "token_type is Bearer.",
+        requirement: "token_type in the response is Bearer.",
         section: "openapi.yaml, IntrospectionResponse; RFC 7662 section 2.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: steps!(token_type),
         expect: plain(200),
-        mutants: &[mutant("introspection-token-type", "says at+jwt for token_type")],
+        mutants: &[mutant("introspection-token-type", "returns at+jwt as token_type")],
         ..ROW
     },
     Case {
         id: "introspection.200.longest-token",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "The longest token that the service issues, with 64 scopes of 128 characters, is active.",
+        requirement: "The longest token that the service can issue, with 64 scopes of 128 characters, is active.",
         section: "openapi.yaml, introspectToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: steps!(longest),
         expect: plain(200),
-        mutants: &[mutant("form-limit-8k", "takes no form over 8 KiB")],
+        mutants: &[mutant("form-limit-8k", "rejects forms over 8 KiB")],
         ..ROW
     },
     Case {
         id: "introspection.200.long-token",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"A long-term token is never active: exactly {"active":false}."#,
+        requirement: r#"A long-term token is never active: the response is exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; RFC 7662 section 2.2",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: Ask(Introspect(Reader), &[Raw("token=${valid.long}")]),
         expect: plain(200),
         also: &[Also::Inactive],
-        mutants: &[mutant("introspection-shows-long", "takes long-term tokens for active")],
+        mutants: &[mutant("introspection-shows-long", "reports long-term tokens as active")],
         ..ROW
     },
     Case {
         id: "introspection.200.garbage",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"What is no token is exactly {"active":false}, and no error."#,
+        requirement: r#"A string that is not a token gets exactly {"active":false}, not an error."#,
         section: "openapi.yaml, introspectToken; RFC 7662 section 2.2",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
@@ -128,8 +129,8 @@ pub const CASES: &[Case] = &[
         expect: plain(200),
         also: &[Also::Inactive],
         mutants: &[
-            mutant("introspection-errs-about-garbage", "answers 400 about what is no token"),
-            mutant("introspection-says-null", "says more than active about what is none"),
+            mutant("introspection-errs-about-garbage", "answers 400 if token is not a token"),
+            mutant("introspection-says-null", "returns more than active for a token that is not active"),
         ],
         ..ROW
     },
@@ -137,35 +138,35 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.signature",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"A token with another signature is exactly {"active":false}."#,
+        requirement: r#"A token with an invalid signature gets exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; RFC 7515 section 5.2",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: Ask(Introspect(Reader), &[Raw("token=${valid.short_tampered}")]),
         expect: plain(200),
         also: &[Also::Inactive],
-        mutants: &[mutant("introspection-signature-unchecked", "looks at no signature")],
+        mutants: &[mutant("introspection-signature-unchecked", "does not verify signatures")],
         ..ROW
     },
     Case {
         id: "introspection.200.alg-none",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"A token without a signature is exactly {"active":false}."#,
-        section: "openapi.yaml, introspectToken; RFC 8725 section 3.1",
+        requirement: r#"An unsigned token gets exactly {"active":false}."#,
+        section: "openapi.yaml, introspectToken; RFC 8725 section 3.2",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: Ask(Introspect(Reader), &[Raw("token=${valid.short_unsigned}")]),
         expect: plain(200),
         also: &[Also::Inactive],
-        mutants: &[mutant("introspection-takes-alg-none", "takes alg none for a signature")],
+        mutants: &[mutant("introspection-takes-alg-none", "accepts alg none")],
         ..ROW
     },
     Case {
         id: "introspection.200.forged",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"The claims of a live token signed by a client's own key are exactly {"active":false}."#,
+        requirement: r#"A token with valid claims that is signed with a client's registered key gets exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; RFC 7515 section 5.2",
         needs: &[
             (Valid, ClientId),
@@ -178,56 +179,56 @@ pub const CASES: &[Case] = &[
         control: Some("introspection.200.active"),
         request: steps!(forged),
         expect: plain(200),
-        mutants: &[mutant("introspection-any-registered-key", "takes the signature of any key that it knows")],
+        mutants: &[mutant("introspection-any-registered-key", "accepts a signature by any registered key")],
         ..ROW
     },
     Case {
         id: "introspection.200.feed",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"The feed of ends, a JWT by the same key, is no token: exactly {"active":false}."#,
+        requirement: r#"The revocation feed, a JWT signed with the same key, is not a token: it gets exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; RFC 8725 section 3.11",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: steps!(feed),
         expect: plain(200),
-        mutants: &[mutant("introspection-any-typ", "takes whatever it signed for a token")],
+        mutants: &[mutant("introspection-any-typ", "accepts anything that it signed as a token")],
         ..ROW
     },
     Case {
         id: "introspection.200.revoked",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"A revoked token is exactly {"active":false} when its revocation is answered."#,
+        requirement: r#"Once its revocation is answered, a token gets exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; RFC 7662 section 2.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("introspection.200.active"),
         request: steps!(revoked),
         expect: plain(200),
-        mutants: &[mutant("introspection-ignores-revocation", "takes revoked tokens for active")],
+        mutants: &[mutant("introspection-ignores-revocation", "reports revoked tokens as active")],
         ..ROW
     },
     Case {
         id: "introspection.200.parent-revoked",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"A token whose long-term token was revoked is exactly {"active":false} when that is answered."#,
+        requirement: r#"Once the revocation of its long-term token is answered, a token gets exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("introspection.200.active"),
         request: steps!(parent_revoked),
         expect: plain(200),
-        mutants: &[mutant("introspection-ignores-parent", "looks at the token alone")],
+        mutants: &[mutant("introspection-ignores-parent", "does not check whether the long-term token was revoked")],
         ..ROW
     },
     Case {
         id: "introspection.200.suspended",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"A token of a suspended client is exactly {"active":false} when the suspension is answered."#,
+        requirement: r#"Once the suspension of its client is answered, a token gets exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken",
         needs: &[
             (Valid, ClientId),
@@ -241,14 +242,14 @@ pub const CASES: &[Case] = &[
         control: Some("introspection.200.active"),
         request: steps!(suspended),
         expect: plain(200),
-        mutants: &[mutant("introspection-ignores-suspension", "takes tokens of suspended clients for active")],
+        mutants: &[mutant("introspection-ignores-suspension", "reports tokens of suspended clients as active")],
         ..ROW
     },
     Case {
         id: "introspection.200.restored",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A token of a client that was restored is active again.",
+        requirement: "After a suspended client is restored, its tokens are active again.",
         section: "openapi.yaml, introspectToken; openapi.yaml, updateClient",
         needs: &[
             (Valid, ClientId),
@@ -264,7 +265,7 @@ pub const CASES: &[Case] = &[
         expect: plain(200),
         mutants: &[mutant(
             "introspection-suspends-for-good",
-            "never takes tokens of a suspended client for active again",
+            "never reports a restored client's tokens as active again",
         )],
         ..ROW
     },
@@ -272,7 +273,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.end-tokens",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"A token from before end-tokens is exactly {"active":false} when that is answered."#,
+        requirement: r#"Once end-tokens is answered, a token issued before it gets exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; openapi.yaml, endClientTokens",
         needs: &[
             (Valid, ClientId),
@@ -286,14 +287,14 @@ pub const CASES: &[Case] = &[
         control: Some("introspection.200.active"),
         request: steps!(ended),
         expect: plain(200),
-        mutants: &[mutant("introspection-ignores-end-tokens", "takes tokens from before end-tokens for active")],
+        mutants: &[mutant("introspection-ignores-end-tokens", "reports tokens from before end-tokens as active")],
         ..ROW
     },
     Case {
         id: "introspection.200.deleted",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"A token of a deleted client is exactly {"active":false} when the deletion is answered."#,
+        requirement: r#"Once the deletion of its client is answered, a token gets exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; openapi.yaml, deleteClient",
         needs: &[
             (Valid, ClientId),
@@ -307,7 +308,7 @@ pub const CASES: &[Case] = &[
         control: Some("introspection.200.active"),
         request: steps!(deleted),
         expect: plain(200),
-        mutants: &[mutant("introspection-ignores-deletion", "takes tokens of deleted clients for active")],
+        mutants: &[mutant("introspection-ignores-deletion", "reports tokens of deleted clients as active")],
         ..ROW
     },
 ];
@@ -387,7 +388,7 @@ async fn token_type(t: &Trial<'_>) -> Result<(), Stop> {
     }
 }
 
-/// In headers it might be too long for what stands before the server, so it travels in bodies alone.
+/// The token may be too long for the header limits of a proxy in front of the server, so it is sent only in bodies.
 async fn longest(t: &Trial<'_>) -> Result<(), Stop> {
     let scopes: Vec<_> = (0..64).map(|i| format!("jobs:{}{i:02}", "x".repeat(121))).collect();
     let scopes: Vec<_> = scopes.iter().map(String::as_str).collect();
@@ -396,7 +397,7 @@ async fn longest(t: &Trial<'_>) -> Result<(), Stop> {
     let answer = t.send(&endpoint::post(endpoint::SHORT, None, Some(body))).await?;
     let Some(short) = crate::trial::mint::token_in(&answer) else {
         return Err(Stop::Blocked(format!(
-            "a long token was needed first: the server answered {}",
+            "a long-term token must be issued first; the server answered {}",
             t.summary(&answer)
         )));
     };
@@ -412,7 +413,7 @@ async fn forged(t: &Trial<'_>) -> Result<(), Stop> {
     inactive(t, &token).await
 }
 
-/// A delta from its own `seq`, which is short.
+/// A delta from the feed's own `seq`, which is short.
 async fn feed(t: &Trial<'_>) -> Result<(), Stop> {
     let seq = t.feed("").await?.seq()?;
     let text = t.feed(&format!("?since={seq}")).await?.token;

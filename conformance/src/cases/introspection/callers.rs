@@ -1,4 +1,4 @@
-//! POST /auth/tokens/introspect: who may ask.
+//! POST /auth/tokens/introspect: who may call it.
 
 use crate::case::*;
 use crate::cases::standing;
@@ -12,117 +12,119 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.by-long",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "The caller may present a long-term token.",
+        requirement: "A caller may authenticate with a long-term token.",
         section: "openapi.yaml, introspectToken",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: Ask(Introspect(Reader), &[Header("authorization", "Bearer ${reader.long}")]),
         expect: plain(200),
         also: &[Also::Active],
-        mutants: &[mutant("introspection-by-short-only", "takes short-term tokens of callers alone")],
+        mutants: &[mutant("introspection-by-short-only", "accepts only short-term tokens from callers")],
         ..ROW
     },
     Case {
         id: "introspection.200.by-wildcard",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "tokens:* covers tokens:introspect.",
+        requirement: "A caller whose token has tokens:* may introspect.",
         section: "openapi.yaml, introspectToken; openapi.yaml, Scope",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: Ask(Introspect(Valid), &[]),
         expect: plain(200),
         also: &[Also::Active],
-        mutants: &[mutant("introspection-needs-exact-scope", "knows no wildcard for its scope")],
+        mutants: &[mutant("introspection-needs-exact-scope", "ignores wildcards when it requires tokens:introspect")],
         ..ROW
     },
     Case {
         id: "introspection.401.bearer-missing",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "Without a bearer it is 401 invalid_token.",
+        requirement: "A request without a bearer is rejected with 401 invalid_token.",
         section: "openapi.yaml, introspectToken; RFC 7662 section 2.1",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: Ask(Introspect(Reader), &[NoHeader("authorization")]),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("introspection-for-anyone", "answers whoever asks")],
+        mutants: &[mutant("introspection-for-anyone", "answers callers without a token")],
         ..ROW
     },
     Case {
         id: "introspection.401.bearer-garbage",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A bearer that is no token is 401 invalid_token.",
+        requirement: "A bearer that is not a token is rejected with 401 invalid_token.",
         section: "openapi.yaml, introspectToken; RFC 6750 section 3.1",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: Ask(Introspect(Reader), &[Header("authorization", "Bearer not-a-token")]),
         expect: INVALID_TOKEN,
         also: &[Also::Challenge("invalid_token")],
-        mutants: &[mutant("introspection-any-bearer", "answers to any bearer")],
+        mutants: &[mutant("introspection-any-bearer", "answers any bearer")],
         ..ROW
     },
     Case {
         id: "introspection.401.bearer-basic",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "Credentials by Basic are 401 invalid_token.",
+        requirement: "A token sent with the Basic scheme is rejected with 401 invalid_token.",
         section: "openapi.yaml, introspectToken; RFC 6750 section 2.1",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: Ask(Introspect(Reader), &[Header("authorization", "Basic ${reader.short}")]),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("introspection-any-scheme", "takes any scheme for Bearer")],
+        mutants: &[mutant("introspection-any-scheme", "accepts any scheme as Bearer")],
         ..ROW
     },
     Case {
         id: "introspection.401.lacks-scope",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A short-term token without tokens:introspect is 401 insufficient_scope.",
+        requirement: "A caller with a short-term token without tokens:introspect is rejected with 401 \
+                      insufficient_scope.",
         section: "openapi.yaml, introspectToken; RFC 6750 section 3.1",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
         request: steps!(lacks_scope, false),
         expect: LACKS_SCOPE,
-        mutants: &[mutant("introspection-any-scope-short", "answers to short-term tokens of any scope")],
+        mutants: &[mutant("introspection-any-scope-short", "answers short-term tokens without tokens:introspect")],
         ..ROW
     },
     Case {
         id: "introspection.401.lacks-scope-long",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A long-term token without tokens:introspect is 401 insufficient_scope.",
+        requirement: "A caller with a long-term token without tokens:introspect is rejected with 401 \
+                      insufficient_scope.",
         section: "openapi.yaml, introspectToken; RFC 6750 section 3.1",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Mint,
         control: Some("introspection.200.by-long"),
         request: steps!(lacks_scope, true),
         expect: LACKS_SCOPE,
-        mutants: &[mutant("introspection-any-scope-long", "answers to long-term tokens of any scope")],
+        mutants: &[mutant("introspection-any-scope-long", "answers long-term tokens without tokens:introspect")],
         ..ROW
     },
     Case {
         id: "introspection.401.revoked-caller",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A revoked caller is 401 invalid_token when its revocation is answered.",
+        requirement: "Once its revocation is answered, a caller's token is rejected with 401 invalid_token.",
         section: "openapi.yaml, introspectToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("introspection.200.active"),
         request: steps!(revoked_caller),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("introspection-revoked-caller", "answers to revoked tokens")],
+        mutants: &[mutant("introspection-revoked-caller", "answers callers with revoked tokens")],
         ..ROW
     },
     Case {
         id: "introspection.401.suspended-caller",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A caller of a suspended client is 401 invalid_token when the suspension is answered.",
+        requirement: "Once the suspension of its client is answered, a caller is rejected with 401 invalid_token.",
         section: "openapi.yaml, introspectToken",
         needs: &[
             (Valid, ClientId),
@@ -136,17 +138,17 @@ pub const CASES: &[Case] = &[
         control: Some("introspection.200.active"),
         request: steps!(suspended_caller),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("introspection-suspended-caller", "answers to suspended clients")],
+        mutants: &[mutant("introspection-suspended-caller", "answers suspended clients")],
         ..ROW
     },
     Case {
         id: "introspection.401.challenge",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "Every 401 of introspection carries WWW-Authenticate: Bearer.",
+        requirement: "Every 401 from introspection carries WWW-Authenticate: Bearer.",
         section: "RFC 9110 section 11.6.1; RFC 6750 section 3",
         request: EveryAnswer(challenged),
-        mutants: &[mutant("no-challenge-introspect", "sends no challenge with a 401 of introspection")],
+        mutants: &[mutant("no-challenge-introspect", "sends no challenge with a 401 from introspection")],
         ..ROW
     },
 ];
@@ -168,7 +170,7 @@ async fn lacks_scope(t: &Trial<'_>, by_long: bool) -> Result<(), Stop> {
     t.check(Also::Challenge("insufficient_scope"), &answer)
 }
 
-/// What the token asks is answered 200 before it ends, and as is due after.
+/// The token's request is answered with 200 before it ends, and as the row expects afterwards.
 async fn refused_after(t: &Trial<'_>, caller: &Token, end: impl Future<Output = Result<(), Stop>>) -> Result<(), Stop> {
     let about = t.shared(Valid, "short").await?;
     let request = endpoint::introspect(&caller.token, &about.token);

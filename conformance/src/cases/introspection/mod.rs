@@ -1,4 +1,4 @@
-//! POST /auth/tokens/introspect: whether a short-term token counts (RFC 7662).
+//! POST /auth/tokens/introspect: whether a short-term token is active (RFC 7662).
 
 pub mod answers;
 pub mod callers;

@@ -1,4 +1,5 @@
-//! POST /auth/tokens/long: refusals that must not tell why. They are compared whole: status, challenge and all of the body.
+//! POST /auth/tokens/long: rejections that must not reveal their reason. They are compared in full: status, challenge
+//! and the whole body.
 
 use super::{lock, otp};
 use crate::case::*;
@@ -11,7 +12,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.alike-assertion",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A replayed, an expired, a forged and another's assertion are answered as a wrong secret is, with the same body.",
+        requirement: "Replayed, expired and forged assertions, and those signed with another client's key, get the \
+                      same answer as a wrong secret.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Valid, AssertionJwk), (Other, AssertionJwk)],
         effect: Effect::Mint,
@@ -19,10 +21,10 @@ pub const CASES: &[Case] = &[
         request: steps!(assertions),
         expect: INVALID_CLIENT,
         mutants: &[
-            mutant("replay-told", "says that an assertion came before"),
-            mutant("expired-told", "says that an assertion is over"),
-            mutant("signature-told", "says that a signature does not fit"),
-            mutant("kid-told", "says that it does not know the kid"),
+            mutant("replay-told", "reveals that an assertion was replayed"),
+            mutant("expired-told", "reveals that an assertion has expired"),
+            mutant("signature-told", "reveals that a signature is invalid"),
+            mutant("kid-told", "reveals that the kid is unknown"),
             mutant("mechanism-told", "names the mechanism in details"),
         ],
         ..ROW
@@ -31,7 +33,7 @@ pub const CASES: &[Case] = &[
         id: "long.401.alike-unknown",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "An unknown client is answered alike by every mechanism.",
+        requirement: "An unknown client gets the same answer as a wrong secret, whichever mechanism it uses.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Valid, AssertionJwk)],
         effect: Effect::Mint,
@@ -39,8 +41,8 @@ pub const CASES: &[Case] = &[
         request: steps!(unknown),
         expect: INVALID_CLIENT,
         mutants: &[
-            mutant("unknown-by-assertion-told", "says that there is no such client, by assertion"),
-            mutant("unknown-by-code-told", "says that there is no such client, by code"),
+            mutant("unknown-by-assertion-told", "reveals that a client does not exist, when it sends an assertion"),
+            mutant("unknown-by-code-told", "reveals that a client does not exist, when it sends a one-time code"),
         ],
         ..ROW
     },
@@ -48,8 +50,9 @@ pub const CASES: &[Case] = &[
         id: "long.401.alike-code",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A wrong code, a spent one, and a right one while the mechanism is locked are answered alike.",
-        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
+        requirement: "A wrong code, a code that was used already, and a right code while the mechanism is locked all \
+                      get the same answer.",
+        section: "openapi.yaml, issueLongTermToken",
         needs: &[
             (Valid, ClientId),
             (Valid, ClientSecret),
@@ -62,9 +65,9 @@ pub const CASES: &[Case] = &[
         request: steps!(codes),
         expect: INVALID_CLIENT,
         mutants: &[
-            mutant("lock-told", "says that codes are locked"),
-            mutant("spent-code-told", "says that a code was used already"),
-            mutant("guesses-told", "says how many guesses are left"),
+            mutant("lock-told", "reveals that one-time codes are locked"),
+            mutant("spent-code-told", "reveals that a code was used already"),
+            mutant("guesses-told", "reveals how many guesses are left"),
         ],
         ..ROW
     },
@@ -72,19 +75,19 @@ pub const CASES: &[Case] = &[
         id: "long.401.alike-suspended",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A wrong secret of a suspended client is answered as that of any other.",
+        requirement: "A wrong secret of a suspended client gets the same answer as that of an active client.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Suspended, ClientId)],
         effect: Effect::Mint,
         control: Some("long.401.client-unknown"),
         request: steps!(suspended),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("suspended-hinted", "says in details that a client is suspended")],
+        mutants: &[mutant("suspended-hinted", "hints in details that a client is suspended")],
         ..ROW
     },
 ];
 
-/// The answer to a wrong secret of role `valid`, which all others must equal.
+/// The answer to a wrong secret of role `valid`. All others must equal it.
 async fn model(t: &Trial<'_>) -> Result<Answer, Stop> {
     let request = draft::build(t, Secret(Valid), &[Set("client_secret", r#""wrong-${unique}""#)]).await?;
     let answer = t.send(&request).await?;
@@ -103,19 +106,19 @@ fn compare(t: &Trial<'_>, model: &Answer, answer: &Answer, what: &str) -> Result
         let challenge = answer.header("www-authenticate").unwrap_or("none");
         format!("{}, details {}, WWW-Authenticate: {challenge}", t.summary(answer), body["details"])
     };
-    Err(Stop::fail(format!("for {what} the very answer to a wrong secret: {}", told(model)), told(answer)))
+    Err(Stop::fail(format!("for {what} the same answer as to a wrong secret: {}", told(model)), told(answer)))
 }
 
 async fn assertions(t: &Trial<'_>) -> Result<(), Stop> {
     let model = model(t).await?;
     let accepted = draft::build(t, Assertion(Valid), &[]).await?;
     t.expect(GRANTED, &t.send(&accepted).await?)?;
-    compare(t, &model, &t.send(&accepted).await?, "an assertion that was spent")?;
+    compare(t, &model, &t.send(&accepted).await?, "a replayed assertion")?;
     let twins: [(&[Change], &str); 7] = [
-        (&[Claim("exp", "${now-180}"), Claim("iat", "${now-300}")], "an assertion that is over"),
-        (&[TamperedSignature], "an assertion whose signature does not fit"),
-        (&[SignedBy(Other)], "an assertion by another client's key"),
-        (&[Jose("kid", r#""no-such-key""#)], "an assertion under an unknown kid"),
+        (&[Claim("exp", "${now-180}"), Claim("iat", "${now-300}")], "an expired assertion"),
+        (&[TamperedSignature], "an assertion with an invalid signature"),
+        (&[SignedBy(Other)], "an assertion signed with another client's key"),
+        (&[Jose("kid", r#""no-such-key""#)], "an assertion with an unknown kid"),
         (&[Claim("aud", r#""https://elsewhere.example""#)], "an assertion for another service"),
         (&[NoClaim("jti")], "an assertion without jti"),
         (&[AlgNone], "an unsigned assertion"),
@@ -127,7 +130,7 @@ async fn assertions(t: &Trial<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A call of a client that nobody knows, by whatever the body says besides.
+/// A call of an unknown client. The body says by which mechanism.
 fn by_nobody(t: &Trial<'_>, mechanism: Value) -> Request {
     let name = format!("nobody-{}", t.unique());
     let mut body = json!({"grant_type": "client_credentials", "client_id": name, "ttl_seconds": 3600});
@@ -159,15 +162,15 @@ async fn unknown(t: &Trial<'_>) -> Result<(), Stop> {
 async fn codes(t: &Trial<'_>) -> Result<(), Stop> {
     let model = model(t).await?;
     let spent = otp::scene(t).await?;
-    // What was refused there is not sent again: a server may count it as a guess.
+    // Wrong codes are not sent again: a server may count each as a guess.
     let mut refused = spent.answers.iter().filter(|answer| answer.status != 201);
-    refused.try_for_each(|answer| compare(t, &model, answer, "a code that was spent"))?;
+    refused.try_for_each(|answer| compare(t, &model, answer, "a code that was used already"))?;
     match lock::scene(t).await {
         Ok(scene) => {
             scene.wrong.iter().try_for_each(|answer| compare(t, &model, answer, "a wrong code"))?;
             compare(t, &model, &scene.right_after_five, "a right code while codes are locked")
         }
-        // A lock of an earlier run: every code is refused by it.
+        // An earlier run's lock, which rejects every code.
         Err(Stop::Absent(_)) => compare(t, &model, &lock::send_wrong(t, 8).await?, "a code while codes are locked"),
         Err(other) => Err(other),
     }

@@ -1,4 +1,4 @@
-//! POST /auth/tokens/long: assertions, and what stands beside them in the body.
+//! POST /auth/tokens/long: assertions, and the fields that accompany them in the body.
 
 use crate::case::*;
 
@@ -7,12 +7,12 @@ pub const CASES: &[Case] = &[
         id: "long.201.assertion",
         cell: Cell::Long(201),
         level: Level::Seed,
-        requirement: "An assertion signed by the client's key issues a long-term token.",
+        requirement: "An assertion signed with the client's registered key issues a long-term token.",
         section: "RFC 7523 section 3",
         effect: Effect::Mint,
         request: Ask(Assertion(Valid), &[]),
         expect: GRANTED,
-        mutants: &[mutant("assertion-refused", "refuses every assertion")],
+        mutants: &[mutant("assertion-refused", "rejects every assertion")],
         ..ROW
     },
     Case {
@@ -32,19 +32,19 @@ pub const CASES: &[Case] = &[
         cell: Cell::Long(201),
         level: Level::Contract,
         requirement: "assertion_type may be urn:ietf:params:oauth:grant-type:jwt-bearer.",
-        section: "openapi.yaml, LongTokenRequest; RFC 7521 section 4.2",
+        section: "openapi.yaml, LongTokenRequest; RFC 7523 section 2.1",
         effect: Effect::Mint,
         control: Some("long.201.assertion"),
         request: Ask(Assertion(Valid), &[Set("assertion_type", r#""urn:ietf:params:oauth:grant-type:jwt-bearer""#)]),
         expect: GRANTED,
-        mutants: &[mutant("assertion-type-one", "knows one assertion_type only")],
+        mutants: &[mutant("assertion-type-one", "knows only one assertion_type")],
         ..ROW
     },
     Case {
         id: "long.400.assertion-number",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A number for assertion is 400 invalid_request.",
+        requirement: "An assertion that is a number is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest; RFC 7521 section 4.2",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
@@ -56,7 +56,7 @@ pub const CASES: &[Case] = &[
         id: "long.400.assertion-missing",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "grant_type assertion without an assertion is 400.",
+        requirement: "With grant_type assertion, a missing assertion is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest; RFC 7521 section 4.2",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
@@ -69,20 +69,20 @@ pub const CASES: &[Case] = &[
         id: "long.400.assertion-type-missing",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "An assertion without assertion_type is 400.",
+        requirement: "An assertion without assertion_type is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest; RFC 7521 section 4.2",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
         request: Ask(Assertion(Valid), &[Unset("assertion_type")]),
         expect: INVALID_REQUEST,
-        mutants: &[mutant("assertion-type-optional", "needs no assertion_type")],
+        mutants: &[mutant("assertion-type-optional", "does not require assertion_type")],
         ..ROW
     },
     Case {
         id: "long.400.assertion-type-unknown",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "Another assertion_type is 400.",
+        requirement: "An unknown assertion_type is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest; RFC 7521 section 4.2",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
@@ -91,14 +91,14 @@ pub const CASES: &[Case] = &[
             &[Set("assertion_type", r#""urn:ietf:params:oauth:client-assertion-type:saml2-bearer""#)],
         ),
         expect: INVALID_REQUEST,
-        mutants: &[mutant("assertion-type-any", "takes any assertion_type")],
+        mutants: &[mutant("assertion-type-any", "accepts any assertion_type")],
         ..ROW
     },
     Case {
         id: "long.401.assertion-x-client-id-missing",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "An assertion needs X-Client-Id too.",
+        requirement: "An assertion without X-Client-Id is rejected with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
@@ -110,7 +110,7 @@ pub const CASES: &[Case] = &[
         id: "long.403.assertion-scope-beyond",
         cell: Cell::Long(403),
         level: Level::Contract,
-        requirement: "An assertion grants no more than its client may have.",
+        requirement: "An assertion that asks for a scope beyond its client's is rejected with 403 insufficient_scope.",
         section: "openapi.yaml, ClientScopes",
         effect: Effect::Read,
         control: Some("long.201.assertion"),

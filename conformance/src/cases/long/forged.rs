@@ -1,4 +1,4 @@
-//! POST /auth/tokens/long: assertions that the client did not sign.
+//! POST /auth/tokens/long: assertions that were not signed by the client.
 
 use crate::case::*;
 use crate::trial::draft;
@@ -10,47 +10,49 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-alg-none",
         cell: Cell::Long(401),
         level: Level::Seed,
-        requirement: "An unsigned assertion is 401 invalid_client.",
-        section: "RFC 7523 section 3; RFC 8725 section 3.1",
+        requirement: "An unsigned assertion is rejected with 401 invalid_client.",
+        section: "RFC 7523 section 3; RFC 8725 section 3.2",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
         request: Ask(Assertion(Valid), &[AlgNone]),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("alg-none", "takes unsigned assertions")],
+        mutants: &[mutant("alg-none", "accepts unsigned assertions")],
         ..ROW
     },
     Case {
         id: "long.401.assertion-hs256-public-key",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "An assertion under HS256 keyed with the client's public key is 401 invalid_client.",
+        requirement: "An assertion under HS256 with the client's public key as the secret is rejected with 401 \
+                      invalid_client.",
         section: "RFC 7523 section 3; RFC 8725 section 3.1",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,
         control: Some("long.201.assertion"),
         request: steps!(hs256_public),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("hs256-public-key", "takes the public key for an HMAC key")],
+        mutants: &[mutant("hs256-public-key", "accepts the public key as an HMAC secret")],
         ..ROW
     },
     Case {
         id: "long.401.assertion-alg-other",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "The algorithm is bound to the key, never to the assertion's header.",
+        requirement: "The algorithm is bound to the key: an alg in the header that the key is not registered for is \
+                      rejected with 401 invalid_client.",
         section: "RFC 7523 section 3; RFC 8725 section 3.1",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
         request: Ask(Assertion(Valid), &[Jose("alg", r#""HS512""#)]),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("alg-header-ignored", "ignores the alg of a header")],
+        mutants: &[mutant("alg-header-ignored", "ignores the header's alg")],
         ..ROW
     },
     Case {
         id: "long.401.assertion-kid-unknown",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A kid that is not registered is 401 invalid_client.",
+        requirement: "A kid that is not registered is rejected with 401 invalid_client.",
         section: "RFC 7523 section 3; RFC 7515 section 5.2",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
@@ -63,20 +65,20 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-signature",
         cell: Cell::Long(401),
         level: Level::Seed,
-        requirement: "A signature that does not fit is 401 invalid_client.",
+        requirement: "An assertion with an invalid signature is rejected with 401 invalid_client.",
         section: "RFC 7523 section 3; RFC 7515 section 5.2",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
         request: Ask(Assertion(Valid), &[TamperedSignature]),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("signature-unchecked", "does not check an assertion's signature")],
+        mutants: &[mutant("signature-unchecked", "does not verify an assertion's signature")],
         ..ROW
     },
     Case {
         id: "long.401.assertion-claims-changed",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A claim changed after signing is 401 invalid_client.",
+        requirement: "A claim changed after signing is rejected with 401 invalid_client.",
         section: "RFC 7523 section 3; RFC 7515 section 5.2",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
@@ -88,20 +90,21 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-other-key",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "An assertion signed by another client's key is 401 invalid_client.",
+        requirement: "An assertion signed with another client's key is rejected with 401 invalid_client.",
         section: "RFC 7523 section 3; RFC 7515 section 5.2",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
         request: Ask(Assertion(Valid), &[SignedBy(Other)]),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("any-registered-key", "takes any client's key")],
+        mutants: &[mutant("any-registered-key", "accepts any client's key")],
         ..ROW
     },
     Case {
         id: "long.401.assertion-other-client",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "An assertion for another client_id is 401 invalid_client.",
+        requirement: "An assertion is rejected with 401 invalid_client if its iss and sub are not the client_id of \
+                      the request.",
         section: "RFC 7523 section 3",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
@@ -110,33 +113,33 @@ pub const CASES: &[Case] = &[
             &[Set("client_id", r#""${other.client_id}""#), Header("x-client-id", "${other.client_id}")],
         ),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("assertion-client-unbound", "takes the client from the assertion")],
+        mutants: &[mutant("assertion-client-unbound", "takes the client from the assertion, not from client_id")],
         ..ROW
     },
     Case {
         id: "long.401.assertion-garbage",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "An assertion that is no JWT is refused.",
+        requirement: "An assertion that is not a JWT is rejected with 401 invalid_client or 400 invalid_request.",
         section: "RFC 7523 section 3; RFC 7515 section 5.2",
         effect: Effect::Read,
         control: Some("long.201.assertion"),
         request: Ask(Assertion(Valid), &[Set("assertion", r#""not.a.jwt""#)]),
         expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
-        mutants: &[mutant("garbage-assertion-403", "answers 403 to a broken assertion")],
+        mutants: &[mutant("garbage-assertion-403", "answers 403 to a malformed assertion")],
         ..ROW
     },
     Case {
         id: "long.401.assertion-is-our-token",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A token of this service is no assertion.",
+        requirement: "A token issued by this service is not an assertion: it is rejected with 401 invalid_client.",
         section: "RFC 7523 section 3",
         effect: Effect::Mint,
         control: Some("long.201.assertion"),
         request: Ask(Assertion(Valid), &[Set("assertion", r#""${valid.short}""#)]),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("own-tokens-as-assertions", "takes its own tokens for assertions")],
+        mutants: &[mutant("own-tokens-as-assertions", "accepts its own tokens as assertions")],
         ..ROW
     },
 ];
@@ -158,7 +161,7 @@ async fn hs256_public(t: &Trial<'_>) -> Result<(), Stop> {
         request.body = body.to_string().into_bytes();
         let answer = t.send(&request).await?;
         t.expect(t.due, &answer).map_err(|stop| match stop {
-            Stop::Fail { wanted, got } => Stop::fail(format!("{wanted} for HS256 keyed with {what}"), got),
+            Stop::Fail { wanted, got } => Stop::fail(format!("{wanted} for HS256 with {what} as the secret"), got),
             other => other,
         })?;
     }

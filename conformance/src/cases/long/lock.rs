@@ -1,8 +1,8 @@
-//! POST /auth/tokens/long: how far a one-time code may drift, and how many wrong ones lock the mechanism, each from both
-//! sides.
+//! POST /auth/tokens/long: how much clock drift a one-time code may have, and how many wrong codes lock the mechanism.
+//! Each limit is tested from both sides.
 //!
-//! Codes are scarce, so one scene on role `lockout` serves several cases; what need not be accepted is tried on clients
-//! that may not use a code: 403 tells that it was right.
+//! Codes are scarce, so several cases share one scene on role `lockout`. Codes that need not be accepted are tested on
+//! clients that may not use the mechanism: 403 shows that the code was right.
 
 use crate::case::*;
 use crate::totp::{STEP_SECONDS, step_at};
@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 /// How long five wrong codes lock the mechanism, in seconds.
 const LOCK: u64 = 300;
 
-/// What is left of an earlier run's lock is waited for when it is so little, in seconds.
+/// If an earlier run's lock ends within this many seconds, the run waits for it.
 const SHORT_WAIT: u64 = 20;
 
 pub const CASES: &[Case] = &[
@@ -20,8 +20,8 @@ pub const CASES: &[Case] = &[
         id: "long.201.otp-four-wrong",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "Four wrong codes don't lock: the right one is accepted after them.",
-        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
+        requirement: "Four wrong codes do not lock the mechanism: the right code is accepted after them.",
+        section: "openapi.yaml, issueLongTermToken; RFC 4226 section 7.3",
         needs: &[(Lockout, ClientId), (Lockout, TotpSecret)],
         effect: Effect::Mint,
         control: Some("long.201.otp"),
@@ -34,8 +34,9 @@ pub const CASES: &[Case] = &[
         id: "long.401.otp-fifth-wrong",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "The fifth wrong code locks, right codes included.",
-        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
+        requirement: "The fifth wrong code within five minutes locks the mechanism: after it even a right code is \
+                      rejected with 401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken; RFC 4226 section 7.3",
         needs: &[(Lockout, ClientId), (Lockout, TotpSecret)],
         effect: Effect::Mint,
         control: Some("long.201.otp"),
@@ -48,93 +49,95 @@ pub const CASES: &[Case] = &[
         id: "long.401.otp-drift-two-ahead",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A code of two steps ahead is wrong.",
+        requirement: "A code from two time steps ahead is rejected with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
         needs: &[(Lockout, ClientId), (Lockout, TotpSecret)],
         effect: Effect::Mint,
         control: Some("long.201.otp"),
         request: steps!(two_ahead),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("drift-two-ahead", "lets a code drift two steps ahead")],
+        mutants: &[mutant("drift-two-ahead", "accepts a code from two time steps ahead")],
         ..ROW
     },
     Case {
         id: "long.401.otp-drift-two-back",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A code of two steps ago is wrong.",
+        requirement: "A code from two time steps ago is rejected with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
         needs: &[(NoOtp, ClientId), (NoOtp, TotpSecret)],
         effect: Effect::Mint,
         control: Some("long.201.otp"),
         request: steps!(two_back),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("drift-two-back", "lets a code drift two steps back")],
+        mutants: &[mutant("drift-two-back", "accepts a code from two time steps ago")],
         ..ROW
     },
     Case {
         id: "long.401.otp-locked-later",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "The lock still holds ten seconds later.",
-        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
+        requirement: "Ten seconds after the fifth wrong code the mechanism is still locked: a right code is rejected \
+                      with 401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken; RFC 4226 section 7.3",
         needs: &[(Lockout, ClientId), (Lockout, TotpSecret)],
         effect: Effect::Mint,
         phase: Phase::Rests,
         control: Some("long.201.otp"),
         request: steps!(locked_later),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("lock-for-seconds", "locks for five seconds")],
+        mutants: &[mutant("lock-for-seconds", "unlocks after five seconds")],
         ..ROW
     },
     Case {
         id: "long.403.otp-drift-back",
         cell: Cell::Long(403),
         level: Level::Contract,
-        requirement: "The code of one step ago is right.",
+        requirement: "A code from one time step ago is valid: a client that may not use codes gets 403 \
+                      unauthorized_client, not 401.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
         needs: &[(NoOtp, ClientId), (NoOtp, TotpSecret)],
         effect: Effect::Mint,
         control: Some("long.201.otp"),
         request: steps!(one_back),
         expect: UNAUTHORIZED,
-        mutants: &[mutant("no-drift-back", "lets no code drift back")],
+        mutants: &[mutant("no-drift-back", "rejects a code from one time step ago")],
         ..ROW
     },
     Case {
         id: "long.201.otp-drift-ahead",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "The code of one step ahead is right.",
+        requirement: "A code from one time step ahead is accepted.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
         needs: &[(Valid, ClientId), (Valid, TotpSecret)],
         effect: Effect::Mint,
         control: Some("long.201.otp"),
         request: steps!(one_ahead),
         expect: GRANTED,
-        mutants: &[mutant("no-drift-ahead", "lets no code drift ahead")],
+        mutants: &[mutant("no-drift-ahead", "rejects a code from one time step ahead")],
         ..ROW
     },
 ];
 
-/// What became of each code of role `lockout`.
+/// The answers to the codes of role `lockout`.
 pub struct Scene {
     two_ahead: Answer,
-    /// A right one after that and three more wrong ones.
+    /// To a right code, after that one and three wrong ones.
     right_after_four: Answer,
-    /// The five wrong ones after it.
+    /// To the five wrong codes that follow.
     pub wrong: Vec<Answer>,
     pub right_after_five: Answer,
-    /// A right code that was not spent if the lock held.
+    /// With a right code, which is unused if the mechanism was locked.
     request: Request,
 }
 
 #[derive(Default)]
 struct OneScene(Mutex<Option<Result<Rc<Scene>, Stop>>>);
 
-/// Made by whichever case comes first.
+/// Played by whichever case comes first.
 ///
-/// A lock outlives the run that made it. While one from an earlier run holds, nothing of this can be seen.
+/// A lock outlives the run that caused it. While an earlier run's lock holds, nothing here can be tested.
 pub async fn scene(t: &Trial<'_>) -> Result<Rc<Scene>, Stop> {
     let memory = t.run.memory::<OneScene>();
     let mut slot = memory.0.lock().await;
@@ -155,22 +158,19 @@ async fn play(t: &Trial<'_>) -> Result<Scene, Stop> {
     let free = spent.locked_at + LOCK + 10;
     if spent.locked_at > 0 && now < free {
         if free - now <= SHORT_WAIT {
-            t.run.say(&format!("lockout: waiting {} s for an earlier run's lock to end", free - now));
+            t.run.say(&format!("lockout: waiting {} s until an earlier run's lock ends", free - now));
             t.run.wait_until(free).await?;
             return Box::pin(play(t)).await;
         }
-        return Err(Stop::Absent(format!(
-            "the lock of an earlier run holds: in {} s it can be tried again",
-            free - now
-        )));
+        return Err(Stop::Absent(format!("an earlier run's lock still holds: try again in {} s", free - now)));
     }
     let current = middle_of_a_step(t, Lockout, spent.step + 2).await?;
-    // It shows that nothing is locked yet, whoever tried codes before.
+    // This shows that the mechanism is not locked yet, whoever tried codes before.
     let first = send_code(t, Lockout, current - 1).await?;
     if first.status != 201 {
         return Err(Stop::Blocked(format!(
-            "role lockout may be locked by another run of the last five minutes (its right code was answered {}): run again \
-             in five minutes, or check its totp_secret",
+            "role lockout may have been locked by another run in the last five minutes (its right code was answered \
+             {}): try again in five minutes, or check its totp_secret",
             t.summary(&first)
         )));
     }
@@ -191,8 +191,8 @@ async fn play(t: &Trial<'_>) -> Result<Scene, Stop> {
     Ok(Scene { two_ahead, right_after_four, wrong, right_after_five, request })
 }
 
-/// The current step, when it is `least` or later and a few seconds are left of it: what its neighbours' codes are must
-/// not change before their answers are there.
+/// The current time step, once it is at least `least` and has a few seconds left: the step must not change between
+/// computing a code and its answer.
 async fn middle_of_a_step(t: &Trial<'_>, role: Role, least: u64) -> Result<u64, Stop> {
     let now = t.run.clock.now();
     let into = now % STEP_SECONDS;
@@ -203,7 +203,7 @@ async fn middle_of_a_step(t: &Trial<'_>, role: Role, least: u64) -> Result<u64, 
     };
     at = at.max(least * STEP_SECONDS + 3 * u64::from(step_at(at) < least));
     if at > now {
-        t.run.say(&format!("{}: waiting {} s for the middle of a step", role.name(), at - now));
+        t.run.say(&format!("{}: waiting {} s for the middle of a time step", role.name(), at - now));
         t.run.wait_until(at).await?;
     }
     Ok(step_at(t.run.clock.now()))
@@ -213,7 +213,7 @@ async fn send_code(t: &Trial<'_>, role: Role, step: u64) -> Result<Answer, Stop>
     t.send(&t.otp_request(role, &t.code(role, step)?)?).await
 }
 
-/// A code that fits no step near now.
+/// A code that is not valid in any time step near now.
 pub async fn send_wrong(t: &Trial<'_>, nth: u64) -> Result<Answer, Stop> {
     let (key, _) = t.totp(Lockout)?;
     let now = t.run.clock.now();
@@ -239,7 +239,7 @@ async fn fifth_wrong(t: &Trial<'_>) -> Result<(), Stop> {
     let scene = scene(t).await?;
     scene.wrong.iter().try_for_each(|answer| t.expect(t.due, answer))?;
     t.expect(t.due, &scene.right_after_five).map_err(|stop| {
-        stop.wanted(|wanted| format!("{wanted} for the right code too, after five wrong ones within five minutes"))
+        stop.wanted(|wanted| format!("{wanted} even for the right code, after five wrong codes within five minutes"))
     })
 }
 
@@ -247,11 +247,12 @@ async fn locked_later(t: &Trial<'_>) -> Result<(), Stop> {
     let scene = scene(t).await?;
     t.later().await?;
     let answer = t.send(&scene.request).await?;
-    t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted}: a lock holds for five minutes")))
+    t.expect(t.due, &answer)
+        .map_err(|stop| stop.wanted(|wanted| format!("{wanted}: the mechanism stays locked for five minutes")))
 }
 
-/// What a client that may not use codes was answered: 403 for a right one, 401 for a wrong one. Nothing where codes of
-/// these steps, or a wrong code, were spent on it a moment ago.
+/// What a client that may not use codes was answered: 403 for a right code, 401 for a wrong one. `None` if codes of
+/// these steps, or a wrong code, were used on it a moment ago.
 struct Past {
     two_back: Option<Answer>,
     one_back: Option<Answer>,
@@ -260,7 +261,7 @@ struct Past {
 #[derive(Default)]
 struct OnePast(Mutex<Option<Result<Rc<Past>, Stop>>>);
 
-/// Before any later code of that client: an older step is refused for its age.
+/// Must run before any later code of that client: a step before the last accepted one is rejected anyway.
 async fn past(t: &Trial<'_>) -> Result<Rc<Past>, Stop> {
     let memory = t.run.memory::<OnePast>();
     let mut slot = memory.0.lock().await;
@@ -280,7 +281,7 @@ async fn look_back(t: &Trial<'_>) -> Result<Past, Stop> {
     let spent = t.run.state.get(&key).unwrap_or_default();
     let now = t.run.clock.now();
     let mut past = Past { two_back: None, one_back: None };
-    // One wrong code in five minutes, so that however many runs don't lock it.
+    // At most one wrong code in five minutes, so that repeated runs do not lock the client.
     if spent.step + 2 < current && now > spent.wrong_at + LOCK {
         t.run.state.update(&key, |s| s.wrong_at = now);
         past.two_back = Some(send_code(t, NoOtp, current - 2).await?);
@@ -292,13 +293,13 @@ async fn look_back(t: &Trial<'_>) -> Result<Past, Stop> {
     Ok(past)
 }
 
-/// So that no other case of that client spends a later code first.
+/// Ensures that no other case of that client uses a later code first.
 pub async fn past_is_tried(t: &Trial<'_>) -> Result<(), Stop> {
     past(t).await.map(drop)
 }
 
 fn again() -> Stop {
-    Stop::Absent("an earlier run has just spent codes of this client: in five minutes it can be tried again".to_owned())
+    Stop::Absent("an earlier run has just used codes of this client: try again in five minutes".to_owned())
 }
 
 async fn two_back(t: &Trial<'_>) -> Result<(), Stop> {
@@ -308,11 +309,13 @@ async fn two_back(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn one_back(t: &Trial<'_>) -> Result<(), Stop> {
     let past = past(t).await?;
-    t.expect(t.due, past.one_back.as_ref().ok_or_else(again)?)
-        .map_err(|stop| stop.wanted(|wanted| format!("{wanted}, which says that the code of one step ago is right")))
+    t.expect(t.due, past.one_back.as_ref().ok_or_else(again)?).map_err(|stop| {
+        stop.wanted(|wanted| format!("{wanted}, which shows that the code from one time step ago is valid"))
+    })
 }
 
-/// On a client whose codes no other case needs, if there is one: 403 tells of a suspended one that its code was right.
+/// On a client whose codes no other case needs, if there is one: a suspended client's 403 shows that its code was
+/// right.
 async fn one_ahead(t: &Trial<'_>) -> Result<(), Stop> {
     let has_codes = |role: &Role| t.totp(*role).is_ok();
     let role = [Suspended, Burst].into_iter().find(has_codes).unwrap_or(Valid);
@@ -326,5 +329,5 @@ async fn one_ahead(t: &Trial<'_>) -> Result<(), Stop> {
     let answer = send_code(t, role, current + 1).await?;
     let due = if role == Suspended { UNAUTHORIZED } else { t.due };
     t.expect(due, &answer)
-        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for the right code of one step ahead")))
+        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for the right code from one time step ahead")))
 }

@@ -1,7 +1,7 @@
 //! POST /auth/tokens/long: one-time codes.
 //!
-//! Codes are scarce (one per 30 seconds and client), so one accepted code serves four cases, and every wrong one is spent
-//! on the role that exists for it.
+//! Codes are scarce: one per 30 seconds and client. So one accepted code serves four cases, and every wrong code goes
+//! to the role that exists for that.
 
 use super::lock;
 use crate::case::*;
@@ -10,7 +10,7 @@ use crate::{clock, result};
 use std::rc::Rc;
 use tokio::sync::Mutex;
 
-/// How often the same code is tried at once. Few, because a server may lawfully count the refused ones as guesses.
+/// How many times the same code is sent simultaneously. Few, because a server may count the rejected ones as guesses.
 const TRIES: usize = 2;
 
 pub const CASES: &[Case] = &[
@@ -24,14 +24,14 @@ pub const CASES: &[Case] = &[
         effect: Effect::Mint,
         request: steps!(accepted),
         expect: GRANTED,
-        mutants: &[mutant("otp-refused", "refuses every code")],
+        mutants: &[mutant("otp-refused", "rejects every code")],
         ..ROW
     },
     Case {
         id: "long.400.otp-code-number",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A number for otp_code is 400 invalid_request.",
+        requirement: "An otp_code that is a number is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
@@ -43,7 +43,7 @@ pub const CASES: &[Case] = &[
         id: "long.400.otp-code-null",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A null is 400 invalid_request, also beside another mechanism.",
+        requirement: "A null otp_code is rejected with 400 invalid_request, even if another mechanism is present.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
@@ -55,78 +55,80 @@ pub const CASES: &[Case] = &[
         id: "long.401.otp-reused",
         cell: Cell::Long(401),
         level: Level::Seed,
-        requirement: "A one-time code is accepted once.",
+        requirement: "A code that was accepted before is rejected with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
         needs: &[(Valid, ClientId), (Valid, TotpSecret)],
         effect: Effect::Mint,
         control: Some("long.201.otp"),
         request: steps!(reused),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("otp-reusable", "takes a code again")],
+        mutants: &[mutant("otp-reusable", "accepts a code again")],
         ..ROW
     },
     Case {
         id: "long.401.otp-simultaneous",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "Of simultaneous tries with one code exactly one is answered 201.",
+        requirement: "Of several simultaneous requests with one code, exactly one is answered with 201. The others \
+                      are rejected with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
         needs: &[(Valid, ClientId), (Valid, TotpSecret)],
         effect: Effect::Mint,
         control: Some("long.201.otp"),
         request: steps!(one_of_many),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("otp-race", "takes a code twice when tried at once")],
+        mutants: &[mutant("otp-race", "accepts a code twice when it is sent simultaneously")],
         ..ROW
     },
     Case {
         id: "long.401.otp-older-step",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A code of a step before the last accepted one is refused.",
+        requirement: "A code from a time step before the last accepted one is rejected with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
         needs: &[(Valid, ClientId), (Valid, TotpSecret)],
         effect: Effect::Mint,
         control: Some("long.201.otp"),
         request: steps!(older_step),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("otp-older-ok", "takes an older code after a newer one")],
+        mutants: &[mutant("otp-older-ok", "accepts an older code after a newer one")],
         ..ROW
     },
     Case {
         id: "long.401.otp-wrong",
         cell: Cell::Long(401),
         level: Level::Seed,
-        requirement: "A wrong code is 401 invalid_client.",
+        requirement: "A wrong code is rejected with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
         needs: &[(Lockout, ClientId), (Lockout, TotpSecret)],
         effect: Effect::Mint,
         control: Some("long.201.otp"),
         request: steps!(wrong),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("otp-any", "takes any code")],
+        mutants: &[mutant("otp-any", "accepts any code")],
         ..ROW
     },
     Case {
         id: "long.401.otp-locked",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "Five wrong codes in five minutes lock the mechanism for that client, right codes included.",
-        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
+        requirement: "Five wrong codes in five minutes lock the mechanism for that client: after them even a right \
+                      code is rejected with 401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken; RFC 4226 section 7.3",
         needs: &[(Lockout, ClientId), (Lockout, TotpSecret)],
         effect: Effect::Mint,
         control: Some("long.201.otp"),
         request: steps!(locked),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("never-locks", "lets codes be guessed for ever")],
+        mutants: &[mutant("never-locks", "never locks, however many codes are guessed")],
         ..ROW
     },
     Case {
         id: "long.201.otp-lock-spares-secret",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "Locked codes leave the client's other mechanisms alone.",
-        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
+        requirement: "While one-time codes are locked, the client's other mechanisms still work.",
+        section: "openapi.yaml, issueLongTermToken; RFC 4226 section 7.3",
         needs: &[(Lockout, ClientId), (Lockout, TotpSecret), (Lockout, ClientSecret)],
         effect: Effect::Mint,
         control: Some("long.401.otp-locked"),
@@ -139,26 +141,27 @@ pub const CASES: &[Case] = &[
         id: "long.403.otp-not-allowed",
         cell: Cell::Long(403),
         level: Level::Contract,
-        requirement: "A mechanism that the client may not use is 403 unauthorized_client.",
-        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 5.2",
+        requirement: "A valid credential of a mechanism that the client may not use is rejected with 403 \
+                      unauthorized_client.",
+        section: "openapi.yaml, issueLongTermToken; RFC 6749 section 5.2",
         needs: &[(NoOtp, ClientId), (NoOtp, TotpSecret)],
         effect: Effect::Mint,
         control: Some("long.201.otp"),
         request: steps!(not_allowed),
         expect: UNAUTHORIZED,
-        mutants: &[mutant("otp-for-all", "allows codes to every client")],
+        mutants: &[mutant("otp-for-all", "lets every client use one-time codes")],
         ..ROW
     },
 ];
 
-/// What came of one code that was sent several times at once.
+/// The answers to one code that was sent several times simultaneously.
 pub struct Scene {
     pub step: u64,
     pub answers: Vec<Answer>,
     exchanges: Vec<result::Exchange>,
 }
 
-/// Made by whichever case comes first.
+/// Played by whichever case comes first.
 #[derive(Default)]
 struct OneScene(Mutex<Option<Rc<Scene>>>);
 
@@ -175,7 +178,7 @@ pub async fn scene(t: &Trial<'_>) -> Result<Rc<Scene>, Stop> {
         return Ok(scene.clone());
     }
     let (key, _) = t.totp(Valid)?;
-    // Where nothing is known of earlier runs, a refused code may be one that another machine has just spent.
+    // Without a record of earlier runs, a rejected code may be one that another machine has just used.
     let mut doubt = t.run.state.get(&key).is_none();
     loop {
         let step = t.unspent_step(Valid).await?;
@@ -186,7 +189,7 @@ pub async fn scene(t: &Trial<'_>) -> Result<Rc<Scene>, Stop> {
             *slot = Some(scene.clone());
             return Ok(scene);
         }
-        // Alone, and once: with five wrong codes a wrong totp_secret would lock the client.
+        // Sent alone, and once: with a wrong totp_secret, five attempts would lock the client.
         doubt = false;
         let next = t.unspent_step(Valid).await?;
         if t.send(&t.otp_request(Valid, &t.code(Valid, next)?)?).await?.status != 201 {
@@ -201,7 +204,7 @@ async fn accepted(t: &Trial<'_>) -> Result<(), Stop> {
     let best = scene.answers.iter().find(|a| a.status == 201).or(scene.answers.first());
     match best {
         Some(answer) => t.expect(GRANTED, answer),
-        None => Err(Stop::Error("no try was made".to_owned())),
+        None => Err(Stop::Error("no request was sent".to_owned())),
     }
 }
 
@@ -212,8 +215,8 @@ async fn one_of_many(t: &Trial<'_>) -> Result<(), Stop> {
     *t.judged.borrow_mut() = Some(t.otp_request(Valid, &code)?);
     if scene.accepted() != 1 {
         return Err(Stop::fail(
-            format!("exactly one 201 of {TRIES} simultaneous tries with one code"),
-            format!("{} of them", scene.accepted()),
+            format!("exactly one 201 for {TRIES} simultaneous requests with one code"),
+            format!("{} of them accepted", scene.accepted()),
         ));
     }
     scene.answers.iter().filter(|a| a.status != 201).try_for_each(|a| t.expect(t.due, a))
@@ -226,7 +229,7 @@ async fn reused(t: &Trial<'_>) -> Result<(), Stop> {
     t.expect(t.due, &answer)
 }
 
-/// The code of the step before: within the drift, so only the order of the steps refuses it.
+/// The code from one time step before. It is within the drift, so only the order of the steps rejects it.
 async fn older_step(t: &Trial<'_>) -> Result<(), Stop> {
     let scene = scene(t).await?;
     let request = t.otp_request(Valid, &t.code(Valid, scene.step - 1)?)?;
@@ -242,8 +245,8 @@ async fn not_allowed(t: &Trial<'_>) -> Result<(), Stop> {
     t.expect(t.due, &answer)
 }
 
-/// A lock outlives the run that made it. While one from an earlier run must still hold, the right code must be refused,
-/// and that run has shown that the client was alive before; nothing needs to be guessed again.
+/// A lock outlives the run that caused it. While an earlier run's lock must still hold, the right code must be
+/// rejected. That run has shown that the client worked before, so nothing needs to be guessed again.
 async fn locked(t: &Trial<'_>) -> Result<(), Stop> {
     let scene = match lock::scene(t).await {
         Err(Stop::Absent(_)) => {
@@ -257,7 +260,7 @@ async fn locked(t: &Trial<'_>) -> Result<(), Stop> {
         other => other?,
     };
     t.expect(t.due, &scene.right_after_five).map_err(|stop| {
-        stop.wanted(|wanted| format!("{wanted} for the right code too, after five wrong ones within five minutes"))
+        stop.wanted(|wanted| format!("{wanted} even for the right code, after five wrong codes within five minutes"))
     })
 }
 
@@ -271,7 +274,7 @@ fn during_lock(stop: Stop, since: u64) -> Stop {
     }
 }
 
-/// One wrong code, on the client that an earlier run has locked or that this one will.
+/// One wrong code, on the client that an earlier run has locked or that this run will lock.
 async fn wrong(t: &Trial<'_>) -> Result<(), Stop> {
     match lock::scene(t).await {
         Ok(scene) => scene.wrong.iter().try_for_each(|answer| t.expect(t.due, answer)),
@@ -280,7 +283,7 @@ async fn wrong(t: &Trial<'_>) -> Result<(), Stop> {
     }
 }
 
-/// A locked code mechanism leaves the client's other mechanisms alone.
+/// While one-time codes are locked, the client's other mechanisms still work.
 async fn only_this_mechanism(t: &Trial<'_>) -> Result<(), Stop> {
     let request = draft::build(t, Secret(Lockout), &[]).await?;
     let answer = t.send(&request).await?;

@@ -1,4 +1,4 @@
-//! POST /auth/tokens/long: what is issued, its life and its id.
+//! POST /auth/tokens/long: the token that is issued, its lifetime and its id.
 
 use crate::case::*;
 
@@ -21,21 +21,21 @@ pub const CASES: &[Case] = &[
         id: "long.201.ttl-max",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "ttl_seconds may be 7776000 for a client without a maximum of its own.",
+        requirement: "ttl_seconds may be 7776000 if the client has no lower maximum of its own.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Mint,
         control: Some("long.201.secret"),
         request: Ask(Secret(Valid), &[Set("ttl_seconds", "7776000")]),
         expect: GRANTED,
         also: &[Also::ExpiresIn(7_776_000)],
-        mutants: &[mutant("ttl-max-exclusive", "refuses the greatest ttl_seconds")],
+        mutants: &[mutant("ttl-max-exclusive", "rejects the largest ttl_seconds")],
         ..ROW
     },
     Case {
         id: "long.201.ttl-default",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "Without ttl_seconds the token lives 2592000 s.",
+        requirement: "Without ttl_seconds the token is valid for 2592000 s.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Mint,
         control: Some("long.201.secret"),
@@ -49,7 +49,7 @@ pub const CASES: &[Case] = &[
         id: "long.201.ttl-clamped",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "A ttl_seconds beyond the client's own maximum is clamped to it.",
+        requirement: "A ttl_seconds above the client's own maximum is clamped to that maximum.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Mint,
         control: Some("long.201.secret"),
@@ -63,28 +63,28 @@ pub const CASES: &[Case] = &[
         id: "long.201.ttl-default-clamped",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "The default lifetime is clamped to the client's own maximum as well.",
+        requirement: "The default lifetime is clamped to the client's own maximum too.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Mint,
         control: Some("long.201.secret"),
         request: Ask(Secret(Narrow), &[Unset("ttl_seconds")]),
         expect: GRANTED,
         also: &[Also::LongCap(Narrow)],
-        mutants: &[mutant("default-not-clamped", "does not clamp the default")],
+        mutants: &[mutant("default-not-clamped", "does not clamp the default lifetime")],
         ..ROW
     },
     Case {
         id: "long.201.ttl-under-cap",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "A ttl_seconds below the client's own maximum is granted as asked.",
+        requirement: "A ttl_seconds below the client's own maximum is granted as requested.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Mint,
         control: Some("long.201.secret"),
         request: Ask(Secret(Narrow), &[Set("ttl_seconds", "7200")]),
         expect: GRANTED,
         also: &[Also::ExpiresIn(7200)],
-        mutants: &[mutant("capped-always", "gives the client's maximum always")],
+        mutants: &[mutant("capped-always", "always issues tokens with the client's maximum lifetime")],
         ..ROW
     },
     Case {
@@ -98,14 +98,14 @@ pub const CASES: &[Case] = &[
         request: Ask(Secret(Valid), &[]),
         expect: GRANTED,
         also: &[Also::TokenIdStarts("tok_lt_")],
-        mutants: &[mutant("token-id-bare", "has ids without their prefix")],
+        mutants: &[mutant("token-id-bare", "issues ids without their prefix")],
         ..ROW
     },
     Case {
         id: "long.201.unique",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "Every token is another, with another id.",
+        requirement: "Each token issued is different, with a different id.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -119,21 +119,21 @@ pub const CASES: &[Case] = &[
         id: "long.400.ttl-3599",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "ttl_seconds below 3600 is 400.",
+        requirement: "A ttl_seconds below 3600 is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
         request: Ask(Secret(Valid), &[Set("ttl_seconds", "3599")]),
         expect: INVALID_REQUEST,
         also: &[Also::Names("ttl_seconds")],
-        mutants: &[mutant("ttl-range-unchecked", "bends ttl_seconds into its range")],
+        mutants: &[mutant("ttl-range-unchecked", "clamps ttl_seconds to its range")],
         ..ROW
     },
     Case {
         id: "long.400.ttl-7776001",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "ttl_seconds above 7776000 is 400.",
+        requirement: "A ttl_seconds above 7776000 is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
@@ -146,7 +146,8 @@ pub const CASES: &[Case] = &[
         id: "long.400.ttl-7776001-capped",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "ttl_seconds above 7776000 is 400 also for a client with a maximum of its own: the range goes before the clamp.",
+        requirement: "A ttl_seconds above 7776000 is rejected with 400 invalid_request even if the client has a \
+                      lower maximum: the range is checked before the clamp.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
@@ -158,7 +159,7 @@ pub const CASES: &[Case] = &[
         id: "long.400.ttl-zero",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A ttl_seconds of 0 is 400.",
+        requirement: "A ttl_seconds of 0 is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
@@ -170,7 +171,7 @@ pub const CASES: &[Case] = &[
         id: "long.400.ttl-negative",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A negative ttl_seconds is 400.",
+        requirement: "A negative ttl_seconds is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
@@ -182,7 +183,7 @@ pub const CASES: &[Case] = &[
         id: "long.400.ttl-huge",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A ttl_seconds beyond any integer type is 400.",
+        requirement: "A ttl_seconds too large for any integer type is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
@@ -199,7 +200,7 @@ pub const CASES: &[Case] = &[
         id: "long.400.ttl-fraction",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A fraction for ttl_seconds is 400.",
+        requirement: "A fractional ttl_seconds is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
@@ -211,20 +212,20 @@ pub const CASES: &[Case] = &[
         id: "long.400.ttl-string",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A string for ttl_seconds is 400.",
+        requirement: "A ttl_seconds that is a string is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
         request: Ask(Secret(Valid), &[Set("ttl_seconds", r#""3600""#)]),
         expect: INVALID_REQUEST,
-        mutants: &[mutant("types-coerced", "makes strings of numbers and numbers of strings")],
+        mutants: &[mutant("types-coerced", "converts numbers to strings and strings to numbers")],
         ..ROW
     },
     Case {
         id: "long.400.ttl-boolean",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A boolean for ttl_seconds is 400.",
+        requirement: "A ttl_seconds that is a boolean is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
@@ -236,13 +237,13 @@ pub const CASES: &[Case] = &[
         id: "long.400.ttl-null",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A null for ttl_seconds is 400.",
+        requirement: "A null ttl_seconds is rejected with 400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
         request: Ask(Secret(Valid), &[Set("ttl_seconds", "null")]),
         expect: INVALID_REQUEST,
-        mutants: &[mutant("null-as-absent", "takes null for absent")],
+        mutants: &[mutant("null-as-absent", "treats null as absent")],
         ..ROW
     },
 ];
@@ -250,7 +251,7 @@ pub const CASES: &[Case] = &[
 async fn unique(t: &Trial<'_>) -> Result<(), Stop> {
     let (one, two) = (t.mint_long(Valid, &["jobs:submit"]).await?, t.mint_long(Valid, &["jobs:submit"]).await?);
     if one.id == two.id || one.token == two.token {
-        return Err(Stop::fail("two different tokens with two different ids", "one of them twice"));
+        return Err(Stop::fail("two different tokens with two different ids", "the same one twice"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Who may make the operators' calls.
+//! Who may make operators' calls.
 
 use super::OPERATOR;
 use crate::case::*;
@@ -6,7 +6,7 @@ use crate::endpoint::CLIENTS;
 use crate::trial::operators::newcomer;
 use serde_json::json;
 
-/// A refused caller.
+/// A caller that is rejected.
 const CALLER: Case = Case {
     cell: Cell::Service(401),
     level: Level::Service,
@@ -26,140 +26,148 @@ pub const CASES: &[Case] = &[
         control: Some("operators.200.list"),
         request: Ask(ListClients, &[Header("authorization", "Bearer ${operator.short}")]),
         expect: plain(200),
-        mutants: &[mutant("clients-wildcard-unread", "compares the scopes of operators letter by letter")],
+        mutants: &[mutant("clients-wildcard-unread", "compares an operator's scopes exactly and ignores wildcards")],
         ..CALLER
     },
     Case {
         id: "operators.200.reader",
         cell: Cell::Service(200),
-        requirement: "Any client's token with clients:read may show clients.",
+        requirement: "A token with clients:read may read a client, whichever client the token belongs to.",
         section: "openapi.yaml, getClient",
         request: Ask(GetClient, &[Header("authorization", "Bearer ${reader.read}")]),
         expect: plain(200),
-        mutants: &[mutant("show-for-writers", "shows a client to those that may write only")],
+        mutants: &[mutant("show-for-writers", "lets only tokens with clients:write read a client")],
         ..CALLER
     },
     Case {
         id: "operators.401.no-token",
-        requirement: "A call without a token is 401 invalid_token.",
+        requirement: "An operator's call without a token is rejected with 401 invalid_token.",
         request: Ask(GetClient, &[NoHeader("authorization")]),
         mutants: &[mutant("clients-open", "answers operators' calls without a token")],
         ..CALLER
     },
     Case {
         id: "operators.401.long-token",
-        requirement: "A long-term token is of the wrong kind, whatever its scopes.",
+        requirement: "An operator's call with a long-term token is rejected with 401 invalid_token, whatever the \
+                      token's scopes.",
         request: Ask(GetClient, &[Header("authorization", "Bearer ${operator.long}")]),
-        mutants: &[mutant("clients-take-long", "takes an operator's long-term token too")],
+        mutants: &[mutant("clients-take-long", "accepts an operator's long-term token too")],
         ..CALLER
     },
     Case {
         id: "operators.401.tampered",
-        requirement: "A token whose signature was changed is 401 invalid_token.",
+        requirement: "An operator's call with a token whose signature was changed is rejected with 401 invalid_token.",
         request: Ask(GetClient, &[Header("authorization", "Bearer ${operator.short_tampered}")]),
         mutants: &[mutant("clients-signature-unchecked", "does not verify the signature of an operator's token")],
         ..CALLER
     },
     Case {
         id: "operators.401.revoked",
-        requirement: "A revoked token is 401 invalid_token at once.",
+        requirement: "Once its revocation is answered, an operator's token is rejected with 401 invalid_token.",
         needs: OPERATOR,
         request: steps!(revoked),
-        mutants: &[mutant("clients-revocation-unchecked", "takes an operator's token after its revocation")],
+        mutants: &[mutant("clients-revocation-unchecked", "accepts an operator's token after its revocation")],
         ..CALLER
     },
     Case {
         id: "operators.401.parent-revoked",
-        requirement: "A token whose long-term token was revoked is 401 invalid_token at once.",
+        requirement: "Once the revocation of its long-term token is answered, an operator's short-term token is \
+                      rejected with 401 invalid_token.",
         needs: OPERATOR,
         request: steps!(parent_revoked),
         mutants: &[mutant(
             "clients-cascade-unchecked",
-            "looks at an operator's token alone, not at its long-term token",
+            "does not check whether the long-term token of an operator's token was revoked",
         )],
         ..CALLER
     },
     Case {
         id: "operators.401.suspended",
-        requirement: "The token of a suspended operator is 401 invalid_token at once.",
+        requirement: "Once the suspension of an operator is answered, its token is rejected with 401 invalid_token.",
         needs: OPERATOR,
         control: Some("operators.201.clients-scope"),
         request: steps!(suspended),
-        mutants: &[mutant("suspended-operator-works", "takes the tokens of suspended operators")],
+        mutants: &[mutant("suspended-operator-works", "accepts the tokens of suspended operators")],
         ..CALLER
     },
     Case {
         id: "operators.401.no-scope",
-        requirement: "A token without a scope of clients: is 401 insufficient_scope.",
+        requirement: "An operator's call with a token without any scope of clients: is rejected with 401 \
+                      insufficient_scope.",
         request: Ask(GetClient, &[Header("authorization", "Bearer ${valid.short}")]),
         expect: LACKS_SCOPE,
         also: &[Also::Challenge("insufficient_scope")],
         mutants: &[
-            mutant("clients-any-scope", "takes a token of any scope"),
-            mutant("clients-scope-403", "answers 403 where a scope is lacking"),
-            mutant("clients-scope-invalid-token", "says invalid_token where a scope is lacking"),
+            mutant("clients-any-scope", "accepts tokens without a scope of clients:"),
+            mutant("clients-scope-403", "answers 403 if a scope is missing"),
+            mutant("clients-scope-invalid-token", "answers invalid_token if a scope is missing"),
         ],
         ..CALLER
     },
     Case {
         id: "operators.401.read-only",
-        requirement: "clients:read suffices for no call that changes something: each is 401 insufficient_scope.",
+        requirement: "clients:read does not permit any call that changes something: each is rejected with 401 \
+                      insufficient_scope.",
         section: "openapi.yaml, WriteRefused",
         needs: OPERATOR,
         request: steps!(read_only),
         expect: LACKS_SCOPE,
         mutants: &[
-            mutant("create-by-read", "makes clients for readers"),
-            mutant("change-by-read", "changes clients for readers"),
-            mutant("delete-by-read", "deletes clients for readers"),
-            mutant("add-secret-by-read", "adds secrets for readers"),
-            mutant("end-secret-by-read", "ends secrets for readers"),
-            mutant("totp-by-read", "makes seeds for readers"),
-            mutant("end-tokens-by-read", "ends tokens for readers"),
+            mutant("create-by-read", "lets clients:read create clients"),
+            mutant("change-by-read", "lets clients:read change clients"),
+            mutant("delete-by-read", "lets clients:read delete clients"),
+            mutant("add-secret-by-read", "lets clients:read add secrets"),
+            mutant("end-secret-by-read", "lets clients:read end secrets"),
+            mutant("totp-by-read", "lets clients:read make seeds"),
+            mutant("end-tokens-by-read", "lets clients:read end tokens"),
         ],
         ..CALLER
     },
     Case {
         id: "operators.401.write-only",
-        requirement: "clients:write does not include clients:read: list and show are 401 insufficient_scope.",
+        requirement: "clients:write does not include clients:read: listing and reading clients are rejected with 401 \
+                      insufficient_scope.",
         needs: OPERATOR,
         request: steps!(write_only),
         expect: LACKS_SCOPE,
         mutants: &[
-            mutant("list-by-write", "lists clients for writers"),
-            mutant("show-by-write", "shows clients to writers"),
+            mutant("list-by-write", "lets clients:write list clients"),
+            mutant("show-by-write", "lets clients:write read clients"),
         ],
         ..CALLER
     },
     Case {
         id: "operators.401.scopes-of-now",
-        requirement: "What an operator may do is bounded by its scopes of now: a token from before it lost clients: is 401 insufficient_scope at once.",
+        requirement: "An operator's token is bounded by the scopes that its client has now: once its client lost \
+                      clients:write, the token is rejected with 401 insufficient_scope.",
         section: "openapi.yaml, updateClient; openapi.yaml, WriteRefused",
         needs: OPERATOR,
         control: Some("operators.201.clients-scope"),
         request: steps!(scopes_of_now),
         expect: LACKS_SCOPE,
-        mutants: &[mutant("operator-scopes-of-then", "asks the token alone for an operator's scopes")],
+        mutants: &[mutant("operator-scopes-of-then", "checks an operator's scopes in the token only")],
         ..CALLER
     },
     Case {
         id: "operators.401.before-400",
-        requirement: "A caller that may not is told so before its body is looked at.",
+        requirement: "The caller is checked before the body: a caller without the scope is rejected with 401 \
+                      insufficient_scope even if the body is malformed.",
         section: "openapi.yaml, WriteRefused",
         request: Ask(CreateClient, &[Header("authorization", "Bearer ${operator.read}"), Raw("{")]),
         expect: LACKS_SCOPE,
-        mutants: &[mutant("clients-body-before-caller", "reads the body before it asks who calls")],
+        mutants: &[mutant("clients-body-before-caller", "parses the body before it checks the caller")],
         ..CALLER
     },
     Case {
         id: "operators.401.before-404",
-        requirement: "A caller that may not is told nothing of which clients there are.",
+        requirement: "The caller is checked before the client: a caller without the scope is rejected with 401 \
+                      insufficient_scope, whether the client exists or not.",
         request: Ask(
             GetClient,
             &[Header("authorization", "Bearer ${valid.short}"), Path("/clients/conformance-${unique}")],
         ),
         expect: LACKS_SCOPE,
-        mutants: &[mutant("clients-404-before-401", "says that there is no such client to whoever asks")],
+        mutants: &[mutant("clients-404-before-401", "reveals to any caller that a client does not exist")],
         ..CALLER
     },
 ];
@@ -185,7 +193,7 @@ async fn suspended(t: &Trial<'_>) -> Result<(), Stop> {
     t.expect(t.due, &t.call_by(&token.token, "GET", CLIENTS, None).await?)
 }
 
-/// Every call that changes something, on a client that is there.
+/// Every call that changes something, on an existing client.
 async fn read_only(t: &Trial<'_>) -> Result<(), Stop> {
     let token = t.shared(Operator, "read").await?.token;
     let client = t.client_with(json!({})).await?;

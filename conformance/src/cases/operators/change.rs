@@ -16,7 +16,7 @@ const CHANGED: Case = Case {
     ..ROW
 };
 
-/// A change that is refused, for one member.
+/// A change that is rejected because of one member.
 const BAD: Case = Case {
     cell: Cell::Service(400),
     section: "openapi.yaml, ClientPatch",
@@ -28,13 +28,14 @@ const BAD: Case = Case {
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.change",
-        requirement: "Each member that PATCH names is changed, the answer is the client as it is now, and so it is shown later.",
+        requirement: "PATCH changes each member that it names; the response and later reads show the client as it is \
+                      now.",
         control: Some("operators.201.create"),
         request: steps!(each_member),
         mutants: &[
-            mutant("patch-answers-before", "answers with the client as it was"),
-            mutant("patch-204", "answers 204 where it changed a client"),
-            mutant("patch-json-refused", "takes merge patches by their own media type only"),
+            mutant("patch-answers-before", "answers with the client as it was before"),
+            mutant("patch-204", "answers 204 to a PATCH"),
+            mutant("patch-json-refused", "accepts merge patches only with their own media type"),
             mutant("patch-drops-client_name", "does not change client_name"),
             mutant("patch-drops-scopes", "does not change scopes"),
             mutant("patch-drops-mechanisms", "does not change mechanisms"),
@@ -47,26 +48,26 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.200.merge",
-        requirement: "What PATCH does not name stays, secrets and keys included; an empty patch changes nothing.",
+        requirement: "PATCH keeps what it does not name, secrets and keys included. An empty patch changes nothing.",
         section: "openapi.yaml, updateClient; RFC 7396 section 2",
         request: steps!(merges),
         mutants: &[
-            mutant("patch-replaces", "takes away what a patch does not name"),
-            mutant("patch-ends-secrets", "ends a client's secrets with each change"),
+            mutant("patch-replaces", "removes what a patch does not name"),
+            mutant("patch-ends-secrets", "ends a client's secrets with every change"),
         ],
         ..CHANGED
     },
     Case {
         id: "operators.200.media-types",
-        requirement: "PATCH takes application/merge-patch+json and application/json.",
+        requirement: "PATCH accepts the media types application/merge-patch+json and application/json.",
         section: "openapi.yaml, updateClient; RFC 7396 section 4",
         request: steps!(media_types),
-        mutants: &[mutant("merge-patch-refused", "does not know application/merge-patch+json")],
+        mutants: &[mutant("merge-patch-refused", "rejects application/merge-patch+json")],
         ..CHANGED
     },
     Case {
         id: "operators.200.null-name",
-        requirement: "null takes away client_name.",
+        requirement: "A null client_name in a PATCH removes client_name.",
         section: "openapi.yaml, ClientPatch; RFC 7396 section 2",
         request: steps!(null_takes_away, "client_name"),
         mutants: &[mutant("patch-null-keeps-name", "ignores null for client_name")],
@@ -74,7 +75,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.200.null-jwks",
-        requirement: "null takes away jwks.",
+        requirement: "A null jwks in a PATCH removes jwks.",
         section: "openapi.yaml, ClientPatch; RFC 7396 section 2",
         request: steps!(null_takes_away, "jwks"),
         mutants: &[mutant("patch-null-keeps-jwks", "ignores null for jwks")],
@@ -82,7 +83,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.200.jwks-replaced",
-        requirement: "New jwks replace those before: at once the new key works, and the old one does not.",
+        requirement: "A PATCH of jwks replaces all keys: the new key works at once, and the old one no longer works.",
         section: "openapi.yaml, ClientPatch",
         request: steps!(jwks_replaced),
         mutants: &[mutant("jwks-added", "keeps the keys that a patch replaced")],
@@ -90,33 +91,34 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.200.mechanism-given",
-        requirement: "A mechanism that PATCH gives works at once, and has_totp stays false until a seed is made.",
+        requirement: "A mechanism that PATCH adds works at once. has_totp stays false until a seed is made.",
         section: "openapi.yaml, Mechanisms",
         request: steps!(mechanism_given),
         mutants: &[
-            mutant("long-lags-mechanisms", "goes on with the mechanisms from before for a while"),
-            mutant("patch-makes-seed", "says that there is a seed as soon as otp is allowed"),
+            mutant("long-lags-mechanisms", "uses the earlier mechanisms for a while"),
+            mutant("patch-makes-seed", "shows has_totp as true as soon as otp is allowed"),
         ],
         ..CHANGED
     },
     Case {
         id: "operators.200.scopes-given",
-        requirement: "A scope that PATCH gives may be asked for at once.",
+        requirement: "A scope that PATCH adds can be requested at once.",
         request: steps!(scopes_given),
-        mutants: &[mutant("long-lags-narrowing", "goes on with the scopes from before for a while")],
+        mutants: &[mutant("long-lags-narrowing", "uses the earlier scopes for a while")],
         ..CHANGED
     },
     Case {
         id: "operators.200.ttl-changed",
-        requirement: "A max_ttl_seconds that PATCH sets binds the next long-term token.",
+        requirement: "A max_ttl_seconds set by PATCH limits the next long-term token.",
         request: steps!(ttl_changed),
-        mutants: &[mutant("max-ttl-of-creation", "binds tokens by the max_ttl_seconds of creation")],
+        mutants: &[mutant("max-ttl-of-creation", "limits tokens by the max_ttl_seconds of creation")],
         ..CHANGED
     },
     Case {
         id: "operators.403.suspended-client",
         cell: Cell::Service(403),
-        requirement: "A client that PATCH suspends is 403 unauthorized_client on /long at once, by the right secret; with a wrong one it is 401.",
+        requirement: "Once a PATCH suspends a client, /long rejects its right secret with 403 unauthorized_client \
+                      and a wrong one with 401 invalid_client.",
         section: "openapi.yaml, ClientStatus; openapi.yaml, issueLongTermToken",
         request: steps!(suspended),
         expect: UNAUTHORIZED,
@@ -125,17 +127,18 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.200.restored-client",
-        requirement: "A client that PATCH restores works again, with its secret and its tokens from before.",
+        requirement: "A client that PATCH restores works again, with its secret and its earlier tokens.",
         section: "openapi.yaml, ClientStatus",
         control: Some("operators.403.suspended-client"),
         request: steps!(restored),
-        mutants: &[mutant("restoration-ends-tokens", "ends a client's tokens when it is restored")],
+        mutants: &[mutant("restoration-ends-tokens", "revokes a client's tokens when it is restored")],
         ..CHANGED
     },
-    // ---- what is refused
+    // ---- what is rejected
     Case {
         id: "operators.400.change-null",
-        requirement: "null is refused for status, scopes, mechanisms, max_ttl_seconds and consistency.",
+        requirement: "A null status, scopes, mechanisms, max_ttl_seconds or consistency in a PATCH is rejected with \
+                      400 invalid_request.",
         needs: OPERATOR,
         request: steps!(nulls),
         mutants: &[
@@ -149,7 +152,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.change-id",
-        requirement: "client_id can't be changed.",
+        requirement: "A PATCH with client_id is rejected with 400 invalid_request.",
         request: Ask(UpdateClient, &[Set("client_id", r#""conformance-${unique}""#)]),
         also: &[Also::Names("client_id")],
         mutants: &[mutant("patch-takes-client_id", "ignores client_id in a patch")],
@@ -157,7 +160,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.change-region",
-        requirement: "region can't be changed.",
+        requirement: "A PATCH with region is rejected with 400 invalid_request.",
         request: Ask(UpdateClient, &[Set("region", r#""weur""#)]),
         also: &[Also::Names("region")],
         mutants: &[mutant("patch-takes-region", "ignores region in a patch")],
@@ -165,7 +168,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.change-unknown",
-        requirement: "An unknown member is refused, and named.",
+        requirement: "An unknown member in a PATCH is rejected with 400 invalid_request, and the error names the \
+                      member.",
         request: Ask(UpdateClient, &[Set("secrets", "[]")]),
         also: &[Also::Names("secrets")],
         mutants: &[mutant("patch-unknown-ignored", "ignores unknown members of a patch")],
@@ -173,86 +177,91 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.change-status",
-        requirement: "status is active or suspended: deleted is none that can be set.",
+        requirement: "A status other than active and suspended in a PATCH is rejected with 400 invalid_request, \
+                      deleted included.",
         section: "openapi.yaml, ClientStatus",
         request: Ask(UpdateClient, &[Set("status", r#""deleted""#)]),
         also: &[Also::Names("status")],
-        mutants: &[mutant("status-unchecked", "ignores a status that there is not")],
+        mutants: &[mutant("status-unchecked", "ignores an unknown status")],
         ..BAD
     },
     Case {
         id: "operators.400.change-scopes-empty",
-        requirement: "A client can't be left without scopes.",
+        requirement: "A PATCH that leaves a client without scopes is rejected with 400 invalid_scope.",
         section: "openapi.yaml, ClientScopes",
         request: Ask(UpdateClient, &[Set("scopes", "[]")]),
         expect: INVALID_SCOPE,
-        mutants: &[mutant("patch-scopes-empty-ok", "takes all scopes from a client")],
+        mutants: &[mutant("patch-scopes-empty-ok", "lets a patch remove all scopes")],
         ..BAD
     },
     Case {
         id: "operators.400.change-mechanisms-empty",
-        requirement: "A client can't be left without a mechanism.",
+        requirement: "A PATCH that leaves a client without mechanisms is rejected with 400 invalid_request.",
         section: "openapi.yaml, Mechanisms",
         request: Ask(UpdateClient, &[Set("mechanisms", "[]")]),
         also: &[Also::Names("mechanisms")],
-        mutants: &[mutant("patch-mechanisms-empty-ok", "takes all mechanisms from a client")],
+        mutants: &[mutant("patch-mechanisms-empty-ok", "lets a patch remove all mechanisms")],
         ..BAD
     },
     Case {
         id: "operators.400.change-without-jwks",
-        requirement: "A client can't be given assertion without jwks.",
+        requirement: "A PATCH that adds the mechanism assertion to a client without jwks is rejected with 400 \
+                      invalid_request.",
         section: "openapi.yaml, updateClient",
         request: Ask(UpdateClient, &[Set("mechanisms", r#"["secret","assertion"]"#)]),
         also: &[Also::Names("jwks")],
-        mutants: &[mutant("patch-assertion-without-jwks", "gives assertion to clients without keys")],
+        mutants: &[mutant("patch-assertion-without-jwks", "adds the mechanism assertion to clients without keys")],
         ..BAD
     },
     Case {
         id: "operators.400.change-jwks-away",
-        requirement: "jwks can't be taken from a client that may use assertion.",
+        requirement: "A PATCH that removes jwks from a client with the mechanism assertion is rejected with 400 \
+                      invalid_request.",
         section: "openapi.yaml, updateClient",
         needs: OPERATOR,
         request: steps!(jwks_away),
-        mutants: &[mutant("patch-jwks-away", "takes the keys from a client with assertion")],
+        mutants: &[mutant("patch-jwks-away", "removes the keys of a client with the mechanism assertion")],
         ..BAD
     },
     Case {
         id: "operators.400.change-media-type",
-        requirement: "Another media type is refused, that of RFC 6902 included.",
+        requirement: "A PATCH with another media type is rejected with 400 invalid_request, that of JSON Patch (RFC \
+                      6902) included.",
         section: "openapi.yaml, updateClient; RFC 6902 section 6",
         request: Ask(UpdateClient, &[Header("content-type", "application/json-patch+json")]),
-        mutants: &[mutant("patch-any-json-type", "takes any media type with json in it for a merge patch")],
+        mutants: &[mutant("patch-any-json-type", "accepts any media type that contains json as a merge patch")],
         ..BAD
     },
     Case {
         id: "operators.400.change-not-an-object",
-        requirement: "A patch that is not an object is refused.",
+        requirement: "A patch that is not a JSON object is rejected with 400 invalid_request.",
         section: "openapi.yaml, updateClient",
         request: Ask(UpdateClient, &[Raw("null")]),
-        mutants: &[mutant("patch-null-ok", "takes null for an empty patch")],
+        mutants: &[mutant("patch-null-ok", "accepts null as an empty patch")],
         ..BAD
     },
     Case {
         id: "operators.400.change-empty-body",
-        requirement: "No body is no patch.",
+        requirement: "A PATCH without a body is rejected with 400 invalid_request.",
         section: "openapi.yaml, updateClient",
         request: Ask(UpdateClient, &[Raw("")]),
-        mutants: &[mutant("patch-no-body-ok", "takes no body for an empty patch")],
+        mutants: &[mutant("patch-no-body-ok", "accepts a missing body as an empty patch")],
         ..BAD
     },
     Case {
         id: "operators.400.change-leaves-all",
-        requirement: "A patch that is refused changes nothing, its good members included.",
+        requirement: "A PATCH that is rejected changes nothing, not even by its valid members.",
         section: "openapi.yaml, updateClient",
         needs: OPERATOR,
         request: steps!(refused_whole),
-        mutants: &[mutant("patch-by-halves", "keeps the good members of a patch that it refuses")],
+        mutants: &[mutant("patch-by-halves", "applies the valid members of a patch that it rejects")],
         ..BAD
     },
     Case {
         id: "operators.403.change-clients-scope",
         cell: Cell::Service(403),
-        requirement: "An operator that is not that of the secret OPERATOR can't give a scope of clients: by PATCH either.",
+        requirement: "A PATCH that gives a client a scope of clients: is rejected with 403 insufficient_scope, \
+                      unless the operator is that of the secret OPERATOR.",
         section: "openapi.yaml, MayNotGive",
         control: Some("operators.201.clients-scope"),
         request: steps!(may_not_give),
@@ -262,7 +271,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.200.change-oneself",
-        requirement: "Any other operator may do to itself what it may do to others.",
+        requirement: "An operator other than that of the secret OPERATOR may change itself.",
         control: Some("operators.201.clients-scope"),
         request: steps!(oneself),
         mutants: &[mutant("oneself-refused", "lets no operator change itself")],
@@ -288,7 +297,7 @@ async fn each_member(t: &Trial<'_>) -> Result<(), Stop> {
         t.expect(t.due, &answer)?;
         t.equal(member, &value, &answer.json().unwrap_or_default()[member])?;
         let (later, _) = t.show(&client).await?;
-        t.equal(&format!("{member}, shown again,"), &value, &later[member])?;
+        t.equal(&format!("{member}, as read again,"), &value, &later[member])?;
     }
     Ok(())
 }
@@ -390,7 +399,7 @@ async fn restored(t: &Trial<'_>) -> Result<(), Stop> {
     t.exchanges(&long).await
 }
 
-/// One change of a client of its own that is refused; the client as it is then.
+/// One rejected change of the case's own client, and the client as it is afterwards.
 async fn refused(t: &Trial<'_>, members: Value, patch: Value) -> Result<Value, Stop> {
     let client = t.client_with(members).await?;
     t.expect(t.due, &t.call("PATCH", &client.path, Some(patch)).await?)?;

@@ -20,32 +20,34 @@ const SEED: Case = Case {
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.201.new-seed",
-        requirement: "A new seed works at once, and the old one ends.",
+        requirement: "A new seed works at once, and the old one no longer works.",
         request: steps!(new_seed),
         mutants: &[
-            mutant("old-seed-works", "goes on with the old seed"),
-            mutant("new-seed-without-uri", "answers a new seed without otpauth_uri"),
+            mutant("old-seed-works", "keeps using the old seed"),
+            mutant("new-seed-without-uri", "leaves otpauth_uri out of the answer to a new seed"),
         ],
         ..SEED
     },
     Case {
         id: "operators.201.first-seed",
-        requirement: "otp without a seed waits for one: has_totp is false, codes are refused, and the first seed works at once.",
+        requirement: "A client with the mechanism otp but without a seed has has_totp false, and its codes are \
+                      rejected. Its first seed works at once.",
         request: steps!(first_seed),
         mutants: &[
-            mutant("new-seed-only-where-one-was", "makes a first seed at creation only"),
-            // HMAC fills a key up with zeros, so that the empty one and twenty zeros are the same.
-            mutant("codes-of-no-seed", "takes the codes of an empty seed"),
+            mutant("new-seed-only-where-one-was", "makes the first seed only at creation"),
+            // HMAC pads a key with zeros, so an empty key and twenty zeros are the same.
+            mutant("codes-of-no-seed", "accepts the codes of an empty seed"),
         ],
         ..SEED
     },
     Case {
         id: "operators.201.steps-stay-spent",
-        requirement: "A new seed does not give back steps that were spent: its code of the same step is 401, that of the next is taken.",
+        requirement: "A new seed does not free used time steps: its code of a step that was already used is rejected \
+                      with 401 invalid_client, and that of the next step is accepted.",
         section: "openapi.yaml, createClientTotp; RFC 6238 section 5.2",
         control: Some("operators.201.new-seed"),
         request: steps!(steps_stay_spent),
-        mutants: &[mutant("new-seed-gives-steps-back", "forgets with a new seed which steps were spent")],
+        mutants: &[mutant("new-seed-gives-steps-back", "forgets the used time steps when a new seed is made")],
         ..SEED
     },
 ];
@@ -58,7 +60,7 @@ async fn seed(t: &Trial<'_>, client: &Client) -> Result<String, Stop> {
     let members: Vec<_> = body.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     match (members == ["otpauth_uri", "totp_secret"], body["totp_secret"].as_str()) {
         (true, Some(seed)) => Ok(seed.to_owned()),
-        _ => Err(Stop::fail("totp_secret and otpauth_uri, and nothing else", format!("the members {members:?}"))),
+        _ => Err(Stop::fail("totp_secret and otpauth_uri only", format!("the members {members:?}"))),
     }
 }
 
@@ -90,10 +92,12 @@ async fn steps_stay_spent(t: &Trial<'_>) -> Result<(), Stop> {
         let new = seed(t, &client).await?;
         let again = t.log_in_by_code(&client, &new, step, INVALID_CLIENT).await;
         let next = t.log_in_by_code(&client, &new, step + 1, GRANTED).await;
-        // The codes tell nothing once their steps are over.
+        // Codes prove nothing once their time steps are over.
         if totp::step_at(t.run.clock.now()) == step {
             return again.and(next);
         }
     }
-    Err(Stop::Blocked("five steps went by while a code was tried: the server is too slow for this".to_owned()))
+    Err(Stop::Blocked(
+        "five time steps passed while a code was tested: the server is too slow for this case".to_owned(),
+    ))
 }

@@ -1,4 +1,4 @@
-//! If-Match, ETag, and which refusal comes first.
+//! If-Match, ETag, and the order of the checks.
 
 use super::OPERATOR;
 use crate::case::*;
@@ -18,84 +18,91 @@ const CONDITION: Case = Case {
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.etag-stable",
-        requirement: "The ETag of a client that nobody changed is the same: of the 201, of each GET, and of the PATCH before it.",
+        requirement: "A client's ETag stays the same while nobody changes it, across the 201, each GET and the PATCH \
+                      before it.",
         section: "openapi.yaml, ETag; RFC 9110 section 8.8.3",
         request: steps!(stable),
-        mutants: &[mutant("etag-random", "has another ETag each time")],
+        mutants: &[mutant("etag-random", "sends another ETag each time")],
         ..CONDITION
     },
     Case {
         id: "operators.200.etag-changes",
-        requirement: "A change of a member, a new secret, the end of one, a new seed and end-tokens change the ETag.",
+        requirement: "A client's ETag changes with each change of a member, new secret, end of a secret, new seed \
+                      and end-tokens.",
         section: "openapi.yaml, ETag; RFC 9110 section 8.8.1",
         request: steps!(changes),
         mutants: &[
-            mutant("etag-constant", "has one ETag for a client, whatever becomes of it"),
+            mutant("etag-constant", "always sends the same ETag for a client"),
             mutant("etag-blind-to-secrets", "keeps the ETag when secrets change"),
             mutant("etag-blind-to-seed", "keeps the ETag when the seed changes"),
-            mutant("etag-blind-to-end-tokens", "keeps the ETag over end-tokens"),
+            mutant("etag-blind-to-end-tokens", "keeps the ETag after end-tokens"),
         ],
         ..CONDITION
     },
     Case {
         id: "operators.200.if-match",
-        requirement: "If-Match with the ETag passes, alone, in a list, and as *.",
+        requirement: "A PATCH is accepted if If-Match is the current ETag, a list that contains it, or *.",
         request: steps!(matches),
         mutants: &[
-            mutant("if-match-star-refused", "does not know *"),
-            mutant("if-match-one", "takes a list of ETags for one"),
+            mutant("if-match-star-refused", "rejects If-Match: *"),
+            mutant("if-match-one", "reads a list of ETags as a single one"),
         ],
         ..CONDITION
     },
     Case {
         id: "operators.412.stale",
         cell: Cell::Service(412),
-        requirement: "PATCH with the ETag from before another change is 412 precondition_failed, and changes nothing.",
+        requirement: "A PATCH with an outdated ETag in If-Match is rejected with 412 precondition_failed, and \
+                      changes nothing.",
         section: "openapi.yaml, PreconditionFailed; RFC 9110 section 15.5.13",
         request: steps!(stale),
         expect: PRECONDITION_FAILED,
         mutants: &[
             mutant("if-match-ignored", "ignores If-Match"),
-            mutant("412-changes-all-the-same", "changes what it answers 412 to"),
-            mutant("409-for-412", "answers 409 conflict where If-Match does not match"),
+            mutant("412-changes-all-the-same", "applies a change that it answers with 412"),
+            mutant("409-for-412", "answers 409 conflict if If-Match does not match"),
         ],
         ..CONDITION
     },
     Case {
         id: "operators.412.weak",
         cell: Cell::Service(412),
-        requirement: "If-Match compares strongly: W/ before the right ETag does not match.",
+        requirement: "If-Match uses the strong comparison: the current ETag with W/ before it is rejected with 412 \
+                      precondition_failed.",
         request: steps!(weak),
         expect: PRECONDITION_FAILED,
-        mutants: &[mutant("if-match-weakly", "compares If-Match weakly")],
+        mutants: &[mutant("if-match-weakly", "uses the weak comparison for If-Match")],
         ..CONDITION
     },
     Case {
         id: "operators.412.delete",
         cell: Cell::Service(412),
-        requirement: "If-Match counts on DELETE of a client too: the client lives on.",
+        requirement: "A DELETE of a client with another ETag in If-Match is rejected with 412 precondition_failed, \
+                      and the client keeps working.",
         section: "openapi.yaml, PreconditionFailed; openapi.yaml, deleteClient",
         request: steps!(delete_stale),
         expect: PRECONDITION_FAILED,
         mutants: &[mutant("if-match-ignored-on-delete", "ignores If-Match on DELETE")],
         ..CONDITION
     },
-    // ---- the order of refusals
+    // ---- the order of the checks
     Case {
         id: "operators.400.before-404",
         cell: Cell::Service(400),
-        requirement: "A malformed patch is 400, also where there is no such client.",
+        requirement: "The body is checked before the client: a malformed patch is rejected with 400 even if the \
+                      client does not exist.",
         section: "openapi.yaml, updateClient",
         needs: &[],
         request: Ask(UpdateClient, &[Path("/clients/conformance-${unique}"), Set("colour", r#""red""#)]),
         expect: INVALID_REQUEST,
-        mutants: &[mutant("patch-404-before-400", "looks for the client before it reads the patch")],
+        mutants: &[mutant("patch-404-before-400", "looks up the client before it parses the patch")],
         ..CONDITION
     },
     Case {
         id: "operators.404.before-412",
         cell: Cell::Service(404),
-        requirement: "A client that there is not is 404, whatever If-Match says.",
+        requirement: "The client is checked before If-Match: a PATCH of a client that does not exist is answered \
+                      with 404, whatever If-Match says.",
         section: "openapi.yaml, updateClient",
         needs: &[],
         request: Ask(
@@ -103,44 +110,50 @@ pub const CASES: &[Case] = &[
             &[Path("/clients/conformance-${unique}"), Header("if-match", "\"AAAAAAAAAAAAAAAAAAAAAA\"")],
         ),
         expect: NOT_FOUND,
-        mutants: &[mutant("412-before-404", "answers 412 where there is no such client")],
+        mutants: &[mutant("412-before-404", "answers 412 if the client does not exist")],
         ..CONDITION
     },
     Case {
         id: "operators.412.before-409",
         cell: Cell::Service(412),
-        requirement: "A change of the client of the secret OPERATOR with another If-Match is 412, not 409.",
+        requirement: "If-Match is checked before the conflict: a PATCH of the client of the secret OPERATOR with \
+                      another ETag is answered with 412, not 409.",
         section: "openapi.yaml, updateClient",
         control: Some("operators.409.from-secret"),
         request: steps!(before_409),
         expect: PRECONDITION_FAILED,
-        mutants: &[mutant("409-before-412", "answers 409 before it looks at If-Match")],
+        mutants: &[mutant("409-before-412", "answers 409 before it checks If-Match")],
         ..CONDITION
     },
     Case {
         id: "operators.412.before-400",
         cell: Cell::Service(412),
-        requirement: "What a change would make of the client is judged last: with another If-Match it is 412.",
+        requirement: "If-Match is checked before the result of a change: a PATCH that would leave the client invalid \
+                      is answered with 412, not 400, if the ETag does not match.",
         section: "openapi.yaml, updateClient",
         request: steps!(before_400),
         expect: PRECONDITION_FAILED,
-        mutants: &[mutant("400-before-412", "judges what a change would make of the client before If-Match")],
+        mutants: &[mutant("400-before-412", "checks the result of a change before If-Match")],
         ..CONDITION
     },
     Case {
         id: "operators.409.before-400",
         cell: Cell::Service(409),
-        requirement: "What a change would make of the client is judged last: that of the secret OPERATOR is 409.",
+        requirement: "The conflict is checked before the result of a change: a PATCH that would leave the client of \
+                      the secret OPERATOR invalid is answered with 409, not 400.",
         section: "openapi.yaml, updateClient",
         control: Some("operators.409.from-secret"),
         request: steps!(conflict_before_400),
         expect: CONFLICT,
-        mutants: &[mutant("400-before-409", "judges what a change would make of the client of OPERATOR")],
+        mutants: &[mutant(
+            "400-before-409",
+            "checks the result of a change before it answers 409 for the client of OPERATOR",
+        )],
         ..CONDITION
     },
 ];
 
-/// What no client's state is called.
+/// An ETag that no client has.
 const NO_STATE: &str = "\"AAAAAAAAAAAAAAAAAAAAAA\"";
 
 fn named(name: &str) -> Option<Value> {
@@ -172,10 +185,10 @@ async fn changes(t: &Trial<'_>) -> Result<(), Stop> {
     let mut before = t.show(&client).await?.1;
     let calls = [
         ("a change of a member", "PATCH", client.path.clone(), named("another"), 200),
-        ("the end of a secret", "DELETE", client.below(&format!("secrets/{second}")), None, 204),
+        ("a secret that ended", "DELETE", client.below(&format!("secrets/{second}")), None, 204),
         ("a new secret", "POST", client.below("secrets"), None, 201),
         (
-            "an end ahead of a secret",
+            "an end set ahead for a secret",
             "DELETE",
             client.below(&format!("secrets/{}?in=600", client.secret_id()?)),
             None,

@@ -6,7 +6,7 @@ use crate::endpoint::CLIENTS;
 use crate::trial::operators::newcomer;
 use serde_json::{Value, json};
 
-/// A client that is made.
+/// A client that is created.
 const MADE: Case = Case {
     cell: Cell::Service(201),
     level: Level::Service,
@@ -18,26 +18,26 @@ const MADE: Case = Case {
     ..ROW
 };
 
-/// One that is not, for one member.
+/// A client that is rejected because of one member.
 const BAD: Case =
     Case { cell: Cell::Service(400), section: "openapi.yaml, NewClient", needs: &[], expect: INVALID_REQUEST, ..MADE };
 
-/// Of 128 characters, each beyond 16 bits.
+/// 128 characters, each beyond 16 bits.
 const LONG_NAME: &str = "𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞\
                          𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞";
 
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.201.create",
-        requirement: "A client is made as it was asked for, and is active.",
+        requirement: "A new client has every member as it was requested, and is active.",
         control: Some("long.201.secret"),
         request: steps!(as_asked),
         mutants: &[
-            mutant("create-200", "answers 200 where it made a client"),
-            mutant("created-suspended", "makes clients suspended"),
+            mutant("create-200", "answers 200 to the creation of a client"),
+            mutant("created-suspended", "creates clients suspended"),
             mutant("drops-client_name", "forgets client_name"),
             mutant("drops-scopes", "forgets scopes"),
-            mutant("max-ttl-min-exclusive", "refuses the shortest max_ttl_seconds"),
+            mutant("max-ttl-min-exclusive", "rejects the smallest max_ttl_seconds"),
             mutant("drops-consistency", "forgets consistency"),
             mutant("drops-max_ttl_seconds", "forgets max_ttl_seconds"),
             mutant("region-forgotten", "forgets region"),
@@ -46,74 +46,77 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.201.defaults",
-        requirement: "Without client_id, client_name, max_ttl_seconds and region the id is made up, the longest life is 7776000, and the rest is absent.",
+        requirement: "By default a new client has a generated client_id, a max_ttl_seconds of 7776000, and no \
+                      client_name or region.",
         request: steps!(defaults),
         mutants: &[
-            mutant("made-up-id-odd", "makes up ids that are none"),
+            mutant("made-up-id-odd", "generates malformed client ids"),
             mutant("default-ttl-30-days", "has another default for max_ttl_seconds"),
         ],
         ..MADE
     },
     Case {
         id: "operators.201.secret",
-        requirement: "With the mechanism secret, client_secret is shown on creation and works at once.",
+        requirement: "A new client with the mechanism secret is returned with client_secret, which works at once.",
         request: steps!(secret),
-        mutants: &[mutant("created-secret-other", "shows another secret than it stores")],
+        mutants: &[mutant("created-secret-other", "returns another secret than it stores")],
         ..MADE
     },
     Case {
         id: "operators.201.otp",
-        requirement: "With the mechanism otp, totp_secret is shown on creation, and its codes work at once.",
+        requirement: "A new client with the mechanism otp is returned with totp_secret, whose codes work at once.",
         request: steps!(otp),
         mutants: &[
-            mutant("created-without-seed", "makes no seed for a client with otp"),
-            mutant("created-seed-other", "shows another seed than it stores"),
-            mutant("has-totp-false", "says that there is no seed"),
+            mutant("created-without-seed", "makes no seed for a client with the mechanism otp"),
+            mutant("created-seed-other", "returns another seed than it stores"),
+            mutant("has-totp-false", "shows has_totp as false for a client with a seed"),
         ],
         ..MADE
     },
     Case {
         id: "operators.201.otpauth-uri",
-        requirement: "otpauth_uri holds the same seed, and says SHA1, 6 digits and 30 seconds where it says something.",
+        requirement: "otpauth_uri contains the same seed as totp_secret, and SHA1, 6 digits and 30 seconds if it \
+                      gives these parameters.",
         section: "openapi.yaml, OtpauthUri; RFC 6238 section 4",
         request: steps!(otpauth_uri),
         mutants: &[
-            mutant("otpauth-other-seed", "has another seed in otpauth_uri"),
-            mutant("otpauth-period-60", "has a period of 60 seconds in otpauth_uri"),
+            mutant("otpauth-other-seed", "returns another seed in otpauth_uri"),
+            mutant("otpauth-period-60", "returns a period of 60 seconds in otpauth_uri"),
         ],
         ..MADE
     },
     Case {
         id: "operators.201.assertion",
-        requirement: "With the mechanism assertion and jwks, an assertion signed by the private half works at once.",
+        requirement: "A new client with the mechanism assertion and jwks can use an assertion signed with the \
+                      private key at once.",
         request: steps!(assertion),
         mutants: &[
             mutant("drops-jwks", "forgets jwks"),
-            mutant("jwks-replaced-in-show-only", "shows jwks, and verifies with other keys"),
+            mutant("jwks-replaced-in-show-only", "shows jwks but verifies with other keys"),
         ],
         ..MADE
     },
     Case {
         id: "operators.201.no-secret",
-        requirement: "Without the mechanism secret no secret is made.",
+        requirement: "A new client without the mechanism secret gets no secret.",
         request: steps!(no_secret),
         mutants: &[mutant("secret-made-for-all", "makes a secret for every client")],
         ..MADE
     },
     Case {
         id: "operators.201.mechanism-alone",
-        requirement: "A client may use the mechanisms that it was given, and no other.",
+        requirement: "A client may use only the mechanisms that it was given.",
         section: "openapi.yaml, Mechanisms; openapi.yaml, issueLongTermToken",
         request: steps!(mechanism_alone),
         mutants: &[
             mutant("drops-mechanisms", "forgets mechanisms"),
-            mutant("assertion-for-all", "takes assertions of clients that may not use them"),
+            mutant("assertion-for-all", "accepts assertions from clients that may not use them"),
         ],
         ..MADE
     },
     Case {
         id: "operators.201.scopes-fold",
-        requirement: "Scopes that are there twice fold, and keep their order.",
+        requirement: "Duplicate scopes of a new client are kept once, in their order.",
         section: "openapi.yaml, ClientScopes",
         request: steps!(
             keeps,
@@ -122,30 +125,30 @@ pub const CASES: &[Case] = &[
         ),
         mutants: &[
             mutant("clients-scopes-sorted", "sorts a client's scopes"),
-            mutant("clients-duplicates-kept", "keeps scopes twice"),
+            mutant("clients-duplicates-kept", "keeps duplicate scopes"),
         ],
         ..MADE
     },
     Case {
         id: "operators.201.mechanisms-fold",
-        requirement: "Mechanisms that are there twice fold.",
+        requirement: "Duplicate mechanisms of a new client are kept once.",
         section: "openapi.yaml, Mechanisms",
         request: steps!(
             keeps,
             || json!({"mechanisms": ["secret", "rotation", "secret"]}),
             || json!({"mechanisms": ["secret", "rotation"]})
         ),
-        mutants: &[mutant("mechanisms-repeat", "keeps mechanisms twice")],
+        mutants: &[mutant("mechanisms-repeat", "keeps duplicate mechanisms")],
         ..MADE
     },
     Case {
         id: "operators.201.name-128",
-        requirement: "client_name may have 128 Unicode code points.",
+        requirement: "A client_name may have 128 Unicode code points.",
         section: "openapi.yaml, ClientName",
         request: steps!(keeps, || json!({"client_name": LONG_NAME}), || json!({"client_name": LONG_NAME})),
         mutants: &[
-            mutant("name-in-bytes", "counts the bytes of client_name"),
-            mutant("name-in-utf-16", "counts client_name in UTF-16"),
+            mutant("name-in-bytes", "measures client_name in bytes"),
+            mutant("name-in-utf-16", "measures client_name in UTF-16 units"),
         ],
         ..MADE
     },
@@ -154,79 +157,79 @@ pub const CASES: &[Case] = &[
         requirement: "max_ttl_seconds may be 7776000.",
         section: "openapi.yaml, NewClient",
         request: steps!(keeps, || json!({"max_ttl_seconds": 7_776_000}), || json!({"max_ttl_seconds": 7_776_000})),
-        mutants: &[mutant("max-ttl-exclusive", "refuses the longest max_ttl_seconds")],
+        mutants: &[mutant("max-ttl-exclusive", "rejects the largest max_ttl_seconds")],
         ..MADE
     },
     Case {
         id: "operators.201.ttl-binds",
-        requirement: "No long-term token of a client outlives its max_ttl_seconds, which may be 3600.",
+        requirement: "max_ttl_seconds may be 3600, and no long-term token of the client is valid for longer.",
         section: "openapi.yaml, NewClient; openapi.yaml, LongTokenRequest",
         request: steps!(ttl_binds),
-        mutants: &[mutant("max-ttl-unbinding", "does not bind the tokens of a new client by its max_ttl_seconds")],
+        mutants: &[mutant("max-ttl-unbinding", "does not limit a new client's tokens by max_ttl_seconds")],
         ..MADE
     },
     Case {
         id: "operators.201.eventual",
-        requirement: "consistency may be eventual, and such a client's tokens work.",
+        requirement: "consistency may be eventual, and the tokens of such a client work.",
         section: "openapi.yaml, Consistency",
         request: steps!(eventual),
-        mutants: &[mutant("eventual-fails", "exchanges no tokens of new eventual clients")],
+        mutants: &[mutant("eventual-fails", "rejects exchanges of new eventual clients")],
         ..MADE
     },
     Case {
         id: "operators.201.regions",
-        requirement: "region may be each location hint: wnam enam sam weur eeur apac oc afr me.",
+        requirement: "region may be any of the location hints wnam, enam, sam, weur, eeur, apac, oc, afr and me.",
         section: "openapi.yaml, Region",
         request: steps!(regions),
-        mutants: &[mutant("region-afr-refused", "does not know the region afr")],
+        mutants: &[mutant("region-afr-refused", "rejects the region afr")],
         ..MADE
     },
     Case {
         id: "operators.201.id-128",
-        requirement: "A client_id may have 128 letters, digits, -, _, . and ~.",
+        requirement: "A client_id may have 128 characters: letters, digits, -, _, . and ~.",
         section: "openapi.yaml, ClientId",
         request: steps!(longest_id),
         mutants: &[
-            mutant("client-id-64", "refuses a client_id of more than 64 characters"),
-            mutant("client-id-no-tilde", "refuses ~ in a client_id"),
+            mutant("client-id-64", "rejects a client_id of more than 64 characters"),
+            mutant("client-id-no-tilde", "rejects ~ in a client_id"),
         ],
         ..MADE
     },
     Case {
         id: "operators.201.content-type",
-        requirement: "application/json counts in any case and with parameters.",
+        requirement: "Content-Type is compared without regard to case, and may have parameters.",
         section: "RFC 9110 section 8.3.1",
         needs: &[],
         request: Ask(CreateClient, &[Header("content-type", "Application/JSON; charset=utf-8")]),
-        mutants: &[mutant("clients-content-type-exact", "compares the Content-Type letter by letter")],
+        mutants: &[mutant("clients-content-type-exact", "compares Content-Type as an exact string")],
         ..MADE
     },
     Case {
         id: "operators.201.size",
-        requirement: "A body of 16384 bytes passes.",
+        requirement: "A body of 16,384 bytes is accepted.",
         needs: &[],
         request: Ask(CreateClient, &[PadTo(16_384)]),
-        mutants: &[mutant("clients-body-8k", "takes no operator's body over 8 KiB")],
+        mutants: &[mutant("clients-body-8k", "rejects an operator's body over 8 KiB")],
         ..MADE
     },
-    // ---- what is refused
+    // ---- what is rejected
     Case {
         id: "operators.400.size",
-        requirement: "A body of 16385 bytes is refused.",
+        requirement: "A body of 16,385 bytes is rejected with 400 invalid_request.",
         request: Ask(CreateClient, &[PadTo(16_385)]),
-        mutants: &[mutant("clients-body-unlimited", "takes an operator's body of any size")],
+        mutants: &[mutant("clients-body-unlimited", "accepts an operator's body of any size")],
         ..BAD
     },
     Case {
         id: "operators.400.content-type",
-        requirement: "Another media type than application/json is refused.",
+        requirement: "A media type other than application/json is rejected with 400 invalid_request.",
         request: Ask(CreateClient, &[Header("content-type", "text/plain")]),
-        mutants: &[mutant("clients-content-type-unchecked", "takes any Content-Type")],
+        mutants: &[mutant("clients-content-type-unchecked", "accepts any Content-Type")],
         ..BAD
     },
     Case {
         id: "operators.400.repeated-key",
-        requirement: "A member that is there twice is refused.",
+        requirement: "A repeated member in the JSON is rejected with 400 invalid_request.",
         section: "openapi.yaml, createClient; RFC 8259 section 4",
         request: Ask(
             CreateClient,
@@ -234,38 +237,39 @@ pub const CASES: &[Case] = &[
                 r#"{"client_id":"conformance-${unique}","scopes":["jobs:submit"],"mechanisms":["secret"],"scopes":["jobs:submit"]}"#,
             )],
         ),
-        mutants: &[mutant("clients-repeated-key-ok", "takes the last of two members of one name")],
+        mutants: &[mutant("clients-repeated-key-ok", "uses the last value of a repeated member")],
         ..BAD
     },
     Case {
         id: "operators.400.trailing",
-        requirement: "Anything after the document is refused.",
+        requirement: "Data after the JSON document is rejected with 400 invalid_request.",
         section: "openapi.yaml, createClient; RFC 8259 section 2",
         request: Ask(CreateClient, &[Append("{}")]),
-        mutants: &[mutant("clients-trailing-ok", "ignores what follows the document")],
+        mutants: &[mutant("clients-trailing-ok", "ignores data after the JSON document")],
         ..BAD
     },
     Case {
         id: "operators.400.not-utf-8",
-        requirement: "Bytes that are not UTF-8 are refused.",
+        requirement: "A body that is not valid UTF-8 is rejected with 400 invalid_request.",
         section: "openapi.yaml, createClient; RFC 8259 section 8.1",
         request: Ask(
             CreateClient,
             &[RawBytes(b"{\"scopes\":[\"jobs:submit\"],\"mechanisms\":[\"secret\"],\"client_name\":\"\xff\"}")],
         ),
-        mutants: &[mutant("clients-utf8-lossy", "replaces bytes that are not UTF-8")],
+        mutants: &[mutant("clients-utf8-lossy", "replaces invalid UTF-8")],
         ..BAD
     },
     Case {
         id: "operators.400.not-an-object",
-        requirement: "A root that is not an object is refused.",
+        requirement: "A body that is not a JSON object is rejected with 400 invalid_request.",
         request: Ask(CreateClient, &[Raw(r#"[{"scopes":["jobs:submit"],"mechanisms":["secret"]}]"#)]),
-        mutants: &[mutant("clients-array-ok", "takes the object out of an array")],
+        mutants: &[mutant("clients-array-ok", "accepts an array with the object in it")],
         ..BAD
     },
     Case {
         id: "operators.400.unknown-member",
-        requirement: "An unknown member is refused, and named.",
+        requirement: "An unknown member of a new client is rejected with 400 invalid_request, and the error names \
+                      the member.",
         request: Ask(CreateClient, &[Set("colour", r#""red""#)]),
         also: &[Also::Names("colour")],
         mutants: &[
@@ -276,145 +280,149 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.status",
-        requirement: "A new client is active: status is no member of it.",
+        requirement: "A new client with status is rejected with 400 invalid_request: every new client is active.",
         request: Ask(CreateClient, &[Set("status", r#""active""#)]),
         also: &[Also::Names("status")],
-        mutants: &[mutant("create-takes-status", "takes a status for a new client")],
+        mutants: &[mutant("create-takes-status", "accepts status for a new client")],
         ..BAD
     },
     Case {
         id: "operators.400.scopes-missing",
-        requirement: "scopes is required.",
+        requirement: "A new client without scopes is rejected with 400 invalid_request.",
         request: Ask(CreateClient, &[Unset("scopes")]),
         also: &[Also::Names("scopes")],
-        mutants: &[mutant("scopes-optional", "has a default for a client's scopes")],
+        mutants: &[mutant("scopes-optional", "has default scopes for a client")],
         ..BAD
     },
     Case {
         id: "operators.400.scopes-empty",
-        requirement: "Scopes that hold none are invalid_scope.",
+        requirement: "A new client with an empty scopes array is rejected with 400 invalid_scope.",
         section: "openapi.yaml, ClientScopes",
         request: Ask(CreateClient, &[Set("scopes", "[]")]),
         expect: INVALID_SCOPE,
-        mutants: &[mutant("clients-scopes-empty-ok", "makes clients without scopes")],
+        mutants: &[mutant("clients-scopes-empty-ok", "creates clients without scopes")],
         ..BAD
     },
     Case {
         id: "operators.400.scopes-grammar",
-        requirement: "A scope that breaks the grammar is invalid_scope.",
+        requirement: "A new client with a malformed scope is rejected with 400 invalid_scope.",
         section: "openapi.yaml, Scope",
         request: Ask(CreateClient, &[Set("scopes", r#"["jobs:submit","Jobs:submit"]"#)]),
         expect: INVALID_SCOPE,
-        mutants: &[mutant("clients-scope-grammar-unchecked", "takes any text for a client's scope")],
+        mutants: &[mutant("clients-scope-grammar-unchecked", "accepts any string as a client's scope")],
         ..BAD
     },
     Case {
         id: "operators.400.mechanisms-missing",
-        requirement: "mechanisms is required.",
+        requirement: "A new client without mechanisms is rejected with 400 invalid_request.",
         request: Ask(CreateClient, &[Unset("mechanisms")]),
         also: &[Also::Names("mechanisms")],
-        mutants: &[mutant("mechanisms-optional", "has a default for a client's mechanisms")],
+        mutants: &[mutant("mechanisms-optional", "has default mechanisms for a client")],
         ..BAD
     },
     Case {
         id: "operators.400.mechanisms-empty",
-        requirement: "mechanisms holds at least one.",
+        requirement: "A new client with an empty mechanisms array is rejected with 400 invalid_request.",
         section: "openapi.yaml, Mechanisms",
         request: Ask(CreateClient, &[Set("mechanisms", "[]")]),
         also: &[Also::Names("mechanisms")],
-        mutants: &[mutant("mechanisms-empty-ok", "makes clients without a mechanism")],
+        mutants: &[mutant("mechanisms-empty-ok", "creates clients without a mechanism")],
         ..BAD
     },
     Case {
         id: "operators.400.mechanisms-unknown",
-        requirement: "A mechanism that there is not is refused.",
+        requirement: "A new client with an unknown mechanism is rejected with 400 invalid_request.",
         section: "openapi.yaml, Mechanism",
         request: Ask(CreateClient, &[Set("mechanisms", r#"["secret","password"]"#)]),
         also: &[Also::Names("mechanisms")],
-        mutants: &[mutant("mechanism-unknown-ignored", "ignores mechanisms that there are not")],
+        mutants: &[mutant("mechanism-unknown-ignored", "ignores unknown mechanisms")],
         ..BAD
     },
     Case {
         id: "operators.400.mechanisms-text",
-        requirement: "mechanisms is an array, also of one.",
+        requirement: "A string in place of the mechanisms array is rejected with 400 invalid_request, even if it \
+                      names a mechanism.",
         section: "openapi.yaml, Mechanisms",
         request: Ask(CreateClient, &[Set("mechanisms", r#""secret""#)]),
         also: &[Also::Names("mechanisms")],
-        mutants: &[mutant("mechanisms-text-ok", "makes a list of a mechanism's name")],
+        mutants: &[mutant("mechanisms-text-ok", "accepts a mechanism's name in place of an array")],
         ..BAD
     },
     Case {
         id: "operators.400.rotation-alone",
-        requirement: "rotation alone is refused: there would be no first token.",
+        requirement: "A new client whose only mechanism is rotation is rejected with 400 invalid_request: it could \
+                      never get a first token.",
         section: "openapi.yaml, Mechanisms",
         request: Ask(CreateClient, &[Set("mechanisms", r#"["rotation"]"#)]),
-        mutants: &[mutant("rotation-alone-ok", "makes clients that can only rotate")],
+        mutants: &[mutant("rotation-alone-ok", "creates clients that can only rotate")],
         ..BAD
     },
     Case {
         id: "operators.400.assertion-without-jwks",
-        requirement: "assertion needs jwks.",
+        requirement: "A new client with the mechanism assertion and without jwks is rejected with 400 \
+                      invalid_request.",
         section: "openapi.yaml, Mechanisms",
         request: Ask(CreateClient, &[Set("mechanisms", r#"["secret","assertion"]"#)]),
         also: &[Also::Names("jwks")],
-        mutants: &[mutant("assertion-without-jwks", "makes clients with assertion and no keys")],
+        mutants: &[mutant("assertion-without-jwks", "creates clients with the mechanism assertion and no keys")],
         ..BAD
     },
     Case {
         id: "operators.400.name-empty",
-        requirement: "client_name is not empty.",
+        requirement: "An empty client_name is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientName",
         request: Ask(CreateClient, &[Set("client_name", r#""""#)]),
         also: &[Also::Names("client_name")],
-        mutants: &[mutant("name-empty-ok", "takes an empty client_name")],
+        mutants: &[mutant("name-empty-ok", "accepts an empty client_name")],
         ..BAD
     },
     Case {
         id: "operators.400.name-129",
-        requirement: "client_name has at most 128 Unicode code points.",
+        requirement: "A client_name of 129 Unicode code points is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientName",
         request: steps!(long_name),
         needs: OPERATOR,
-        mutants: &[mutant("name-any-length", "takes a client_name of any length")],
+        mutants: &[mutant("name-any-length", "accepts a client_name of any length")],
         ..BAD
     },
     Case {
         id: "operators.400.name-control",
-        requirement: "client_name has no control character.",
+        requirement: "A client_name with an ASCII control character is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientName",
         request: Ask(CreateClient, &[Set("client_name", r#""con\u0007formance""#)]),
         also: &[Also::Names("client_name")],
-        mutants: &[mutant("name-controls-ok", "takes control characters in client_name")],
+        mutants: &[mutant("name-controls-ok", "accepts control characters in client_name")],
         ..BAD
     },
     Case {
         id: "operators.400.name-control-c1",
-        requirement: "client_name has no control character of U+0080 to U+009F either.",
+        requirement: "A client_name with a control character from U+0080 to U+009F is rejected with 400 \
+                      invalid_request.",
         section: "openapi.yaml, ClientName",
         request: Ask(CreateClient, &[Set("client_name", r#""con\u0085formance""#)]),
         also: &[Also::Names("client_name")],
-        mutants: &[mutant("name-c1-ok", "knows control characters of ASCII only")],
+        mutants: &[mutant("name-c1-ok", "rejects only ASCII control characters")],
         ..BAD
     },
     Case {
         id: "operators.400.ttl-short",
-        requirement: "max_ttl_seconds is 3600 or more.",
+        requirement: "A max_ttl_seconds below 3600 is rejected with 400 invalid_request.",
         request: Ask(CreateClient, &[Set("max_ttl_seconds", "3599")]),
         also: &[Also::Names("max_ttl_seconds")],
-        mutants: &[mutant("max-ttl-any-small", "takes a max_ttl_seconds under 3600")],
+        mutants: &[mutant("max-ttl-any-small", "accepts a max_ttl_seconds below 3600")],
         ..BAD
     },
     Case {
         id: "operators.400.ttl-long",
-        requirement: "max_ttl_seconds is 7776000 or less.",
+        requirement: "A max_ttl_seconds above 7776000 is rejected with 400 invalid_request.",
         request: Ask(CreateClient, &[Set("max_ttl_seconds", "7776001")]),
         also: &[Also::Names("max_ttl_seconds")],
-        mutants: &[mutant("max-ttl-any-large", "takes a max_ttl_seconds over 7776000")],
+        mutants: &[mutant("max-ttl-any-large", "accepts a max_ttl_seconds above 7776000")],
         ..BAD
     },
     Case {
         id: "operators.400.ttl-fraction",
-        requirement: "A fraction is refused.",
+        requirement: "A fractional max_ttl_seconds is rejected with 400 invalid_request.",
         request: Ask(CreateClient, &[Set("max_ttl_seconds", "3600.5")]),
         also: &[Also::Names("max_ttl_seconds")],
         mutants: &[mutant("max-ttl-fraction-ok", "rounds max_ttl_seconds")],
@@ -422,140 +430,149 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.ttl-text",
-        requirement: "A number as text is refused.",
+        requirement: "A max_ttl_seconds that is a string is rejected with 400 invalid_request.",
         request: Ask(CreateClient, &[Set("max_ttl_seconds", r#""3600""#)]),
         also: &[Also::Names("max_ttl_seconds")],
-        mutants: &[mutant("max-ttl-text-ok", "reads max_ttl_seconds from text")],
+        mutants: &[mutant("max-ttl-text-ok", "accepts a string as max_ttl_seconds")],
         ..BAD
     },
     Case {
         id: "operators.400.consistency",
-        requirement: "consistency is eventual or immediate.",
+        requirement: "A consistency other than eventual and immediate is rejected with 400 invalid_request.",
         section: "openapi.yaml, Consistency",
         request: Ask(CreateClient, &[Set("consistency", r#""strong""#)]),
         also: &[Also::Names("consistency")],
-        mutants: &[mutant("consistency-unchecked", "ignores a consistency that there is not")],
+        mutants: &[mutant("consistency-unchecked", "ignores an unknown consistency")],
         ..BAD
     },
     Case {
         id: "operators.400.region",
-        requirement: "A region that there is not is refused.",
+        requirement: "An unknown region is rejected with 400 invalid_request.",
         section: "openapi.yaml, Region",
         request: Ask(CreateClient, &[Set("region", r#""eu""#)]),
         also: &[Also::Names("region")],
-        mutants: &[mutant("region-unchecked", "takes any region")],
+        mutants: &[mutant("region-unchecked", "accepts any region")],
         ..BAD
     },
     Case {
         id: "operators.400.id-dots",
-        requirement: "A client_id of . or .. is refused: no path reaches it.",
+        requirement: "A client_id of . or .. is rejected with 400 invalid_request, because no path can reach it.",
         section: "openapi.yaml, ClientId",
         needs: OPERATOR,
         request: steps!(bad_ids, &[".", ".."]),
-        mutants: &[mutant("client-id-dots-ok", "makes clients that no path reaches")],
+        mutants: &[mutant("client-id-dots-ok", "creates clients that no path can reach")],
         ..BAD
     },
     Case {
         id: "operators.400.id-letters",
-        requirement: "A client_id with another character is refused.",
+        requirement: "A client_id with any other character than letters, digits, -, _, . and ~ is rejected with 400 \
+                      invalid_request.",
         section: "openapi.yaml, ClientId",
         needs: OPERATOR,
         request: steps!(
             bad_ids,
             &["conformance/a", "conformance a", "conformance:a", "conformance%61", "conformanc\u{e9}"]
         ),
-        mutants: &[mutant("client-id-any-letter", "takes any character in a client_id")],
+        mutants: &[mutant("client-id-any-letter", "accepts any character in a client_id")],
         ..BAD
     },
     Case {
         id: "operators.400.id-empty",
-        requirement: "An empty client_id is refused.",
+        requirement: "An empty client_id is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientId",
         needs: OPERATOR,
         request: steps!(bad_ids, &[""]),
-        mutants: &[mutant("client-id-empty-ok", "takes an empty client_id")],
+        mutants: &[mutant("client-id-empty-ok", "accepts an empty client_id")],
         ..BAD
     },
     Case {
         id: "operators.400.id-129",
-        requirement: "A client_id of 129 characters is refused.",
+        requirement: "A client_id of 129 characters is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientId",
         needs: OPERATOR,
         request: steps!(long_id),
-        mutants: &[mutant("client-id-any-length", "takes a client_id of any length")],
+        mutants: &[mutant("client-id-any-length", "accepts a client_id of any length")],
         ..BAD
     },
     Case {
         id: "operators.400.null",
-        requirement: "null is refused for every member of a new client.",
+        requirement: "A null member of a new client is rejected with 400 invalid_request, whichever member it is.",
         needs: OPERATOR,
         request: steps!(nulls),
         mutants: &[
-            mutant("create-null-client_name-ok", "takes null for a name that is not there"),
-            mutant("create-null-jwks-ok", "takes null for jwks that are not there"),
-            mutant("create-null-max_ttl_seconds-ok", "takes null for the default"),
+            mutant("create-null-client_name-ok", "treats a null client_name as absent"),
+            mutant("create-null-jwks-ok", "treats a null jwks as absent"),
+            mutant("create-null-max_ttl_seconds-ok", "treats a null max_ttl_seconds as absent"),
         ],
         ..BAD
     },
-    // ---- ids that were there
+    // ---- ids that are or were in use
     Case {
         id: "operators.409.id-taken",
         cell: Cell::Service(409),
-        requirement: "An id that a client has is 409 conflict, and that client stays as it is.",
+        requirement: "A new client with an id that is in use is rejected with 409 conflict, and the existing client \
+                      does not change.",
         request: steps!(taken),
         expect: CONFLICT,
-        mutants: &[mutant("create-overwrites", "makes a client anew over another")],
+        mutants: &[mutant("create-overwrites", "replaces an existing client")],
         ..MADE
     },
     Case {
         id: "operators.409.id-deleted",
         cell: Cell::Service(409),
-        requirement: "An id that a deleted client had can't be used again.",
+        requirement: "A new client with the id of a deleted client is rejected with 409 conflict.",
         request: steps!(deleted),
         expect: CONFLICT,
-        mutants: &[mutant("id-made-anew", "gives the id of a deleted client to another")],
+        mutants: &[mutant("id-made-anew", "lets the id of a deleted client be used again")],
         ..MADE
     },
     Case {
         id: "operators.400.before-409",
-        requirement: "A malformed body is 400, also where the id is taken.",
+        requirement: "The body is checked before the id: a malformed body is rejected with 400 even if the id is in \
+                      use.",
         section: "openapi.yaml, createClient",
         request: Ask(CreateClient, &[Set("client_id", r#""${bystander}""#), Set("colour", r#""red""#)]),
-        mutants: &[mutant("create-409-before-400", "says that an id is taken before it reads the rest")],
+        mutants: &[mutant(
+            "create-409-before-400",
+            "answers that an id is in use before it checks the rest of the body",
+        )],
         ..BAD
     },
     // ---- scopes of clients:
     Case {
         id: "operators.201.clients-scope",
-        requirement: "The operator of the secret OPERATOR may give a client scopes of clients:, and such a client's tokens work as an operator's.",
+        requirement: "The operator of the secret OPERATOR may give a client scopes of clients:, and that client's \
+                      tokens then work as an operator's.",
         section: "openapi.yaml, MayNotGive",
         request: steps!(clients_scope),
-        mutants: &[mutant("nobody-gives-clients", "lets nobody give scopes of clients:")],
+        mutants: &[mutant("nobody-gives-clients", "lets no operator give scopes of clients:")],
         ..MADE
     },
     Case {
         id: "operators.201.beyond-own",
-        requirement: "Any other operator may give scopes that it has not, but for those of clients:.",
+        requirement: "Any other operator may give a client scopes that it does not have itself, except those of \
+                      clients:.",
         section: "openapi.yaml, createClient",
         control: Some("operators.201.clients-scope"),
         request: steps!(beyond_own),
-        mutants: &[mutant("gives-only-what-it-has", "lets operators give only what they have")],
+        mutants: &[mutant("gives-only-what-it-has", "lets operators give only scopes that they have themselves")],
         ..MADE
     },
     Case {
         id: "operators.403.clients-scope",
         cell: Cell::Service(403),
-        requirement: "Any other operator that makes a client with a scope of clients: is 403 insufficient_scope.",
+        requirement: "Any other operator that creates a client with a scope of clients: is rejected with 403 \
+                      insufficient_scope.",
         section: "openapi.yaml, MayNotGive",
         control: Some("operators.201.clients-scope"),
         request: steps!(may_not_give),
         expect: BEYOND_SCOPE,
-        mutants: &[mutant("any-operator-gives-on-create", "lets every operator make operators")],
+        mutants: &[mutant("any-operator-gives-on-create", "lets every operator create operators")],
         ..MADE
     },
 ];
 
-/// The client, as the 201 showed it.
+/// The client, as the 201 returned it.
 async fn made(t: &Trial<'_>, members: Value) -> Result<crate::trial::operators::Client, Stop> {
     let mut body = newcomer(t);
     for (name, value) in members.as_object().into_iter().flatten() {
@@ -566,13 +583,13 @@ async fn made(t: &Trial<'_>, members: Value) -> Result<crate::trial::operators::
     t.client_in(&answer)
 }
 
-/// Made with some members, it is shown with others.
+/// Created with some members, it is shown with others.
 async fn keeps(t: &Trial<'_>, asked: fn() -> Value, wanted: fn() -> Value) -> Result<(), Stop> {
     let client = made(t, asked()).await?;
     let (later, _) = t.show(&client).await?;
     for (name, wanted) in wanted().as_object().into_iter().flatten() {
         t.equal(name, wanted, &client.shown[name])?;
-        t.equal(&format!("{name}, shown again,"), wanted, &later[name])?;
+        t.equal(&format!("{name}, as read again,"), wanted, &later[name])?;
     }
     Ok(())
 }
@@ -617,7 +634,7 @@ async fn defaults(t: &Trial<'_>) -> Result<(), Stop> {
         ids.push(client.id);
     }
     match ids[0] == ids[1] {
-        true => Err(Stop::fail("another id for another client", format!("{} twice", ids[0]))),
+        true => Err(Stop::fail("different ids for different clients", format!("{} for both", ids[0]))),
         false => Ok(()),
     }
 }
@@ -665,7 +682,7 @@ async fn no_secret(t: &Trial<'_>) -> Result<(), Stop> {
     let client = made(t, json!({"mechanisms": ["assertion"], "jwks": {"keys": [signer.jwk]}})).await?;
     t.equal("secrets", &json!([]), &client.shown["secrets"])?;
     match client.shown.get("client_secret") {
-        Some(_) => Err(Stop::fail("no client_secret", "one that was not asked for")),
+        Some(_) => Err(Stop::fail("no client_secret", "one although the mechanism secret was not requested")),
         None => Ok(()),
     }
 }

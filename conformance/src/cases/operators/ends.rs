@@ -22,20 +22,21 @@ const END: Case = Case {
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.204.end-tokens",
-        requirement: "end-tokens ends the tokens that were issued until now; the secret goes on, and what it gets works.",
+        requirement: "end-tokens revokes every token issued before it. The client's secret still works, and so do \
+                      the tokens issued with it afterwards.",
         section: "openapi.yaml, endClientTokens",
         request: steps!(end_tokens),
         mutants: &[
-            mutant("end-tokens-no-op", "answers end-tokens and ends nothing"),
-            mutant("end-tokens-ends-secrets", "ends the secrets with the tokens"),
-            mutant("end-tokens-spares-short", "ends long-term tokens only"),
+            mutant("end-tokens-no-op", "answers end-tokens and revokes nothing"),
+            mutant("end-tokens-ends-secrets", "ends the secrets together with the tokens"),
+            mutant("end-tokens-spares-short", "revokes only long-term tokens"),
             mutant("end-tokens-an-hour-ahead", "sets tokens_valid_from an hour ahead"),
         ],
         ..END
     },
     Case {
         id: "operators.204.end-tokens-time",
-        requirement: "end-tokens moves tokens_valid_from to a full second that has begun when it answers.",
+        requirement: "end-tokens moves tokens_valid_from to a full second that has begun when the call is answered.",
         section: "openapi.yaml, endClientTokens",
         control: Some("operators.204.end-tokens"),
         request: steps!(end_tokens_time),
@@ -44,55 +45,56 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.204.end-tokens-rotated",
-        requirement: "end-tokens also ends what was rotated from an earlier token.",
+        requirement: "end-tokens also revokes what was rotated from an earlier token.",
         section: "openapi.yaml, endClientTokens",
         control: Some("operators.204.end-tokens"),
         request: steps!(end_tokens_rotated),
-        mutants: &[mutant("end-tokens-spares-rotated", "goes by another auth_time for what was rotated")],
+        mutants: &[mutant("end-tokens-spares-rotated", "uses another auth_time for rotated tokens")],
         ..END
     },
     Case {
         id: "operators.204.delete",
-        requirement: "A deleted client is 404 to every call but DELETE.",
+        requirement: "A deleted client is answered with 404 not_found by every call except DELETE.",
         request: steps!(delete),
         mutants: &[
-            mutant("delete-suspends", "suspends a client where it should delete it"),
-            mutant("clients-204-as-200", "answers 200 where 204 belongs"),
-            mutant("end-tokens-unknown-204", "answers 204 to end-tokens of a client that is not there"),
-            mutant("clients-404-as-410", "answers 410 for clients that are not there"),
+            mutant("delete-suspends", "suspends a client in place of deleting it"),
+            mutant("clients-204-as-200", "answers 200 in place of 204"),
+            mutant("end-tokens-unknown-204", "answers 204 to end-tokens of a client that does not exist"),
+            mutant("clients-404-as-410", "answers 410 for clients that do not exist"),
         ],
         ..END
     },
     Case {
         id: "operators.204.delete-again",
-        requirement: "A repeated DELETE is 204, whatever If-Match says.",
+        requirement: "A repeated DELETE of a client is answered with 204, whatever If-Match says.",
         control: Some("operators.204.delete"),
         request: steps!(delete_again),
         mutants: &[
             mutant("deletion-not-idempotent", "answers 404 to a repeated DELETE"),
-            mutant("if-match-on-repeated-delete", "looks at If-Match where the client is gone"),
+            mutant("if-match-on-repeated-delete", "checks If-Match although the client is deleted"),
         ],
         ..END
     },
     Case {
         id: "operators.204.id-decoded",
-        requirement: "A client's id is percent-decoded.",
+        requirement: "A percent-encoded client id in a path is decoded.",
         section: "openapi.yaml, getClient; RFC 3986 section 2.4",
         control: Some("operators.204.delete"),
         request: steps!(decoded),
-        mutants: &[mutant("client-id-not-decoded", "compares a client's id as it stands in the path")],
+        mutants: &[mutant("client-id-not-decoded", "does not decode the client id in a path")],
         ..END
     },
     Case {
         id: "operators.401.deleted-client",
         cell: Cell::Service(401),
-        requirement: "A deleted client is 401 invalid_client on /long, in the very words of a client that never was.",
+        requirement: "Once its deletion is answered, a client is rejected by /long with 401 invalid_client, with the \
+                      same body as an unknown client.",
         section: "openapi.yaml, deleteClient; openapi.yaml, issueLongTermToken",
         control: Some("operators.204.delete"),
         request: steps!(deleted_client),
         expect: INVALID_CLIENT,
         mutants: &[
-            mutant("deleted-client-told", "says of a deleted client that it was deleted"),
+            mutant("deleted-client-told", "reveals that a client was deleted"),
             mutant("long-lags-deletion", "issues tokens to a deleted client for a while"),
         ],
         ..END
@@ -100,47 +102,50 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.404.never-was",
         cell: Cell::Service(404),
-        requirement: "A client that never was is 404 to every call, DELETE included.",
+        requirement: "A client that never existed is answered with 404 not_found by every call, DELETE included.",
         section: "openapi.yaml, NoSuchClient",
         control: Some("operators.204.delete"),
         request: steps!(never_was),
         expect: NOT_FOUND,
-        mutants: &[mutant("delete-unknown-204", "answers 204 to DELETE of a client that never was")],
+        mutants: &[mutant("delete-unknown-204", "answers 204 to DELETE of a client that never existed")],
         ..END
     },
     Case {
         id: "operators.404.malformed-id",
         cell: Cell::Service(404),
-        requirement: "What is no client_id is 404, like a client that is not there.",
+        requirement: "A malformed client id in a path is answered with 404 not_found, like that of a client that \
+                      does not exist.",
         section: "openapi.yaml, NoSuchClient",
         control: Some("operators.200.show"),
         request: steps!(malformed),
         expect: NOT_FOUND,
-        mutants: &[mutant("malformed-client-id-400", "answers 400 for an id that is none")],
+        mutants: &[mutant("malformed-client-id-400", "answers 400 for a malformed client id")],
         ..END
     },
     Case {
         id: "operators.404.case",
         cell: Cell::Service(404),
-        requirement: "A client's id is compared exactly: in another case it is another client's.",
+        requirement: "The client id in a path is compared case-sensitively: in another case it is answered with 404 \
+                      not_found.",
         section: "openapi.yaml, NoSuchClient",
         control: Some("operators.200.show"),
         request: steps!(recased),
         expect: NOT_FOUND,
-        mutants: &[mutant("client-path-folded", "finds a client in any case")],
+        mutants: &[mutant("client-path-folded", "ignores the case of the client id in a path")],
         ..END
     },
     Case {
         id: "operators.405.methods",
         cell: Cell::Service(405),
-        requirement: "Another method on a path that there is is 405, with the methods of that path in Allow.",
+        requirement: "Another method on an operators' path is answered with 405, and Allow names the methods of that \
+                      path.",
         section: "RFC 9110 section 15.5.6",
         control: Some("operators.200.show"),
         request: steps!(methods),
         expect: plain(405),
         mutants: &[
-            mutant("clients-405-as-404", "answers 404 to another method"),
-            mutant("clients-405-without-allow", "sends no Allow with 405"),
+            mutant("clients-405-as-404", "answers 404 to other methods"),
+            mutant("clients-405-without-allow", "sends 405 without Allow"),
         ],
         ..END
     },
@@ -162,14 +167,14 @@ async fn end_tokens_time(t: &Trial<'_>) -> Result<(), Stop> {
     let client = t.client_with(json!({})).await?;
     let before = client.time("tokens_valid_from")?;
     t.expect(t.due, &t.call("POST", &client.below("end-tokens"), None).await?)?;
-    // A minute for clocks that differ.
+    // One minute for clock skew.
     let latest = t.run.clock.now() + 60;
     let (shown, _) = t.show(&client).await?;
     let from = shown["tokens_valid_from"].as_str().and_then(clock::parse_rfc3339);
     match from.is_some_and(|from| before < from && from <= latest) {
         true => Ok(()),
         false => Err(Stop::fail(
-            format!("tokens_valid_from after {} and not ahead", clock::rfc3339(before)),
+            format!("tokens_valid_from after {} and not in the future", clock::rfc3339(before)),
             format!("tokens_valid_from {}", shown["tokens_valid_from"]),
         )),
     }
@@ -199,7 +204,7 @@ async fn delete(t: &Trial<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Every call on a client but DELETE of it.
+/// Every call on a client except its DELETE.
 fn calls(path: &str, secret_id: &str) -> Vec<(&'static str, String, Option<serde_json::Value>)> {
     vec![
         ("GET", path.to_owned(), None),

@@ -1,4 +1,4 @@
-//! Which public keys a client may have.
+//! Which public keys a client may register.
 
 use super::OPERATOR;
 use crate::case::*;
@@ -6,7 +6,7 @@ use crate::endpoint::CLIENTS;
 use crate::trial::operators::newcomer;
 use serde_json::{Value, json};
 
-/// A key that is refused.
+/// A key that is rejected.
 const WEAK: Case = Case {
     cell: Cell::Service(400),
     level: Level::Service,
@@ -18,7 +18,7 @@ const WEAK: Case = Case {
     ..ROW
 };
 
-/// The public halves of keys that were made for this and thrown away.
+/// Public keys. The private keys were discarded after these were made.
 const ED25519: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 const P256: (&str, &str) =
     ("B9J5IuHAUw2uvlo_KEUy-Zrn_VvtYZFpuGveErPG1jQ", "ozptNL98BDg7TuJ4fZpCmOprOBqjXqgRCmrzQL2svNk");
@@ -29,16 +29,17 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.201.jwks",
         cell: Cell::Service(201),
-        requirement: "Keys for RS256, PS256, ES256 and EdDSA may be registered, RSA of 2048 bits and with the exponent 3 too.",
+        requirement: "Keys for RS256, PS256, ES256 and EdDSA can be registered, also RSA keys of 2048 bits and with \
+                      the exponent 3.",
         control: Some("operators.201.create"),
         request: steps!(accepted),
         expect: plain(201),
         mutants: &[
-            mutant("jwks-rs256-refused", "refuses RS256"),
-            mutant("jwks-ps256-refused", "refuses PS256"),
-            mutant("jwks-es256-refused", "refuses ES256"),
-            mutant("jwks-rsa-2049", "refuses RSA keys of 2048 bits"),
-            mutant("jwks-rsa-3-refused", "refuses the exponent 3"),
+            mutant("jwks-rs256-refused", "rejects keys for RS256"),
+            mutant("jwks-ps256-refused", "rejects keys for PS256"),
+            mutant("jwks-es256-refused", "rejects keys for ES256"),
+            mutant("jwks-rsa-2049", "rejects RSA keys of 2048 bits"),
+            mutant("jwks-rsa-3-refused", "rejects RSA keys with the exponent 3"),
         ],
         ..WEAK
     },
@@ -49,13 +50,13 @@ pub const CASES: &[Case] = &[
         section: "openapi.yaml, ClientJwks",
         request: steps!(sixteen),
         expect: plain(201),
-        mutants: &[mutant("jwks-15", "takes 15 keys at most")],
+        mutants: &[mutant("jwks-15", "accepts at most 15 keys")],
         ..WEAK
     },
     Case {
         id: "operators.201.jwks-members",
         cell: Cell::Service(201),
-        requirement: "Members of a key that mean nothing here are dropped.",
+        requirement: "Unknown members of a key are dropped.",
         request: steps!(dropped),
         expect: plain(201),
         mutants: &[mutant("jwks-members-kept", "keeps every member of a key")],
@@ -63,53 +64,53 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.jwks-17",
-        requirement: "17 keys are too many.",
+        requirement: "A jwks with 17 keys is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientJwks",
         request: steps!(refused_set, || json!({"keys": (0..17).map(|n| ed25519(&n.to_string())).collect::<Vec<_>>()})),
-        mutants: &[mutant("jwks-unlimited", "takes any number of keys")],
+        mutants: &[mutant("jwks-unlimited", "accepts any number of keys")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-empty",
-        requirement: "A set without a key is refused.",
+        requirement: "A jwks without a key is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientJwks",
         request: steps!(refused_set, || json!({"keys": []})),
-        mutants: &[mutant("jwks-empty-ok", "takes a set without a key")],
+        mutants: &[mutant("jwks-empty-ok", "accepts a set without a key")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-not-a-set",
-        requirement: "jwks is an object with the array keys.",
+        requirement: "A jwks that is not an object with the array keys is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientJwkSet; RFC 7517 section 5",
         request: steps!(refused_set, || ed25519("a")),
-        mutants: &[mutant("jwks-any-json", "takes an object without keys for a set without a key")],
+        mutants: &[mutant("jwks-any-json", "accepts an object without keys as an empty set")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-no-kid",
-        requirement: "Each key needs a kid.",
+        requirement: "A key without kid is rejected with 400 invalid_request.",
         request: steps!(refused, &[|| without(ed25519("a"), "kid")]),
-        mutants: &[mutant("jwks-kid-optional", "takes keys without a kid")],
+        mutants: &[mutant("jwks-kid-optional", "accepts keys without a kid")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-kid-twice",
-        requirement: "Each key needs a kid of its own.",
+        requirement: "Two keys with the same kid are rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientJwks",
         request: steps!(refused_set, || json!({"keys": [ed25519("a"), ed25519("a")]})),
-        mutants: &[mutant("jwks-kid-twice-ok", "takes two keys of one kid")],
+        mutants: &[mutant("jwks-kid-twice-ok", "accepts two keys with the same kid")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-no-alg",
-        requirement: "Each key says its alg.",
+        requirement: "A key without alg is rejected with 400 invalid_request.",
         request: steps!(refused, &[|| without(ed25519("a"), "alg")]),
         mutants: &[mutant("jwks-alg-optional", "guesses the alg of a key")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-alg-unfit",
-        requirement: "The alg of a key fits its kty.",
+        requirement: "A key whose alg does not match its kty is rejected with 400 invalid_request.",
         request: steps!(
             refused,
             &[
@@ -118,12 +119,12 @@ pub const CASES: &[Case] = &[
                 || with(rsa(RSA_2048, "AQAB"), "alg", "EdDSA")
             ]
         ),
-        mutants: &[mutant("jwks-alg-unbound", "takes any alg with any key")],
+        mutants: &[mutant("jwks-alg-unbound", "accepts any alg with any key")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-oct",
-        requirement: "A symmetric key is refused.",
+        requirement: "A symmetric key is rejected with 400 invalid_request.",
         request: steps!(
             refused,
             &[
@@ -131,50 +132,53 @@ pub const CASES: &[Case] = &[
                 || json!({"kty": "oct", "kid": "a", "alg": "HS256"})
             ]
         ),
-        mutants: &[mutant("jwks-oct-ok", "takes symmetric keys")],
+        mutants: &[mutant("jwks-oct-ok", "accepts symmetric keys")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-private",
-        requirement: "A key with a private member is refused: d, p, q, dp, dq, qi, oth, k.",
+        requirement: "A key with a private member (d, p, q, dp, dq, qi, oth or k) is rejected with 400 \
+                      invalid_request.",
         section: "openapi.yaml, ClientJwk; RFC 7518 section 6",
         request: steps!(private),
         mutants: &[
-            mutant("jwks-private-ok", "drops private members, and takes the key"),
-            mutant("jwks-d-ok", "does not look for d"),
-            mutant("jwks-oth-ok", "does not look for oth"),
-            mutant("jwks-k-ok", "does not look for k"),
+            mutant("jwks-private-ok", "drops private members and accepts the key"),
+            mutant("jwks-d-ok", "does not check for d"),
+            mutant("jwks-oth-ok", "does not check for oth"),
+            mutant("jwks-k-ok", "does not check for k"),
         ],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-rsa-2047",
-        requirement: "RSA under 2048 bits is refused.",
+        requirement: "An RSA key under 2048 bits is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientJwk; RFC 7518 section 3.3",
         request: steps!(refused, &[|| rsa(RSA_2047, "AQAB")]),
         mutants: &[
-            mutant("jwks-rsa-1024-ok", "takes RSA keys of 1024 bits"),
-            mutant("jwks-rsa-in-bytes", "counts the bytes of an RSA key"),
+            mutant("jwks-rsa-1024-ok", "accepts RSA keys of 1024 bits"),
+            mutant("jwks-rsa-in-bytes", "measures an RSA key in bytes"),
         ],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-rsa-even",
-        requirement: "An even RSA exponent is refused.",
+        requirement: "An RSA key with an even exponent is rejected with 400 invalid_request.",
         request: steps!(refused, &[|| rsa(RSA_2048, "AQAA")]),
-        mutants: &[mutant("jwks-rsa-even-ok", "takes an even exponent")],
+        mutants: &[mutant("jwks-rsa-even-ok", "accepts RSA keys with an even exponent")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-rsa-1",
-        requirement: "The RSA exponent 1 is refused: every signature would be valid.",
+        requirement: "An RSA key with the exponent 1 is rejected with 400 invalid_request: every signature would be \
+                      valid.",
         request: steps!(refused, &[|| rsa(RSA_2048, "AQ"), || rsa(RSA_2048, "AAAB")]),
-        mutants: &[mutant("jwks-rsa-1-ok", "takes the exponent 1")],
+        mutants: &[mutant("jwks-rsa-1-ok", "accepts RSA keys with the exponent 1")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-small-order",
-        requirement: "An Ed25519 key of small order is refused: a signature for it needs no private key.",
+        requirement: "An Ed25519 key of small order is rejected with 400 invalid_request: a signature for it can be \
+                      made without a private key.",
         request: steps!(
             refused,
             &[
@@ -186,12 +190,12 @@ pub const CASES: &[Case] = &[
                 || okp("xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o"),
             ]
         ),
-        mutants: &[mutant("jwks-small-order-ok", "takes Ed25519 keys of small order")],
+        mutants: &[mutant("jwks-small-order-ok", "accepts Ed25519 keys of small order")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-not-canonical",
-        requirement: "An Ed25519 key that is not encoded canonically is refused.",
+        requirement: "An Ed25519 key with a non-canonical encoding is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientJwk; RFC 8032 section 5.1.3",
         // The points with y of 3 and 18, written as y + p.
         request: steps!(
@@ -201,12 +205,13 @@ pub const CASES: &[Case] = &[
                 || okp("_________________________________________38")
             ]
         ),
-        mutants: &[mutant("jwks-not-canonical-ok", "takes a second encoding of an Ed25519 key")],
+        mutants: &[mutant("jwks-not-canonical-ok", "accepts non-canonical encodings of Ed25519 keys")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-off-curve",
-        requirement: "32 bytes that are no point of Ed25519 are refused.",
+        requirement: "An Ed25519 key of 32 bytes that encode no point of the curve is rejected with 400 \
+                      invalid_request.",
         section: "openapi.yaml, ClientJwk; RFC 8032 section 5.1.3",
         request: steps!(
             refused,
@@ -215,23 +220,23 @@ pub const CASES: &[Case] = &[
                 || okp("BwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
             ]
         ),
-        mutants: &[mutant("jwks-off-curve-ok", "takes any 32 bytes for an Ed25519 key")],
+        mutants: &[mutant("jwks-off-curve-ok", "accepts any 32 bytes as an Ed25519 key")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-length",
-        requirement: "An Ed25519 key of other than 32 bytes is refused.",
+        requirement: "An Ed25519 key of another length than 32 bytes is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientJwk; RFC 8037 section 2",
         request: steps!(refused, &[|| okp("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHUQ"), || okp("")]),
-        mutants: &[mutant("jwks-any-length", "takes an Ed25519 key of any length")],
+        mutants: &[mutant("jwks-any-length", "accepts Ed25519 keys of any length")],
         ..WEAK
     },
     Case {
         id: "operators.400.jwks-p256-off-curve",
-        requirement: "A point that is not on P-256 is refused.",
+        requirement: "A P-256 key whose point is not on the curve is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientJwk; RFC 7518 section 6.2.1",
         request: steps!(refused, &[|| with(p256(), "y", P256.0)]),
-        mutants: &[mutant("jwks-p256-unchecked", "takes any 64 bytes for a key of P-256")],
+        mutants: &[mutant("jwks-p256-unchecked", "accepts any 64 bytes as a P-256 key")],
         ..WEAK
     },
 ];
@@ -296,7 +301,7 @@ async fn refused_set(t: &Trial<'_>, set: fn() -> Value) -> Result<(), Stop> {
     t.check(Also::Names("jwks"), &answer)
 }
 
-/// Each of these keys alone.
+/// Each of these keys, one at a time.
 async fn refused(t: &Trial<'_>, keys: &[fn() -> Value]) -> Result<(), Stop> {
     for key in keys {
         let answer = registered(t, json!({"keys": [key()]})).await?;
@@ -309,7 +314,7 @@ async fn refused(t: &Trial<'_>, keys: &[fn() -> Value]) -> Result<(), Stop> {
 async fn private(t: &Trial<'_>) -> Result<(), Stop> {
     for member in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
         let mut key = if ["d", "k"].contains(&member) { ed25519("a") } else { rsa(RSA_2048, "AQAB") };
-        // No key's private half, but it stands where one would.
+        // Not a real private key, but in the place of one.
         key[member] = if member == "oth" { json!([]) } else { json!(ED25519) };
         let answer = registered(t, json!({"keys": [key]})).await?;
         t.expect(t.due, &answer)?;

@@ -1,4 +1,4 @@
-//! GET /clients: a page at a time, and it may lag.
+//! GET /clients: in pages, and it may lag.
 
 use super::OPERATOR;
 use crate::case::*;
@@ -20,25 +20,26 @@ const LIST: Case = Case {
 
 const BAD: Case = Case { cell: Cell::Service(400), needs: &[], expect: INVALID_REQUEST, ..LIST };
 
-/// More pages of 1000 than any deployment has that this harness is run against.
+/// More pages of 1000 clients than any deployment that this harness tests.
 const PAGES: usize = 100;
 
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.list",
-        requirement: "The list has clients, each with client_id and status alone, and a cursor that is text if it is there.",
+        requirement: "The list has clients, each with exactly client_id and status, and optionally cursor, which is \
+                      a string.",
         section: "openapi.yaml, ClientList; openapi.yaml, ListedClient",
         control: Some("long.201.secret"),
         request: steps!(shape),
         mutants: &[
-            mutant("list-shows-more", "shows more of a client in the list"),
-            mutant("last-cursor-null", "has null for the cursor of the last page"),
+            mutant("list-shows-more", "shows other members of a client in the list"),
+            mutant("last-cursor-null", "sends a null cursor with the last page"),
         ],
         ..LIST
     },
     Case {
         id: "operators.200.list-holds",
-        requirement: "The list holds a new client within the time that it may lag, as active and then as suspended.",
+        requirement: "Within the consistency window, the list shows a new client as active, and later as suspended.",
         request: steps!(holds),
         mutants: &[
             mutant("lists-no-guests", "does not list new clients"),
@@ -48,7 +49,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.200.list-drops",
-        requirement: "The list drops a deleted client within the time that it may lag.",
+        requirement: "Within the consistency window, the list drops a deleted client.",
         control: Some("operators.200.list-holds"),
         request: steps!(drops),
         mutants: &[mutant("lists-deleted", "lists deleted clients")],
@@ -63,43 +64,44 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.200.list-pages",
-        requirement: "A page has at most limit clients, a cursor leads on, and no client is on two pages.",
+        requirement: "A page has at most limit clients, its cursor leads to the next page, and no client is on two \
+                      pages.",
         control: Some("operators.200.list-holds"),
         request: steps!(pages),
         mutants: &[
             mutant("limit-ignored", "ignores limit"),
-            mutant("cursor-ignored", "begins anew at each page"),
+            mutant("cursor-ignored", "starts from the beginning with every page"),
             mutant("list-without-cursor", "ends the list after the first page"),
         ],
         ..LIST
     },
     Case {
         id: "operators.400.limit-0",
-        requirement: "limit is 1 or more.",
+        requirement: "A limit of 0 is rejected with 400 invalid_request.",
         request: Ask(ListClients, &[Path("/clients?limit=0")]),
         also: &[Also::Names("limit")],
-        mutants: &[mutant("limit-raised", "takes 1 for a limit of 0")],
+        mutants: &[mutant("limit-raised", "treats a limit of 0 as 1")],
         ..BAD
     },
     Case {
         id: "operators.400.limit-1001",
-        requirement: "limit is 1000 or less.",
+        requirement: "A limit of 1001 is rejected with 400 invalid_request.",
         request: Ask(ListClients, &[Path("/clients?limit=1001")]),
         also: &[Also::Names("limit")],
-        mutants: &[mutant("limit-clamped", "takes 1000 for a greater limit")],
+        mutants: &[mutant("limit-clamped", "treats a larger limit as 1000")],
         ..BAD
     },
     Case {
         id: "operators.400.limit-text",
-        requirement: "A limit that is no number is refused.",
+        requirement: "A limit that is not a number is rejected with 400 invalid_request.",
         request: Ask(ListClients, &[Path("/clients?limit=all")]),
         also: &[Also::Names("limit")],
-        mutants: &[mutant("limit-text-ignored", "takes the default for a limit that is no number")],
+        mutants: &[mutant("limit-text-ignored", "uses the default for a limit that is not a number")],
         ..BAD
     },
     Case {
         id: "operators.400.limit-fraction",
-        requirement: "A limit that is not whole is refused.",
+        requirement: "A limit that is not an integer is rejected with 400 invalid_request.",
         request: Ask(ListClients, &[Path("/clients?limit=10.5")]),
         also: &[Also::Names("limit")],
         mutants: &[mutant("limit-lenient", "rounds limit to a whole number")],
@@ -107,15 +109,15 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.cursor",
-        requirement: "A cursor that no page gave is refused.",
+        requirement: "A cursor that did not come from a page is rejected with 400 invalid_request.",
         request: Ask(ListClients, &[Path("/clients?cursor=conformance")]),
         also: &[Also::Names("cursor")],
-        mutants: &[mutant("cursor-unchecked", "begins anew at a cursor that no page gave")],
+        mutants: &[mutant("cursor-unchecked", "starts from the beginning with an unknown cursor")],
         ..BAD
     },
 ];
 
-/// A page, with its shape judged.
+/// A page. Its shape is checked.
 async fn page(t: &Trial<'_>, query: &str) -> Result<(BTreeMap<String, String>, Option<String>), Stop> {
     let reader = t.shared(Operator, "read").await?;
     let answer = t.call_by(&reader.token, "GET", &format!("{CLIENTS}?{query}"), None).await?;
@@ -124,7 +126,7 @@ async fn page(t: &Trial<'_>, query: &str) -> Result<(BTreeMap<String, String>, O
     if let Some(extra) =
         body.as_object().into_iter().flatten().find(|(name, _)| !["clients", "cursor"].contains(&name.as_str()))
     {
-        return Err(Stop::fail("clients and cursor, and nothing else", format!("a member {}", extra.0)));
+        return Err(Stop::fail("clients and cursor only", format!("a member {}", extra.0)));
     }
     let clients = body["clients"].as_array().ok_or_else(|| Stop::fail("the array clients", t.summary(&answer)))?;
     let mut all = BTreeMap::new();
@@ -132,10 +134,7 @@ async fn page(t: &Trial<'_>, query: &str) -> Result<(BTreeMap<String, String>, O
         let members: Vec<_> = client.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
         let status = client["status"].as_str().unwrap_or_default();
         let (true, Some(id)) = (members == ["client_id", "status"], client["client_id"].as_str()) else {
-            return Err(Stop::fail(
-                "client_id and status of each client, and nothing else",
-                format!("the members {members:?}"),
-            ));
+            return Err(Stop::fail("only client_id and status of each client", format!("the members {members:?}")));
         };
         if !["active", "suspended"].contains(&status) {
             return Err(Stop::fail("the status active or suspended", format!("status {status}")));
@@ -145,7 +144,7 @@ async fn page(t: &Trial<'_>, query: &str) -> Result<(BTreeMap<String, String>, O
     match body.get("cursor") {
         None => Ok((all, None)),
         Some(Value::String(cursor)) => Ok((all, Some(crate::mask::url_encoded(cursor)))),
-        Some(other) => Err(Stop::fail("a cursor that is text, or none", format!("cursor {other}"))),
+        Some(other) => Err(Stop::fail("a cursor that is a string, or none", format!("cursor {other}"))),
     }
 }
 
@@ -166,7 +165,7 @@ async fn whole(t: &Trial<'_>) -> Result<BTreeMap<String, String>, Stop> {
     Err(Stop::Blocked(format!("the list does not end within {PAGES} pages")))
 }
 
-/// Until the list says so of the client; it may lag as revocations may.
+/// Waits until the list shows this of the client. The list may lag as revocations may.
 async fn listed(t: &Trial<'_>, id: &str, wanted: Option<&str>) -> Result<(), Stop> {
     let started = Instant::now();
     loop {
@@ -211,7 +210,7 @@ async fn own(t: &Trial<'_>) -> Result<(), Stop> {
     }
 }
 
-/// A page may be short or empty: only where there is no cursor does the list end.
+/// A page may be short or empty: only a missing cursor ends the list.
 async fn pages(t: &Trial<'_>) -> Result<(), Stop> {
     let clients = [t.client_with(json!({})).await?, t.client_with(json!({})).await?, t.client_with(json!({})).await?];
     for client in &clients {
@@ -237,5 +236,5 @@ async fn pages(t: &Trial<'_>) -> Result<(), Stop> {
             None => return Err(Stop::fail("3 clients on pages of 2", format!("the list ends after {}", seen.len()))),
         }
     }
-    Err(Stop::Blocked(format!("no 3 clients within {PAGES} pages")))
+    Err(Stop::Blocked(format!("fewer than 3 clients within {PAGES} pages")))
 }

@@ -1,4 +1,5 @@
-//! /clients: what operators do to clients, in the order in which one would: who may, making, changing, credentials, ending.
+//! /clients: the operators' calls, in the order in which one would make them: who may call, creating, changing,
+//! credentials, ending.
 
 pub mod callers;
 pub mod change;
@@ -15,5 +16,5 @@ pub mod shown;
 use crate::case::{Credential::*, Role::*};
 use crate::identities::{Credential, Role};
 
-/// What a case of several requests needs of the identities.
+/// The identities that a step function needs.
 pub const OPERATOR: &[(Role, Credential)] = &[(Operator, ClientId), (Operator, ClientSecret)];

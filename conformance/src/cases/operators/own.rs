@@ -1,4 +1,4 @@
-//! The client of the secret `OPERATOR`, which no call can change but `end-tokens`.
+//! The client of the secret `OPERATOR`, which no call except `end-tokens` can change.
 
 use super::OPERATOR;
 use crate::case::*;
@@ -21,41 +21,42 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.from-secret",
         cell: Cell::Service(200),
-        requirement: "The client of the secret OPERATOR is shown like any other, and is immediate.",
+        requirement: "The client of the secret OPERATOR can be read like any other, and is immediate.",
         section: "openapi.yaml, getClient",
         control: Some("operators.200.show"),
         request: steps!(shown),
         expect: plain(200),
-        mutants: &[mutant("from-secret-hidden", "does not show the client of OPERATOR")],
+        mutants: &[mutant("from-secret-hidden", "does not show the client of the secret OPERATOR")],
         ..OWN
     },
     Case {
         id: "operators.409.from-secret",
-        requirement: "A change, a secret, the end of one or a seed for the client of the secret OPERATOR is 409 conflict.",
+        requirement: "PATCH, a new secret, the end of a secret or a new seed for the client of the secret OPERATOR \
+                      is rejected with 409 conflict.",
         request: steps!(unchangeable),
         mutants: &[
-            mutant("from-secret-patchable", "lets the client of OPERATOR be changed"),
-            mutant("from-secret-gets-secrets", "gives the client of OPERATOR secrets"),
-            mutant("from-secret-gets-seed", "gives the client of OPERATOR a seed"),
-            mutant("from-secret-ends-secrets", "ends secrets of the client of OPERATOR"),
+            mutant("from-secret-patchable", "lets the client of the secret OPERATOR be changed"),
+            mutant("from-secret-gets-secrets", "adds secrets to the client of the secret OPERATOR"),
+            mutant("from-secret-gets-seed", "makes a seed for the client of the secret OPERATOR"),
+            mutant("from-secret-ends-secrets", "ends secrets of the client of the secret OPERATOR"),
         ],
         ..OWN
     },
     Case {
         id: "operators.409.from-secret-id",
-        requirement: "The id of the client of the secret OPERATOR is taken.",
+        requirement: "A new client with the id of the client of the secret OPERATOR is rejected with 409 conflict.",
         section: "openapi.yaml, createClient",
         request: steps!(id_taken),
-        mutants: &[mutant("from-secret-id-free", "makes a client under the id of OPERATOR's")],
+        mutants: &[mutant("from-secret-id-free", "creates a client with the id of the client of the secret OPERATOR")],
         ..OWN
     },
-    // Last of all: a server that fails here has lost its operator.
+    // Last of all: a server that fails this case has lost its operator.
     Case {
         id: "operators.409.from-secret-delete",
-        requirement: "The client of the secret OPERATOR can't be deleted.",
+        requirement: "A DELETE of the client of the secret OPERATOR is rejected with 409 conflict.",
         control: Some("operators.409.from-secret"),
         request: steps!(undeletable),
-        mutants: &[mutant("from-secret-deletable", "deletes the client of OPERATOR")],
+        mutants: &[mutant("from-secret-deletable", "deletes the client of the secret OPERATOR")],
         ..OWN
     },
 ];
@@ -78,7 +79,7 @@ async fn unchangeable(t: &Trial<'_>) -> Result<(), Stop> {
         ("POST", format!("{path}/totp"), None),
     ];
     if let Some(secret) = shown["secrets"][0]["secret_id"].as_str() {
-        // In 90 days, so that a server that does it has not locked its operator out.
+        // In 90 days, so that a server that accepts this has not locked its operator out.
         calls.push(("DELETE", format!("{path}/secrets/{secret}?in=7776000"), None));
     }
     for (method, path, body) in calls {
@@ -90,7 +91,7 @@ async fn unchangeable(t: &Trial<'_>) -> Result<(), Stop> {
 async fn id_taken(t: &Trial<'_>) -> Result<(), Stop> {
     let mut body = newcomer(t);
     body["client_id"] = t.operator_of_secret()?.into();
-    // What this makes is the operator, so the run must not delete it.
+    // If this succeeds, the client is the operator itself, so the run must not delete it.
     t.expect(t.due, &t.call("POST", CLIENTS, Some(body)).await?)
 }
 

@@ -1,4 +1,4 @@
-//! A client's secrets: another one, and the end of one.
+//! A client's secrets: adding one, and ending one.
 
 use super::OPERATOR;
 use crate::case::*;
@@ -30,23 +30,24 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.201.second-secret",
         cell: Cell::Service(201),
-        requirement: "A second secret works at once, and the first goes on; the answer has secret_id and client_secret, and the client shows both ids.",
+        requirement: "A second secret works at once, and the first still works. The response has secret_id and \
+                      client_secret, and the client shows both ids.",
         section: "openapi.yaml, createClientSecret; openapi.yaml, ClientSecret",
         control: Some("operators.201.secret"),
         request: steps!(second),
         expect: plain(201),
         mutants: &[
-            mutant("secret-replaces", "ends the first secret with the second"),
-            mutant("new-secret-unused", "shows a new secret that does not work"),
-            mutant("new-secret-id-other", "shows another secret_id than it stores"),
-            mutant("new-secret-extra-member", "adds a member to a new secret"),
+            mutant("secret-replaces", "ends the first secret when a second is made"),
+            mutant("new-secret-unused", "returns a new secret that does not work"),
+            mutant("new-secret-id-other", "returns another secret_id than it stores"),
+            mutant("new-secret-extra-member", "adds a member to the response with a new secret"),
         ],
         ..SECRET
     },
     Case {
         id: "operators.201.secret-body",
         cell: Cell::Service(201),
-        requirement: "A body is ignored, whatever it is.",
+        requirement: "A body of the request for a new secret is ignored, whatever its content.",
         section: "openapi.yaml, createClientSecret",
         request: steps!(body_ignored),
         expect: plain(201),
@@ -56,12 +57,12 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.409.third-secret",
         cell: Cell::Service(409),
-        requirement: "A third live secret is 409 conflict; when one has ended there may be another.",
+        requirement: "A third live secret is rejected with 409 conflict. After one has ended, another can be made.",
         section: "openapi.yaml, createClientSecret",
         request: steps!(third),
         expect: CONFLICT,
         mutants: &[
-            mutant("secrets-unlimited", "makes any number of secrets"),
+            mutant("secrets-unlimited", "allows any number of secrets"),
             mutant("ended-secret-counted", "counts ended secrets"),
         ],
         ..SECRET
@@ -69,35 +70,37 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.409.ending-secret",
         cell: Cell::Service(409),
-        requirement: "A secret whose end lies ahead is a live one: a third is 409 conflict.",
+        requirement: "A secret that ends in the future still counts as live: a third secret is rejected with 409 \
+                      conflict.",
         section: "openapi.yaml, createClientSecret",
         request: steps!(third_while_ending),
         expect: CONFLICT,
-        mutants: &[mutant("ending-secret-not-counted", "counts secrets without an end only")],
+        mutants: &[mutant("ending-secret-not-counted", "counts only secrets without an end")],
         ..SECRET
     },
     Case {
         id: "operators.204.secret-ended",
-        requirement: "An ended secret is 401 invalid_client at once, and is shown no more; the other goes on.",
+        requirement: "Once the end of a secret is answered, it is rejected with 401 invalid_client and no longer \
+                      shown. The client's other secret still works.",
         request: steps!(ended),
         mutants: &[
-            mutant("ended-secret-works", "goes on with a secret that was ended"),
-            mutant("end-secret-ends-all", "ends all secrets with one"),
+            mutant("ended-secret-works", "accepts a secret that was ended"),
+            mutant("end-secret-ends-all", "ends all of a client's secrets with one"),
             mutant("ended-secret-shown", "shows ended secrets"),
-            mutant("long-lags-secret", "goes on with an ended secret for a while"),
+            mutant("long-lags-secret", "accepts a secret that was ended for a while"),
         ],
         ..SECRET
     },
     Case {
         id: "operators.204.last-secret",
-        requirement: "The last secret can be ended, and a new one be made.",
+        requirement: "The last secret can be ended, and a new one can be made.",
         request: steps!(last),
         mutants: &[mutant("last-secret-kept", "does not end the last secret")],
         ..SECRET
     },
     Case {
         id: "operators.204.secret-in",
-        requirement: "With ?in= a secret works until then, and its end is shown.",
+        requirement: "A secret ended with ?in=SECONDS works until then, and its expires_at is shown.",
         request: steps!(ends_in),
         mutants: &[
             mutant("in-ignored", "ends a secret at once, whatever in says"),
@@ -107,84 +110,86 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.204.in-over",
-        requirement: "When the seconds of ?in= are over, the secret is 401 invalid_client, and is shown no more.",
+        requirement: "After the seconds of ?in= have passed, a secret is rejected with 401 invalid_client and no \
+                      longer shown.",
         control: Some("operators.204.secret-in"),
         request: steps!(in_over),
-        mutants: &[mutant("in-never-ends", "shows the end of a secret, and lets it work on")],
+        mutants: &[mutant("in-never-ends", "shows when a secret ends but accepts it afterwards")],
         ..SECRET
     },
     Case {
         id: "operators.204.in-earlier",
-        requirement: "A later ?in= never puts off an end that is set; an earlier one brings it forward.",
+        requirement: "A later ?in= never postpones the end of a secret; an earlier one brings it forward.",
         control: Some("operators.204.secret-in"),
         request: steps!(in_earlier),
         mutants: &[
-            mutant("in-lengthens", "puts off an end that is set"),
-            mutant("in-never-shortens", "does not bring forward an end that is set"),
+            mutant("in-lengthens", "postpones the end of a secret"),
+            mutant("in-never-shortens", "does not bring forward the end of a secret"),
         ],
         ..SECRET
     },
     Case {
         id: "operators.204.in-bounds",
-        requirement: "?in= may be 0, which is now, and 7776000.",
+        requirement: "?in= may be 0, which means now, and 7776000.",
         control: Some("operators.204.secret-in"),
         request: steps!(in_bounds),
-        mutants: &[mutant("in-at-most-30-days", "takes 30 days at most for in")],
+        mutants: &[mutant("in-at-most-30-days", "accepts at most 30 days for in")],
         ..SECRET
     },
     Case {
         id: "operators.400.in-long",
-        requirement: "?in= over 7776000 is refused.",
+        requirement: "An ?in= above 7776000 is rejected with 400 invalid_request.",
         request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/${bystander_secret}?in=7776001")]),
-        mutants: &[mutant("in-clamped", "takes 90 days for a longer in")],
+        mutants: &[mutant("in-clamped", "treats a longer in as 90 days")],
         ..BAD_IN
     },
     Case {
         id: "operators.400.in-negative",
-        requirement: "A negative ?in= is refused.",
+        requirement: "A negative ?in= is rejected with 400 invalid_request.",
         request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/${bystander_secret}?in=-1")]),
         mutants: &[mutant("in-lenient", "rounds in to a whole number")],
         ..BAD_IN
     },
     Case {
         id: "operators.400.in-text",
-        requirement: "?in= that is no number is refused.",
+        requirement: "An ?in= that is not a number is rejected with 400 invalid_request.",
         request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/${bystander_secret}?in=soon")]),
-        mutants: &[mutant("in-text-ignored", "ends a secret at once where in is no number")],
+        mutants: &[mutant("in-text-ignored", "ends a secret at once if in is not a number")],
         ..BAD_IN
     },
     Case {
         id: "operators.400.in-before-404",
-        requirement: "A ?in= that makes no sense is 400, also where there is no such client.",
+        requirement: "The query is checked before the client: an invalid ?in= is rejected with 400 even if the \
+                      client does not exist.",
         request: Ask(EndClientSecret, &[Path("/clients/conformance-${unique}/secrets/sec_x?in=soon")]),
-        mutants: &[mutant("in-after-404", "looks for the client before it looks at in")],
+        mutants: &[mutant("in-after-404", "looks up the client before it checks in")],
         ..BAD_IN
     },
     Case {
         id: "operators.404.secret-ended",
         cell: Cell::Service(404),
-        requirement: "An ended secret is 404, like one that never was.",
+        requirement: "Ending a secret that has already ended is answered with 404 not_found.",
         control: Some("operators.204.secret-ended"),
         request: steps!(ended_again),
         expect: NOT_FOUND,
-        mutants: &[mutant("ended-secret-204", "answers 204 for a secret that has ended")],
+        mutants: &[mutant("ended-secret-204", "answers 204 for a secret that has already ended")],
         ..SECRET
     },
     Case {
         id: "operators.404.secret-unknown",
         cell: Cell::Service(404),
-        requirement: "A secret that there is not is 404.",
+        requirement: "Ending a secret that does not exist is answered with 404 not_found.",
         needs: &[],
         request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/sec_conformance")]),
         control: Some("operators.204.secret-ended"),
         expect: NOT_FOUND,
-        mutants: &[mutant("unknown-secret-204", "answers 204 for a secret that there is not")],
+        mutants: &[mutant("unknown-secret-204", "answers 204 for a secret that does not exist")],
         ..SECRET
     },
     Case {
         id: "operators.404.secret-of-another",
         cell: Cell::Service(404),
-        requirement: "Another client's secret is 404, and goes on.",
+        requirement: "Ending another client's secret is answered with 404 not_found, and that secret still works.",
         control: Some("operators.204.secret-ended"),
         request: steps!(of_another),
         expect: NOT_FOUND,
@@ -193,16 +198,16 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.204.secret-id-decoded",
-        requirement: "A secret's id is percent-decoded.",
+        requirement: "A percent-encoded secret id in a path is decoded.",
         section: "openapi.yaml, endClientSecret; RFC 3986 section 2.4",
         control: Some("operators.204.secret-ended"),
         request: steps!(decoded),
-        mutants: &[mutant("secret-id-not-decoded", "compares a secret's id as it stands in the path")],
+        mutants: &[mutant("secret-id-not-decoded", "does not decode the secret id in a path")],
         ..SECRET
     },
 ];
 
-/// Another secret: its id, and the secret.
+/// A new secret: its id and its value.
 pub async fn another(t: &Trial<'_>, client: &Client) -> Result<(String, String), Stop> {
     let answer = t.operate("POST", &client.below("secrets"), None, 201).await?;
     let body = answer.json().unwrap_or_default();
@@ -213,7 +218,7 @@ pub async fn another(t: &Trial<'_>, client: &Client) -> Result<(String, String),
     Ok((text("secret_id")?, text("client_secret")?))
 }
 
-/// Ends a secret, now or by the query.
+/// Ends a secret, at once or as the query says.
 async fn end(t: &Trial<'_>, client: &Client, secret_id: &str, query: &str) -> Result<Answer, Stop> {
     t.call("DELETE", &client.below(&format!("secrets/{secret_id}{query}")), None).await
 }
@@ -224,7 +229,7 @@ async fn shown_ids(t: &Trial<'_>, client: &Client) -> Result<Vec<String>, Stop> 
     Ok(secrets.iter().filter_map(|secret| Some(secret["secret_id"].as_str()?.to_owned())).collect())
 }
 
-/// When the client's first secret ends, as it is shown.
+/// When the client's first secret ends, as the client shows it.
 async fn shown_end(t: &Trial<'_>, client: &Client) -> Result<u64, Stop> {
     let (shown, _) = t.show(client).await?;
     let end = shown["secrets"][0]["expires_at"].as_str().and_then(clock::parse_rfc3339);
@@ -238,7 +243,7 @@ async fn second(t: &Trial<'_>) -> Result<(), Stop> {
     let body = answer.json().unwrap_or_default();
     let members: Vec<_> = body.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     if members != ["client_secret", "secret_id"] {
-        return Err(Stop::fail("secret_id and client_secret, and nothing else", format!("the members {members:?}")));
+        return Err(Stop::fail("secret_id and client_secret only", format!("the members {members:?}")));
     }
     let (id, secret) =
         (body["secret_id"].as_str().unwrap_or_default(), body["client_secret"].as_str().unwrap_or_default());
@@ -284,7 +289,7 @@ async fn ended(t: &Trial<'_>) -> Result<(), Stop> {
     let ids = shown_ids(t, &client).await?;
     match ids == [id.clone()] {
         true => Ok(()),
-        false => Err(Stop::fail(format!("the secret {id} alone"), format!("secrets {ids:?}"))),
+        false => Err(Stop::fail(format!("the secret {id} only"), format!("secrets {ids:?}"))),
     }
 }
 
@@ -302,7 +307,7 @@ async fn ends_in(t: &Trial<'_>) -> Result<(), Stop> {
     t.expect(t.due, &end(t, &client, client.secret_id()?, "?in=600").await?)?;
     t.log_in_by_secret(&client, client.secret()?, GRANTED).await?;
     let ends = shown_end(t, &client).await?;
-    // A minute for clocks that differ.
+    // One minute for clock skew.
     match ends.abs_diff(now + 600) <= 60 {
         true => Ok(()),
         false => Err(Stop::fail(

@@ -1,4 +1,4 @@
-//! A client as it is shown, and what holds for every answer to an operator.
+//! A client as it is shown, and rules for every answer to an operator.
 
 use super::OPERATOR;
 use crate::case::*;
@@ -20,34 +20,35 @@ const SHOWN: Case = Case {
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.show",
-        requirement: "A client is shown as its creation showed it, but for what is shown once.",
+        requirement: "A client is shown as its creation returned it, without what is shown only once.",
         section: "openapi.yaml, getClient",
         needs: OPERATOR,
         request: steps!(as_created),
-        mutants: &[mutant("shows-secret", "shows a client's secret later on")],
+        mutants: &[mutant("shows-secret", "shows a client's secret again")],
         ..SHOWN
     },
     // ---- for every answer
     Case {
         id: "operators.client",
-        requirement: "A client is shown with its members, well-formed, and no other: nothing that a secret or a seed could be found by.",
+        requirement: "Every client shown has exactly its members, each well-formed, and nothing from which a secret \
+                      or a seed could be derived.",
         request: EveryAnswer(client),
         mutants: &[
             mutant("shows-hashes", "shows a hash of each secret"),
-            mutant("client-extra-member", "shows a member of a client that there is not"),
+            mutant("client-extra-member", "shows an unknown member of a client"),
             mutant("times-as-numbers", "shows times as numbers"),
-            mutant("unset-as-null", "shows what was never set as null"),
+            mutant("unset-as-null", "shows members that were never set as null"),
         ],
         ..SHOWN
     },
     Case {
         id: "operators.etag",
-        requirement: "Every answer that shows a client has a strong ETag.",
+        requirement: "Every response that shows a client carries a strong ETag.",
         section: "openapi.yaml, ETag; RFC 9110 section 8.8.3",
         request: EveryAnswer(etag),
         mutants: &[
             mutant("clients-no-etag", "sends no ETag"),
-            mutant("create-no-etag", "sends no ETag with 201"),
+            mutant("create-no-etag", "sends no ETag with a 201"),
             mutant("clients-etag-weak", "sends weak ETags"),
         ],
         ..SHOWN
@@ -55,19 +56,19 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.challenge",
         cell: Cell::Service(401),
-        requirement: "Every 401 to an operator carries WWW-Authenticate: Bearer.",
+        requirement: "Every 401 to an operator's call carries WWW-Authenticate: Bearer.",
         section: "RFC 9110 section 11.6.1; RFC 6750 section 3",
         request: EveryAnswer(challenge),
-        mutants: &[mutant("clients-no-challenge", "sends no challenge to operators")],
+        mutants: &[mutant("clients-no-challenge", "sends no challenge with a 401 to an operator's call")],
         ..SHOWN
     },
     Case {
         id: "operators.no-limit",
         cell: Cell::Service(429),
-        requirement: "No call of operators has a rate limit of its own.",
+        requirement: "Operators' calls have no rate limit of their own.",
         section: "openapi.yaml, createClient",
         request: EveryAnswer(no_limit),
-        mutants: &[mutant("clients-429", "limits operators' calls")],
+        mutants: &[mutant("clients-429", "rate-limits operators' calls")],
         ..SHOWN
     },
 ];
@@ -83,7 +84,7 @@ async fn as_created(t: &Trial<'_>) -> Result<(), Stop> {
     let shown = answer.json().unwrap_or_default();
     if let Some(once) = ["client_secret", "totp_secret", "otpauth_uri"].iter().find(|once| shown.get(**once).is_some())
     {
-        return Err(Stop::fail(format!("no {once}, which is shown once"), "a client with it"));
+        return Err(Stop::fail(format!("no {once}, which is shown only once"), "a client with it"));
     }
     t.equal("the client", &wanted, &shown)
 }
@@ -97,7 +98,7 @@ fn is_operators(seen: &Seen) -> bool {
     path == CLIENTS || path.starts_with(&format!("{CLIENTS}/"))
 }
 
-/// The client in an answer to create, show or change.
+/// The client in a response to a create, read or change.
 fn shown(seen: &Seen) -> Option<Value> {
     let path = seen.request.path.split('?').next().unwrap_or_default();
     let of_one = path.strip_prefix("/clients/").is_some_and(|rest| !rest.contains('/'));
@@ -109,7 +110,7 @@ fn shown(seen: &Seen) -> Option<Value> {
     fits.then(|| seen.answer.json().unwrap_or_default())
 }
 
-/// A member, whether it is always there, what it is, and whether a value is that.
+/// A member: its name, whether it is always present, its type in words, and the check for it.
 type Rule<'a> = (&'a str, bool, &'a str, &'a dyn Fn(&Value) -> bool);
 
 fn client(seen: &Seen) -> Standing {
@@ -144,18 +145,15 @@ fn client(seen: &Seen) -> Standing {
     }
     let once = ["client_secret", "totp_secret", "otpauth_uri"];
     let known = |name: &str| rules.iter().any(|rule| rule.0 == name);
-    // What is shown later on that is shown once is another row's matter.
+    // Whether members that are shown only once are shown again is tested by another row.
     if let Some(extra) = members.keys().find(|name| !known(name) && !once.contains(&name.as_str())) {
-        return broken("no member of a client but those that there are", format!("a member {extra}"));
+        return broken("only the members of a client", format!("a member {extra}"));
     }
     for secret in shown["secrets"].as_array().into_iter().flatten() {
         let members = secret.as_object().cloned().unwrap_or_default();
         let extra = members.keys().find(|name| !["secret_id", "created_at", "expires_at"].contains(&name.as_str()));
         if let Some(extra) = extra {
-            return broken(
-                "secret_id, created_at and expires_at of a secret, and nothing else",
-                format!("a member {extra}"),
-            );
+            return broken("only secret_id, created_at and expires_at of a secret", format!("a member {extra}"));
         }
         if !is_text(&secret["secret_id"]) || !is_time(&secret["created_at"]) {
             return broken("secret_id and created_at of each secret", "a secret without them");

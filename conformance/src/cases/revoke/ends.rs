@@ -1,4 +1,4 @@
-//! POST /auth/tokens/{tokenId}/revoke: what ends, and what does not.
+//! POST /auth/tokens/{tokenId}/revoke: what a revocation ends, and what it leaves alone.
 
 use crate::case::*;
 use crate::endpoint;
@@ -8,7 +8,7 @@ pub const CASES: &[Case] = &[
         id: "revoke.204.sibling",
         cell: Cell::Revoke(204),
         level: Level::Seed,
-        requirement: "A token with tokens:revoke revokes another token of its own client.",
+        requirement: "A token with tokens:revoke can revoke another token of its own client.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -17,7 +17,7 @@ pub const CASES: &[Case] = &[
         expect: ENDED,
         mutants: &[
             mutant("204-with-body", "answers a revocation with 200 and a body"),
-            mutant("sibling-refused", "revokes nothing but the bearer"),
+            mutant("sibling-refused", "rejects revocations of any token but the bearer"),
         ],
         ..ROW
     },
@@ -25,21 +25,21 @@ pub const CASES: &[Case] = &[
         id: "revoke.204.self-long",
         cell: Cell::Revoke(204),
         level: Level::Seed,
-        requirement: "A long-term token may always revoke itself.",
+        requirement: "A long-term token can always revoke itself, whatever its scopes.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("long.201.secret"),
         request: steps!(self_long),
         expect: ENDED,
-        mutants: &[mutant("self-needs-scope", "needs tokens:revoke for one's own end")],
+        mutants: &[mutant("self-needs-scope", "requires tokens:revoke for a token that revokes itself")],
         ..ROW
     },
     Case {
         id: "revoke.204.self-short",
         cell: Cell::Revoke(204),
         level: Level::Seed,
-        requirement: "A short-term token may always revoke itself.",
+        requirement: "A short-term token can always revoke itself, whatever its scopes.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -52,63 +52,63 @@ pub const CASES: &[Case] = &[
         id: "revoke.204.sibling-short",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "A short-term token of the same client can be revoked by another.",
+        requirement: "A short-term token can be revoked by another token of its client.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(sibling_short),
         expect: ENDED,
-        mutants: &[mutant("short-ids-404", "does not know short-term ids")],
+        mutants: &[mutant("short-ids-404", "does not know ids of short-term tokens")],
         ..ROW
     },
     Case {
         id: "revoke.204.exact-scope",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "tokens:revoke itself is enough, also in a long-term token.",
+        requirement: "A long-term token with exactly tokens:revoke can revoke other tokens; no wildcard is needed.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Narrow, ClientId), (Narrow, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("long.201.secret"),
         request: steps!(exact_scope),
         expect: ENDED,
-        mutants: &[mutant("revoke-needs-wildcard", "needs tokens:*")],
+        mutants: &[mutant("revoke-needs-wildcard", "requires tokens:*")],
         ..ROW
     },
     Case {
         id: "revoke.204.idempotent",
         cell: Cell::Revoke(204),
         level: Level::Seed,
-        requirement: "Revoking what is revoked already is 204.",
+        requirement: "Revoking a token that is already revoked is answered with 204.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(idempotent),
         expect: ENDED,
-        mutants: &[mutant("revoke-not-idempotent", "answers 404 the second time")],
+        mutants: &[mutant("revoke-not-idempotent", "answers 404 to a repeated revocation")],
         ..ROW
     },
     Case {
         id: "revoke.204.self-repeat",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "A token that revoked itself may repeat that very call.",
+        requirement: "A long-term token that revoked itself can repeat that call and gets 204.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.self-long"),
         request: steps!(self_repeat),
         expect: ENDED,
-        mutants: &[mutant("self-repeat-401", "refuses to repeat an end")],
+        mutants: &[mutant("self-repeat-401", "rejects a token that repeats its own revocation")],
         ..ROW
     },
     Case {
         id: "revoke.204.self-repeat-short",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "A short-term token that revoked itself may repeat that very call.",
+        requirement: "A short-term token that revoked itself can repeat that call and gets 204.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -121,49 +121,49 @@ pub const CASES: &[Case] = &[
         id: "revoke.204.body-ignored",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "A request body is ignored, whatever it is.",
+        requirement: "A request body is ignored, whatever its content.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(body_ignored),
         expect: ENDED,
-        mutants: &[mutant("revoke-reads-body", "reads a body that does not matter")],
+        mutants: &[mutant("revoke-reads-body", "parses a body that it must ignore")],
         ..ROW
     },
     Case {
         id: "revoke.204.authorization-repeated",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "An Authorization header that is there twice with the same value counts once.",
+        requirement: "An Authorization header that is sent twice with the same value is accepted.",
         section: "openapi.yaml, info",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(authorization_repeated),
         expect: ENDED,
-        mutants: &[mutant("repeated-header-refused-on-revoke", "refuses the same bearer twice")],
+        mutants: &[mutant("repeated-header-refused-on-revoke", "rejects a repeated Authorization header")],
         ..ROW
     },
     Case {
         id: "revoke.204.ends-it",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "What a sibling revoked is refused from then on.",
+        requirement: "A token revoked by another token of its client is rejected from then on.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(ends_it),
         expect: ENDED,
-        mutants: &[mutant("flapping", "remembers a revocation every other time")],
+        mutants: &[mutant("flapping", "remembers every second revocation only")],
         ..ROW
     },
     Case {
         id: "revoke.204.ends-short",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "A short-term token that was revoked is refused from then on.",
+        requirement: "A revoked short-term token is rejected from then on.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -176,42 +176,42 @@ pub const CASES: &[Case] = &[
         id: "revoke.204.cascade",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "Revoking a long-term token ends the short-term tokens made from it.",
+        requirement: "Revoking a long-term token also revokes the short-term tokens issued from it.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(cascade),
         expect: ENDED,
-        mutants: &[mutant("no-cascade", "leaves the children of a revoked token alive")],
+        mutants: &[mutant("no-cascade", "keeps accepting the short-term tokens of a revoked long-term token")],
         ..ROW
     },
     Case {
         id: "revoke.204.spares-others",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "Revoking one token leaves the client's others alone.",
+        requirement: "Revoking a token does not affect the client's other tokens.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(spares_others),
         expect: ENDED,
-        mutants: &[mutant("revokes-bystanders", "revokes tokens that nobody named")],
+        mutants: &[mutant("revokes-bystanders", "revokes other tokens too")],
         ..ROW
     },
     Case {
         id: "revoke.204.short-spares-parent",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "Revoking a short-term token leaves its long-term token alone.",
+        requirement: "Revoking a short-term token does not affect its long-term token.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.self-short"),
         request: steps!(spares_parent),
         expect: ENDED,
-        mutants: &[mutant("short-revocation-ends-parent", "revokes the parent too")],
+        mutants: &[mutant("short-revocation-ends-parent", "revokes the long-term token too")],
         ..ROW
     },
 ];
@@ -298,8 +298,8 @@ async fn ends_it(t: &Trial<'_>) -> Result<(), Stop> {
     t.until_refused(&works, INVALID_TOKEN).await
 }
 
-/// What the token does afterwards is shown by asking it to revoke a spare one: that it may repeat its own end is
-/// another promise.
+/// Whether the token still works is tested by letting it revoke a spare token: that it may repeat its own revocation is
+/// a different rule.
 async fn ends_short(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, parent) = t.pair().await?;
     let short = t.mint_short(&parent, &["tokens:write"]).await?;

@@ -1,4 +1,4 @@
-//! POST /auth/tokens/{tokenId}/revoke: ids that are nearly right, changed at every place where that can matter.
+//! POST /auth/tokens/{tokenId}/revoke: almost valid ids, altered in every part that must be checked.
 
 use super::ids::UNKNOWN;
 use crate::case::*;
@@ -10,7 +10,7 @@ pub const CASES: &[Case] = &[
         id: "revoke.204.id-percent-encoded",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "An id is percent-decoded.",
+        requirement: "A percent-encoded token id is decoded.",
         section: "openapi.yaml, revokeToken; RFC 3986 section 2.4",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -24,105 +24,106 @@ pub const CASES: &[Case] = &[
         id: "revoke.404.id-first",
         cell: Cell::Revoke(404),
         level: Level::Contract,
-        requirement: "The first character of an id, which begins its end, counts.",
+        requirement: "An id with its first character changed, which encodes the expiry, is answered with 404 \
+                      not_found.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(nearly, Near::First),
         expect: NOT_FOUND,
-        mutants: &[mutant("id-end-unbound", "does not bind a token's end into its id")],
+        mutants: &[mutant("id-end-unbound", "does not bind the expiry into the id's MAC")],
         ..ROW
     },
     Case {
         id: "revoke.404.id-quarter",
         cell: Cell::Revoke(404),
         level: Level::Contract,
-        requirement: "The random part of an id counts.",
+        requirement: "An id with its random part changed is answered with 404 not_found.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(nearly, Near::Quarter),
         expect: NOT_FOUND,
-        mutants: &[mutant("id-random-unbound", "does not bind an id's random part into its MAC")],
+        mutants: &[mutant("id-random-unbound", "does not bind the random part into the id's MAC")],
         ..ROW
     },
     Case {
         id: "revoke.404.id-last",
         cell: Cell::Revoke(404),
         level: Level::Contract,
-        requirement: "The last character of an id counts.",
+        requirement: "An id with its last character changed is answered with 404 not_found.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(nearly, Near::Last),
         expect: NOT_FOUND,
-        mutants: &[mutant("id-mac-without-last", "compares an id's MAC without its last byte")],
+        mutants: &[mutant("id-mac-without-last", "does not compare the last byte of the id's MAC")],
         ..ROW
     },
     Case {
         id: "revoke.404.id-cut",
         cell: Cell::Revoke(404),
         level: Level::Contract,
-        requirement: "An id whose MAC was cut short is 404, at whatever length.",
+        requirement: "An id with a truncated MAC is answered with 404 not_found, at whatever length it was cut.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(cut),
         expect: NOT_FOUND,
-        mutants: &[mutant("id-mac-by-length", "compares as much of an id's MAC as was sent")],
+        mutants: &[mutant("id-mac-by-length", "compares only as much of the id's MAC as was sent")],
         ..ROW
     },
     Case {
         id: "revoke.404.id-other-kind",
         cell: Cell::Revoke(404),
         level: Level::Contract,
-        requirement: "A long-term token's id that calls itself short-term is 404.",
+        requirement: "A long-term token's id with the prefix of a short-term token is answered with 404 not_found.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(nearly, Near::OtherKind),
         expect: NOT_FOUND,
-        mutants: &[mutant("id-kind-unbound", "does not bind a token's kind into its id")],
+        mutants: &[mutant("id-kind-unbound", "does not bind the token's kind into the id's MAC")],
         ..ROW
     },
     Case {
         id: "revoke.404.id-recased",
         cell: Cell::Revoke(404),
         level: Level::Contract,
-        requirement: "An id whose prefix is in upper case is 404.",
+        requirement: "An id with its prefix in upper case is answered with 404 not_found.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(nearly, Near::Recased),
         expect: NOT_FOUND,
-        mutants: &[mutant("id-prefix-folded", "folds the case of an id's prefix")],
+        mutants: &[mutant("id-prefix-folded", "ignores the case of an id's prefix")],
         ..ROW
     },
     Case {
         id: "revoke.404.id-padded",
         cell: Cell::Revoke(404),
         level: Level::Contract,
-        requirement: "An id with padding behind it is 404.",
+        requirement: "An id with base64 padding appended is answered with 404 not_found.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(nearly, Near::Padded),
         expect: NOT_FOUND,
-        mutants: &[mutant("id-padding-ok", "ignores padding behind an id")],
+        mutants: &[mutant("id-padding-ok", "ignores padding after an id")],
         ..ROW
     },
     Case {
         id: "revoke.404.id-spaced",
         cell: Cell::Revoke(404),
         level: Level::Contract,
-        requirement: "An id with a space before it is 404.",
+        requirement: "An id with a leading space is answered with 404 not_found.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -136,21 +137,22 @@ pub const CASES: &[Case] = &[
         id: "revoke.404.foreign-ended",
         cell: Cell::Revoke(404),
         level: Level::Contract,
-        requirement: "Another client's token that was revoked already is 404 too.",
+        requirement: "The id of another client's revoked token is answered with 404 not_found, not 204.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Other, ClientId), (Other, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.404.foreign"),
         request: steps!(foreign_ended),
         expect: NOT_FOUND,
-        mutants: &[mutant("foreign-ended-204", "answers 204 for any id that was revoked")],
+        mutants: &[mutant("foreign-ended-204", "answers 204 to any id that was revoked")],
         ..ROW
     },
     Case {
         id: "revoke.404.alike-forged",
         cell: Cell::Revoke(404),
         level: Level::Contract,
-        requirement: "A forged, a cut, an undecodable and another client's id are answered with the same body, details included.",
+        requirement: "Forged, truncated, undecodable and other clients' ids all get 404 with the same body, details \
+                      included.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Other, ClientId), (Other, ClientSecret)],
         effect: Effect::Revoke,
@@ -158,9 +160,9 @@ pub const CASES: &[Case] = &[
         request: steps!(alike),
         expect: NOT_FOUND,
         mutants: &[
-            mutant("forged-told", "says in details that an id's MAC is wrong"),
-            mutant("malformed-told", "says in details that an id is malformed"),
-            mutant("foreign-short-told", "says in details that a short-term id is another client's"),
+            mutant("forged-told", "reveals in details that an id's MAC is wrong"),
+            mutant("malformed-told", "reveals in details that an id is malformed"),
+            mutant("foreign-short-told", "reveals in details that a short-term token's id belongs to another client"),
         ],
         ..ROW
     },
@@ -168,14 +170,15 @@ pub const CASES: &[Case] = &[
         id: "revoke.404.alike-without-scope",
         cell: Cell::Revoke(404),
         level: Level::Contract,
-        requirement: "Without tokens:revoke another client's id and one that nobody was given are alike: 404.",
+        requirement: "Without tokens:revoke, another client's id and an id that was never issued both get the same \
+                      404.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Other, ClientId), (Other, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.404.without-scope"),
         request: steps!(alike_without_scope),
         expect: NOT_FOUND,
-        mutants: &[mutant("foreign-needs-scope", "answers 401 for another client's token when the scope lacks")],
+        mutants: &[mutant("foreign-needs-scope", "answers 401 for another client's token if tokens:revoke is missing")],
         ..ROW
     },
 ];
@@ -191,36 +194,36 @@ enum Near {
     Spaced,
 }
 
-/// Where an id's own characters begin, behind its prefix.
+/// Where the id proper begins, after its prefix.
 fn start(id: &str) -> usize {
     if id.starts_with("tok_lt_") || id.starts_with("tok_st_") { 7 } else { 0 }
 }
 
-/// The id, and what it is called in a failure.
+/// The id, and how failure messages describe it.
 fn changed(id: &str, near: Near) -> (String, &'static str) {
     let (from, length) = (start(id), id.len());
     match near {
-        Near::First => (jose::flip_at(id, from), "changed in its first character"),
-        Near::Quarter => (jose::flip_at(id, from + (length - from) / 4), "changed in its first half"),
-        Near::Last => (jose::flip_at(id, length - 1), "changed in its last character"),
-        Near::OtherKind => (id.replacen("tok_lt_", "tok_st_", 1), "of the other kind"),
+        Near::First => (jose::flip_at(id, from), "with its first character changed"),
+        Near::Quarter => (jose::flip_at(id, from + (length - from) / 4), "with its first half changed"),
+        Near::Last => (jose::flip_at(id, length - 1), "with its last character changed"),
+        Near::OtherKind => (id.replacen("tok_lt_", "tok_st_", 1), "with the prefix of the other kind"),
         Near::Recased => (format!("{}{}", id[..from].to_uppercase(), &id[from..]), "with its prefix in upper case"),
-        Near::Padded => (format!("{id}="), "with padding behind it"),
-        Near::Spaced => (format!(" {id}"), "with a space before it"),
+        Near::Padded => (format!("{id}="), "with padding appended"),
+        Near::Spaced => (format!(" {id}"), "with a leading space"),
     }
 }
 
-/// The token that the id nearly names must live on.
+/// The token that the altered id resembles must keep working.
 async fn nearly(t: &Trial<'_>, near: Near) -> Result<(), Stop> {
     let (bearer, victim) = t.pair().await?;
     if !victim.id.is_ascii() || victim.id.len() < 16 {
-        return Err(Stop::Blocked("the id is no text that could be changed character by character".to_owned()));
+        return Err(Stop::Blocked("the id is not a string that could be altered character by character".to_owned()));
     }
     let (id, what) = changed(&victim.id, near);
     let answer = t.send(&endpoint::revoke(&bearer.token, &id)).await?;
     t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted} for an id {what}")))?;
     let answer = t.send(&endpoint::exchange(&victim.token)).await?;
-    t.expect(GRANTED, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted}: an id {what} ends no token")))
+    t.expect(GRANTED, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted}: an id {what} revokes nothing")))
 }
 
 async fn cut(t: &Trial<'_>) -> Result<(), Stop> {
@@ -235,7 +238,7 @@ async fn cut(t: &Trial<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// One letter of the id as a percent-escape, which means the same (RFC 3986 section 2.3).
+/// One letter of the id percent-encoded, which is equivalent (RFC 3986 section 2.3).
 async fn encoded(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, victim) = t.pair().await?;
     let first = victim.id.bytes().next().unwrap_or_default();
@@ -266,7 +269,7 @@ async fn all_alike(t: &Trial<'_>, bearer: &Token, paths: &[(String, &str)]) -> R
                 format!("{}, details {}", t.summary(answer), body["details"])
             };
             return Err(Stop::fail(
-                format!("for {what} the very answer to {}: {}", paths[0].1, told(model)),
+                format!("for {what} the same answer as for {}: {}", paths[0].1, told(model)),
                 told(&answer),
             ));
         }
@@ -285,9 +288,9 @@ async fn alike(t: &Trial<'_>) -> Result<(), Stop> {
         t,
         &bearer,
         &[
-            (UNKNOWN.to_owned(), "an id that nobody was given"),
+            (UNKNOWN.to_owned(), "an id that was never issued"),
             (path(&jose::flip_at(&own, own.len() * 2 / 3)), "a forged id"),
-            (path(&cut), "an id that was cut"),
+            (path(&cut), "a truncated id"),
             (path("not-an-id"), "a malformed id"),
             ("/auth/tokens/tok_lt_%zz/revoke".to_owned(), "a broken percent-escape"),
             (path(&foreign), "another client's long-term token"),
@@ -302,7 +305,7 @@ async fn alike_without_scope(t: &Trial<'_>) -> Result<(), Stop> {
     let bearer = t.mint_short(&long, &["jobs:submit"]).await?;
     let foreign = t.shared(Other, "spare").await?.id;
     let paths = [
-        (UNKNOWN.to_owned(), "an id that nobody was given"),
+        (UNKNOWN.to_owned(), "an id that was never issued"),
         (endpoint::revoke_path(&foreign), "another client's token"),
     ];
     all_alike(t, &bearer, &paths).await

@@ -1,9 +1,9 @@
-//! POST /auth/tokens/{tokenId}/revoke: the right to revoke, tried with each kind of token.
+//! POST /auth/tokens/{tokenId}/revoke: the permission to revoke, tested with each kind of token.
 
 use crate::case::*;
 use crate::endpoint;
 
-/// Who revokes: a long-term token with this scope alone, or a short-term one.
+/// The caller: a long-term token with only this scope, or a short-term token.
 #[derive(Clone, Copy)]
 enum By {
     Long(&'static str),
@@ -15,140 +15,146 @@ pub const CASES: &[Case] = &[
         id: "revoke.204.short-exact-scope",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "tokens:revoke itself is enough in a short-term token.",
+        requirement: "A short-term token with exactly tokens:revoke can revoke other tokens; no wildcard is needed.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(sibling, By::Short("tokens:revoke")),
         expect: ENDED,
-        mutants: &[mutant("short-revokes-with-wildcard-only", "needs tokens:* of a short-term token")],
+        mutants: &[mutant("short-revokes-with-wildcard-only", "requires tokens:* of a short-term token")],
         ..ROW
     },
     Case {
         id: "revoke.204.long-wildcard",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "A long-term token's tokens:* covers tokens:revoke.",
+        requirement: "A long-term token with tokens:* can revoke other tokens.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(sibling, By::Long("tokens:*")),
         expect: ENDED,
-        mutants: &[mutant("long-revokes-by-exact-scope", "does not count a long-term token's wildcard")],
+        mutants: &[mutant("long-revokes-by-exact-scope", "ignores the wildcards of a long-term token")],
         ..ROW
     },
     Case {
         id: "revoke.204.parent-repeat",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "A short-term token that revoked its parent may repeat that very call.",
+        requirement: "A short-term token that revoked its long-term token can repeat that call and gets 204.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(parent_twice),
         expect: ENDED,
-        mutants: &[mutant("parent-repeat-401", "refuses to repeat the end of a parent")],
+        mutants: &[mutant(
+            "parent-repeat-401",
+            "rejects a short-term token that repeats the revocation of its long-term token",
+        )],
         ..ROW
     },
     Case {
         id: "revoke.401.lacks-scope-long",
         cell: Cell::Revoke(401),
         level: Level::Contract,
-        requirement: "A long-term token without tokens:revoke may not revoke another token.",
+        requirement: "A long-term token without tokens:revoke cannot revoke another token: 401 insufficient_scope.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.long-wildcard"),
         request: steps!(sibling, By::Long("jobs:submit")),
         expect: LACKS_SCOPE,
-        mutants: &[mutant("long-revokes-without-scope", "lets any long-term token revoke")],
+        mutants: &[mutant("long-revokes-without-scope", "lets any long-term token revoke others")],
         ..ROW
     },
     Case {
         id: "revoke.401.lacks-scope-child",
         cell: Cell::Revoke(401),
         level: Level::Contract,
-        requirement: "A long-term token without tokens:revoke may not revoke what was made from it.",
+        requirement: "A long-term token without tokens:revoke cannot revoke a short-term token issued from it: 401 \
+                      insufficient_scope.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(own_child),
         expect: LACKS_SCOPE,
-        mutants: &[mutant("parent-revokes-child", "lets a long-term token revoke its short-term ones")],
+        mutants: &[mutant("parent-revokes-child", "lets a long-term token revoke its short-term tokens")],
         ..ROW
     },
     Case {
         id: "revoke.401.other-wildcard",
         cell: Cell::Revoke(401),
         level: Level::Contract,
-        requirement: "Another resource's wildcard is no right to revoke, in either kind of token.",
+        requirement: "A wildcard of another resource does not permit revoking, in either kind of token: 401 \
+                      insufficient_scope.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(siblings, &[By::Short("jobs:*"), By::Long("jobs:*")]),
         expect: LACKS_SCOPE,
-        mutants: &[mutant("any-wildcard-revokes", "takes any wildcard for tokens:revoke")],
+        mutants: &[mutant("any-wildcard-revokes", "accepts any wildcard as tokens:revoke")],
         ..ROW
     },
     Case {
         id: "revoke.401.other-action",
         cell: Cell::Revoke(401),
         level: Level::Contract,
-        requirement: "tokens:write is no right to revoke, in either kind of token.",
+        requirement: "tokens:write does not permit revoking, in either kind of token: 401 insufficient_scope.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(siblings, &[By::Short("tokens:write"), By::Long("tokens:write")]),
         expect: LACKS_SCOPE,
-        mutants: &[mutant("write-revokes", "takes tokens:write for tokens:revoke")],
+        mutants: &[mutant("write-revokes", "accepts tokens:write as tokens:revoke")],
         ..ROW
     },
     Case {
         id: "revoke.401.scope-prefix",
         cell: Cell::Revoke(401),
         level: Level::Contract,
-        requirement: "A scope that only begins like tokens:revoke is no right to revoke.",
+        requirement: "A scope that only starts with tokens:revoke does not permit revoking: 401 insufficient_scope.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(siblings, &[By::Short("tokens:revoke-drafts"), By::Long("tokens:revoke-drafts")]),
         expect: LACKS_SCOPE,
-        mutants: &[mutant("revoke-by-prefix", "compares the start of tokens:revoke")],
+        mutants: &[mutant("revoke-by-prefix", "compares only the start of tokens:revoke")],
         ..ROW
     },
     Case {
         id: "revoke.401.revoked-short-bearer",
         cell: Cell::Revoke(401),
         level: Level::Contract,
-        requirement: "A revoked short-term token can't revoke another.",
+        requirement: "A revoked short-term token cannot revoke another token: 401 invalid_token.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.sibling"),
         request: steps!(ended_bearer, false),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("revoked-short-revokes", "lets a revoked short-term token revoke")],
+        mutants: &[mutant("revoked-short-revokes", "lets a revoked short-term token revoke others")],
         ..ROW
     },
     Case {
         id: "revoke.401.orphaned-bearer",
         cell: Cell::Revoke(401),
         level: Level::Contract,
-        requirement: "A short-term token whose parent was revoked can't revoke a token that is neither.",
+        requirement: "A short-term token whose long-term token was revoked cannot revoke a third token: 401 \
+                      invalid_token.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("revoke.204.cascade"),
         request: steps!(ended_bearer, true),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("orphan-revokes", "lets the child of a revoked token revoke")],
+        mutants: &[mutant("orphan-revokes", "lets the short-term token of a revoked long-term token revoke others")],
         ..ROW
     },
 ];
@@ -172,7 +178,7 @@ async fn sibling(t: &Trial<'_>, by: By) -> Result<(), Stop> {
         By::Short(scope) => ("short", scope),
     };
     t.expect(t.due, &answer)
-        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for a {kind}-term token with {scope} alone")))
+        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for a {kind}-term token with only {scope}")))
 }
 
 async fn siblings(t: &Trial<'_>, all: &[By]) -> Result<(), Stop> {

@@ -1,4 +1,4 @@
-//! POST /auth/tokens/short: the long-term token that is exchanged.
+//! POST /auth/tokens/short: the long-term token to exchange.
 
 use crate::case::*;
 use crate::endpoint;
@@ -9,20 +9,20 @@ pub const CASES: &[Case] = &[
         id: "short.201.authorization-repeated",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "An Authorization header that is there twice with the same value counts once.",
+        requirement: "An Authorization header that is sent twice with the same value is accepted.",
         section: "openapi.yaml, info",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
         request: Ask(Exchange(Valid), &[Repeat("authorization")]),
         expect: GRANTED,
-        mutants: &[mutant("repeated-header-refused-on-short", "refuses the same bearer twice")],
+        mutants: &[mutant("repeated-header-refused-on-short", "rejects a repeated Authorization header")],
         ..ROW
     },
     Case {
         id: "short.201.long-token-in-body",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "long_token in the body stands in for the Authorization header.",
+        requirement: "long_token in the body is accepted in place of the Authorization header.",
         section: "openapi.yaml, ShortTokenRequest",
         effect: Effect::Mint,
         control: Some("short.201.scopes-subset"),
@@ -35,20 +35,20 @@ pub const CASES: &[Case] = &[
         id: "short.201.long-token-twice",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "The same token in header and body is one token.",
+        requirement: "The same token in both long_token and Authorization is accepted.",
         section: "openapi.yaml, ShortTokenRequest",
         effect: Effect::Mint,
         control: Some("short.201.scopes-subset"),
         request: Ask(ExchangeFor(Valid), &[Set("long_token", r#""${valid.long}""#)]),
         expect: GRANTED,
-        mutants: &[mutant("long-token-twice-400", "refuses the same token twice")],
+        mutants: &[mutant("long-token-twice-400", "rejects the same token in both places")],
         ..ROW
     },
     Case {
         id: "short.400.long-token-number",
         cell: Cell::Short(400),
         level: Level::Contract,
-        requirement: "A number for long_token is 400 invalid_request.",
+        requirement: "A long_token that is a number is rejected with 400 invalid_request.",
         section: "openapi.yaml, ShortTokenRequest",
         effect: Effect::Mint,
         control: Some("short.201.scopes-subset"),
@@ -60,20 +60,21 @@ pub const CASES: &[Case] = &[
         id: "short.400.long-token-differs",
         cell: Cell::Short(400),
         level: Level::Contract,
-        requirement: "Two different tokens in header and body are 400 invalid_request.",
+        requirement: "Two different valid tokens in long_token and Authorization are rejected with 400 \
+                      invalid_request.",
         section: "openapi.yaml, ShortTokenRequest",
         effect: Effect::Mint,
         control: Some("short.201.long-token-twice"),
         request: Ask(ExchangeFor(Valid), &[Set("long_token", r#""${valid.spare}""#)]),
         expect: INVALID_REQUEST,
-        mutants: &[mutant("long-token-differs-ok", "takes the header's of two tokens")],
+        mutants: &[mutant("long-token-differs-ok", "uses the header's token if the two differ")],
         ..ROW
     },
     Case {
         id: "short.401.bearer-missing",
         cell: Cell::Short(401),
         level: Level::Seed,
-        requirement: "Without a token the answer is 401 invalid_token.",
+        requirement: "A request without a token is rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken; RFC 6750 section 3.1",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
@@ -86,20 +87,20 @@ pub const CASES: &[Case] = &[
         id: "short.401.bearer-garbage",
         cell: Cell::Short(401),
         level: Level::Seed,
-        requirement: "A bearer that is no token is 401 invalid_token.",
+        requirement: "A bearer that is not a token is rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken; RFC 6750 section 3.1",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
         request: Ask(Exchange(Valid), &[Header("authorization", "Bearer not-a-token")]),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("any-bearer-exchanges", "exchanges anything")],
+        mutants: &[mutant("any-bearer-exchanges", "exchanges any bearer")],
         ..ROW
     },
     Case {
         id: "short.401.bearer-empty",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "An empty bearer is 401 invalid_token.",
+        requirement: "A Bearer scheme without a token is rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken; RFC 6750 section 3.1",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
@@ -111,7 +112,7 @@ pub const CASES: &[Case] = &[
         id: "short.401.bearer-basic",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "Another scheme than Bearer presents no token.",
+        requirement: "A token sent with another scheme than Bearer is rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken; RFC 6750 section 3.1",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
@@ -123,21 +124,22 @@ pub const CASES: &[Case] = &[
         id: "short.401.authorization-differs",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "Two Authorization headers that differ are 401 invalid_token, though both tokens are good; the message says why.",
+        requirement: "Two Authorization headers with different values are rejected with 401 invalid_token even if \
+                      both tokens are valid, and the message says that the header is repeated.",
         section: "openapi.yaml, info",
         effect: Effect::Mint,
         control: Some("short.201.authorization-repeated"),
         request: Ask(Exchange(Valid), &[Beside("authorization", "Bearer ${valid.spare}")]),
         expect: INVALID_TOKEN,
         also: &[Also::SaysRepeated],
-        mutants: &[mutant("first-header-wins-on-short", "takes the first of two bearers")],
+        mutants: &[mutant("first-header-wins-on-short", "uses the first of two Authorization headers")],
         ..ROW
     },
     Case {
         id: "short.401.bearer-in-query",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "A token in the query is no bearer.",
+        requirement: "A token in the query string is not accepted: 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken; RFC 6750 section 5.3",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
@@ -146,40 +148,40 @@ pub const CASES: &[Case] = &[
             &[NoHeader("authorization"), Path("/auth/tokens/short?access_token=${valid.long}")],
         ),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("bearer-in-query", "takes a token from the query")],
+        mutants: &[mutant("bearer-in-query", "accepts a token in the query string")],
         ..ROW
     },
     Case {
         id: "short.401.short-token",
         cell: Cell::Short(401),
         level: Level::Seed,
-        requirement: "A short-term token can't be exchanged: 401 invalid_token.",
+        requirement: "A short-term token cannot be exchanged: it is rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken; RFC 6750 section 3.1",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
         request: Ask(Exchange(Valid), &[Header("authorization", "Bearer ${valid.short}")]),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("short-where-long", "takes a short-term token where a long-term one belongs")],
+        mutants: &[mutant("short-where-long", "accepts a short-term token where a long-term token is required")],
         ..ROW
     },
     Case {
         id: "short.401.signature",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "A token with another signature is 401 invalid_token.",
+        requirement: "A token with an invalid signature is rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken; RFC 7515 section 5.2",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
         request: Ask(Exchange(Valid), &[Header("authorization", "Bearer ${valid.long_tampered}")]),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("long-signature-unchecked", "does not check a long-term token's signature")],
+        mutants: &[mutant("long-signature-unchecked", "does not verify a long-term token's signature")],
         ..ROW
     },
     Case {
         id: "short.401.extended",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "A token with a later end under its old signature is 401 invalid_token.",
+        requirement: "A token whose exp was changed after signing is rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken; RFC 7515 section 5.2",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
@@ -191,7 +193,7 @@ pub const CASES: &[Case] = &[
         id: "short.401.alg-none",
         cell: Cell::Short(401),
         level: Level::Seed,
-        requirement: "An unsigned token is 401 invalid_token.",
+        requirement: "An unsigned token is rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken; RFC 7515 section 5.2",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
@@ -203,7 +205,7 @@ pub const CASES: &[Case] = &[
         id: "short.401.client-secret",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "A client secret is no bearer.",
+        requirement: "A client secret as the bearer is rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
@@ -215,7 +217,7 @@ pub const CASES: &[Case] = &[
         id: "short.401.token-id",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "A token's id is no bearer.",
+        requirement: "A token's id as the bearer is rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
@@ -227,21 +229,21 @@ pub const CASES: &[Case] = &[
         id: "short.401.other-issuer",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "A token that somebody else signed is 401 invalid_token.",
+        requirement: "A token signed by somebody else is rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken; RFC 7515 section 5.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
         request: steps!(self_made),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("hs256-empty-key", "accepts tokens made with an empty key")],
+        mutants: &[mutant("hs256-empty-key", "accepts tokens signed with an empty key")],
         ..ROW
     },
     Case {
         id: "short.401.long-token-garbage",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "A long_token that is no token is 401 invalid_token.",
+        requirement: "A long_token that is not a token is rejected with 401 invalid_token.",
         section: "openapi.yaml, ShortTokenRequest",
         effect: Effect::Mint,
         control: Some("short.201.long-token-in-body"),
@@ -253,7 +255,7 @@ pub const CASES: &[Case] = &[
         id: "short.401.long-token-short",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "A short-term token as long_token is 401 invalid_token.",
+        requirement: "A short-term token in long_token is rejected with 401 invalid_token.",
         section: "openapi.yaml, ShortTokenRequest",
         effect: Effect::Mint,
         control: Some("short.201.long-token-in-body"),
@@ -265,7 +267,8 @@ pub const CASES: &[Case] = &[
         id: "short.401.bearer-before-body",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "The bearer is checked before the body: without a valid one it is 401 whatever the body holds.",
+        requirement: "The bearer is checked before the body: a request with an invalid token and an invalid body is \
+                      rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken; RFC 6750 section 3.1",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
@@ -274,14 +277,15 @@ pub const CASES: &[Case] = &[
             &[Header("authorization", "Bearer not-a-token"), Header("content-type", "application/json"), Raw("{")],
         ),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("body-before-bearer", "judges the body first")],
+        mutants: &[mutant("body-before-bearer", "checks the body before the bearer")],
         ..ROW
     },
     Case {
         id: "short.401.bearer-before-scopes",
         cell: Cell::Short(401),
         level: Level::Contract,
-        requirement: "Without a valid bearer it is 401 whatever scopes are asked for.",
+        requirement: "The bearer is checked before the scopes: a request with an invalid token is rejected with 401 \
+                      invalid_token, whatever scopes it asks for.",
         section: "openapi.yaml, issueShortTermToken; RFC 6750 section 3.1",
         effect: Effect::Mint,
         control: Some("short.201.scopes-subset"),
@@ -296,23 +300,24 @@ pub const CASES: &[Case] = &[
         id: "short.401.revoked",
         cell: Cell::Short(401),
         level: Level::Seed,
-        requirement: "A revoked long-term token is 401 invalid_token.",
+        requirement: "A revoked long-term token is rejected with 401 invalid_token.",
         section: "openapi.yaml, issueShortTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("short.201.exchange"),
         request: steps!(revoked),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("revoke-no-op", "says 204 and does nothing")],
+        mutants: &[mutant("revoke-no-op", "answers 204 and revokes nothing")],
         ..ROW
     },
 ];
 
-/// The long-term token's own claims, under keys that anybody could think of.
+/// The long-term token's own claims, signed with keys that anybody could guess.
 async fn self_made(t: &Trial<'_>) -> Result<(), Stop> {
     let long = t.shared(Valid, "long").await?;
-    let jwt = Jwt::read(&long.token)
-        .ok_or_else(|| Stop::Blocked("the server's long-term token is no JWT, so it can't be imitated".to_owned()))?;
+    let jwt = Jwt::read(&long.token).ok_or_else(|| {
+        Stop::Blocked("the server's long-term token is not a JWT, so no forgery of it can be made".to_owned())
+    })?;
     let mut header = jwt.header;
     header["alg"] = "HS256".into();
     for key in ["", "secret"] {

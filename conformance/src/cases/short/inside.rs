@@ -1,4 +1,4 @@
-//! What stands inside every token that is issued, held against what the answer says beside it.
+//! The claims of every token that is issued, compared with the response that carries it.
 
 use crate::case::*;
 use crate::clock;
@@ -7,7 +7,7 @@ use crate::matrix::Op;
 use crate::watch::{Seen, Standing};
 use serde_json::Value;
 
-/// How much clocks may differ, in seconds.
+/// How far clocks may differ, in seconds.
 const APART: u64 = 60;
 
 pub const CASES: &[Case] = &[
@@ -15,62 +15,64 @@ pub const CASES: &[Case] = &[
         id: "short.201.jwt-jti",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "jti is the token_id of the answer.",
+        requirement: "A short-term token's jti is the token_id of the response.",
         section: "openapi.yaml, ShortTokenResponse; RFC 9068 section 2.2",
         request: EveryAnswer(|s| short(s, jti)),
-        mutants: &[mutant("short-jti-other", "has another jti than token_id")],
+        mutants: &[mutant("short-jti-other", "issues a jti that differs from token_id")],
         ..ROW
     },
     Case {
         id: "short.201.jwt-sub",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "sub is the client, as client_id is.",
+        requirement: "A short-term token's sub and client_id both name the client.",
         section: "RFC 9068 section 2.2",
         request: EveryAnswer(|s| short(s, sub)),
-        mutants: &[mutant("short-sub-other", "names somebody else in sub")],
+        mutants: &[mutant("short-sub-other", "names another client in sub")],
         ..ROW
     },
     Case {
         id: "short.201.jwt-times",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "exp is expires_at, to the second, and iat lies expires_in before it.",
+        requirement: "A short-term token's exp is expires_at to the second, and its iat is expires_in seconds before \
+                      that.",
         section: "openapi.yaml, ShortTokenResponse; RFC 7519 section 4.1.4",
         request: EveryAnswer(|s| short(s, times)),
-        mutants: &[mutant("short-exp-later", "signs an end five seconds after the one that it tells")],
+        mutants: &[mutant("short-exp-later", "signs an exp five seconds later than expires_at")],
         ..ROW
     },
     Case {
         id: "short.201.jwt-iat",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "iat is the time of the exchange.",
+        requirement: "A short-term token's iat is the time of the exchange.",
         section: "RFC 7519 section 4.1.6",
         request: EveryAnswer(|s| short(s, iat)),
-        mutants: &[mutant("short-iat-earlier", "dates a token back by five minutes")],
+        mutants: &[mutant("short-iat-earlier", "backdates iat by five minutes")],
         ..ROW
     },
     Case {
         id: "short.201.jwt-scope-granted",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "scope holds what the answer says was granted, in one string.",
+        requirement: "A short-term token's scope claim is the scopes of the response, separated by spaces.",
         section: "openapi.yaml, ShortTokenResponse; RFC 9068 section 2.2.3",
         request: EveryAnswer(|s| short(s, scope)),
-        mutants: &[mutant("short-scope-wider", "signs all the scopes of the long-term token")],
+        mutants: &[mutant("short-scope-wider", "signs all scopes of the long-term token")],
         ..ROW
     },
     Case {
         id: "short.201.jwt-auth-time",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "auth_time says when the client last showed a credential: no later than iat.",
+        requirement: "A short-term token's auth_time says when the client last presented a credential: no later than \
+                      iat.",
         section: "docs/api.md, Tokens; RFC 9068 section 2.2.1",
         request: EveryAnswer(|s| short(s, auth_time)),
         mutants: &[
-            mutant("no-auth-time", "leaves auth_time out"),
-            mutant("auth-time-ahead", "has an auth_time in the future"),
+            mutant("no-auth-time", "leaves out auth_time"),
+            mutant("auth-time-ahead", "issues an auth_time in the future"),
         ],
         ..ROW
     },
@@ -78,30 +80,31 @@ pub const CASES: &[Case] = &[
         id: "long.201.jwt-typ",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "A long-term token's typ is lt+jwt, and its alg HS256: no API takes it for a short-term one.",
+        requirement: "A long-term token has typ lt+jwt and alg HS256, so that no API accepts it as a short-term \
+                      token.",
         section: "docs/api.md, Tokens; RFC 8725 section 3.11",
         request: EveryAnswer(|s| long(s, long_typ)),
-        mutants: &[mutant("long-typ-jwt", "says typ JWT in a long-term token")],
+        mutants: &[mutant("long-typ-jwt", "issues long-term tokens with typ JWT")],
         ..ROW
     },
     Case {
         id: "long.201.jwt-jti",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "A long-term token's jti is the token_id of the answer.",
+        requirement: "A long-term token's jti is the token_id of the response.",
         section: "openapi.yaml, LongTokenResponse; RFC 7519 section 4.1.7",
         request: EveryAnswer(|s| long(s, jti)),
-        mutants: &[mutant("long-jti-other", "has another jti than token_id in a long-term token")],
+        mutants: &[mutant("long-jti-other", "issues long-term tokens with a jti that differs from token_id")],
         ..ROW
     },
     Case {
         id: "long.201.jwt-times",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "A long-term token's exp is expires_at, to the second.",
+        requirement: "A long-term token's exp is expires_at to the second.",
         section: "openapi.yaml, LongTokenResponse; RFC 7519 section 4.1.4",
         request: EveryAnswer(|s| long(s, times)),
-        mutants: &[mutant("long-exp-later", "signs an end a minute after the one that it tells")],
+        mutants: &[mutant("long-exp-later", "signs an exp one minute later than expires_at")],
         ..ROW
     },
 ];
@@ -116,7 +119,7 @@ fn long(seen: &Seen, judge: Inside) -> Standing {
     inside(seen, Op::Long, judge)
 }
 
-/// That a short-term token is a JWT at all is another row's matter, and a long-term one is read by its service alone.
+/// Whether a short-term token is a JWT at all is tested by another row. A long-term token is read only by its service.
 fn inside(seen: &Seen, op: Op, judge: Inside) -> Standing {
     if seen.op != op || seen.answer.status != 201 {
         return Standing::NotConcerned;
@@ -152,7 +155,7 @@ fn times(_: &Seen, jwt: &Jwt, body: &Value) -> Result<(), (String, String)> {
     let (iat, exp) = (time(&jwt.claims, "iat")?, time(&jwt.claims, "exp")?);
     let told = body["expires_at"].as_str().and_then(clock::parse_rfc3339).unwrap_or_default();
     let lives = body["expires_in"].as_u64().unwrap_or_default();
-    // A second may turn over between one and the other.
+    // The second may change between the two.
     if exp.abs_diff(told) > 1 {
         return Err((format!("exp {told}, as expires_at {} says", body["expires_at"]), format!("exp {exp}")));
     }
@@ -180,7 +183,7 @@ fn scope(_: &Seen, jwt: &Jwt, body: &Value) -> Result<(), (String, String)> {
 
 fn auth_time(_: &Seen, jwt: &Jwt, _: &Value) -> Result<(), (String, String)> {
     let (at, iat) = (time(&jwt.claims, "auth_time")?, time(&jwt.claims, "iat")?);
-    // A client's tokens count from the next full second after its operator ended those before.
+    // A client's tokens are valid from the next full second after its operator ended the earlier ones.
     if at > 0 && at <= iat + 1 {
         return Ok(());
     }

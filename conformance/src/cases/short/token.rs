@@ -1,4 +1,4 @@
-//! POST /auth/tokens/short: what is issued, and what is inside it.
+//! POST /auth/tokens/short: the token that is issued, and its claims.
 
 use crate::case::*;
 use crate::jose::Jwt;
@@ -11,7 +11,7 @@ pub const CASES: &[Case] = &[
         id: "short.201.exchange",
         cell: Cell::Short(201),
         level: Level::Seed,
-        requirement: "A long-term token as bearer is exchanged for a short-term one, without any body.",
+        requirement: "A long-term token as the bearer is exchanged for a short-term token, without any body.",
         section: "openapi.yaml, issueShortTermToken",
         effect: Effect::Mint,
         control: Some("long.201.secret"),
@@ -19,8 +19,8 @@ pub const CASES: &[Case] = &[
         expect: GRANTED,
         mutants: &[
             mutant("hang-on-short", "never answers an exchange"),
-            mutant("slow-trickle", "answers an exchange byte by byte"),
-            mutant("reset-mid-body", "breaks off in the middle of a body"),
+            mutant("slow-trickle", "answers an exchange one byte at a time"),
+            mutant("reset-mid-body", "closes the connection in the middle of a body"),
             mutant("endless-body", "sends a body that never ends"),
             mutant("exchange-refused", "never exchanges"),
         ],
@@ -30,14 +30,14 @@ pub const CASES: &[Case] = &[
         id: "short.201.lifetime",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "A short-term token lives 900 s.",
+        requirement: "A short-term token is valid for 900 s.",
         section: "openapi.yaml, issueShortTermToken",
         effect: Effect::Mint,
         control: Some("short.201.exchange"),
         request: Ask(Exchange(Valid), &[]),
         expect: GRANTED,
         also: &[Also::ShortDefault],
-        mutants: &[mutant("short-lives-60", "gives a minute")],
+        mutants: &[mutant("short-lives-60", "issues tokens that are valid for one minute")],
         ..ROW
     },
     Case {
@@ -64,98 +64,98 @@ pub const CASES: &[Case] = &[
         control: Some("short.201.exchange"),
         request: steps!(is_jwt),
         expect: GRANTED,
-        mutants: &[mutant("opaque-short-token", "issues something else than a JWT")],
+        mutants: &[mutant("opaque-short-token", "issues tokens that are not JWTs")],
         ..ROW
     },
     Case {
         id: "short.201.jwt-alg",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "It is signed with EdDSA, under a kid.",
+        requirement: "A short-term token is signed with EdDSA and has a kid.",
         section: "docs/api.md, Tokens; RFC 7515 section 4.1",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("short.201.jwt"),
         request: steps!(jwt_alg),
         expect: GRANTED,
-        mutants: &[mutant("short-hs256", "says HS256")],
+        mutants: &[mutant("short-hs256", "signs with HS256")],
         ..ROW
     },
     Case {
         id: "short.201.jwt-typ",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "Its typ is at+jwt.",
+        requirement: "A short-term token's typ is at+jwt.",
         section: "RFC 9068 section 2.1",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("short.201.jwt"),
         request: steps!(jwt_typ),
         expect: GRANTED,
-        mutants: &[mutant("short-typ-jwt", "says typ JWT")],
+        mutants: &[mutant("short-typ-jwt", "issues typ JWT")],
         ..ROW
     },
     Case {
         id: "short.201.jwt-claims",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "It has iss, sub, client_id, aud, iat, exp and jti (RFC 9068).",
+        requirement: "A short-term token has the claims iss, sub, client_id, aud, iat, exp and jti (RFC 9068).",
         section: "RFC 9068 section 2.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("short.201.jwt"),
         request: steps!(jwt_claims),
         expect: GRANTED,
-        mutants: &[mutant("short-lacks-aud", "leaves aud out")],
+        mutants: &[mutant("short-lacks-aud", "leaves out aud")],
         ..ROW
     },
     Case {
         id: "short.201.jwt-scope",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "Its scope claim says what was granted.",
+        requirement: "A short-term token's scope claim is a string with the scopes that were granted.",
         section: "RFC 9068 section 2.2.3",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("short.201.jwt"),
         request: steps!(jwt_scope),
         expect: GRANTED,
-        mutants: &[mutant("scope-claim-array", "has the scope claim as an array")],
+        mutants: &[mutant("scope-claim-array", "issues the scope claim as an array")],
         ..ROW
     },
     Case {
         id: "short.201.jwt-parent",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "Its parent claim is the long-term token's id.",
+        requirement: "A short-term token's parent claim is the long-term token's id.",
         section: "docs/api.md, Tokens",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("short.201.jwt"),
         request: steps!(jwt_parent),
         expect: GRANTED,
-        mutants: &[mutant("no-parent", "does not name the parent")],
+        mutants: &[mutant("no-parent", "leaves out parent")],
         ..ROW
     },
     Case {
         id: "short.201.jwt-exp",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "Its exp agrees with expires_in and lies no further ahead than 900 s.",
+        requirement: "A short-term token's exp agrees with expires_in and is at most 900 s ahead.",
         section: "RFC 7519 section 4.1.4",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("short.201.jwt"),
         request: steps!(jwt_exp),
         expect: GRANTED,
-        mutants: &[mutant("exp-an-hour", "says 900 s and signs an hour")],
+        mutants: &[mutant("exp-an-hour", "answers 900 s and signs an hour")],
         ..ROW
     },
     Case {
         id: "short.201.within-parent",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "A short-term token never outlives its long-term token.",
+        requirement: "A short-term token never expires after its long-term token.",
         section: "openapi.yaml, issueShortTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -169,7 +169,7 @@ pub const CASES: &[Case] = &[
         id: "short.201.unique",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "Every token is another, with another id and jti.",
+        requirement: "Each token issued is different, with a different id and jti.",
         section: "openapi.yaml, issueShortTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -180,7 +180,7 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-/// A fresh short-term token with what is inside it.
+/// A new short-term token and its claims.
 async fn jwt(t: &Trial<'_>) -> Result<(Token, Jwt), Stop> {
     let long = t.shared(Valid, "long").await?;
     let request =
@@ -190,7 +190,9 @@ async fn jwt(t: &Trial<'_>) -> Result<(Token, Jwt), Stop> {
     let token = token_in(&answer).ok_or_else(|| Stop::fail("a token", t.summary(&answer)))?;
     match Jwt::read(&token.token) {
         Some(jwt) => Ok((token, jwt)),
-        None => Err(Stop::fail("an access_token of three base64url parts, the first two JSON objects", "another form")),
+        None => {
+            Err(Stop::fail("an access_token of three base64url parts, the first two JSON objects", "something else"))
+        }
     }
 }
 
@@ -204,7 +206,7 @@ fn same(what: &str, wanted: impl Into<Value>, got: &Value) -> Result<(), Stop> {
 
 fn text<'v>(value: &'v Value, name: &str) -> Result<&'v str, Stop> {
     let got = value[name].as_str().filter(|s| !s.is_empty());
-    got.ok_or_else(|| Stop::fail(format!("{name}, a string that is not empty"), format!("{name} {}", value[name])))
+    got.ok_or_else(|| Stop::fail(format!("{name} as a non-empty string"), format!("{name} {}", value[name])))
 }
 
 async fn jwt_alg(t: &Trial<'_>) -> Result<(), Stop> {
@@ -215,7 +217,7 @@ async fn jwt_alg(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn jwt_typ(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, jwt) = jwt(t).await?;
-    // RFC 9068 section 2.1 allows the long form too, and case does not count in a media type.
+    // RFC 9068 section 2.1 also allows the long form, and media types ignore case.
     let typ = jwt.header["typ"].as_str().unwrap_or_default().to_lowercase();
     same("header typ", "at+jwt", &typ.trim_start_matches("application/").into())
 }
@@ -231,7 +233,7 @@ async fn jwt_claims(t: &Trial<'_>) -> Result<(), Stop> {
     let named = aud.as_str().is_some_and(|a| !a.is_empty())
         || aud.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(Value::is_string));
     if !named {
-        return Err(Stop::fail("aud, a string or an array of strings", format!("aud {aud}")));
+        return Err(Stop::fail("aud as a string or an array of strings", format!("aud {aud}")));
     }
     for name in ["iat", "exp"] {
         if jwt.claims[name].as_u64().is_none() {
@@ -264,7 +266,7 @@ async fn jwt_exp(t: &Trial<'_>) -> Result<(), Stop> {
     }
     let most = t.run.profile.limits.short_seconds;
     let ahead = time("exp").saturating_sub(t.run.clock.now());
-    // A minute for clocks that differ.
+    // One minute for clock skew.
     if lives > most || ahead > most + 60 {
         return Err(Stop::fail(format!("exp at most {most} s ahead"), format!("exp {ahead} s ahead")));
     }
@@ -280,7 +282,7 @@ async fn within_parent(t: &Trial<'_>) -> Result<(), Stop> {
     let lives = short["expires_in"].as_u64().unwrap_or(u64::MAX);
     if lives > long.expires_in || end(&short) > end(&long.body) {
         return Err(Stop::fail(
-            format!("an end no later than the long-term token's {}", long.body["expires_at"]),
+            format!("an expiry no later than the long-term token's {}", long.body["expires_at"]),
             format!("expires_at {}, expires_in {}", short["expires_at"], short["expires_in"]),
         ));
     }
@@ -291,7 +293,7 @@ async fn unique(t: &Trial<'_>) -> Result<(), Stop> {
     let (one, first) = jwt(t).await?;
     let (two, second) = jwt(t).await?;
     if one.id == two.id || one.token == two.token || first.claims["jti"] == second.claims["jti"] {
-        return Err(Stop::fail("two different tokens with two different ids and jti", "one of them twice"));
+        return Err(Stop::fail("two different tokens with two different ids and jti", "the same one twice"));
     }
     Ok(())
 }

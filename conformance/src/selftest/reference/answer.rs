@@ -1,4 +1,4 @@
-//! The reference's answers: their headers, and the bodies of grants and errors.
+//! The reference's answers: their headers, and the bodies of success and error responses.
 
 use super::message::{Asked, Form, Refused, Reply};
 use super::state::Reference;
@@ -63,7 +63,7 @@ impl Reference {
             || (self.on("no-challenge-introspect") && asked.path.ends_with("/introspect"))
             || (self.on("no-challenge-revoke") && part == "/revoke");
         if status == 401 && !silent {
-            // The mechanism in the body decides on /long: a bearer beside it was not presented for this.
+            // On /long the mechanism in the body decides: a bearer beside it does not count as presented.
             let presented =
                 asked.header("authorization").is_some_and(|v| v.starts_with("Bearer ")) && code != "invalid_client";
             let error = if self.on("challenge-invalid-token") { "invalid_token" } else { code };

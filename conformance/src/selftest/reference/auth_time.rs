@@ -1,10 +1,10 @@
-//! When a client last showed a credential, and what that decides.
+//! When a client last presented a credential, and what depends on it.
 
 use super::state::{Bearer, Reference};
 use crate::jose::Jwt;
 
 impl Reference {
-    /// For a token that a credential was shown for. It is never before the client's `tokens_valid_from`.
+    /// For a token issued for a credential. Never before the client's `tokens_valid_from`.
     pub fn auth_time(&self, valid_from: u64, assertion: Option<&str>) -> u64 {
         let now = self.clock.now();
         let iat = assertion.and_then(Jwt::read).and_then(|jwt| jwt.claims["iat"].as_u64());
@@ -17,7 +17,7 @@ impl Reference {
         }
     }
 
-    /// What a rotation hands on.
+    /// The value that a rotation keeps.
     pub fn auth_time_of_rotation(&self, bearer: &Bearer) -> u64 {
         let was_rotated = bearer.parent.as_ref().is_some_and(|parent| self.memory.rotated.contains_key(parent));
         match self.fault {
@@ -28,12 +28,12 @@ impl Reference {
         }
     }
 
-    /// The kill switch: the time from which the client's tokens count.
+    /// The kill switch: the time from which the client's tokens are valid.
     pub fn move_valid_from(&mut self, at: usize) -> u64 {
         let now = self.clock.now();
         let known = self.clients[at].valid_from;
         let first = self.memory.first_valid_from.get(&self.clients[at].id).copied();
-        // The next second. Its answer need not wait for it: a new token's `auth_time` is not before it.
+        // The next full second. The answer need not wait for it: a new token's `auth_time` is never before it.
         let from = match self.fault {
             Some("end-tokens-until-this-second") => now,
             Some("end-tokens-an-hour-ahead") => now.max(known) + 3600,
@@ -49,7 +49,7 @@ impl Reference {
         from
     }
 
-    /// Whether the kill switch ended the token.
+    /// Whether the kill switch revoked the token.
     pub fn is_before(&self, bearer: &Bearer, valid_from: u64) -> bool {
         let came_of_rotation = |id: &String| self.memory.rotated.contains_key(id);
         let rotated = came_of_rotation(&bearer.id) || bearer.parent.as_ref().is_some_and(came_of_rotation);

@@ -1,4 +1,4 @@
-//! Who presents a token, and whether it still counts.
+//! Who presents a token, and whether it is still valid.
 
 use super::message::{Asked, Refused};
 use super::state::{Bearer, Reference};
@@ -17,7 +17,7 @@ impl Reference {
         Ok(bearer)
     }
 
-    /// Signature, kind and end; not whether it was revoked.
+    /// Checks signature, kind and expiry, but not revocation.
     pub fn verified(&mut self, asked: &Asked, header: Option<&str>, kind: &'static str) -> Result<Bearer, Refused> {
         let refused = self.refuse(asked, 401, "invalid_token", "The token is missing or not valid.");
         let from_query = asked.path.split_once("access_token=").map(|(_, token)| format!("Bearer {token}"));
@@ -96,7 +96,7 @@ impl Reference {
         })
     }
 
-    /// Whether its client is suspended or deleted, or ended all its tokens since.
+    /// Whether its client is suspended or deleted, or revoked all of its tokens since.
     pub fn ended_with_client(&self, bearer: &Bearer) -> bool {
         // A deleted client has no record.
         let client = self.clients.iter().find(|c| c.id == bearer.client);

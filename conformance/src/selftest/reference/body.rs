@@ -1,4 +1,4 @@
-//! How the reference reads a request: headers that may be repeated, the body, and the types of its members.
+//! How the reference parses a request: headers that may be repeated, the body, and the types of its members.
 
 use super::message::{Asked, Refused};
 use super::state::Reference;
@@ -6,8 +6,8 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 
 impl Reference {
-    /// The value of a header that may be there more than once, if it says the same each time. `place` ends the names of
-    /// the faults of this operation.
+    /// The value of a header that may be repeated with the same value. The names of this operation's faults end with
+    /// `place`.
     pub fn single(&self, asked: &Asked, name: &str, code: &str, place: &str) -> Result<Option<String>, Refused> {
         let all = asked.all(name);
         let differ = all.iter().any(|value| *value != all[0]);
@@ -91,7 +91,7 @@ impl Reference {
         }
     }
 
-    /// The members of a JSON object with each key once.
+    /// The members of a JSON object without repeated keys.
     pub fn strict(&self, bytes: &[u8]) -> Option<Members> {
         serde_json::from_slice::<Strict>(bytes).ok().map(|Strict(members)| members)
     }
@@ -151,10 +151,10 @@ impl Reference {
     }
 }
 
-/// A body's members.
+/// The members of a body.
 pub type Members = Map<String, Value>;
 
-/// A JSON object in which no key is repeated.
+/// A JSON object without repeated keys.
 struct Strict(Map<String, Value>);
 
 impl<'de> serde::Deserialize<'de> for Strict {

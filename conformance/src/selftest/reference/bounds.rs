@@ -1,12 +1,12 @@
-//! What a token is worth once its client's scopes were changed: no more than the client may have now.
+//! What a token is worth after its client's scopes were changed: no more than the client has now.
 
 use super::message::{Asked, Refused};
 use super::state::{Bearer, Reference};
 use serde_json::json;
 
 impl Reference {
-    /// What the client still has of these scopes, in their order: for a wildcard whatever it has under that. `place` ends
-    /// the name of the fault of not looking.
+    /// Those of the scopes that the client still has, in their order; for a wildcard, what the client has under it. The
+    /// name of the fault that skips this ends with `place`.
     pub fn left_to(&self, scopes: &[String], client: &str, place: &str) -> Vec<String> {
         if self.on(&format!("narrowing-ignored-by-{place}")) {
             return scopes.to_vec();
@@ -29,7 +29,7 @@ impl Reference {
         left
     }
 
-    /// What the client may have now.
+    /// The client's current scopes.
     fn bound(&self, client: &str) -> Vec<String> {
         let narrowed = self.lags("immediate", client) == Some("narrowing");
         match self.memory.former.get(client).filter(|_| narrowed) {
@@ -38,12 +38,12 @@ impl Reference {
         }
     }
 
-    /// Whether the bearer may do what this scope is for: by its token, and by its client of now.
+    /// Whether the bearer may use this scope: its token has it, and so does its client now.
     pub fn may(&self, bearer: &Bearer, scope: &str, place: &str) -> bool {
         self.any_covers(&self.left_to(&bearer.scopes, &bearer.client, place), scope)
     }
 
-    /// The scopes of an exchange that asks for none.
+    /// The scopes granted by an exchange that asks for none.
     pub fn left_of(&self, asked: &Asked, bearer: &Bearer) -> Result<Vec<String>, Refused> {
         if self.on("widening-widens-tokens") {
             return Ok(self.client(&bearer.client).scopes);
@@ -60,7 +60,7 @@ impl Reference {
         Ok(if left.is_empty() { bearer.scopes.clone() } else { left })
     }
 
-    /// The scopes that an exchange asks for, if the client still has them all.
+    /// The scopes that an exchange asks for, if the client still has all of them.
     pub fn still_held(&self, asked: &Asked, scopes: Vec<String>, bearer: &Bearer) -> Result<Vec<String>, Refused> {
         let most = self.bound(&bearer.client);
         let lost = scopes.iter().find(|scope| !self.any_covers(&most, scope));
@@ -83,7 +83,7 @@ impl Reference {
         }
     }
 
-    /// What a credential may grant: all that the client has now.
+    /// What a credential may grant: all current scopes of the client.
     pub fn scopes_of(&self, client: &super::state::ClientRecord, place: &str) -> Vec<String> {
         match self.memory.first_scopes.get(&client.id) {
             Some(first) if self.on(&format!("narrowing-ignored-by-{place}")) => first.clone(),
@@ -91,7 +91,7 @@ impl Reference {
         }
     }
 
-    /// An operator gives the client other scopes.
+    /// An operator changes the client's scopes.
     pub fn set_scopes(&mut self, at: usize, scopes: Vec<String>) {
         if self.on("scopes-never-change") {
             return;

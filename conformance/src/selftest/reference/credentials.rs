@@ -81,7 +81,7 @@ impl Reference {
         false
     }
 
-    /// The client that the assertion speaks for.
+    /// The client that the assertion names.
     pub fn assertion_fits(&mut self, client: &ClientRecord, assertion: &str) -> Option<ClientRecord> {
         if self.on("assertion-refused") {
             return None;

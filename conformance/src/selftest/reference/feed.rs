@@ -1,4 +1,4 @@
-//! The feed of ends: what is reported to it, and how it is served.
+//! The revocation feed: how entries are added, and how it is served.
 
 use super::message::{Asked, Form, Refused, Reply};
 use super::state::{Bearer, Ended, Reference};
@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
 const LIFE: u64 = 300;
-/// A text is signed anew so often, in seconds: half of its life is always left.
+/// How often the feed is signed anew, in seconds: half of its lifetime is always left.
 const RENEWED: u64 = 120;
 const MEMBERS: [&str; 3] = ["token", "parent", "client"];
 
 impl Reference {
-    /// A revocation, which may be another one of the same token.
+    /// A revocation, possibly a repeated one of the same token.
     pub fn report_token(&mut self, id: &str, caller: &Bearer) {
         let now = self.clock.now();
         let kind = if id.starts_with("tok_lt_") { "parent" } else { "token" };
@@ -32,7 +32,7 @@ impl Reference {
         self.report(kind, id, now);
     }
 
-    /// An earlier end is never undone by a later one; of a client the last word counts.
+    /// A later time never replaces an earlier one for a token. For a client the last report counts.
     pub fn report(&mut self, kind: &'static str, id: &str, at: u64) {
         let last_word = kind == "client" || self.on("feed-puts-off");
         let name = (kind, self.listed_as(kind, id));
@@ -74,7 +74,7 @@ impl Reference {
         }
     }
 
-    /// What `end-tokens` lists: a suspension outlasts it.
+    /// The entry of `end-tokens`. A suspension takes precedence.
     pub fn report_end_tokens(&mut self, id: &str, suspended: bool, from: u64) {
         let again = self.memory.ended.contains_key(&("client", self.listed_as("client", id)));
         match self.fault {
@@ -167,7 +167,7 @@ impl Reference {
         Ok(())
     }
 
-    /// What came after `since`, or the whole.
+    /// The entries after `since`, or all of them.
     fn feed_text(&mut self, since: Option<u64>) -> String {
         let (late, as_text) = (self.on("feed-late"), self.on("feed-times-text"));
         let after = match (since, self.fault) {

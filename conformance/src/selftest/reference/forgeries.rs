@@ -1,4 +1,4 @@
-//! Copies that fall for a forgery: each takes one kind of assertion, token or id that its owner never made.
+//! Copies that accept a forgery: each accepts one kind of assertion, token or id that was not issued as it is.
 
 use super::state::{ClientRecord, Reference};
 use crate::jose::{self, Jwt, unb64};
@@ -8,7 +8,7 @@ use ring::hmac;
 use ring::signature::{self, KeyPair};
 use serde_json::Value;
 
-/// What an Ed25519 key is preceded by in its SPKI (RFC 8410 section 4).
+/// The bytes before an Ed25519 key in its SPKI (RFC 8410 section 4).
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 
 fn ed25519(key: &[u8], input: &str, mac: &str) -> bool {
@@ -27,7 +27,7 @@ fn unpadded(text: &Value, mark: &str) -> Vec<u8> {
 }
 
 impl Reference {
-    /// Its `kid` is the client's.
+    /// Whether this copy accepts an assertion with the client's `kid` that the client did not sign.
     pub fn falls_for_assertion(&self, by: &ClientRecord, jwt: &Jwt, assertion: &str) -> bool {
         let (input, mac) = assertion.rsplit_once('.').unwrap_or_default();
         let header = &jwt.header;
@@ -52,7 +52,7 @@ impl Reference {
         }
     }
 
-    /// A long-term token that this copy did not make as it is.
+    /// Whether this copy accepts this long-term token, which was not issued as it is.
     pub fn falls_for_long(&self, jwt: &Jwt, token: &str) -> bool {
         let (input, mac) = token.rsplit_once('.').unwrap_or_default();
         let right = self.long_mac(input);
@@ -73,7 +73,7 @@ impl Reference {
         }
     }
 
-    /// A short-term token that this copy did not make as it is.
+    /// Whether this copy accepts this short-term token, which was not issued as it is.
     pub fn falls_for_short(&self, jwt: &Jwt, token: &str) -> bool {
         let (input, mac) = token.rsplit_once('.').unwrap_or_default();
         let alg = jwt.header["alg"].as_str().unwrap_or_default();
@@ -87,7 +87,7 @@ impl Reference {
         }
     }
 
-    /// The client that signed this assertion, where it passes for a long-term token.
+    /// The client that signed this assertion, if this copy accepts it as a long-term token.
     pub fn falls_for_bearer(&self, jwt: &Jwt, token: &str) -> Option<&ClientRecord> {
         let (input, mac) = token.rsplit_once('.')?;
         let signed =
@@ -95,14 +95,14 @@ impl Reference {
         self.clients.iter().find(signed).filter(|_| self.on("assertion-exchanged"))
     }
 
-    /// Keeps what a token's claims were signed as, for the copies that don't look at the header.
+    /// Stores the signature of a token's claims, for copies that ignore the header.
     pub fn remember_claims(&mut self, token: &str) {
         if let Some((input, mac)) = token.rsplit_once('.') {
             self.memory.claims_signed.insert(over_claims(input, mac));
         }
     }
 
-    /// The id that this copy reads where it is not quite one that it gave.
+    /// The id that this copy reads from an altered one.
     pub fn read_id(&self, id: &str) -> String {
         match self.fault {
             Some("id-prefix-folded") => id.replacen("TOK_LT_", "tok_lt_", 1),
@@ -112,7 +112,7 @@ impl Reference {
         }
     }
 
-    /// Whether this copy takes an id's MAC for right: `bytes` are the end (8), the random part (8) and the MAC.
+    /// Whether this copy accepts an id's MAC. `bytes` are the expiry (8), the random part (8) and the MAC.
     pub fn falls_for_id(&self, kind: &str, client: &str, bytes: &[u8]) -> bool {
         let given = self.memory.ids.iter().filter(|(owner, _)| owner == client);
         let mut given = given.filter_map(|(_, id)| Some((id, unb64(id.get(7..)?)?)));

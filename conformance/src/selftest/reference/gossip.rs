@@ -1,4 +1,4 @@
-//! Copies that tell more than they should: why a credential was refused, whose an id is, or what was sent.
+//! Copies that reveal too much: why a credential was rejected, who owns an id, or what was sent.
 
 use super::message::{Asked, Reply};
 use super::state::{Bearer, ClientRecord, Reference};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 const REFUSED: &str = "The client could not be authenticated.";
 
-/// The credential of a body.
+/// The credential in a body.
 pub struct Sent<'a> {
     pub secret: Option<&'a str>,
     pub code: Option<&'a str>,
@@ -16,7 +16,7 @@ pub struct Sent<'a> {
 }
 
 impl Reference {
-    /// What a gossiping copy answers to a wrong credential.
+    /// How a copy that reveals too much answers a wrong credential.
     pub fn told_too_much(&self, asked: &Asked, client: &ClientRecord, sent: &Sent<'_>) -> Option<Reply> {
         let now = self.clock.now();
         let jwt = sent.assertion.and_then(Jwt::read);
@@ -59,7 +59,7 @@ impl Reference {
         Some(self.error(asked, 401, "invalid_client", &message, details))
     }
 
-    /// What a gossiping copy answers where an id is not the caller's; `owner` is whose it is, if anybody's.
+    /// How a copy that reveals too much answers if the id does not belong to the caller; `owner` is its owner, if any.
     pub fn told_of_an_id(&self, asked: &Asked, id: &str, owner: Option<&str>, bearer: &Bearer) -> Option<Reply> {
         let whole = id.get(7..).and_then(unb64).is_some_and(|bytes| bytes.len() == 33);
         let why = match self.fault? {

@@ -56,7 +56,7 @@ impl Reference {
         }
     }
 
-    /// The form's one `token`.
+    /// The form's only `token`.
     fn asked_about(&self, asked: &Asked) -> Result<String, Refused> {
         let bad = |told: &str| Err(self.refuse(asked, 400, "invalid_request", told));
         let kind = asked.header("content-type").unwrap_or_default();
@@ -103,7 +103,7 @@ impl Reference {
         }
     }
 
-    /// A short-term token that counts now.
+    /// A short-term token that is active.
     fn about(&mut self, asked: &Asked, token: &str) -> Option<Bearer> {
         let header = format!("Bearer {token}");
         let short = match self.on("introspection-signature-unchecked") {
@@ -172,7 +172,7 @@ impl Reference {
     }
 }
 
-/// As who never looks at a signature reads it.
+/// Parsed without verifying the signature.
 fn read_unchecked(token: &str) -> Option<Bearer> {
     let jwt = Jwt::read(token)?;
     let text = |name: &str| jwt.claims[name].as_str().unwrap_or_default().to_owned();
@@ -187,7 +187,7 @@ fn read_unchecked(token: &str) -> Option<Bearer> {
     })
 }
 
-/// A form's value as it was meant.
+/// A decoded form value.
 fn decoded(value: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = value.as_bytes();

@@ -4,11 +4,12 @@ use super::message::{Asked, Refused};
 use super::state::{BURST_CLIENT, Reference};
 use serde_json::Value;
 
-/// Calls in a minute. Half of what a deployment allows: a whole run must keep far below, so that two in a row pass.
+/// Calls per minute. Half of what a deployment allows: a whole run must stay far below, so that two consecutive runs
+/// pass.
 const LONG_LIMIT: u32 = 300;
 /// Per long-term token.
 const SHORT_LIMIT: u32 = 150;
-/// The sacrificial client has fewer, so that its burst is short.
+/// The sacrificial client has a lower limit, so that its burst is short.
 const BURST_LIMIT: u32 = 20;
 
 impl Reference {
@@ -56,7 +57,7 @@ impl Reference {
         Err(Box::new(reply))
     }
 
-    /// Whether a further call would be refused, without counting one.
+    /// Whether another call would be rejected, without counting one.
     pub fn is_over_limit(&mut self, asked: &Asked, what: &str, client: &str) -> Result<(), Refused> {
         let limited = self.limit(asked, what, client);
         if limited.is_ok()
@@ -67,7 +68,7 @@ impl Reference {
         limited
     }
 
-    /// The limit of /long as a copy meets it that does not wait for the body to be judged.
+    /// The limit of /long, for a copy that checks it before the body.
     pub fn early_limit(&mut self, asked: &Asked) -> Result<(), Refused> {
         let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
         let client = body["client_id"].as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! A request as the reference reads it, and the answer that it makes.
+//! A request as the reference parses it, and the answer that it gives.
 
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ impl Asked {
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    /// Null for none.
+    /// Null if there is no body.
     pub body: Value,
     pub form: Form,
 }
@@ -31,7 +31,7 @@ pub struct Reply {
 pub enum Form {
     Json,
     Html,
-    /// The body is a string: what it holds is sent under this media type.
+    /// The body is a JSON string: its content is sent as is, with this media type.
     Text(&'static str),
 }
 

@@ -1,7 +1,7 @@
-//! A small token service, written from the contract and from nothing else: what the harness is measured against.
+//! A small token service, written from the contract alone: the harness is tested against it.
 //!
-//! It keeps everything in memory and takes its time from the run's clock. `on("…")` asks whether this copy is the mutant
-//! of that name: each mutant is this service with one fault. An operation is a file, entered from `route.rs`.
+//! All state is in memory, and the time comes from the run's clock. `on("…")` asks whether this copy is the mutant with
+//! that name: each mutant is this service with one fault. Each operation is a file, called from `route.rs`.
 
 mod answer;
 mod auth_time;

@@ -1,4 +1,5 @@
-//! What is served at the origin for everyone: keys, metadata, the description, health. The feed of ends is in `feed.rs`.
+//! What is served publicly at the origin: keys, metadata, the API's description, health. The revocation feed is in
+//! `feed.rs`.
 
 use super::message::{Asked, Form, Refused, Reply};
 use super::state::Reference;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 const METADATA: &str = "/.well-known/oauth-authorization-server/v1";
 
-/// What is served for everyone, apart from the feed. The names of its faults begin with this.
+/// Public documents, except the feed. The names of its faults begin with this.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Document {
     Keys,
@@ -30,7 +31,7 @@ impl Document {
 }
 
 impl Reference {
-    /// What is served at the origin; nothing for other paths.
+    /// The document at this path of the origin; `None` for other paths.
     pub fn well_known(&mut self, asked: &Asked, path: &str) -> Result<Option<Reply>, Refused> {
         let lenient = if self.on("origin-slash-lenient") { path.trim_end_matches('/') } else { path };
         let feed = if self.on("feed-below-base") { "/v1/.well-known/revocations" } else { "/.well-known/revocations" };

@@ -25,7 +25,7 @@ impl Reference {
             Some(jwt) if jwt.header["typ"] == "lt+jwt" => "long",
             _ => "short",
         };
-        // A token that revoked itself or its parent may repeat that very call, as long as its client is active.
+        // A token that revoked itself or its long-term token may repeat that call, as long as its client is active.
         let verified = self.verified(asked, header.as_deref(), kind);
         let bearer = match verified {
             Ok(bearer) => bearer,

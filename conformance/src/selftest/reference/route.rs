@@ -1,4 +1,4 @@
-//! (method, path) → one operation. Each has a file of its own.
+//! (method, path) → one operation, each in its own file.
 
 use super::message::{Asked, Refused, Reply};
 use super::state::Reference;
@@ -72,7 +72,7 @@ impl Reference {
     }
 }
 
-/// Nothing where an escape is broken (RFC 3986 section 2.1).
+/// `None` if an escape is malformed (RFC 3986 section 2.1).
 fn decoded(segment: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = segment.bytes();

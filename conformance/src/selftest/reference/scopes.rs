@@ -1,4 +1,4 @@
-//! Scopes: their grammar, and which covers which.
+//! Scopes: their grammar, and which scope covers which.
 
 use super::message::{Asked, Refused};
 use super::state::Reference;

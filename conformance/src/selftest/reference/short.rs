@@ -27,7 +27,8 @@ impl Reference {
                 return Ok(self.mint_short(&client, &nobody, client.scopes.clone()));
             }
         }
-        // With a header, the bearer goes before the body; without one the body is where it may be.
+        // With an Authorization header, the bearer is checked before the body. Without one, the token may be in the
+        // body.
         let from_header = match &header {
             None if self.on("bearer-in-query") && asked.path.contains('?') => Some(self.bearer(asked, None, "long")?),
             Some(_) => Some(self.bearer(asked, header.as_deref(), "long")?),

@@ -1,4 +1,4 @@
-//! What the reference knows: its clients, its keys, and what it remembers of the calls so far.
+//! The reference's state: its clients, its keys, and what it remembers of earlier calls.
 
 use crate::case::FeedMode;
 use crate::clock::Clock;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// How long a fault that lags goes on.
+/// How long a fault that lags persists.
 const LAG: Duration = Duration::from_secs(5);
 
 pub const BURST_CLIENT: &str = "ref_Burst";
@@ -18,14 +18,14 @@ pub const BURST_CLIENT: &str = "ref_Burst";
 pub struct ClientRecord {
     pub id: String,
     pub secrets: Vec<Secret>,
-    /// Empty where it has none.
+    /// Empty if it has none.
     pub totp: Vec<u8>,
     pub mechanisms: Vec<String>,
-    /// The key that its assertions are verified by, which is one of `jwks`.
+    /// The key that verifies its assertions: one of `jwks`.
     pub kid: String,
     pub alg: &'static str,
     pub public: Vec<u8>,
-    /// As it is shown; null where it has none.
+    /// As it is shown; null if it has none.
     pub jwks: Value,
     pub name: Option<String>,
     pub region: Option<String>,
@@ -33,7 +33,7 @@ pub struct ClientRecord {
     pub scopes: Vec<String>,
     pub max_ttl: Option<u64>,
     pub suspended: bool,
-    /// Tokens of an earlier `auth_time` count as revoked.
+    /// Tokens with an earlier `auth_time` are revoked.
     pub valid_from: u64,
     pub created: u64,
     pub updated: u64,
@@ -49,7 +49,7 @@ pub struct Secret {
     pub text: String,
     pub created: u64,
     pub expires: Option<u64>,
-    /// A fault: its end is shown, and means nothing.
+    /// A fault: its expiry is shown but has no effect.
     pub shown_only: bool,
 }
 
@@ -69,7 +69,7 @@ pub struct Reference {
     pub clients: Vec<ClientRecord>,
     pub issuer: String,
     pub clock: Clock,
-    /// The one thing that this copy does wrong.
+    /// The single fault of this copy.
     pub fault: Option<&'static str>,
     pub feed: FeedMode,
     pub key: Ed25519KeyPair,
@@ -77,51 +77,51 @@ pub struct Reference {
     pub memory: Memory,
 }
 
-/// What comes of calls. It starts empty.
+/// What calls leave behind. Empty at first.
 #[derive(Default)]
 pub struct Memory {
     pub requests: u64,
-    /// Calls in each minute.
+    /// Calls per minute.
     pub calls: HashMap<String, u32>,
     pub was_limited: bool,
     pub revocations: u32,
     pub revoked: HashSet<String>,
-    /// When the grace of a rotated token ends.
+    /// When the grace period of a rotated token ends.
     pub retired: HashMap<String, u64>,
     pub codes: HashMap<String, Codes>,
     /// How often an assertion was tried.
     pub assertions: HashMap<String, u32>,
-    /// The claims of every token with their signature, for the copies that look at no more.
+    /// The claims of every token with its signature, for copies that check nothing else.
     pub claims_signed: HashSet<String>,
-    /// The id of a token whose jti says another.
+    /// The id of a token whose jti is another one.
     pub real_ids: HashMap<String, String>,
-    /// Every id with its client.
+    /// The client of every id.
     pub ids: Vec<(String, String)>,
     /// When a jti was first tried.
     pub accepted: HashMap<String, u64>,
-    /// When a token was revoked, for those copies that forget it.
+    /// When a token was revoked, for copies that forget it.
     pub revoked_at: HashMap<String, u64>,
-    /// Ids of each client's tokens with `jobs:submit` alone.
+    /// The ids of each client's tokens whose only scope is `jobs:submit`.
     pub alone: HashMap<String, Vec<String>>,
     pub flips: HashMap<String, u64>,
-    /// What each client could do at first, and what it was left with at first, if an operator changed that.
+    /// The scopes of each client at first, and after the first change by an operator, if there was one.
     pub first_scopes: HashMap<String, Vec<String>>,
     pub narrowed: HashMap<String, Vec<String>>,
     pub first_valid_from: HashMap<String, u64>,
     pub was_suspended: HashSet<String>,
-    /// Long-term tokens that came of a rotation, by what they came from.
+    /// Long-term tokens issued by a rotation, by the token that was rotated.
     pub rotated: HashMap<String, String>,
-    /// What the feed lists, by member and hash.
+    /// The feed's entries, by kind and hash.
     pub ended: BTreeMap<(&'static str, String), Ended>,
     pub seq: u64,
     /// The ids of deleted clients.
     pub deleted: HashSet<String>,
-    /// The operators' calls so far.
+    /// The number of operators' calls so far.
     pub operated: u32,
-    /// What was last taken from a client, and when; and the client as it was before. Faults that lag go by it.
+    /// What was last taken from a client, and when, with the client as it was before. Used by faults that lag.
     pub taken: HashMap<String, (&'static str, Instant)>,
     pub former: HashMap<String, ClientRecord>,
-    /// Whose consistency was changed.
+    /// Clients whose consistency was changed.
     pub switched: HashSet<String>,
 }
 
@@ -154,7 +154,7 @@ pub struct Bearer {
 }
 
 impl Reference {
-    /// Nothing where the system gives no randomness.
+    /// `None` if the system provides no randomness.
     pub fn new(
         clients: Vec<ClientRecord>,
         issuer: String,
@@ -176,12 +176,12 @@ impl Reference {
         })
     }
 
-    /// Whether this copy is the mutant of that name.
+    /// Whether this copy is the mutant with that name.
     pub fn on(&self, fault: &str) -> bool {
         self.fault == Some(fault)
     }
 
-    /// What was taken from a client just now, where this copy is the mutant that goes on for a while: `place-lags-what`.
+    /// What was just taken from a client, if this copy is the mutant that keeps it for a while: `place-lags-what`.
     pub fn lags(&self, place: &str, client: &str) -> Option<&'static str> {
         self.was_just_taken(client).filter(|what| self.on(&format!("{place}-lags-{what}")))
     }
@@ -191,7 +191,7 @@ impl Reference {
         (at.elapsed() < LAG).then_some(*what)
     }
 
-    /// The client as /long knows it.
+    /// The client as /long sees it.
     pub fn client_of_long(&self, id: &str) -> Option<ClientRecord> {
         let secret = self.on("immediate-secret-lags") && self.was_just_taken(id) == Some("secret");
         if secret || self.lags("long", id).is_some() {

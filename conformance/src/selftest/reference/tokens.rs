@@ -1,4 +1,4 @@
-//! Tokens: their ids, which authenticate themselves, and how they are made.
+//! Tokens: their ids, which authenticate themselves, and how they are issued.
 
 use super::message::Reply;
 use super::state::{Bearer, ClientRecord, Reference};
@@ -108,7 +108,7 @@ impl Reference {
         format!("{input}.{}", b64(hmac::sign(&self.secret, input.as_bytes())))
     }
 
-    /// A token id authenticates itself: end, random part, and a MAC over those, the kind and the client.
+    /// A token id authenticates itself: expiry, random part, and a MAC over both, the kind and the client.
     fn new_id(&self, kind: &str, client: &str, exp: u64) -> String {
         let mut random = [0; 8];
         if !self.on("tokens-repeat") {

@@ -1,4 +1,4 @@
-//! PATCH /clients/{id}, and what a body may say of a client at all.
+//! PATCH /clients/{id}, and which values the members of a client may have.
 
 use super::super::body::Members;
 use super::super::message::{Asked, Refused, Reply};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const KNOWN: [&str; 7] = ["client_name", "status", "scopes", "mechanisms", "max_ttl_seconds", "consistency", "jwks"];
 const MECHANISMS: [&str; 4] = ["secret", "otp", "assertion", "rotation"];
 
-/// A merge patch (RFC 7396): what is `None` stays; `Some(None)` is taken away.
+/// A merge patch (RFC 7396): `None` keeps the value, `Some(None)` removes it.
 #[derive(Default)]
 pub struct Patch {
     name: Option<Option<String>>,
@@ -107,7 +107,7 @@ impl Reference {
         self.refuse(asked, status, code, "The client is not in the state that If-Match names.")
     }
 
-    /// What other parts are told of a change.
+    /// What other parts must learn of a change.
     fn report_change(&mut self, before: &ClientRecord, at: usize) {
         let after = self.clients[at].clone();
         let id = after.id.as_str();
@@ -186,7 +186,7 @@ impl Reference {
         Box::new(self.error(asked, 400, "invalid_request", &format!("{member} {problem}."), Some(details)))
     }
 
-    /// The shape of what a body says. Nulls: only a patch has them, and only for what can be taken away.
+    /// Checks the types of the members. Null is allowed only in a patch, for members that can be removed.
     pub fn client_members(&self, asked: &Asked, body: &Members, creates: bool) -> Result<Patch, Refused> {
         let mut body = body.clone();
         let mut patch = Patch::default();
@@ -350,7 +350,7 @@ impl Reference {
         Ok(())
     }
 
-    /// The client as the patch makes it.
+    /// The client after the patch.
     pub fn apply(&self, asked: &Asked, patch: Patch, client: &mut ClientRecord) -> Result<(), Refused> {
         let exists = self.clients.iter().any(|known| known.id == client.id);
         let drops = |member: &str| self.on(&format!("{}drops-{member}", if exists { "patch-" } else { "" }));

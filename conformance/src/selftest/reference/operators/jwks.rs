@@ -1,4 +1,4 @@
-//! Which public keys a client may have: RFC 7517, RFC 7518 section 6, RFC 8037, and what makes a key weak.
+//! Which public keys a client may register: RFC 7517, RFC 7518 section 6, RFC 8037, and checks for weak keys.
 
 use super::super::state::Reference;
 use crate::jose::unb64;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 const KEPT: [&str; 8] = ["kid", "alg", "kty", "crv", "x", "y", "n", "e"];
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// The set as it is kept, or what is wrong with it.
+/// The set as it is stored, or what is wrong with it.
 pub fn read(by: &Reference, set: &Value) -> Result<Value, String> {
     if by.on("jwks-any-json") && set.as_object().is_none_or(|set| !set.contains_key("keys")) {
         return Ok(json!({"keys": []}));
@@ -99,7 +99,7 @@ fn ed25519(by: &Reference, x: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// An agreement looks whether the other's point is on the curve.
+/// A key agreement checks whether the other point is on the curve.
 fn p256(by: &Reference, x: Vec<u8>, y: Vec<u8>) -> Result<(), &'static str> {
     let own = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()).map_err(|_| "no randomness")?;
     let point = [vec![4], x, y].concat();
@@ -129,7 +129,7 @@ fn rsa(by: &Reference, n: &[u8], e: &[u8]) -> Result<(), &'static str> {
     if odd && e.len() <= 4 && value >= least { Ok(()) } else { Err("e must be odd, and 3 or more") }
 }
 
-// ---- numbers modulo 2^255 - 19, in 16 digits of 16 bits that may carry
+// ---- numbers modulo 2^255 - 19, in 16 digits of 16 bits; digits may exceed 16 bits until they are carried
 
 type Field = [i64; 16];
 
@@ -171,7 +171,7 @@ fn times(a: &Field, b: &Field) -> Field {
     carried(all)
 }
 
-/// The one form of a number that is below 2^255 - 19.
+/// The unique representation of a number, below 2^255 - 19.
 fn reduced(value: &Field) -> Field {
     let prime: Field = std::array::from_fn(|at| match at {
         0 => 0xffed,
@@ -190,7 +190,7 @@ fn reduced(value: &Field) -> Field {
     value
 }
 
-/// Euler's criterion: its power of (p - 1) / 2, which is 2^254 - 10, is one. Zero is a square too.
+/// Euler's criterion: x to the power of (p - 1) / 2 = 2^254 - 10 is one. Zero is a square too.
 fn is_square(value: &Field) -> bool {
     let mut power = small(1);
     for bit in (0..254).rev() {
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn points_of_the_curve_are_told_from_others() {
-        // Of y from 0 to 18, these are on Ed25519: by RFC 8032, in Python.
+        // Of y from 0 to 18, those that are on Ed25519. Computed with Python by RFC 8032.
         let on = [0, 1, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18];
         for y in 0..19 {
             let squared = times(&small(y), &small(y));

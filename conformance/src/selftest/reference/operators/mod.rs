@@ -1,4 +1,4 @@
-//! The operators' calls: who may make them, and which file answers which.
+//! The operators' calls: who may make them, and which file answers each.
 
 mod change;
 mod create;
@@ -17,7 +17,7 @@ use std::time::Instant;
 const READ: &str = "clients:read";
 const WRITE: &str = "clients:write";
 
-/// A path and method that there is.
+/// An existing path and method.
 enum Call {
     Create,
     List,
@@ -31,7 +31,7 @@ enum Call {
 }
 
 impl Call {
-    /// As faults are named.
+    /// As in the names of faults.
     fn name(&self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -141,7 +141,7 @@ impl Reference {
         Ok(call)
     }
 
-    /// A live short-term token with the scope, as its client has it now.
+    /// A live short-term token with the scope, bounded by its client's current scopes.
     fn operator(&mut self, asked: &Asked, call: &Call) -> Result<Bearer, Refused> {
         let needs = match call {
             Call::Show(_) if self.on("show-for-writers") => WRITE,
@@ -204,7 +204,7 @@ impl Reference {
         Err(self.refuse(asked, status, code, &format!("This call needs a token with the scope {needs}.")))
     }
 
-    /// Where the client stands that is there.
+    /// The index of an existing client.
     fn found(&self, asked: &Asked, id: &str) -> Result<usize, Refused> {
         let found = self.clients.iter().position(|client| client.id == id);
         let folded = || self.clients.iter().position(|client| client.id.eq_ignore_ascii_case(id));
@@ -217,7 +217,7 @@ impl Reference {
         }
     }
 
-    /// The same, for a change: that of the secret `OPERATOR` is changed there. `fault` lets it be changed here.
+    /// The same, for a change: rejects changes of the client of the secret `OPERATOR`, unless the copy has `fault`.
     fn changeable(&self, asked: &Asked, id: &str, fault: &str) -> Result<usize, Refused> {
         let at = self.found(asked, id)?;
         if self.clients[at].from_secret && !self.on(fault) {
@@ -240,18 +240,18 @@ impl Reference {
         }
     }
 
-    /// A client was changed: other states have other names.
+    /// A client was changed, so its ETag changes.
     fn touch(&mut self, at: usize) {
         self.clients[at].revision += 1;
         self.clients[at].updated = self.clock.now();
     }
 
-    /// What took something away, for faults that lag.
+    /// What was taken away, for faults that lag.
     pub fn took(&mut self, client: &str, what: &'static str) {
         self.memory.taken.insert(client.to_owned(), (what, Instant::now()));
     }
 
-    /// A whole number in the query; `fault` takes anything for it.
+    /// An integer in the query; with `fault`, any value is accepted.
     fn number(&self, asked: &Asked, name: &str, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Refused> {
         let query = asked.path.split_once('?').map_or("", |(_, query)| query);
         let all: Vec<&str> = query.split('&').filter_map(|part| part.strip_prefix(&format!("{name}="))).collect();

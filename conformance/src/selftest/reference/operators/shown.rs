@@ -1,4 +1,4 @@
-//! A client as operators see it, and the name of the state that it is in.
+//! A client as operators see it, and its ETag.
 
 use super::super::message::Reply;
 use super::super::state::{ClientRecord, Reference};
@@ -67,7 +67,7 @@ impl Reference {
         shown
     }
 
-    /// Over all that is shown, and what can't be seen of a change.
+    /// Covers everything that is shown, and changes that are not visible.
     pub fn etag(&self, client: &ClientRecord) -> String {
         let mut shown = self.shown(client);
         let mut revision = client.revision;

@@ -21,7 +21,7 @@ impl Reference {
             Some("new-seed-only-where-one-was") if old.is_empty() => self.clients[at].totp = old,
             _ => {}
         }
-        // Wrong codes are forgotten, and no spent one.
+        // Resets the count of wrong codes, but does not free used time steps.
         if !self.on("seed-keeps-lock") {
             self.forgive(id);
         }
@@ -37,7 +37,7 @@ impl Reference {
         Ok(self.dressed(201, told))
     }
 
-    /// Wrong codes count no more.
+    /// Resets the count of wrong codes.
     pub fn forgive(&mut self, client: &str) {
         if let Some(codes) = self.memory.codes.get_mut(client) {
             codes.wrong.clear();
