@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::host::Part;
-use crate::service::{ALICE, DAY, NOW, Service, bob_by_secret, by_secret, exchange, post, revocation, rotation};
+use crate::service::{ALICE, DAY, NOW, Service, Token, bob_by_secret, by_secret, exchange, post, revocation, rotation};
 
 #[test]
 fn a_token_may_always_revoke_itself() {
@@ -154,15 +154,21 @@ fn a_body_is_ignored() {
     assert!(!service.is_alive(&long));
 }
 
+/// But for a minute after its end, since the clock of an API may be behind.
 #[test]
 fn a_token_past_its_end_needs_no_revocation() {
     let service = Service::new();
     let caller = service.long_token("tokens:revoke");
-    let target = service.send(&by_secret().set("ttl_seconds", 3600)).token();
-    service.pass(3600);
-    service.world.forget_calls();
-    service.send(&revocation(&caller, &target.id)).is(204, "");
-    assert!(!service.world.calls.borrow().contains(&Part::Store));
+    let [just_ended, target] = [(); 2].map(|()| service.send(&by_secret().set("ttl_seconds", 3600)).token());
+    let is_stored = |target: &Token| {
+        service.world.forget_calls();
+        service.send(&revocation(&caller, &target.id)).is(204, "");
+        service.world.calls.borrow().contains(&Part::Store)
+    };
+    service.pass(3659);
+    assert!(is_stored(&just_ended));
+    service.pass(1);
+    assert!(!is_stored(&target));
     // As the caller's token it is refused.
     service.send(&revocation(&target, &target.id)).is(401, "invalid_token");
 }
