@@ -223,7 +223,7 @@ fn identities_that_others_can_read_are_warned_of() {
     }
 }
 
-/// An access proxy lets only calls with its header through, and repeats it in what it says.
+/// The access proxy lets only calls with its header through, and repeats the header in its answer.
 #[test]
 fn a_header_opens_the_way_and_is_never_shown() {
     let dir = scratch("rough-header");
@@ -365,7 +365,7 @@ fn cases_of_ones_own_run_beside_the_others() {
     std::fs::write(dir.join("bad.toml"), file.replace("long 401", "long")).unwrap();
     let output = reference.run(&dir, &["--cases", "bad.toml"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("cell \"long\" is none"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("unknown cell \"long\""), "{}", text(&output.stderr));
 }
 
 /// What a case sends is told in HTTP, with a name for every secret, and nothing of how it is written.
@@ -398,7 +398,7 @@ fn one_root_cause_is_one_failure() {
     let headings = out.lines().filter(|line| line.starts_with("FAIL ")).count() as u64;
     let failed = count(&report, "fail");
     assert!(failed > 60 && headings * 4 < failed, "{headings} headings for {failed} failures: {out}");
-    assert!(out.contains(" more, which differ from what is due in the same way"), "{out}");
+    assert!(out.contains(" more with the same difference"), "{out}");
 }
 
 /// The step of `action.yml` that runs, with this binary in the place of the built one.
