@@ -21,7 +21,7 @@ pub enum Role {
     Suspended,
     /// Another client, with `tokens:*`.
     Other,
-    /// Has a TOTP seed; the cases that lock a client send their wrong codes here.
+    /// Has a TOTP seed; of all roles, only this one is sent wrong codes.
     Lockout,
     /// For the rate-limit cases.
     Burst,

@@ -108,8 +108,8 @@ fn mistakes_on_the_command_line_are_never_0() {
         ("http://127.0.0.1:1/v1", &["--skip", "*"], "no case is left"),
         ("http://127.0.0.1:1/v1", &["--profile", "stray.toml"], "matches no case"),
         ("http://127.0.0.1:1/v1", &["--profile", "silent.toml"], "needs a reason"),
-        ("http://127.0.0.1:1/v1", &["--known-failures", "empty.toml"], "needs a piece of the reason"),
-        ("http://127.0.0.1:1/v1", &["--known-failures", "unknown.toml"], "is no case"),
+        ("http://127.0.0.1:1/v1", &["--known-failures", "empty.toml"], "needs a part of the reason"),
+        ("http://127.0.0.1:1/v1", &["--known-failures", "unknown.toml"], "no case has the id"),
     ] {
         let output = run(&dir, base_url, more);
         assert_eq!(output.status.code(), Some(2), "{more:?}");
