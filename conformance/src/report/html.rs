@@ -14,7 +14,7 @@ use crate::text::{escape, one_line};
 
 const STYLE: &str = include_str!("html.css");
 const ICONS: &str = include_str!("html.icons.svg");
-/// With more failures than this, none is expanded: they would bury the page.
+/// How many failures are expanded at most: more would bury the page.
 const OPEN_AT_MOST: usize = 20;
 
 pub fn render(report: &Report) -> String {
@@ -502,7 +502,7 @@ fn consistency(consistency: &Consistency) -> String {
     format!(
         r##"<div class="card">
 <h3>Time until a revoked token was refused</h3>
-<p>From the 204 to the first refusal that held. Allowed are {window}.</p>
+<p>From the 204 to the first refusal that held; the limit is {window}.</p>
 <table class="delays">
 <thead><tr><th scope="col">Case</th><th scope="col">Delay</th></tr></thead>
 <tbody>
