@@ -65,10 +65,10 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct Chosen {
-    /// Run only cases whose id matches, and their positive controls (glob; repeatable)
+    /// Only cases whose id matches, and their positive controls (glob; repeatable)
     #[arg(long = "case", value_name = "GLOB")]
     pub cases: Vec<String>,
-    /// Leave out cases whose id matches (glob; repeatable)
+    /// Without cases whose id matches (glob; repeatable)
     #[arg(long, value_name = "GLOB")]
     pub skip: Vec<String>,
     /// Which cases to judge: seed (what the public API page promises), contract (also what that page leaves open),
@@ -153,7 +153,7 @@ pub struct RunArgs {
     /// Stop at the first failure; the clean-up still runs
     #[arg(long)]
     pub fail_fast: bool,
-    /// A TOML file of cases that must fail, each line: "case.id" = "part of the reason that it fails for"
+    /// A TOML file of cases that must fail, in lines of the form: "case.id" = "part of the reason"
     #[arg(long, value_name = "FILE")]
     pub known_failures: Option<PathBuf>,
 }
