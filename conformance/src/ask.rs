@@ -1,8 +1,8 @@
-//! What a row asks and what it waits for: a right request, what is changed in it, and the answer that is due.
+//! What a row sends and expects: a valid request, what is changed in it, and the answer that is due.
 
 use crate::identities::Role;
 
-/// The right request that a row starts from.
+/// The valid request that a row starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base {
     /// POST /auth/tokens/long by client secret.
@@ -23,7 +23,7 @@ pub enum Base {
     CreateClient,
     /// GET /clients.
     ListClients,
-    /// GET /clients/{id} of a client that the run's cases share, as are those below.
+    /// GET /clients/{id} of a client that the run's cases share; so are the two below.
     GetClient,
     /// PATCH /clients/{id} with a `client_name`.
     UpdateClient,
@@ -31,16 +31,16 @@ pub enum Base {
     EndClientSecret,
 }
 
-/// One deviation. Texts may hold `${role.setting}`, `${role.long}`, `${role.short}`, `${now+60}` and the like: see
-/// `trial/draft.rs`, which fills them in.
+/// One change to the valid request. `trial/draft.rs` fills in variables such as `${role.setting}`, `${role.long}` and
+/// `${now+60}` in its texts.
 #[derive(Debug, Clone, Copy)]
 pub enum Change {
     Method(&'static str),
     Path(&'static str),
     Header(&'static str, &'static str),
-    /// A header once more, as another line with the same value.
+    /// Repeats a header, as another line with the same value.
     Repeat(&'static str),
-    /// A header once more, with this value.
+    /// Adds another line of a header, with this value.
     Beside(&'static str, &'static str),
     NoHeader(&'static str),
     /// A member of the body, as JSON text.
@@ -49,15 +49,15 @@ pub enum Change {
     /// The whole body as text, in place of what the base would send.
     Raw(&'static str),
     RawBytes(&'static [u8]),
-    /// Put behind the finished body.
+    /// Appended to the finished body.
     Append(&'static str),
-    /// `scopes` becomes this many different scopes under `jobs:*`.
+    /// Sets `scopes` to this many different scopes that `jobs:*` covers.
     ManyScopes(usize),
-    /// `scopes` becomes one scope under `jobs:*` of this many characters.
+    /// Sets `scopes` to one scope of this many characters that `jobs:*` covers.
     LongScope(usize),
-    /// Spaces after the first brace until the body has this many bytes.
+    /// Inserts spaces after the first brace until the body has this many bytes.
     PadTo(usize),
-    /// No `Content-Length`: sent in pieces.
+    /// Sends the body chunked, without `Content-Length`.
     Chunked,
     /// A claim of the assertion, as JSON text.
     Claim(&'static str, &'static str),
@@ -69,9 +69,9 @@ pub enum Change {
     SignedBy(Role),
     /// No signature, and `alg` says `none`.
     AlgNone,
-    /// One character of the signature changed.
+    /// One character of the signature is changed.
     TamperedSignature,
-    /// A claim changed after signing.
+    /// A claim is changed after signing.
     TamperedClaims,
 }
 
@@ -79,9 +79,9 @@ pub enum Change {
 #[derive(Debug, Clone, Copy)]
 pub struct Want {
     pub status: u16,
-    /// Any of these codes; none where the body is no error.
+    /// Any of these codes; empty if the body is not an error.
     pub codes: &'static [&'static str],
-    /// Where the contract can be read in two ways: the other lawful answers.
+    /// Other answers that conform, where the contract can be read in more than one way.
     pub or: &'static [(u16, &'static str)],
 }
 
@@ -95,23 +95,23 @@ impl std::fmt::Display for Want {
     }
 }
 
-/// What else must hold of the answer.
+/// What else is checked in the answer.
 #[derive(Debug, Clone, Copy)]
 pub enum Also {
-    /// `expires_in`, in seconds; two may have passed since it was computed.
+    /// `expires_in`, in seconds. It may be up to two less, for the time that has passed.
     ExpiresIn(u64),
     LongDefault,
-    /// The role's own maximum.
+    /// `expires_in` is the role's own maximum.
     LongCap(Role),
     ShortDefault,
     /// Exactly these, in this order.
     Scopes(&'static [&'static str]),
-    /// At least one, and none beyond what the identity was provisioned with.
+    /// At least one, and none that the identity does not have.
     ScopesWithin(Role),
     ManyScopes(usize),
-    /// The field at fault is named in `message` or `details`.
+    /// `message` or `details` names this field.
     Names(&'static str),
-    /// `message` says that a header was there more than once, in whichever words.
+    /// `message` says, in any words, that a header was there more than once.
     SaysRepeated,
     AllowsPost,
     /// The `error` of the challenge (RFC 6750 section 3).
@@ -142,7 +142,7 @@ pub const fn refused(status: u16, codes: &'static [&'static str]) -> Want {
     Want { status, codes, or: &[] }
 }
 
-/// A status whose body is no error, or an error without a code of its own in the contract.
+/// A status whose body is not an error, or is an error for which the contract has no code.
 pub const fn plain(status: u16) -> Want {
     refused(status, &[])
 }

@@ -1,5 +1,5 @@
-//! What a row of the table says. Every file of `cases/` begins with `use crate::case::*`, so that a row reads alike in all
-//! of them and can be copied from one to another.
+//! A row of the table of cases. Every file of `cases/` begins with `use crate::case::*`, so that rows can be copied between
+//! files.
 
 pub use crate::ask::{Also, Base, Base::*, Change, Change::*, Want};
 pub use crate::ask::{
@@ -19,29 +19,30 @@ use crate::watch::Judge;
 use futures_util::future::LocalBoxFuture;
 
 pub struct Case {
-    /// `operation.status.what`; never changes.
+    /// `operation.status.what`. An id never changes.
     pub id: &'static str,
     pub cell: Cell,
     pub level: Level,
     /// The sentence that the server is held to.
     pub requirement: &'static str,
-    /// Where that sentence stands: a standard with its section, or a name or heading in a document of this project.
+    /// Where it is written: a standard and its section, or a name or heading in a document of this project.
     pub section: &'static str,
-    /// Besides what the request itself names.
+    /// Needed identities, in addition to those that the request names.
     pub needs: &'static [(Role, Credential)],
     pub effect: Effect,
     pub phase: Phase,
-    /// The right request of which this is a one-field twin: unless it passed in this run, this case proves nothing.
+    /// The case with the valid request, from which this one differs in one thing. If it does not pass in the same run, this
+    /// case proves nothing and is blocked.
     pub control: Option<&'static str>,
     pub request: Act,
-    /// The answer that is due, in the row's cell. Steps have it as `t.due`.
+    /// The expected answer. Steps have it as `t.due`.
     pub expect: Want,
     pub also: &'static [Also],
-    /// Servers with one fault each that this case, at least, must find: `selftest` runs it against them.
+    /// Mutants that this case must kill: `selftest` runs it against them.
     pub mutants: &'static [Mutant],
 }
 
-/// What a row has that does not say otherwise.
+/// The defaults of a row.
 pub const ROW: Case = Case {
     id: "",
     cell: Cell::Throughout,
@@ -58,22 +59,22 @@ pub const ROW: Case = Case {
     mutants: &[],
 };
 
-/// When a row has its turn.
+/// When a case runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Usual,
-    /// Begins early, and ends with `Trial::later`, which waits while all others are served.
+    /// Starts early, and waits in `Trial::later` while the other cases run.
     Rests,
-    /// After all others: it waits for a time that they must not see.
+    /// Runs after all others, alone: it waits for a time that would disturb them.
     Last,
 }
 
 pub enum Act {
-    /// A right request with something changed.
+    /// A valid request with changes.
     Ask(Base, &'static [Change]),
     /// Several requests.
     Steps(Steps),
-    /// Judged on every answer of the run, whichever case asked for it.
+    /// Judges every answer of the run, whichever case sent the request.
     EveryAnswer(Judge),
 }
 
@@ -87,20 +88,20 @@ macro_rules! steps {
 }
 pub(crate) use steps;
 
-/// The reference server with one fault, by the name that its code asks for.
+/// The reference server with one fault. Its code looks the fault up by this name.
 #[derive(Debug, Clone, Copy)]
 pub struct Mutant {
     pub name: &'static str,
-    /// What it does wrong: "takes any secret".
+    /// What it does wrong, such as "takes any secret".
     pub says: &'static str,
-    /// How it serves its feed of ends meanwhile.
+    /// How it serves its revocation feed.
     pub feed: FeedMode,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedMode {
     Public,
-    /// Only for a token with `tokens:introspect`.
+    /// Only to a token with `tokens:introspect`.
     Private,
     Off,
 }
@@ -121,7 +122,7 @@ impl Case {
         matches!(self.request, EveryAnswer(_))
     }
 
-    /// Everything that must be among the identities.
+    /// Everything that the identities must have for this case.
     pub fn all_needs(&self) -> Vec<(Role, Credential)> {
         let mut all = self.needs.to_vec();
         if let Ask(base, changes) = &self.request {

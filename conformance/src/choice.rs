@@ -1,4 +1,4 @@
-//! Which rows a run consists of: those that the profile judges and the flags ask for, with the controls that they lean on.
+//! Chooses the rows of a run: those that the profile judges and the flags ask for, with their controls.
 
 use crate::case::{Act, Case};
 use crate::cases;
@@ -21,12 +21,12 @@ impl Choice {
         let is_unmatched = |glob: &str| !cases::all().any(|case| glob::matches(glob, case.id));
         if let Some(absent) = profile.absent.iter().find(|absent| is_unmatched(&absent.case)) {
             return Err(format!(
-                "--profile {}: [[absent]] case = \"{}\" matches no case; `conformance list` shows them all",
+                "--profile {}: [[absent]] case = \"{}\" matches no case; `conformance list --profile service` shows all cases",
                 profile.file, absent.case
             ));
         }
         if let Some(glob) = only.iter().chain(&skip).find(|glob| is_unmatched(glob)) {
-            return Err(format!("no case matches \"{glob}\"; `conformance list` shows them all"));
+            return Err(format!("no case matches \"{glob}\"; `conformance list --profile service` shows all cases"));
         }
         let is_skipped = |id: &str| skip.iter().any(|glob| glob::matches(glob, id));
         let is_wanted = |id: &str| only.is_empty() || only.iter().any(|glob| glob::matches(glob, id));
@@ -35,7 +35,9 @@ impl Choice {
             .map(|case| case.id)
             .collect();
         if ids.is_empty() {
-            return Err("no case is left by --case, --skip and --profile; `conformance list` shows them all".to_owned());
+            return Err(
+                "no case is left after --case, --skip and --profile; `conformance list` shows all cases".to_owned()
+            );
         }
         loop {
             let controls: Vec<_> = cases::all()
@@ -53,7 +55,7 @@ impl Choice {
         Ok(Self { profile, only, skip, rows })
     }
 
-    /// The same, but for these.
+    /// The same choice without the cases that match.
     pub fn without(&self, glob: &str) -> Result<Self, String> {
         let skip = self.skip.iter().cloned().chain([glob.to_owned()]).collect();
         Self::new(self.profile.clone(), self.only.clone(), skip)
@@ -63,7 +65,7 @@ impl Choice {
         self.rows.iter().any(|case| case.id == id)
     }
 
-    /// The choice in a report, where it is not the whole profile.
+    /// For the report: what was chosen, if that is not the whole profile.
     pub fn part(&self) -> Option<Part> {
         let of = cases::all().filter(|case| self.profile.judges(case.level)).count();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -75,7 +77,7 @@ impl Choice {
         })
     }
 
-    /// What every answer is held against, also where its own row was not chosen.
+    /// The promises that every answer is judged by, also those whose row was not chosen.
     pub fn promises(&self) -> Vec<Promise> {
         let judged = cases::all().filter(|case| self.profile.judges(case.level));
         judged

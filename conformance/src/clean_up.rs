@@ -1,4 +1,5 @@
-//! Nothing is left behind: what was minted is revoked, and what was made is deleted, also after an interruption.
+//! The clean-up: revokes every token that the run minted and deletes every client that it made, also after an
+//! interruption.
 
 use crate::endpoint;
 use crate::http::{Answer, Broken, Request};
@@ -14,20 +15,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How long tokens may be revoked, and how long once the run was interrupted.
+/// Time limit of the clean-up, and after an interruption.
 const CLEAN_UP: Duration = Duration::from_secs(120);
 const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(8);
-/// How many calls of the clean-up are under way at once.
+/// How many calls of the clean-up run at once.
 const AT_ONCE: usize = 16;
-/// How often a call of the clean-up is sent at most, and what its waits for a busy server may add up to.
+/// How often a call of the clean-up is sent at most, and the limit on the sum of all waits for a busy server.
 const TRIES: u32 = 5;
 const WAITS: Duration = Duration::from_secs(65);
 const A_MOMENT: Duration = Duration::from_millis(250);
-/// How long an id or a reason may be, in characters.
+/// The longest id or reason in a report, in characters.
 const REASON: usize = 1000;
 
-/// Revokes every token of the ledger that is still open. Where this run saw that a long-term token takes its
-/// short-term ones with it, revoking the parent is enough.
+/// Deletes the clients and revokes the tokens that the ledger still lists. `cascades`: this run saw that revoking a
+/// long-term token ends the short-term tokens made from it, so revoking the parent is enough.
 pub async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
     run.forget_refusals();
     let enough = async {
@@ -41,7 +42,7 @@ pub async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
     let quiet = Quiet::default();
     tokio::select! {
         () = async {
-            // Whoever is deleted can't revoke tokens any more, and need not.
+            // First the clients: deleting one ends its tokens.
             delete_clients(run, &problems, &quiet).await;
             revoke_all(run, cascades, &problems, &quiet).await;
         } => {}
@@ -53,20 +54,20 @@ pub async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
         .flat_map(|kind| run.ledger.open(kind))
         .map(|minted| {
             let why = problems.get(&minted.token).cloned();
-            let why = why.unwrap_or_else(|| "the clean-up ended before it was its turn".to_owned());
+            let why = why.unwrap_or_else(|| "the clean-up ended before this was tried".to_owned());
             let id = minted.id.unwrap_or_else(|| "a token without an id".to_owned());
             (beginning(&run.vault.mask_foreign(&id), REASON), beginning(&run.vault.mask_foreign(&why), REASON))
         })
         .collect();
     left.extend(run.ledger.clients().into_iter().map(|id| {
         let why = problems.get(&id).cloned();
-        let why = why.unwrap_or_else(|| "the clean-up ended before it was its turn".to_owned());
+        let why = why.unwrap_or_else(|| "the clean-up ended before this was tried".to_owned());
         (
             beginning(&run.vault.mask_foreign(&format!("client {id}")), REASON),
             beginning(&run.vault.mask_foreign(&why), REASON),
         )
     }));
-    let unknown = "the run was interrupted while it was asked for, so it may have been made".to_owned();
+    let unknown = "the run was interrupted before the answer came, so this token may have been made".to_owned();
     left.extend((0..run.unanswered_minting()).map(|_| ("an unknown token".to_owned(), unknown.clone())));
     let (minted, revoked) = run.ledger.count();
     Cleanup { minted, revoked, left }
@@ -99,14 +100,14 @@ async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String
     let long = run.ledger.open(Kind::Long);
     let total = short.len() + long.len();
     let done = Cell::new(0);
-    // Short-term ones first: their parents' end would take away what they revoke themselves with.
+    // Short-term tokens first: each revokes itself, which it can't once its parent is revoked.
     for wave in [short, long] {
         let all = futures_util::stream::iter(wave).map(|minted| {
             let done = &done;
             async move {
                 let problem = revoke(run, &minted, quiet).await;
                 done.set(done.get() + 1);
-                run.audience.progress(done.get(), total, "revoking what was minted");
+                run.audience.progress(done.get(), total, "revoking tokens");
                 match (problem, &minted.id) {
                     (None, Some(id)) => {
                         run.ledger.ended(id);
@@ -123,34 +124,36 @@ async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String
         all.buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
     }
     if cascades {
-        // Children of a parent that a case had revoked itself.
+        // Children of a parent that a case has revoked.
         for child in run.ledger.open(Kind::Short).iter().filter(|child| run.ledger.parent_ended(child)) {
             child.id.iter().for_each(|id| run.ledger.ended(id));
         }
     }
 }
 
-/// What kept the token from being revoked.
+/// Revokes a token by itself. Returns why that failed.
 async fn revoke(run: &Run, minted: &Minted, quiet: &Quiet) -> Option<String> {
     let id = match &minted.id {
-        _ if minted.token.is_empty() => return Some("it was made, but the answer did not show it whole".to_owned()),
-        None => return Some("the answer did not tell its id".to_owned()),
+        _ if minted.token.is_empty() => {
+            return Some("the server issued it, but its answer did not contain the whole token".to_owned());
+        }
+        None => return Some("the server's answer did not contain its token_id".to_owned()),
         Some(id) => id,
     };
     let request = endpoint::bare("POST", &endpoint::revoke_path(id), Some(&minted.token));
     let over = || minted.ends.is_some_and(|ends| ends <= run.clock.now()) || run.ledger.parent_ended(minted);
-    // With 401 it is refused as a caller, since it has ended by itself or with the token that it came from.
+    // 401 means done if the token has expired or its parent was revoked.
     insist(run, &request, quiet, |answer| answer.status == 204 || (answer.status == 401 && over())).await
 }
 
-/// What kept a request of the clean-up from being done. What passes by itself is tried again: what was busy when it said,
-/// with all the others, so that a server's own limit is met once.
+/// Sends a request of the clean-up until it is done. Returns why it could not be done. After 429 or 503 all requests wait
+/// together for `Retry-After`, so that a rate limit is met once.
 async fn insist(run: &Run, request: &Request, quiet: &Quiet, is_done: impl Fn(&Answer) -> bool) -> Option<String> {
     let what = if request.method == "DELETE" { "deletion" } else { "revocation" };
     let mut problem = None;
     for _ in 0..TRIES {
         if quiet.silent.get() >= GONE_AFTER {
-            return problem.or(Some("the server does not answer any more".to_owned()));
+            return problem.or(Some("the server no longer answers".to_owned()));
         }
         quiet.wait(run).await;
         let limit = if run.interrupt.count() > 0 { CLEAN_UP_IN_HASTE / 3 } else { Duration::MAX };
@@ -160,7 +163,7 @@ async fn insist(run: &Run, request: &Request, quiet: &Quiet, is_done: impl Fn(&A
         };
         let outcome = tokio::select! {
             outcome = run.send_quietly(request, limit) => outcome,
-            () = hurried => Err(Broken::Unfinished("no answer came in time".to_owned())),
+            () = hurried => Err(Broken::Unfinished("no answer before the time limit of an interrupted clean-up".to_owned())),
         };
         quiet.silent.set(if outcome.is_ok() { 0 } else { quiet.silent.get() + 1 });
         match outcome {
@@ -181,18 +184,18 @@ async fn insist(run: &Run, request: &Request, quiet: &Quiet, is_done: impl Fn(&A
     problem
 }
 
-/// What the requests of the clean-up know of each other.
+/// What the requests of the clean-up share.
 #[derive(Default)]
 struct Quiet {
-    /// Requests in a row without an answer.
+    /// How many requests in a row got no answer.
     silent: Cell<u32>,
-    /// Before then nothing is sent, in milliseconds since the epoch.
+    /// Nothing is sent before this time, in milliseconds since the epoch.
     until_ms: Cell<u64>,
     waited_ms: Cell<u64>,
 }
 
 impl Quiet {
-    /// False when it was waited long enough.
+    /// Makes all requests wait for this long. False if the sum of waits would exceed its limit.
     fn until(&self, run: &Run, pause: Duration) -> bool {
         let now = run.clock.now_ms();
         let then = now + millis(pause);
@@ -205,7 +208,7 @@ impl Quiet {
         true
     }
 
-    /// In haste nothing is waited for.
+    /// After an interruption it does not wait.
     async fn wait(&self, run: &Run) {
         tokio::select! {
             () = run.clock.wait_until_ms(self.until_ms.get()) => {}

@@ -6,13 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Proves any deployment of the token API right or wrong, over HTTP.
+/// Tests any deployment of the token API against its contract, over HTTP.
 #[derive(Parser)]
 #[command(name = "conformance", version, disable_help_subcommand = true, after_help = exit::HELP)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
-    /// Colours: auto means on a terminal, unless NO_COLOR is set
+    /// When to use colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, default_value = "auto")]
     pub color: Color,
 }
@@ -28,36 +28,36 @@ pub enum Color {
 pub enum Command {
     /// Run the cases against a deployment
     Run(Box<RunArgs>),
-    /// List the cases: id, cell, requirement
+    /// List the cases: id, operation and status, requirement
     List(Chosen),
-    /// Rehearse a run on the built-in reference server, and tell what a conformant deployment would be sent
+    /// Show what a run would send to a conformant deployment, by running it against the built-in reference server
     Plan(PlanArgs),
-    /// Tell all about one case: what it sends, what is due, and where that stands
+    /// Explain one case: what it sends, which answer is due, and where the contract says so
     Explain {
-        /// A case's id, as `list` shows it
+        /// The id of a case, as `list` shows it
         id: String,
-        /// TOML: cases of your own
+        /// A TOML file with cases of your own
         #[arg(long = "cases", value_name = "FILE")]
         own: Option<PathBuf>,
     },
-    /// Send the failures of a JSON report again, and tell whether they still fail
+    /// Run the failed cases of a JSON report again, and show which still fail
     Replay(Box<ReplayArgs>),
-    /// Measure how long revocations take to hold, by operation
+    /// Measure how long a revoked token is still accepted, at each place that checks tokens
     Lag(LagArgs),
-    /// Tell what changed between two JSON reports; exit code 1 when something fails that did not before
+    /// Compare two JSON reports; the exit code is 1 if a case fails that did not fail before
     Diff { before: PathBuf, after: PathBuf },
-    /// Prove the harness itself: the reference server passes, and every mutant of it is found out
+    /// Test the harness itself: the built-in reference server must pass, and each mutant of it must fail
     Selftest {
-        /// Only these mutants (glob; repeatable)
+        /// Test only these mutants (glob; repeatable)
         #[arg(long, value_name = "GLOB")]
         mutant: Vec<String>,
-        /// Serve the reference on this port for trying things by hand, its identities written to FILE
+        /// Serve the reference server on this port, to try the other commands against it
         #[arg(long, value_name = "PORT", requires = "identities")]
         serve: Option<u16>,
-        /// Where --serve writes the identities
+        /// With --serve: write the identities to this file
         #[arg(long, value_name = "FILE")]
         identities: Option<PathBuf>,
-        /// With --serve: the mutant to serve
+        /// With --serve: serve this mutant instead
         #[arg(long, value_name = "NAME", requires = "serve")]
         fault: Option<String>,
     },
@@ -65,24 +65,24 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct Chosen {
-    /// Only cases whose id matches (glob; repeatable); their positive controls come along
+    /// Only cases whose id matches, and their positive controls (glob; repeatable)
     #[arg(long = "case", value_name = "GLOB")]
     pub cases: Vec<String>,
-    /// No cases whose id matches (glob; repeatable)
+    /// Without cases whose id matches (glob; repeatable)
     #[arg(long, value_name = "GLOB")]
     pub skip: Vec<String>,
-    /// seed (what the public API page itself promises), contract (also what closes its gaps), service (all cases: also
-    /// what stands around the tokens), or a profile file
+    /// Which cases to judge: seed (what the public API page promises), contract (also what that page leaves open),
+    /// service (also everything around the tokens), or the path of a profile file
     #[arg(long, value_name = "NAME|FILE", default_value = "contract")]
     pub profile: String,
-    /// TOML: cases of your own, with the columns of the built-in ones
+    /// A TOML file with cases of your own
     #[arg(long = "cases", value_name = "FILE")]
     pub own: Option<PathBuf>,
 }
 
 #[derive(Args)]
 pub struct ReplayArgs {
-    /// What `run --report json=PATH` wrote
+    /// A report written by `run --report json=PATH`
     pub report_before: PathBuf,
     #[command(flatten)]
     pub run: RunArgs,
@@ -101,41 +101,42 @@ pub struct LagArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     pub choice: Chosen,
-    /// Say also which cases these identities would leave blocked
+    /// Also show which cases would be blocked with these identities
     #[arg(long, value_name = "FILE")]
     pub identities: Option<PathBuf>,
 }
 
-/// How a deployment is reached, as whom, what may be done to it, and where that is told.
+/// How to reach a deployment, with which identities, what may be done to it, and where reports go.
 #[derive(Args)]
 pub struct Reach {
-    /// The deployment, with its base path: https://auth.example.com/v1
+    /// The deployment's URL with its base path, such as https://auth.example.com/v1
     #[arg(long, value_name = "URL")]
     pub base_url: Option<String>,
-    /// Who to be: a TOML file with one table per role; CONFORMANCE_<ROLE>_<SETTING> variables win over it
+    /// The credentials to use: a TOML file with one table per role; CONFORMANCE_<ROLE>_<SETTING> variables override it
     #[arg(long, value_name = "FILE")]
     pub identities: Option<PathBuf>,
-    /// What may be done to a host that is not loopback (comma-separated or repeated)
+    /// Effects to allow on a host that is not loopback, where only reading is allowed by default (comma-separated or
+    /// repeated)
     #[arg(long, value_enum, value_delimiter = ',', value_name = "EFFECT")]
     pub allow: Vec<Allow>,
     /// Send this header with every request, for an access proxy in front of the deployment (repeatable). Its value is
-    /// masked; CONFORMANCE_HEADERS in the environment holds more, one in each line, and keeps them off the command line
+    /// masked in all output. To keep headers off the command line, set CONFORMANCE_HEADERS, one header per line
     #[arg(long, value_name = "NAME:VALUE")]
     pub header: Vec<String>,
-    /// Trust these certificates too (PEM), for a deployment behind an authority of your own
+    /// Also trust these certificates (PEM), for a deployment with a private certificate authority
     #[arg(long, value_name = "FILE")]
     pub cacert: Option<PathBuf>,
-    /// For each request, from connecting to the last byte
+    /// Time limit of each request, from connecting to the last byte
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub timeout: Duration,
-    /// How long a revocation may take to be seen [default: 5s on loopback, else 90s]
+    /// How long a revoked token may still be accepted [default: 5s on loopback, else 90s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub consistency_window: Option<Duration>,
-    /// Write a report: json, junit, markdown, html, har (HTTP Archive), badge and lag (SVG), scripts (a directory: for each
-    /// failure sh with curl); - is standard output (repeatable)
+    /// Write a report (repeatable). Kinds: json, junit, markdown, html, har (HTTP Archive), badge and lag (SVG), scripts
+    /// (a directory with a curl script for each failure). The path - is standard output
     #[arg(long, value_name = "KIND=PATH", value_parser = str::parse::<Request>)]
     pub report: Vec<Request>,
-    /// Show every exchange on stderr, secrets masked
+    /// Show every request and answer on stderr, with secrets masked
     #[arg(long)]
     pub trace: bool,
 }
@@ -146,13 +147,13 @@ pub struct RunArgs {
     pub reach: Reach,
     #[command(flatten)]
     pub choice: Chosen,
-    /// Cases under way at once
+    /// How many cases run at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: u16,
-    /// End the cases at the first failure
+    /// Stop at the first failure; the clean-up still runs
     #[arg(long)]
     pub fail_fast: bool,
-    /// TOML: case id = "a piece of the reason that it fails by"; such a case must fail, and by that
+    /// A TOML file of cases that must fail, in lines of the form: "case.id" = "part of the reason"
     #[arg(long, value_name = "FILE")]
     pub known_failures: Option<PathBuf>,
 }
@@ -176,7 +177,7 @@ impl Allow {
     }
 }
 
-/// `250ms`, `10s`, `2m`, or bare seconds.
+/// `250ms`, `10s`, `2m`, or a plain number of seconds.
 pub fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let number: u64 = number.parse().map_err(|_| "give a time such as 250ms, 10s or 2m".to_owned())?;

@@ -1,4 +1,4 @@
-//! Time as a value: the selftest gives both sides one clock that jumps instead of waiting.
+//! The clock is a value: in the selftest, harness and server share one that jumps ahead instead of waiting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[derive(Clone, Debug)]
 pub enum Clock {
     System,
-    /// Milliseconds since the epoch; moves only when somebody waits on it.
+    /// Milliseconds since the epoch; moves only when a task waits on it.
     Virtual(Arc<AtomicU64>),
 }
 

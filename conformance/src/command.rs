@@ -1,4 +1,4 @@
-//! What each command does.
+//! Runs each command.
 
 use crate::case::Case;
 use crate::choice::Choice;
@@ -23,7 +23,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How it ended, or what is wrong with the command line or the configuration.
+/// The exit code; an error is a fault in the command line or the configuration.
 pub fn execute(cli: Cli) -> Result<Exit, String> {
     let reports = match &cli.command {
         Command::Run(args) => &args.reach.report,
@@ -60,7 +60,7 @@ pub fn execute(cli: Cli) -> Result<Exit, String> {
     }
 }
 
-/// A run, and what it came to, written and shown.
+/// Runs the cases, writes the reports and shows the summary.
 fn run_cases(args: RunArgs, paint: Paint) -> Result<Report, String> {
     let reports = args.reach.report.clone();
     let choice = choose(args.choice)?;
@@ -80,7 +80,7 @@ fn run_cases(args: RunArgs, paint: Paint) -> Result<Report, String> {
     tell(finished.report, &reports, paint)
 }
 
-/// What a run or a measurement is given, and how it is listened to.
+/// What `run` and `lag` need to reach the deployment.
 struct Reached {
     setup: Setup,
     allowed: BTreeSet<&'static str>,
@@ -90,11 +90,11 @@ struct Reached {
 
 fn reach(args: Reach, paint: Paint) -> Result<Reached, String> {
     if args.report.iter().filter(|wanted| wanted.path.as_os_str() == "-").count() > 1 {
-        return Err("two reports can't both go to standard output: give a file for one, KIND=PATH".to_owned());
+        return Err("only one report can go to standard output: give a file for the others, KIND=PATH".to_owned());
     }
     let base_url =
-        args.base_url.ok_or("--base-url is missing: give the deployment's, e.g. https://auth.example.com/v1")?;
-    // From before anything is minted.
+        args.base_url.ok_or("--base-url is missing: give the deployment's URL, such as https://auth.example.com/v1")?;
+    // Before anything is minted.
     let interrupt = Interrupt::listen()?;
     let vault = Rc::new(Vault::default());
     let base_url = http::check_base(&base_url)?;
@@ -132,7 +132,7 @@ fn is_piped(reports: &[report::Request]) -> bool {
 fn tell(report: Report, reports: &[report::Request], paint: Paint) -> Result<Report, String> {
     let summary = terminal::summary(&report, paint);
     if is_piped(reports) {
-        // Whoever reads the report from there reads nothing else.
+        // Standard output carries the report alone.
         let _ = std::io::stderr().write_all(summary.as_bytes());
     } else {
         print(&summary);
@@ -146,7 +146,7 @@ fn measure(args: LagArgs, paint: Paint) -> Result<Exit, String> {
     let reports = args.reach.report.clone();
     let reached = reach(args.reach, paint)?;
     if let Some(effect) = ["mint", "revoke"].into_iter().find(|effect| !reached.allowed.contains(effect)) {
-        return Err(format!("it {effect}s on a host that is not loopback: give --allow mint,revoke"));
+        return Err(format!("lag {effect}s tokens, and the host is not loopback: give --allow mint,revoke"));
     }
     let report = runtime()?.block_on(lag::lag(reached.setup, args.tokens.into()))?;
     reached.interrupt.over();
@@ -154,7 +154,7 @@ fn measure(args: LagArgs, paint: Paint) -> Result<Exit, String> {
     Ok(tell(report, &reports, paint)?.verdict.into())
 }
 
-/// Runs what failed again, with whatever it needs minted anew.
+/// Runs the failed cases of a report again, with new tokens.
 fn replay(args: ReplayArgs, paint: Paint) -> Result<Exit, String> {
     let before = report::read(&args.report_before)?;
     let mut run = args.run;
@@ -162,7 +162,10 @@ fn replay(args: ReplayArgs, paint: Paint) -> Result<Exit, String> {
     let failed: Vec<_> =
         before.cases.iter().filter(|case| groups::is_failure(case.outcome) && wanted(&case.id)).collect();
     if failed.is_empty() {
-        return Err(format!("{} has no such failure", args.report_before.display()));
+        return Err(format!(
+            "{}: nothing to replay: no case failed, or --case matches none that did",
+            args.report_before.display()
+        ));
     }
     run.choice.cases = failed.iter().map(|case| case.id.clone()).collect();
     run.choice.profile = match run.choice.profile.as_str() {
@@ -179,7 +182,7 @@ fn replay(args: ReplayArgs, paint: Paint) -> Result<Exit, String> {
             Outcome::Pass => "passes now",
             outcome if outcome == case.outcome && now.got == case.got => "fails as before",
             outcome if groups::is_failure(outcome) => "fails in another way",
-            _ => "can't be told",
+            _ => "could not be judged",
         });
         out += &format!("{}: {}\n", case.id, told);
     }
@@ -191,7 +194,8 @@ fn replay(args: ReplayArgs, paint: Paint) -> Result<Exit, String> {
     Ok(after.verdict.into())
 }
 
-/// How the deployment is reached. Headers are secrets, and so is each part of one: a cookie's value, what follows a scheme.
+/// The headers and certificates of every request. A header's value is a secret, and so is each part of it, such as a
+/// cookie's value or what follows a scheme.
 fn way(headers: &[String], cacert: Option<&Path>, vault: &Vault) -> Result<Way, String> {
     let more = std::env::var("CONFORMANCE_HEADERS").unwrap_or_default();
     let lines = headers.iter().map(String::as_str).chain(more.lines().filter(|line| !line.trim().is_empty()));
@@ -215,14 +219,14 @@ fn known_failures(path: &Path) -> Result<BTreeMap<String, String>, String> {
 
 pub fn parse_known_failures(text: &str) -> Result<BTreeMap<String, String>, String> {
     let all: BTreeMap<String, String> =
-        toml::from_str(text).map_err(|e| format!("{}; write: \"case.id\" = \"a piece of the reason\"", e.message()))?;
+        toml::from_str(text).map_err(|e| format!("{}; write \"case.id\" = \"part of the reason\"", e.message()))?;
     for (id, reason) in &all {
         if cases::find(id).is_none() {
-            return Err(format!("\"{id}\" is no case; `conformance list` shows them all"));
+            return Err(format!("no case has the id \"{id}\"; `conformance list --profile service` shows all cases"));
         }
-        // It would be part of any reason.
+        // An empty text is part of any reason.
         if reason.trim().is_empty() {
-            return Err(format!("\"{id}\" needs a piece of the reason that it fails by"));
+            return Err(format!("\"{id}\" needs a part of the reason that it fails for"));
         }
     }
     Ok(all)
@@ -250,19 +254,19 @@ fn plan(args: PlanArgs) -> Result<Exit, String> {
     let choice = choose(args.choice)?;
     let (chosen, limits) = (&choice.rows, &choice.profile.limits);
     let finished = runtime()?.block_on(selftest::rehearse(&choice))?;
-    let mut out = format!("{} cases. A conformant deployment would be sent, apart from the bursts:\n", chosen.len());
+    let mut out = format!("{} cases. Without the bursts, a run sends to a conformant deployment:\n", chosen.len());
     for (operation, count) in &finished.sent {
         out += &format!("  {count:5} requests to {operation}\n");
     }
-    out += &format!("and would mint {} tokens, all revoked at the end.\n", finished.report.cleanup.minted);
+    out += &format!("It mints {} tokens, and revokes them all at the end.\n", finished.report.cleanup.minted);
     let provision = chosen.iter().filter(|c| c.effect == Effect::Provision).count();
     if provision > 0 {
-        out += &format!("Each of {provision} cases makes a client of its own, deleted at the end.\n");
+        out += &format!("{provision} of the cases create clients, which are deleted at the end.\n");
     }
     let burst = chosen.iter().filter(|c| c.effect == Effect::Burst).count();
     if burst > 0 {
         out += &format!(
-            "Each of {burst} burst cases sends up to {} requests, {} at once, and stops at the first 429.\n",
+            "Each of the {burst} burst cases sends up to {} requests, {} at once, and stops at the first 429.\n",
             limits.burst_requests, limits.burst_concurrency
         );
     }
@@ -276,7 +280,7 @@ fn plan(args: PlanArgs) -> Result<Exit, String> {
                 .filter(|(role, what)| !identities.has(*role, *what))
                 .map(|(role, what)| format!("{}.{}", role.name(), what.name()))
                 .collect();
-            out += &format!("blocked: {} for want of {}\n", case.id, needs.join(", "));
+            out += &format!("blocked: {} needs {}\n", case.id, needs.join(", "));
         }
     }
     print(&out);
@@ -285,8 +289,8 @@ fn plan(args: PlanArgs) -> Result<Exit, String> {
 
 fn explain(id: &str, own: Option<&Path>, paint: Paint) -> Result<Exit, String> {
     own.map_or(Ok(()), own::load)?;
-    let case =
-        cases::find(id).ok_or_else(|| format!("there is no case \"{id}\"; `conformance list` shows them all"))?;
+    let case = cases::find(id)
+        .ok_or_else(|| format!("no case has the id \"{id}\"; `conformance list --profile service` shows all cases"))?;
     let profile = Profile::load(case.level.name())?;
     let choice = Choice::new(profile, vec![id.to_owned()], Vec::new())?;
     print(&runtime()?.block_on(explain::explain(case, choice, paint))?);
@@ -300,7 +304,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
         .map_err(|e| format!("the runtime can't start ({e})"))
 }
 
-/// A reader that has gone away, as `head` does, is no error.
+/// A closed standard output, as with `head`, is not an error.
 fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -1,10 +1,10 @@
-//! A request as a line for a shell, with `$VARS` for every secret.
+//! A request as a curl command, with a `$VAR` for each secret.
 
 use crate::http::{Client, Request};
 use crate::mask::{Piece, Vault};
 use crate::text::visible;
 
-/// Masks each piece before quoting it: afterwards a secret with a quote in it would no longer look like itself.
+/// Masks each part before quoting it: a quoted secret that contains a quote would not be recognised.
 pub fn line(client: &Client, request: &Request, vault: &Vault) -> String {
     let quoted = |text: &str| quoted(&vault.pieces(text));
     let mut line = format!("curl -i -X {} {}", request.method, quoted(&client.url(&request.path)));
@@ -22,7 +22,7 @@ pub fn line(client: &Client, request: &Request, vault: &Vault) -> String {
     }
     match std::str::from_utf8(&request.body) {
         Ok("") => {}
-        // What does not show can't be copied either.
+        // Invisible characters can't be copied.
         Ok(text) if text.len() <= 2048 && visible(text) == text && !text.contains('\n') => {
             line += &format!(" --data-binary {}", quoted(text));
         }
@@ -31,7 +31,7 @@ pub fn line(client: &Client, request: &Request, vault: &Vault) -> String {
     line
 }
 
-/// In single quotes, where a shell leaves everything alone; only the names that stand for secrets are for it to fill in.
+/// Quotes for a shell: text in single quotes, which it does not expand, and names of secrets in double quotes.
 fn quoted(pieces: &[Piece]) -> String {
     let out: String = pieces
         .iter()

@@ -1,4 +1,4 @@
-//! Where the API's operations are, and what a bare call of each looks like.
+//! The paths of the API's operations, and plain calls of them.
 
 use crate::http::{Request, is_at_origin};
 use crate::mask::url_encoded;
@@ -15,12 +15,12 @@ pub const OPENAPI: &str = "/openapi.json";
 pub const DOCS: &str = "/docs";
 pub const HEALTH: &str = "/healthz";
 pub const FEED: &str = "/.well-known/revocations";
-/// The media type of introspection's body.
+/// The media type of an introspection request.
 pub const FORM: &str = "application/x-www-form-urlencoded";
-/// The `typ` of the feed of ends, which is a JWT and no token.
+/// The `typ` of the revocation feed, which is a JWT but not a token.
 pub const FEED_TYP: &str = "revocations+jwt";
 
-/// The id is the server's own words: whatever it holds stays one segment.
+/// The id comes from the server, so it is encoded: whatever it contains, it stays one segment.
 pub fn revoke_path(id: &str) -> String {
     format!("/auth/tokens/{}/revoke", url_encoded(id))
 }
@@ -33,7 +33,7 @@ pub fn bearer(token: &str) -> (String, String) {
     ("authorization".to_owned(), format!("Bearer {token}"))
 }
 
-/// A call with a JSON body, or with none.
+/// A call with or without a JSON body.
 pub fn post(path: &str, token: Option<&str>, body: Option<Value>) -> Request {
     let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
     headers.extend(token.map(bearer));
@@ -44,13 +44,13 @@ pub fn post(path: &str, token: Option<&str>, body: Option<Value>) -> Request {
     Request { method: "POST".to_owned(), path: path.to_owned(), headers, body, chunked: false }
 }
 
-/// A call with no header but its token's.
+/// A call without a body, and with no header but `Authorization`.
 pub fn bare(method: &str, path: &str, token: Option<&str>) -> Request {
     let headers = token.map(bearer).into_iter().collect();
     Request { method: method.to_owned(), path: path.to_owned(), headers, body: Vec::new(), chunked: false }
 }
 
-/// `POST /auth/tokens/short` for all that the long-term token may have.
+/// `POST /auth/tokens/short` for all scopes of the long-term token.
 pub fn exchange(long: &str) -> Request {
     post(SHORT, Some(long), None)
 }
@@ -59,7 +59,7 @@ pub fn revoke(token: &str, id: &str) -> Request {
     post(&revoke_path(id), Some(token), None)
 }
 
-/// Whether a token counts, asked by a bearer.
+/// Introspection of a token, by a bearer.
 pub fn introspect(bearer: &str, token: &str) -> Request {
     let mut request = post(INTROSPECT, Some(bearer), None);
     request.set("content-type", FORM);
@@ -67,13 +67,13 @@ pub fn introspect(bearer: &str, token: &str) -> Request {
     request
 }
 
-/// The body of a form: `application/x-www-form-urlencoded`.
+/// A body of `application/x-www-form-urlencoded`.
 pub fn form(fields: &[(&str, &str)]) -> Vec<u8> {
     let fields: Vec<_> = fields.iter().map(|(n, v)| format!("{}={}", url_encoded(n), url_encoded(v))).collect();
     fields.join("&").into_bytes()
 }
 
-/// A rotation for an hour: of all that the short-term token may have, or of these scopes.
+/// A rotation for an hour, for these scopes or for all of the short-term token.
 pub fn rotate(client_id: &str, short: &str, scopes: Option<&[&str]>) -> Request {
     let mut body = json!({"grant_type": "client_credentials", "client_id": client_id, "ttl_seconds": 3600});
     if let Some(scopes) = scopes {

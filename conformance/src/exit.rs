@@ -1,12 +1,12 @@
-//! The exit codes: what each means, and which verdict ends with which.
+//! The exit codes, and which verdict gives which.
 
 use crate::result::Verdict;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Everything that was asked for ran and passed. Also: a command that judges nothing did its work.
+    /// Every chosen case ran and passed. Also the success of a command that judges nothing.
     Good = 0,
-    /// Something failed that must not: a case, a comparison of two reports, a promise of the selftest.
+    /// A case failed, a case newly fails in a comparison, or the selftest found a fault.
     Failed = 1,
     Usage = 2,
     Incomplete = 3,
@@ -15,8 +15,8 @@ pub enum Exit {
 }
 
 /// For `--help`.
-pub const HELP: &str = "Exit codes: 0 conformant, 1 not conformant, 2 usage or configuration, 3 incomplete (something was \
-                        blocked, nothing ran, a token could not be revoked or a client deleted, or a signal came), 4 unreachable, 70 internal error.";
+pub const HELP: &str = "Exit codes: 0 conformant, 1 not conformant, 2 usage or configuration, 3 incomplete (a case was \
+                        blocked, nothing ran, a token or client was left behind, or the run was interrupted), 4 unreachable, 70 internal error.";
 
 impl Exit {
     pub fn code(self) -> u8 {

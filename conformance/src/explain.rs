@@ -1,5 +1,4 @@
-//! A case in the words of HTTP: the requests that it sends to a conformant deployment, and the answers that are due. They are
-//! those of a run against the reference server, so they are what a run sends.
+//! Shows a case as HTTP: its requests and the answers that are due, recorded from a run against the reference server.
 
 use crate::case::{Case, FeedMode};
 use crate::choice::Choice;
@@ -8,7 +7,7 @@ use crate::result::{Answer, Exchange};
 use crate::selftest;
 use crate::terminal::{Paint, printable};
 
-/// What is shown of a body, in characters, and of a case's calls.
+/// How much of a body is shown, in characters, and how many of a case's calls.
 const BODY: usize = 1000;
 const CALLS: usize = 8;
 
@@ -17,14 +16,14 @@ pub async fn explain(case: &'static Case, choice: Choice, paint: Paint) -> Resul
     out += &format!("section  {}\n", case.section);
     out += &format!("cell     {}\nlevel    {}\neffect   {}\n", case.cell, case.level.name(), case.effect.name());
     if let Some(control) = case.control {
-        out += &format!("control  {control} (unless it passed in the same run, this case is blocked)\n");
+        out += &format!("control  {control} (if it does not pass in the same run, this case is blocked)\n");
     }
     let needs: Vec<_> = case.all_needs().iter().map(|(r, c)| format!("{}.{}", r.name(), c.name())).collect();
     if !needs.is_empty() {
         out += &format!("needs    {}\n", needs.join(", "));
     }
     if case.is_standing() {
-        return Ok(out + "\nJudged on every answer of a run, whichever case asked for it.\n");
+        return Ok(out + "\nJudged on every answer of a run, whichever case sent the request.\n");
     }
     let feed =
         if case.mutants.iter().any(|m| m.feed == FeedMode::Private) { FeedMode::Private } else { FeedMode::Public };
@@ -33,7 +32,7 @@ pub async fn explain(case: &'static Case, choice: Choice, paint: Paint) -> Resul
     let result = report.cases.iter().find(|result| result.id == case.id);
     let calls = result.map_or(&[][..], |result| &result.exchanges);
     if calls.is_empty() {
-        return Ok(out + "\nIt sends nothing of its own: it judges what the cases before it were answered.\n");
+        return Ok(out + "\nIt sends no request: it judges the answers to the cases before it.\n");
     }
     let shown = calls.len().min(CALLS);
     for (nth, call) in calls.iter().enumerate().take(shown) {
@@ -48,7 +47,7 @@ pub async fn explain(case: &'static Case, choice: Choice, paint: Paint) -> Resul
         out += &format!("\n{}\n{}", paint.strong(&due), call.response.as_ref().map(answer).unwrap_or_default());
     }
     if calls.len() > shown {
-        out += &format!("\nand {} calls more of this kind\n", calls.len() - shown);
+        out += &format!("\nand {} more calls of this kind\n", calls.len() - shown);
     }
     for (role, id) in selftest::ids() {
         out = out.replace(&id, &format!("${}_CLIENT_ID", Role::name(role).to_uppercase()));

@@ -1,5 +1,5 @@
-//! Fuzz targets: each parser of the harness that a byte of its files or of a server's answer reaches, and the mask that all of it
-//! passes. Each runs as a plain test, and by `make fuzz` under an engine.
+//! Fuzz targets: every parser of the harness that reads its files or a server's answer, and the mask. Each runs as a plain
+//! test, and with a fuzzing engine by `make fuzz`.
 
 use crate::case::EveryAnswer;
 use crate::cases::all;
@@ -20,13 +20,13 @@ use ::fuzz::bolero::produce;
 use ::fuzz::{check, texts};
 use serde_json::Value;
 
-/// What no message and no report may hold.
+/// No message and no report may contain this.
 const CANARY: &str = "canary-0123456789";
 const SEED: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
 
 // ---- files
 
-/// A file of identities: an error tells no value, and each secret is known to the mask before anything can fail.
+/// The identities file: an error contains no value, and the mask knows each secret before anything can fail.
 #[test]
 fn identities() {
     let jwk = format!(
@@ -56,7 +56,7 @@ fn identities() {
     });
 }
 
-/// A private key in a file: what is read signs what its public half verifies, and an error tells no value.
+/// A private key: if it can be read, its public half verifies its signatures. An error contains no value.
 #[test]
 fn private_keys() {
     let seeds = [
@@ -73,7 +73,7 @@ fn private_keys() {
     });
 }
 
-/// Profiles and lists of known failures: each names cases that there are, and says why.
+/// Profiles and known failures: each names existing cases, and a reason.
 #[test]
 fn profiles_and_known_failures() {
     let seeds = [
@@ -85,7 +85,7 @@ fn profiles_and_known_failures() {
         if let Ok(profile) = Profile::parse(text) {
             assert!(profile.limits.burst_requests > 0 && profile.limits.burst_concurrency > 0);
             assert!(profile.absent.iter().all(|absent| !absent.reason.trim().is_empty()));
-            // What a choice is made of names cases that there are.
+            // A choice contains only existing cases.
             if let Ok(choice) = Choice::new(profile, Vec::new(), Vec::new()) {
                 let absent = &choice.profile.absent;
                 assert!(absent.iter().all(|absent| all().any(|case| glob::matches(&absent.case, case.id))));
@@ -97,7 +97,8 @@ fn profiles_and_known_failures() {
     });
 }
 
-/// A report of an earlier run: what is read is written as what is read again, differs in nothing from itself, and acts on no terminal.
+/// A report of an earlier run: it stays the same when written and read again, has no difference from itself, and contains no
+/// terminal control characters.
 #[test]
 fn reports() {
     let mut report = sample::poisoned("x");
@@ -124,7 +125,7 @@ fn reports() {
 
 // ---- what a server answers
 
-/// JWTs, and the forgeries that are made of them.
+/// JWTs, and forgeries made from them.
 #[test]
 fn jwts() {
     let whole = jose::hs256(
@@ -160,7 +161,7 @@ fn answer(status: u16, body: &[u8]) -> Answer {
 const GRANT: &str = r#"{"token_type":"Bearer","access_token":"eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJ0b2tfbHRfMSJ9.AAAA","expires_in":60,"expires_at":"2026-11-24T06:50:11Z","scopes":["jobs:*"],"token_id":"tok_lt_1"}"#;
 const REFUSAL: &str = r#"{"code":"invalid_token","message":"m","details":{"field":"x"}}"#;
 
-/// Any answer is judged and looked through. Whatever is found in it is masked wherever it comes back.
+/// Any answer can be judged and searched for secrets. Everything found is masked wherever it occurs.
 #[test]
 fn answers() {
     let headers = [
@@ -214,12 +215,12 @@ fn answers() {
     });
 }
 
-/// A code of digits alone may be a part of a longer number.
+/// A secret of digits alone may be a part of a longer number.
 fn hides(shown: &str, secret: &str) -> bool {
     shown.contains(secret) && !secret.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A secret is never shown, in whichever of its forms it stands in whichever text, nor is what was masked masked otherwise again.
+/// A secret is never shown, in any encoding and any text. Masking a masked text changes nothing.
 #[test]
 fn masks() {
     let secrets = [CANARY, "s3cr&t/with \"quotes\"", "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJ0b2tfbHRfMSJ9.AAAA"];
@@ -245,7 +246,7 @@ fn masks() {
             .unwrap_or(0);
         let text = format!("{}{form}{}", &around[..at], &around[at..]);
         for shown in [vault.mask(&text), vault.mask_foreign(&text), vault.mask_suspect(&text)] {
-            // What is shorter, or no more than digits, is not looked for everywhere.
+            // Short secrets, and those of digits alone, are not masked everywhere.
             if secret.len() >= 8 && !secret.bytes().all(|byte| byte.is_ascii_digit()) && !"$SECRET".contains(secret) {
                 assert!(!shown.contains(&form) || "$SECRET_CUT".contains(&form), "{shown}");
             }
@@ -293,7 +294,7 @@ fn small_texts() {
     });
 }
 
-/// What `*` and `?` mean, by a table of all beginnings of both.
+/// The meaning of `*` and `?`, by dynamic programming over all prefixes of both.
 fn matches_slowly(pattern: &[u8], text: &[u8]) -> bool {
     let mut row = vec![false; text.len() + 1];
     row[0] = true;

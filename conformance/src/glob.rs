@@ -1,9 +1,9 @@
-//! `*` stands for any run of characters, `?` for one: all that choosing cases by id needs.
+//! Globs for case ids: `*` matches any number of characters, `?` one.
 
 pub fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
-    // Where to take up again when a later character does not fit: after the last star, one character further.
+    // Where to resume after a mismatch: after the last star, one character further.
     let mut star = None;
     while t < text.len() {
         match pattern.get(p) {

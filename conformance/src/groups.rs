@@ -1,11 +1,11 @@
-//! Which cases of a run need a reader, and which of them are one thing to say: what the terminal and every report show
-//! of failures is decided here.
+//! Which cases of a run need attention, and which of them have one cause. The terminal and all reports group failures by
+//! this.
 
 use crate::result::{CaseResult, Outcome};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What most needs a reader comes first; every list and every mixed cell follows this order.
+/// The outcomes by urgency. Lists are sorted by this, and a cell with several outcomes shows the first.
 pub const WORST_FIRST: [Outcome; 7] = [
     Outcome::Fail,
     Outcome::Error,
@@ -16,12 +16,12 @@ pub const WORST_FIRST: [Outcome; 7] = [
     Outcome::Pass,
 ];
 
-/// How the reason of a case begins that is blocked for its control, whose id follows.
+/// The start of the reason of a case that is blocked because of its control; the control's id follows.
 pub const WITHOUT_CONTROL: &str = "its positive control ";
-/// And how it ends.
-pub const PROVES_NOTHING: &str = " did not pass, so it would prove nothing";
+/// The end of that reason.
+pub const PROVES_NOTHING: &str = " did not pass, so this case would prove nothing";
 
-/// The cases that need a reader, worst first, each kind in the run's order.
+/// The cases that need attention, worst first; cases of one outcome keep the run's order.
 pub fn attention(cases: &[CaseResult]) -> Vec<&CaseResult> {
     let needs_reader = |outcome| is_failure(outcome) || outcome == Outcome::Blocked;
     WORST_FIRST
@@ -31,18 +31,18 @@ pub fn attention(cases: &[CaseResult]) -> Vec<&CaseResult> {
         .collect()
 }
 
-/// What is shown with all that it takes to repeat it. What is blocked has nothing to repeat.
+/// Outcomes that are shown with a command to repeat them. A blocked case has nothing to repeat.
 pub fn is_failure(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Fail | Outcome::UnexpectedPass | Outcome::Error)
 }
 
-/// Cases with one cause.
+/// Cases that were not judged for one reason.
 pub struct Group<'a> {
     pub reason: String,
     pub cases: Vec<&'a CaseResult>,
 }
 
-/// What kept cases from being judged, the most frequent reason first. All that lack a control are one group.
+/// The reasons why cases were not judged, the most frequent first. Cases whose control did not pass are one group.
 pub fn not_judged(cases: &[CaseResult]) -> Vec<Group<'_>> {
     let mut by_reason: BTreeMap<&str, Vec<&CaseResult>> = BTreeMap::new();
     let mut controls: BTreeMap<&str, u32> = BTreeMap::new();
@@ -62,7 +62,10 @@ pub fn not_judged(cases: &[CaseResult]) -> Vec<Group<'_>> {
             let named: Vec<_> = controls.iter().take(5).map(|(id, _)| *id).collect();
             let more = controls.len() - named.len();
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("their positive controls did not pass, so they would prove nothing ({}{more})", named.join(", "))
+            format!(
+                "their positive controls did not pass, so these cases would prove nothing ({}{more})",
+                named.join(", ")
+            )
         }
     };
     let mut groups: Vec<_> = by_reason
@@ -76,14 +79,14 @@ pub fn not_judged(cases: &[CaseResult]) -> Vec<Group<'_>> {
     groups
 }
 
-/// Failures with one cause, as far as answers tell: what was due and what came differ in the same way.
+/// Failures that probably have one cause: the answers differ from the expected ones in the same way.
 pub struct Failures<'a> {
-    /// The one that tells most.
+    /// The one that shows the cause best.
     pub telling: &'a CaseResult,
     pub others: Vec<&'a CaseResult>,
 }
 
-/// What failed, worst first, each group where its first case stands.
+/// The failures in groups, worst first; a group takes the position of its first case.
 pub fn failures(cases: &[CaseResult]) -> Vec<Failures<'_>> {
     let mut groups: Vec<((Outcome, String), Vec<&CaseResult>)> = Vec::new();
     for case in attention(cases).into_iter().filter(|case| is_failure(case.outcome)) {
@@ -96,7 +99,7 @@ pub fn failures(cases: &[CaseResult]) -> Vec<Failures<'_>> {
     groups
         .into_iter()
         .map(|(_, mut group)| {
-            // A standing row names the promise itself; else the shortest way to the difference tells most.
+            // A standing row states the promise itself; otherwise prefer the case with the fewest exchanges.
             let rank = |case: &CaseResult| (case.status.is_some(), case.level != "seed", case.exchanges.len());
             let at = (0..group.len()).min_by_key(|at| (rank(group[*at]), *at)).unwrap_or_default();
             Failures { telling: group.remove(at), others: group }
@@ -104,13 +107,13 @@ pub fn failures(cases: &[CaseResult]) -> Vec<Failures<'_>> {
         .collect()
 }
 
-/// What a failure has in common with others of the same cause: what was due, and what came but for values.
+/// What failures of one cause have in common: the expected and the actual answer, without values.
 fn difference(case: &CaseResult) -> String {
     let Some(wanted) = &case.wanted else { return without_values(case.reason.as_deref().unwrap_or_default()) };
     let answer = case.exchanges.last().and_then(|exchange| exchange.response.as_ref());
     let body = answer.and_then(|answer| serde_json::from_str::<Value>(&answer.body).ok());
     let got = case.got.as_deref().unwrap_or_default();
-    // Where what came is told by the answer's body, its members say more than its beginning.
+    // If `got` quotes the answer's body, compare the names of its members instead of the quote.
     let shape = match (&body, got.split_once(" with {")) {
         (Some(Value::Object(members)), Some((status, _))) => {
             format!("{status} {:?}", members.keys().collect::<Vec<_>>())
@@ -120,11 +123,11 @@ fn difference(case: &CaseResult) -> String {
     format!("{}\n{shape}", without_values(wanted))
 }
 
-/// Numbers, names of secrets and ids differ from case to case.
+/// Replaces numbers, names of secrets and ids, which differ from case to case.
 fn without_values(text: &str) -> String {
     let words = text.split([' ', '"', ',', ':']).map(|word| {
         let is_value = word.starts_with('$') || word.starts_with("tok_") || word.bytes().any(|b| b.is_ascii_digit());
-        // A status tells; it is a number of three digits.
+        // Keep a status: a number of three digits.
         let is_status = word.len() == 3 && word.bytes().all(|b| b.is_ascii_digit());
         if is_value && !is_status { "·" } else { word }
     });

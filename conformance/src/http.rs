@@ -1,28 +1,28 @@
-//! One request, one answer, within one time limit: the only file that names the HTTP client.
+//! Sends one request and reads one answer within a time limit. The only file that names the HTTP client.
 
 use futures_util::{StreamExt, stream};
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::time::Duration;
 
-/// More than this of a body is never read: no answer of the contract comes near it.
+/// The most that is read of a body. No answer of the contract comes near it.
 const BODY_CAP: usize = 64 * 1024;
-/// The feed of ends grows with the deployment: 16 MiB hold about 300,000 entries.
+/// The revocation feed grows with the deployment: 16 MiB hold about 300,000 entries.
 const FEED_CAP: usize = 16 * 1024 * 1024;
 
-/// Paths below this are rooted at the origin, whatever the base path (RFC 8615 section 3).
+/// Paths below this are relative to the origin, whatever the base path (RFC 8615 section 3).
 const WELL_KNOWN: &str = "/.well-known/";
 /// So are the documents about the service.
 const DOCUMENTS: [&str; 3] = ["/openapi.json", "/docs", "/healthz"];
 
-/// Whether a path is rooted at the origin. What is served there is for everyone: no token is in it.
+/// Whether a path is relative to the origin. These documents are public: no token is in them.
 pub fn is_at_origin(path: &str) -> bool {
     path.starts_with(WELL_KNOWN) || DOCUMENTS.contains(&path.split('?').next().unwrap_or_default())
 }
 
-/// How the report of a connection that ended too early begins.
+/// The start of the message for a connection that ended too early.
 pub const BROKE: &str = "the connection broke";
-/// How the report begins of an answer that did not come in time.
+/// The start of the message for an answer that did not come in time.
 pub const SILENT: &str = "no whole answer";
 
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub struct Request {
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Sent without a `Content-Length`, in pieces.
+    /// Sent chunked, without `Content-Length`.
     pub chunked: bool,
 }
 
@@ -72,16 +72,16 @@ impl Answer {
     }
 }
 
-/// Why no whole answer came.
+/// Why there is no complete answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Broken {
-    /// No connection: nothing listens, no such host, or no agreement on TLS.
+    /// No connection: nothing listens, the host is unknown, or the TLS handshake failed.
     Unreachable(String),
-    /// The server took the connection, and then did not do its part.
+    /// The server accepted the connection but did not answer completely.
     Unfinished(String),
-    /// As before, with what had come by then.
+    /// The same, with the part of the answer that arrived.
     CutShort(String, Answer),
-    /// It holds what no URL or header may.
+    /// The request contains something that a URL or header must not contain.
     Unsendable(String),
 }
 
@@ -107,7 +107,7 @@ impl std::fmt::Display for Broken {
 /// How every request reaches the deployment.
 #[derive(Debug, Clone, Default)]
 pub struct Way {
-    /// Sent with every request, for what stands in front of the deployment. Their values are secrets.
+    /// Sent with every request, for a proxy in front of the deployment. Their values are secrets.
     pub headers: Vec<(String, String)>,
     /// Certificates (PEM) to trust besides the system's.
     pub roots: Option<Vec<u8>>,
@@ -125,12 +125,12 @@ pub struct Client {
 impl Client {
     /// `base` without its trailing slash, already checked by [`check_base`].
     pub fn new(base: &str, timeout: Duration, way: Way) -> Result<Self, String> {
-        // Fails only when a provider is there already, which is as good.
+        // Fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("conformance/", env!("CARGO_PKG_VERSION")))
-            // Servers close idle connections, many after 5 seconds; a request must not be the one to find out.
+            // Many servers close idle connections after 5 seconds. A request must not be sent on one that is about to close.
             .pool_idle_timeout(Duration::from_secs(2));
         if is_loopback(base) {
             builder = builder.no_proxy();
@@ -140,12 +140,12 @@ impl Client {
             roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|e| format!("--cacert: {}", root_cause(&e)))?;
             if roots.is_empty() {
                 return Err(
-                    "--cacert: there is no certificate in it; give PEM, which begins with -----BEGIN".to_owned()
+                    "--cacert: the file contains no certificate; give PEM, which begins with -----BEGIN".to_owned()
                 );
             }
         }
         builder = match base.starts_with("http://") {
-            // Reading the system's certificates takes longer than many a run.
+            // Skip reading the system's certificates: it takes longer than many runs.
             true => builder.tls_certs_only([]),
             false => builder.tls_certs_merge(roots),
         };
@@ -153,14 +153,14 @@ impl Client {
         Ok(Self { inner, base: String::new(), origin: String::new(), timeout, way }.at(base))
     }
 
-    /// The same way to another base URL.
+    /// The same client with another base URL.
     pub fn at(&self, base: &str) -> Self {
         let origin =
             reqwest::Url::parse(base).map_or_else(|_| base.to_owned(), |url| url.origin().ascii_serialization());
         Self { base: base.to_owned(), origin, ..self.clone() }
     }
 
-    /// Whether the server is on this machine, and so has its clock.
+    /// Whether the server is on this machine, and so uses the same clock.
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.base)
     }
@@ -169,7 +169,7 @@ impl Client {
         format!("{}{path}", if is_at_origin(path) { &self.origin } else { &self.base })
     }
 
-    /// At most `limit` is waited, and at most what the client itself allows.
+    /// Waits at most `limit`, and at most the client's own time limit.
     pub async fn send(&self, request: &Request, limit: Duration) -> Result<Answer, Broken> {
         let limit = self.timeout.min(limit);
         let mut came = None;
@@ -187,7 +187,7 @@ impl Client {
         }
     }
 
-    /// Leaves what came in `came`, as it comes.
+    /// Stores what arrives in `came`, also if it fails later.
     async fn exchange(&self, request: &Request, came: &mut Option<Answer>) -> Result<(), Broken> {
         let method = reqwest::Method::from_bytes(request.method.as_bytes())
             .map_err(|e| Broken::Unsendable(format!("the request can't be made: {e}")))?;
@@ -220,7 +220,7 @@ impl Client {
             answer.body.extend_from_slice(&piece);
             if answer.body.len() > cap {
                 return Err(Broken::Unfinished(format!(
-                    "status {status} with a body of more than {} KiB, longer than any answer of the contract",
+                    "status {status} with a body of more than {} KiB, more than any answer of the contract",
                     cap / 1024
                 )));
             }
@@ -237,9 +237,9 @@ fn explain(error: &reqwest::Error) -> Broken {
     if error.is_connect() {
         let lower = cause.to_lowercase();
         let what = if lower.contains("certificate") || lower.contains("tls") || lower.contains("corrupt message") {
-            "no agreement on TLS"
+            "the TLS handshake failed"
         } else if lower.contains("dns") || lower.contains("lookup") || lower.contains("name or service") {
-            "no such host"
+            "unknown host"
         } else {
             "no connection"
         };
@@ -266,7 +266,7 @@ pub fn human(time: Duration) -> String {
     }
 }
 
-/// What the cases set themselves.
+/// Headers that the cases set themselves.
 const OWN: [&str; 8] = [
     "authorization",
     "content-type",
@@ -278,37 +278,39 @@ const OWN: [&str; 8] = [
     "if-match",
 ];
 
-/// `NAME:VALUE`, as curl's -H has it. An error repeats no value.
+/// Parses `NAME:VALUE`, as for curl's -H. An error never contains the value.
 pub fn check_header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("--header has no colon: write NAME:VALUE")?;
     let (name, value) = (name.trim().to_lowercase(), value.trim());
     if reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Err("--header: what stands before the colon is no header's name; write NAME:VALUE".to_owned());
+        return Err("--header: the text before the colon is not a header name; write NAME:VALUE".to_owned());
     }
     if value.is_empty() || reqwest::header::HeaderValue::from_str(value).is_err() {
-        return Err(format!("--header {name}: its value is empty, or holds what no header may"));
+        return Err(format!(
+            "--header {name}: the value is empty or contains characters that a header must not contain"
+        ));
     }
     if OWN.contains(&name.as_str()) {
         return Err(format!(
-            "--header {name}: the cases set this header themselves, so it can't open the way for them"
+            "--header {name}: the cases set this header themselves, so it can't be added to every request"
         ));
     }
     Ok((name, value.to_owned()))
 }
 
-/// The base URL without its trailing slash, or why it can't be one.
+/// Checks the base URL, and removes its trailing slash.
 pub fn check_base(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text)
-        .map_err(|e| format!("--base-url is not a URL ({e}); give e.g. https://auth.example.com/v1"))?;
+        .map_err(|e| format!("--base-url is not a URL ({e}); give one such as https://auth.example.com/v1"))?;
     if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none() {
         return Err("--base-url must start with https:// (or http:// on loopback)".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err("--base-url must be plain: no user, password, query or fragment".to_owned());
+        return Err("--base-url must not contain a user, password, query or fragment".to_owned());
     }
     if url.scheme() == "http" && !is_loopback(text) {
         return Err(
-            "--base-url must be https:// unless the host is loopback: secrets would travel in the open".to_owned()
+            "--base-url must be https:// unless the host is loopback: secrets would be sent unencrypted".to_owned()
         );
     }
     Ok(text.trim_end_matches('/').to_owned())

@@ -1,5 +1,5 @@
-//! Who the harness may be: one TOML table per role, or environment variables of the same names
-//! (`CONFORMANCE_VALID_CLIENT_SECRET` is `client_secret` of `[valid]`), which win over the file.
+//! The identities that the harness uses: one TOML table per role. Environment variables override the file:
+//! `CONFORMANCE_VALID_CLIENT_SECRET` is `client_secret` of `[valid]`.
 
 use crate::jose::PrivateKey;
 use crate::mask::Vault;
@@ -11,23 +11,23 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// All four mechanisms; scopes `jobs:*`, `templates:*`, `tokens:*`; no cap on lifetimes.
+    /// All four mechanisms; scopes `jobs:*`, `templates:*`, `tokens:*`; no maximum lifetime.
     Valid,
-    /// Secret only; `jobs:submit` and `tokens:revoke`; at most a day.
+    /// Secret only; `jobs:submit` and `tokens:revoke`; maximum lifetime one day.
     Narrow,
     /// Has a TOTP seed, but may not use it.
     NoOtp,
-    /// Right credentials of a suspended client.
+    /// A suspended client, with its valid credentials.
     Suspended,
-    /// Another tenant, with `tokens:*`.
+    /// Another client, with `tokens:*`.
     Other,
-    /// Has a TOTP seed; every wrong code of a run is spent here.
+    /// Has a TOTP seed; of all roles, only this one is sent wrong codes.
     Lockout,
-    /// The rate-limit cases run on it.
+    /// For the rate-limit cases.
     Burst,
-    /// As `Valid`, but what ends of it ends everywhere at once.
+    /// As `Valid`, but with `consistency` `immediate`: its revocations hold everywhere at once.
     Immediate,
-    /// Makes, changes and deletes clients of its own: `clients:*`, `tokens:*`.
+    /// Creates, changes and deletes clients: `clients:*`, `tokens:*`.
     Operator,
     /// Introspects and lists: `tokens:introspect`, `clients:read`.
     Reader,
@@ -62,7 +62,7 @@ impl Role {
         }
     }
 
-    /// What the role is provisioned with at least.
+    /// The scopes that the role must have at least.
     pub fn scopes(self) -> &'static [&'static str] {
         match self {
             Self::Valid | Self::Immediate => &["jobs:*", "templates:*", "tokens:*"],
@@ -79,7 +79,7 @@ impl Role {
     }
 }
 
-/// One thing that a role may hold; what a case needs is a list of (role, credential).
+/// A setting of a role. What a case needs is a list of (role, credential).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Credential {
     ClientId,
@@ -99,7 +99,7 @@ impl Credential {
     }
 }
 
-/// What to say where a case needs it and nobody has it.
+/// The reason of a case that lacks a credential.
 pub fn lacking(role: Role, credential: Credential) -> String {
     format!("needs {} of role {}: add it to [{}] in the identities file", credential.name(), role.name(), role.name())
 }
@@ -111,11 +111,11 @@ pub struct Identity {
     /// The decoded TOTP key.
     pub totp_key: Option<Vec<u8>>,
     pub key: Option<PrivateKey>,
-    /// What the client was provisioned with; empty when not told.
+    /// The client's scopes; empty if the file does not say.
     pub scopes: Vec<String>,
     /// Seconds.
     pub max_ttl_seconds: Option<u64>,
-    /// It is the client of the deployment's secret `OPERATOR`.
+    /// This is the client of the deployment's secret `OPERATOR`.
     pub from_secret: bool,
 }
 
@@ -137,13 +137,13 @@ struct Table {
 }
 
 impl Identities {
-    /// Reads the file, lets the environment override it, and teaches the vault every secret before anything can fail
-    /// with it in hand. Errors name the role and the setting, never a value.
+    /// Reads the file and the environment. The vault learns every secret before anything can fail. Errors name the role and
+    /// the setting, never a value.
     pub fn load(file: Option<&Path>, vault: &Vault) -> Result<Self, String> {
         let text = match file {
             None => String::new(),
             Some(path) => std::fs::read_to_string(path).map_err(|e| {
-                format!("the identities file {} can't be read ({}); check --identities", path.display(), e.kind())
+                format!("the identities file {} can't be read ({}): check --identities", path.display(), e.kind())
             })?,
         };
         let place = file.map_or_else(|| "the environment".to_owned(), |p| p.display().to_string());
@@ -156,11 +156,11 @@ impl Identities {
         environment: impl Fn(&str) -> Option<String>,
         vault: &Vault,
     ) -> Result<Self, String> {
-        // toml's own message would quote the line, and with it the secret.
+        // toml's own message quotes the line, which may contain a secret.
         let mut tables: BTreeMap<Role, Table> = toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(1, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
             format!(
-                "{place}, line {line}: not a table of a known role with known settings; roles are {}, settings \
+                "{place}, line {line}: not valid TOML, or an unknown role or setting. Roles are {}. Settings are \
                  client_id, client_secret, totp_secret, assertion_jwk, scopes, max_ttl_seconds, from_secret",
                 Role::ALL.map(Role::name).join(", ")
             )
@@ -181,12 +181,12 @@ impl Identities {
             if let Some(value) = set("from_secret") {
                 let known = value.parse();
                 over.from_secret =
-                    Some(known.map_err(|_| format!("{}: neither true nor false", variable("from_secret")))?);
+                    Some(known.map_err(|_| format!("{}: must be true or false", variable("from_secret")))?);
             }
             if let Some(value) = set("max_ttl_seconds") {
                 let seconds = value.parse();
                 over.max_ttl_seconds =
-                    Some(seconds.map_err(|_| format!("{}: not a number of seconds", variable("max_ttl_seconds")))?);
+                    Some(seconds.map_err(|_| format!("{}: must be a number of seconds", variable("max_ttl_seconds")))?);
             }
             let held = tables.remove(&role).unwrap_or_default();
             let merged = Table {
@@ -206,13 +206,13 @@ impl Identities {
             let at = |setting: &str| format!("{place}, [{}] {setting}", role.name());
             let totp_key = match &table.totp_secret {
                 None => None,
-                Some(text) => Some(totp::base32(text).ok_or_else(|| format!("{}: not base32", at("totp_secret")))?),
+                Some(text) => Some(totp::base32(text).ok_or_else(|| format!("{}: must be base32", at("totp_secret")))?),
             };
             let key = match &table.assertion_jwk {
                 None => None,
                 Some(text) => Some(
                     PrivateKey::from_jwk(text)
-                        .map_err(|e| format!("{}: not a private JWK that can sign: {e}", at("assertion_jwk")))?,
+                        .map_err(|e| format!("{}: must be a private JWK for signing, but {e}", at("assertion_jwk")))?,
                 ),
             };
             let identity = Identity {
@@ -228,14 +228,14 @@ impl Identities {
         }
         if roles.values().all(|i| i.client_id.is_none()) {
             return Err(format!(
-                "{place}: no role has a client_id; give --identities FILE with at least a [valid] table, or set \
-                 CONFORMANCE_VALID_CLIENT_ID and its like"
+                "{place}: no role has a client_id. Give --identities FILE with at least a [valid] table, or set \
+                 CONFORMANCE_VALID_CLIENT_ID and CONFORMANCE_VALID_CLIENT_SECRET"
             ));
         }
         Ok(Self { roles })
     }
 
-    /// Whether it is the client of a role, which no run may delete.
+    /// Whether this is the client of a role, which a run must not delete.
     pub fn has_client(&self, id: &str) -> bool {
         self.roles.values().any(|identity| identity.client_id.as_deref() == Some(id))
     }
@@ -254,15 +254,16 @@ impl Identities {
     }
 }
 
-/// What to say where others on this machine can read the file.
+/// A warning if other users of this machine can read the file.
 #[cfg(unix)]
 pub fn exposed(file: &Path) -> Option<String> {
     use std::os::unix::fs::PermissionsExt;
     let about = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file)?;
     let mode = about.permissions().mode() & 0o777;
     let name = file.display();
-    (mode & 0o077 != 0)
-        .then(|| format!("warning: {name} holds secrets, and others can read it (mode {mode:o}): chmod 600 {name}"))
+    (mode & 0o077 != 0).then(|| {
+        format!("warning: {name} contains secrets, and other users can read it (mode {mode:o}): run chmod 600 {name}")
+    })
 }
 
 #[cfg(not(unix))]

@@ -1,8 +1,7 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first ends the cases, the second the clean-up, the third the process.
 //!
-//! They are listened for on a thread of their own, from before the first request until the process ends. So none is
-//! lost between two waits, and one that comes while the report is being written to a reader who does not read ends the
-//! process too.
+//! A thread of its own listens for them, from before the first request until the process ends. So no signal is lost, and
+//! one also ends a process that is blocked writing its report.
 
 use crate::exit::Exit;
 use std::future::pending;
@@ -11,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// What the run may still take after the second signal, before the process ends without it.
+/// How long the run may continue after the second signal, before the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 #[derive(Clone)]
@@ -21,7 +20,7 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// For a run whose process a signal should end as usual.
+    /// Does not listen: signals end the process as usual.
     pub fn never() -> Self {
         Self { count: watch::channel(0).1, over: Arc::default() }
     }
@@ -38,24 +37,24 @@ impl Interrupt {
                 Err(error) => drop(ready.send(Err(error))),
             }
         });
-        let failed = |why: &dyn std::fmt::Display| format!("signals can't be listened for ({why})");
+        let failed = |why: &dyn std::fmt::Display| format!("can't listen for signals ({why})");
         started.recv().map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
         Ok(Self { count, over })
     }
 
-    /// How many signals came.
+    /// The number of signals received.
     pub fn count(&self) -> u8 {
         *self.count.borrow()
     }
 
-    /// Until so many signals came.
+    /// Waits until this many signals were received.
     pub async fn reached(&self, wanted: u8) {
         if self.count.clone().wait_for(|count| *count >= wanted).await.is_err() {
             pending().await
         }
     }
 
-    /// The run is over, and all that is left is to tell of it: from now on one signal ends the process.
+    /// The run is over and only its output is left: from now on one signal ends the process.
     pub fn over(&self) {
         self.over.store(true, Ordering::SeqCst);
     }
@@ -75,7 +74,7 @@ async fn hear(tell: &watch::Sender<u8>, is_over: &AtomicBool, ready: &std::sync:
             () = tokio::time::sleep(LAST_WORDS), if count >= 2 => {}
         }
         if last || is_over.load(Ordering::SeqCst) {
-            // Incomplete, whatever had been judged.
+            // The run is incomplete, whatever was judged so far.
             std::process::exit(Exit::Incomplete.code().into());
         }
         count += 1;

@@ -1,5 +1,5 @@
-//! Just enough of JOSE to play a client and a forger: sign with a private JWK (RFC 7517), read a JWT (RFC 7519).
-//! Nothing here is shared with any server, so an encoder's fault can't cancel itself out.
+//! The parts of JOSE that a client and a forger need: signing with a private JWK (RFC 7517), reading a JWT (RFC 7519). No
+//! code is shared with any server, so that a fault can't cancel itself out.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -12,7 +12,7 @@ pub fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The other alphabet, which certificates and data: URLs have.
+/// The standard base64 alphabet, for certificates and `data:` URLs.
 pub fn b64_padded(bytes: impl AsRef<[u8]>) -> String {
     STANDARD.encode(bytes)
 }
@@ -21,7 +21,7 @@ pub fn unb64(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// A client's private key, with the `kid` and `alg` that it was registered under.
+/// A client's private key, with its registered `kid` and `alg`.
 pub struct PrivateKey {
     pub kid: String,
     pub alg: String,
@@ -36,7 +36,7 @@ enum Signer {
 }
 
 impl PrivateKey {
-    /// Reads a private JWK. An error names the member at fault, never its value.
+    /// Reads a private JWK. An error names the faulty member, never its value.
     pub fn from_jwk(text: &str) -> Result<Self, String> {
         let jwk: Value = serde_json::from_str(text).map_err(|_| "it is not a JSON object".to_owned())?;
         let member = |name: &str| -> Result<String, String> {
@@ -49,7 +49,7 @@ impl PrivateKey {
             unb64(&member(name)?).ok_or_else(|| format!("its member \"{name}\" is not base64url"))
         };
         let (kid, alg) = (member("kid")?, member("alg")?);
-        let unusable = |_| "its members don't make a key".to_owned();
+        let unusable = |_| "its members are not a valid key".to_owned();
         let signer = match alg.as_str() {
             "EdDSA" => Ed25519KeyPair::from_seed_unchecked(&bytes("d")?).map(Signer::Ed25519).map_err(unusable)?,
             "ES256" => {
@@ -78,7 +78,7 @@ impl PrivateKey {
                 let pair = RsaKeyPair::from_components(&parts).map_err(unusable)?;
                 Signer::Rsa(pair, padding)
             }
-            _ => return Err("its \"alg\" is none of EdDSA, ES256, RS256, PS256".to_owned()),
+            _ => return Err("its \"alg\" is not one of EdDSA, ES256, RS256, PS256".to_owned()),
         };
         let public = ["kty", "crv", "x", "y", "n", "e", "kid", "alg"]
             .iter()
@@ -99,7 +99,7 @@ impl PrivateKey {
         }
     }
 
-    /// A key that nobody was told of, with its public half. Nothing where the system gives no randomness.
+    /// A new, unregistered key. `None` if the system's random number generator fails.
     pub fn made_up(kid: &str) -> Option<(Self, Value)> {
         let mut seed = [0; 32];
         ring::rand::SecureRandom::fill(&SystemRandom::new(), &mut seed).ok()?;
@@ -115,7 +115,7 @@ impl PrivateKey {
         Some((key, public))
     }
 
-    /// A certificate for the key, signed by itself (RFC 5280 section 4.1).
+    /// A self-signed certificate for the key (RFC 5280 section 4.1).
     pub fn certificate(&self) -> Result<Vec<u8>, String> {
         let [(_, _), (_, spki), ..] = &self.public_forms()[..] else { return Err("the key has no SPKI".to_owned()) };
         let algorithm = der_tag(0x30, &[6, 3, 0x2b, 0x65, 0x70]);
@@ -129,7 +129,7 @@ impl PrivateKey {
         Ok(der_tag(0x30, &[signed, algorithm, signature].concat()))
     }
 
-    /// The key under the other algorithm of its kind, if it is of a kind that has two.
+    /// The same key with the other algorithm of its type, for RSA.
     pub fn sibling(&self) -> Option<Sibling<'_>> {
         match (&self.signer, self.alg.as_str()) {
             (Signer::Rsa(pair, _), "RS256") => {
@@ -140,7 +140,7 @@ impl PrivateKey {
         }
     }
 
-    /// Every form of the public half that a careless verifier might hand to HMAC as its key.
+    /// Every encoding of the public key that a careless verifier might use as an HMAC key.
     pub fn public_forms(&self) -> Vec<(&'static str, Vec<u8>)> {
         let (raw, der) = match &self.signer {
             Signer::Ed25519(pair) => {
@@ -179,7 +179,7 @@ impl PrivateKey {
     }
 }
 
-/// An RSA key used under the algorithm that it was not registered for.
+/// An RSA key with an algorithm that it is not registered for.
 pub struct Sibling<'k> {
     pub alg: &'static str,
     pair: &'k RsaKeyPair,
@@ -214,7 +214,7 @@ fn der_tag(tag: u8, content: &[u8]) -> Vec<u8> {
     out
 }
 
-/// `base64url(header).base64url(claims)`: what a JWS signs (RFC 7515 section 5.1).
+/// `base64url(header).base64url(claims)`: the signing input of a JWS (RFC 7515 section 5.1).
 pub fn signing_input(header: &Value, claims: &Value) -> String {
     format!("{}.{}", b64(header.to_string()), b64(claims.to_string()))
 }
@@ -223,13 +223,13 @@ pub fn hs256(key: &[u8], input: &str) -> String {
     keyed(hmac::HMAC_SHA256, key, input)
 }
 
-/// The input with its HMAC: HS256, HS384 or HS512 by the hash (RFC 7518 section 3.2).
+/// The signing input with its HMAC; the hash decides between HS256, HS384 and HS512 (RFC 7518 section 3.2).
 pub fn keyed(algorithm: hmac::Algorithm, key: &[u8], input: &str) -> String {
     let tag = hmac::sign(&hmac::Key::new(algorithm, key), input.as_bytes());
     format!("{input}.{}", b64(tag))
 }
 
-/// A JWT taken apart, its signature unchecked.
+/// The parts of a JWT. Its signature is not checked.
 pub struct Jwt {
     pub header: Value,
     pub claims: Value,
@@ -248,8 +248,8 @@ impl Jwt {
     }
 }
 
-/// The character at one byte of a base64url text exchanged for one that differs in its highest bit, which counts at
-/// every position: the last character's low bits may be none of the bytes'.
+/// Replaces the base64url character at this position by one that differs in the highest bit. The low bits of the last
+/// character may be unused.
 pub fn flip_at(text: &str, at: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let flipped = |c: char| {
@@ -259,13 +259,13 @@ pub fn flip_at(text: &str, at: usize) -> String {
     text.char_indices().map(|(i, c)| if i == at { flipped(c) } else { c }).collect()
 }
 
-/// The same token with one character in the middle of its last part changed: all its bits count there.
+/// The token with one character changed in the middle of its last part, where all bits are used.
 pub fn tampered(token: &str) -> String {
     let start = token.rfind('.').map_or(0, |dot| dot + 1);
     change_at(token, start + (token.len() - start) / 2)
 }
 
-/// The character at one byte of an ASCII text exchanged for another of the same alphabet.
+/// Replaces the character at this position of an ASCII text by another of the same alphabet.
 pub fn change_at(text: &str, at: usize) -> String {
     text.char_indices()
         .map(|(i, c)| match c {
@@ -305,7 +305,7 @@ mod tests {
         let text = b64([0xa5u8; 32]);
         for at in 0..text.len() {
             let bytes = |text: &str| {
-                // A decoder that does not mind what the last bits are.
+                // A decoder that ignores the unused last bits.
                 let engine = base64::engine::GeneralPurpose::new(
                     &base64::alphabet::URL_SAFE,
                     base64::engine::general_purpose::NO_PAD.with_decode_allow_trailing_bits(true),

@@ -1,5 +1,5 @@
-//! How long revocations take to hold: tokens are minted, used, revoked, and tried until they are refused, at each place
-//! where an end must be seen.
+//! Measures how long a revoked token is still accepted, at each place that checks tokens: mints tokens, revokes them, and
+//! tries them until they are refused.
 
 use crate::ask::plain;
 use crate::clean_up::clean_up;
@@ -20,10 +20,10 @@ use crate::watch::Watch;
 use futures_util::StreamExt;
 use std::time::{Duration, Instant};
 
-/// Tokens that are followed at once.
+/// How many pairs of tokens are followed at once.
 const AT_ONCE: usize = 4;
 
-/// A place where the end of a token must be seen.
+/// A place that must refuse a revoked token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Exchange,
@@ -51,17 +51,17 @@ impl Place {
             Self::Exchange => "A revoked long-term token is refused by POST /auth/tokens/short.",
             Self::Rotation => "A revoked short-term token is refused by POST /auth/tokens/long.",
             Self::Revocation => "A revoked short-term token is refused as the caller of /revoke.",
-            Self::Introspection => "Introspection calls a revoked short-term token inactive.",
-            Self::Feed => "The feed of ends refuses a revoked short-term token.",
+            Self::Introspection => "Introspection reports a revoked short-term token as inactive.",
+            Self::Feed => "An API that follows the revocation feed refuses a revoked short-term token.",
         }
     }
 }
 
-/// What was found at one place.
+/// The measurements at one place.
 struct Found {
     place: Place,
     delays: Vec<u64>,
-    /// What kept the first of the others from being told.
+    /// Why a token could not be measured, for the first one.
     stop: Option<Stop>,
     exchanges: Vec<result::Exchange>,
 }
@@ -75,7 +75,7 @@ pub async fn lag(setup: Setup, tokens: u32) -> Result<Report, String> {
     }
     let all: Vec<_> = futures_util::stream::iter(0..tokens)
         .map(|nth| {
-            run.audience.progress(nth as usize, tokens as usize, "revoking, and waiting for it to hold");
+            run.audience.progress(nth as usize, tokens as usize, "revoking tokens, and waiting until they are refused");
             one(&run)
         })
         .buffer_unordered(AT_ONCE)
@@ -98,7 +98,8 @@ pub async fn lag(setup: Setup, tokens: u32) -> Result<Report, String> {
     Ok(report(&run, Told { found, cleanup, started_at, duration_ms: millis(started.elapsed()), window }))
 }
 
-/// A long-term token with a short-term one: the latter ends first, and is followed where short-term tokens go.
+/// Follows one long-term token and a short-term token made from it. The short-term token is revoked first and followed at
+/// all places that take short-term tokens; then the long-term token.
 async fn one(run: &Run) -> Vec<(Place, Result<Duration, Stop>, Vec<result::Exchange>)> {
     let trial = || Trial::new(run, "lag", plain(401));
     let t = trial();
@@ -146,12 +147,14 @@ async fn request(t: &Trial<'_>, place: Place, short: &Token, spare: &Token) -> R
     match place {
         Place::Exchange => Ok(endpoint::exchange(&short.token)),
         Place::Rotation => t.rotate_request(Role::Valid, &short.token, Some(&["jobs:submit"])),
-        // Until it is refused, it revokes what nobody needs any more.
+        // While it is accepted, it revokes a spare token.
         Place::Revocation => Ok(endpoint::revoke(&short.token, &spare.id)),
         Place::Feed => t.feed_request("").await,
         Place::Introspection => {
             let reader = t.shared(Role::Reader, "short").await;
-            let reader = reader.map_err(|_| Stop::Absent("no identity may introspect".to_owned()))?;
+            let reader = reader.map_err(|_| {
+                Stop::Absent("no identity may introspect: add role reader to the identities file".to_owned())
+            })?;
             let mut request = endpoint::bare("POST", endpoint::INTROSPECT, Some(&reader.token));
             request.set("content-type", "application/x-www-form-urlencoded");
             request.body = format!("token={}", crate::mask::url_encoded(&short.token)).into_bytes();
@@ -160,7 +163,7 @@ async fn request(t: &Trial<'_>, place: Place, short: &Token, spare: &Token) -> R
     }
 }
 
-/// From the 204 until the answer that refused it, and was followed by two like it.
+/// The time from the 204 until the first of three refusals in a row.
 async fn until_refused(
     t: &Trial<'_>,
     place: Place,
@@ -195,14 +198,14 @@ async fn until_refused(
 }
 
 fn is_refused(t: &Trial<'_>, place: Place, answer: &Answer, token: &Token) -> Result<bool, Stop> {
-    let unexpected = || Stop::fail("the token taken or refused", t.run.summary(answer));
+    let unexpected = || Stop::fail("the token accepted or refused", t.run.summary(answer));
     match (place, answer.status) {
         (Place::Exchange | Place::Rotation | Place::Revocation, 401) => Ok(true),
         (Place::Exchange | Place::Rotation, 201) | (Place::Revocation, 204) => Ok(false),
         (Place::Introspection, 200) => {
             answer.json().and_then(|body| body["active"].as_bool()).map(|active| !active).ok_or_else(unexpected)
         }
-        (Place::Introspection, 404) => Err(Stop::Absent("there is no introspection".to_owned())),
+        (Place::Introspection, 404) => Err(Stop::Absent("this deployment has no introspection".to_owned())),
         (Place::Feed, 200) => t.as_feed(answer.clone())?.refuses(token, t.run.clock.now() + crate::trial::feed::CLOCKS),
         _ => Err(unexpected()),
     }

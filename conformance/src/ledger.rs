@@ -1,4 +1,4 @@
-//! Every token that the run was given, wherever it stood in an answer, so that none outlives the run.
+//! The ledger: every token that the run received, anywhere in an answer, so that the clean-up can revoke it.
 
 use crate::clock;
 use crate::http::Answer;
@@ -7,7 +7,7 @@ use crate::mask::{self, Vault};
 use serde_json::Value;
 use std::cell::RefCell;
 
-/// More than any answer has by right; a server that sends thousands must not fill the memory.
+/// The most tokens and secrets taken from one answer: a server that sends thousands must not fill the memory.
 const MOST: usize = 32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,15 +19,15 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct Minted {
     pub kind: Kind,
-    /// None where the answer did not tell it.
+    /// `None` if the answer did not contain it.
     pub id: Option<String>,
-    /// Empty where a token was made that can't be read.
+    /// Empty if the token could not be read from the answer.
     pub token: String,
     /// The long-term token that a short-term one was made from.
     pub parent: Option<String>,
-    /// Whose it is, where the request said so.
+    /// The client's id, if the request named it.
     pub client: Option<String>,
-    /// Seconds since the epoch; none where the server did not say.
+    /// When it expires, in seconds since the epoch; `None` if the server did not say.
     pub ends: Option<u64>,
     pub ended: bool,
 }
@@ -35,12 +35,12 @@ pub struct Minted {
 #[derive(Default)]
 pub struct Ledger {
     tokens: RefCell<Vec<Minted>>,
-    /// The ids of the clients that the run may have made, and has not deleted.
+    /// The ids of clients that the run may have created and has not deleted.
     clients: RefCell<Vec<String>>,
 }
 
 impl Ledger {
-    /// A token that is there already is not counted again.
+    /// Adds a token. A known token is not counted again.
     pub fn add(&self, found: Found, bearer: Option<&str>, client: Option<&str>) {
         let mut all = self.tokens.borrow_mut();
         if !found.token.is_empty()
@@ -58,7 +58,7 @@ impl Ledger {
         all.push(Minted { kind, id, token, parent, client: client.map(str::to_owned), ends, ended: false });
     }
 
-    /// Before it is asked for: an answer may be lost, and a client that never was is soon deleted.
+    /// Called before the client is requested: the answer may be lost, and deleting a client that does not exist is harmless.
     pub fn add_client(&self, id: &str) {
         let mut all = self.clients.borrow_mut();
         if !all.iter().any(|known| known == id) {
@@ -70,7 +70,7 @@ impl Ledger {
         self.clients.borrow().clone()
     }
 
-    /// The end of a client is the end of its tokens.
+    /// Deleting a client ends its tokens.
     pub fn client_ended(&self, id: &str) {
         self.clients.borrow_mut().retain(|client| client != id);
         let own = |m: &&Minted| m.client.as_deref() == Some(id);
@@ -85,18 +85,18 @@ impl Ledger {
         self.tokens.borrow_mut().iter_mut().filter(|m| m.id.as_deref() == Some(id)).for_each(|m| m.ended = true);
     }
 
-    /// `segment` is the id as a path has it.
+    /// `segment` is the id as it stands in a path, percent-encoded.
     pub fn ended_by_path(&self, segment: &str) {
         let is = |m: &&mut Minted| m.id.as_deref().is_some_and(|id| mask::url_encoded(id) == segment);
         self.tokens.borrow_mut().iter_mut().filter(is).for_each(|m| m.ended = true);
     }
 
-    /// The end of a long-term token is the end of all that was made from it.
+    /// Revoking a long-term token ends all tokens made from it.
     pub fn children_ended(&self, id: &str) {
         self.tokens.borrow_mut().iter_mut().filter(|m| m.parent.as_deref() == Some(id)).for_each(|m| m.ended = true);
     }
 
-    /// Whether this came from a long-term token that has ended.
+    /// Whether this token was made from a long-term token that has ended.
     pub fn parent_ended(&self, minted: &Minted) -> bool {
         minted.parent.is_some() && self.tokens.borrow().iter().any(|m| m.ended && m.id == minted.parent)
     }
@@ -122,7 +122,7 @@ pub struct Found {
     pub ends: Option<u64>,
 }
 
-/// What an answer holds that is secret.
+/// The secrets in an answer.
 #[derive(Debug, Default)]
 pub struct Haul {
     pub tokens: Vec<Found>,
@@ -130,10 +130,10 @@ pub struct Haul {
     pub secrets: Vec<String>,
 }
 
-/// Looks through a whole answer. `path` is that of the request, `now` in seconds since the epoch.
+/// Searches a whole answer for tokens. `path` is that of the request, `now` in seconds since the epoch.
 ///
-/// In its place a token is whatever the field holds. Elsewhere it is a JWT that nobody sent, or, in a 2xx, what stands
-/// behind a name such as `token`: in JSON, in what was cut short, in a page, in a header.
+/// The value of `access_token` is always a token. Anywhere else, a token is a JWT that the run did not send, or, in a 2xx,
+/// the value after a name such as `token`: in JSON, also truncated, in a page or in a header.
 pub fn look(path: &str, answer: &Answer, vault: &Vault, now: u64) -> Haul {
     let granted = (200..300).contains(&answer.status);
     let body = answer.json();
@@ -155,7 +155,7 @@ pub fn look(path: &str, answer: &Answer, vault: &Vault, now: u64) -> Haul {
         let named = mask::keyed(t, mask::is_token).into_iter().map(|r| t[r].trim_start_matches("Bearer "));
         let named = named.filter(|token| granted && token.len() >= 8);
         for token in forms.chain(named) {
-            // The longer reading of the same place says less: a JWT, or a value that ends where its quotes do.
+            // Two searches may find the same token at different lengths: keep the first, a JWT or a quoted value.
             let told = tokens.iter().any(|other| other.contains(token) || token.contains(other.as_str()));
             if tokens.len() < MOST && !told && !vault.knows(token) && token.bytes().all(|b| b.is_ascii_graphic()) {
                 tokens.push(token.to_owned());
@@ -182,7 +182,7 @@ pub fn look(path: &str, answer: &Answer, vault: &Vault, now: u64) -> Haul {
         }
     });
     let mut haul = Haul { tokens: found.collect(), secrets: Vec::new() };
-    // A client or a token as it is shown holds many words that are no secret: there only a name tells.
+    // Answers about clients and introspected tokens contain many words that are not secret: there only names count.
     let named = |name: &str| !(path.starts_with("/clients") || path.ends_with("/introspect")) || mask::is_secret(name);
     if granted && let Some(body) = &body {
         strings(body, "", &mut |name, text| {
@@ -191,7 +191,7 @@ pub fn look(path: &str, answer: &Answer, vault: &Vault, now: u64) -> Haul {
             }
         });
     }
-    // Something was made, and nothing that is there can end it.
+    // A token was issued, but the answer has nothing to revoke it with.
     let minting = path.ends_with("/auth/tokens/long") || path.ends_with("/auth/tokens/short");
     if minting && answer.status == 201 && haul.tokens.is_empty() {
         let kind = if path.ends_with("/short") { Kind::Short } else { Kind::Long };
@@ -200,7 +200,7 @@ pub fn look(path: &str, answer: &Answer, vault: &Vault, now: u64) -> Haul {
     haul
 }
 
-/// The JWT in a word that may have something glued to either end.
+/// The JWT within a word that may have other characters at either end.
 fn whole_jwt(word: &str) -> Option<&str> {
     word.match_indices("eyJ").find_map(|(at, _)| {
         let dot = word[at..].match_indices('.').nth(1)?.0 + at + 1;
@@ -210,17 +210,17 @@ fn whole_jwt(word: &str) -> Option<&str> {
     })
 }
 
-/// Read without its signature, which may be cut.
+/// Reads a JWT without its signature, which may be truncated.
 fn unsigned(token: &str) -> Option<Jwt> {
     let (input, _) = token.rsplit_once('.')?;
     Jwt::read(&format!("{input}."))
 }
 
-/// Whether an answer is a grant with a token in its place and nothing unknown beside it. Any other 2xx may hold a token
-/// anywhere.
+/// Whether an answer is a grant with the token in `access_token` and nothing unknown beside it. Any other 2xx may contain a
+/// token anywhere.
 pub fn is_clean(answer: &Answer) -> bool {
     let Some(body) = answer.json() else { return answer.body.is_empty() };
-    // Introspection says of a token what the token itself says, and not the token.
+    // Introspection returns a token's claims, not the token.
     let introspected = |name: &str| body["active"].is_boolean() && ["iss", "sub", "client_id", "aud"].contains(&name);
     let mut clean = true;
     strings(&body, "", &mut |name, text| {

@@ -1,26 +1,26 @@
-//! `conformance`: holds any deployment of the token API to its contract, over HTTP.
+//! `conformance`: tests any deployment of the token API against its contract, over HTTP.
 //!
-//! The way of a run, from the top; no file imports what stands above it:
+//! The files, in the order of a run. No file imports one that is listed above it:
 //!
-//! | files | what |
+//! | files | what they do |
 //! |---|---|
-//! | `cli`, `command`, `exit` | the command line, what each command does, how it ends |
-//! | `explain`, `lag` | a case in the words of HTTP; how long revocations take to hold |
-//! | `selftest` | the harness against its own reference server and mutants of it |
-//! | `terminal`, `report`, `groups` | what is shown, of `result` |
-//! | `schedule`, `preflight`, `clean_up`, `verdict` | the order of a run, what comes before it, its end, what it came to |
-//! | `own` | cases from a file of the user's |
-//! | `choice` | which rows a run consists of, by `profile` and flags |
-//! | `cases` | the table, one file for each operation and theme; `case` says what a row is |
-//! | `trial` | one case under way: tokens, requests, judging |
-//! | `run`, `watch`, `transcript` | what cases share: sending, what holds for every answer, what may be shown |
-//! | `ask`, `matrix`, `endpoint`, `stop` | the words for all this |
-//! | `http`, `identities`, `ledger`, `mask`, `patience`, … | each one thing, and nothing of the above |
+//! | `cli`, `command`, `exit` | the command line, what each command does, the exit codes |
+//! | `explain`, `lag` | shows a case as HTTP; measures how long revocations take |
+//! | `selftest` | tests the harness against its own reference server and mutants of it |
+//! | `terminal`, `report`, `groups` | show a `result` |
+//! | `schedule`, `preflight`, `clean_up`, `verdict` | the order of a run, the checks before it, the clean-up after it, the verdict |
+//! | `own` | cases from the user's file |
+//! | `choice` | chooses the rows of a run, by `profile` and flags |
+//! | `cases` | the table of cases, one file for each operation and theme; `case` defines a row |
+//! | `trial` | one running case: tokens, requests, judging |
+//! | `run`, `watch`, `transcript` | what cases share: sending, promises about every answer, what may be shown |
+//! | `ask`, `matrix`, `endpoint`, `stop` | the types that rows are made of |
+//! | `http`, `identities`, `ledger`, `mask`, `patience`, … | one thing each, independent of the above |
 //!
-//! Nothing leaves without passing `mask`; nothing that was minted outlives the run (`ledger`), also when it is
-//! interrupted (`interrupt`).
+//! All output passes `mask`. Every token minted is revoked at the end (`ledger`), also after an interruption
+//! (`interrupt`).
 
-#![allow(clippy::disallowed_methods, reason = "a run measures real time; what must be chosen in a test is in `clock`")]
+#![allow(clippy::disallowed_methods, reason = "a run measures real time; time that a test must control is in `clock`")]
 
 mod ask;
 mod case;
@@ -71,10 +71,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // A panic's own message may hold anything; where it happened is all that may be told.
+    // A panic's message may contain a secret, so only its location is shown.
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        tell(&format!("internal error at {place}: please report it with the command line that led here"));
+        tell(&format!("internal error at {place}: please report this, with the command line"));
         if cfg!(panic = "abort") {
             std::process::exit(Exit::Internal.code().into());
         }
@@ -83,7 +83,7 @@ fn main() -> ExitCode {
     ExitCode::from(guarded(|| command::execute(cli)).code())
 }
 
-/// How the process ends, whatever happens.
+/// The exit code, also after an error or a panic.
 fn guarded(work: impl FnOnce() -> Result<Exit, String>) -> Exit {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
         Ok(Ok(code)) => code,
@@ -95,7 +95,7 @@ fn guarded(work: impl FnOnce() -> Result<Exit, String>) -> Exit {
     }
 }
 
-/// `eprintln!` would panic where the terminal has gone away.
+/// `eprintln!` would panic if stderr is closed.
 fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(guarded(|| Ok(Exit::Incomplete)), Exit::Incomplete);
     }
 
-    /// What each file of `src/` imports, tests aside; a folder counts as one.
+    /// What each file of `src/` imports, without tests; a folder counts as one file.
     fn imports() -> BTreeMap<String, BTreeSet<String>> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -147,7 +147,7 @@ mod tests {
     fn no_imports_go_round_in_a_circle() {
         let mut left = imports();
         assert!(left["schedule"].contains("run") && left["selftest"].contains("schedule"), "{left:?}");
-        // Whatever imports nothing that is left stands at the bottom.
+        // Files that import nothing that is left are at the bottom.
         loop {
             let bottom: Vec<_> = left.iter().filter(|(_, all)| all.is_empty()).map(|(name, _)| name.clone()).collect();
             if bottom.is_empty() {

@@ -1,8 +1,8 @@
-//! What no output may show, and the name that is shown in its place.
+//! Masks secrets in all output: each is replaced by a name.
 //!
-//! Three nets, one behind the other: every value that the run knows to be secret, in each form it may come back in;
-//! whatever has a token's form; and, in a server's text, what stands where secrets stand. Text is masked whole and cut
-//! afterwards: a secret that was cut first would no longer be recognised.
+//! There are three filters: every secret that the run knows, in each encoding in which it may come back; everything that
+//! looks like a token; and, in text from a server, every value after a name such as `token`. Text is masked before it is
+//! truncated, since a truncated secret might not be recognised.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -10,33 +10,33 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-/// Values shorter than this would blacken half of every page; no real secret is so short. Secrets are looked up by so
-/// much of their start, so that thousands of them cost no more than one.
+/// Shorter values are not masked everywhere: they would mask half of every page, and no real secret is so short. Secrets are
+/// looked up by a prefix of this length, so that thousands of them cost no more than one.
 const SHORTEST: usize = 4;
-/// So much of a secret gives the rest away as masked, where a server cut it.
+/// This much of a truncated secret is enough to recognise and mask it.
 const TELLING: usize = 12;
-/// What has a secret's form or place, but is not known to the run.
+/// The name for a value that looks like a secret or is where secrets are, but is not known to the run.
 const UNNAMED: &str = "$SECRET";
 
-/// All the secrets of a run. Whatever leaves the process passes through it.
+/// All secrets of a run. All output passes through it.
 #[derive(Default)]
 pub struct Vault {
     known: RefCell<Known>,
-    /// Values that look random and are no secret: token ids and client ids.
+    /// Values that look random but are not secret: token ids and client ids.
     open: RefCell<HashSet<String>>,
 }
 
 #[derive(Default)]
 struct Known {
-    /// Each form of each secret, with its name.
+    /// Each encoding of each secret, with its name.
     forms: Vec<(String, String)>,
     by_start: HashMap<[u8; SHORTEST], Vec<usize>>,
-    /// Which two bytes any of them begins with: most places of a text are passed over at that.
+    /// The first two bytes of all encodings, to skip most positions of a text quickly.
     pairs: Vec<bool>,
     names: HashMap<String, String>,
 }
 
-/// A masked text in parts: what may be shown, and names that stand for secrets.
+/// A part of a masked text: text that may be shown, or the name of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
     Text(String),
@@ -44,7 +44,7 @@ pub enum Piece {
 }
 
 impl Vault {
-    /// Remembers a secret in every form it may come back in; the first name given to a value stays.
+    /// Remembers a secret, in every encoding in which it may come back. A value keeps its first name.
     pub fn learn(&self, name: &str, secret: &str) {
         if secret.len() < SHORTEST {
             return;
@@ -78,7 +78,7 @@ impl Vault {
         }
     }
 
-    /// Remembers a value that may be shown though it looks random.
+    /// Remembers a value that may be shown although it looks random.
     pub fn open(&self, value: &str) {
         self.open.borrow_mut().insert(value.to_owned());
     }
@@ -87,17 +87,17 @@ impl Vault {
         self.known.borrow().names.contains_key(secret)
     }
 
-    /// For what this process wrote itself.
+    /// For text that this process wrote itself.
     pub fn mask(&self, text: &str) -> String {
         joined(&self.pieces(text))
     }
 
-    /// For what came from the server: what stands behind the name of a secret is hidden too.
+    /// For text from the server: also masks values after names such as `token`.
     pub fn mask_foreign(&self, text: &str) -> String {
         joined(&self.masked(text, |text| [keyed(text, is_secret), behind_scheme(text)].concat()))
     }
 
-    /// For an answer that may hold a token in any place: every longer word is hidden.
+    /// For an answer that may contain a token anywhere: masks every longer word.
     pub fn mask_suspect(&self, text: &str) -> String {
         joined(&self.masked(text, |text| [keyed(text, is_secret), behind_scheme(text), self.long_words(text)].concat()))
     }
@@ -106,7 +106,7 @@ impl Vault {
         self.masked(text, |_| Vec::new())
     }
 
-    /// A text that hides a secret behind escapes is masked, and shown, without them.
+    /// If escapes hide a secret, the text is masked and shown unescaped.
     fn masked(&self, text: &str, more: impl Fn(&str) -> Vec<Range<usize>>) -> Vec<Piece> {
         let mask = |text: &str| self.masked_as_is(text, &more);
         let hides = |text: &str| joined(&mask(text)) != text;
@@ -157,14 +157,14 @@ impl Known {
         found
     }
 
-    /// The longest secret that begins here, or the beginning of one; exact before differing in case.
+    /// The longest secret that begins here, or the beginning of one; an exact match is preferred to one in another case.
     fn at(&self, text: &str, at: usize, open: &HashSet<String>) -> Option<(usize, String)> {
         let here = &text.as_bytes()[at..];
         if here.len() < SHORTEST || !self.pairs.get(pair(here)).copied().unwrap_or_default() {
             return None;
         }
         let indexed = self.by_start.get(&start(here)?)?;
-        // Most often it is a whole word; all tokens begin alike.
+        // Usually the secret is a whole word. All tokens have the same beginning, so try that first.
         let word = here.iter().take_while(|b| is_base64url(**b) || **b == b'.').count();
         if let Some(name) = self.names.get(&text[at..at + word]).filter(|_| word > TELLING) {
             return Some((word, name.clone()));
@@ -184,17 +184,17 @@ impl Known {
             }
         }
         let ((whole, _, length), name) = best?;
-        // A client id may begin as its secret does.
+        // A client id may have the same beginning as its secret.
         if !whole && open.contains(&text[at..at + word]) {
             return None;
         }
-        // A cut in the middle of a character can't be: what is shared is ASCII.
+        // This can't cut a character: the common part is ASCII.
         Some((length, if whole { name.to_owned() } else { format!("{name}_CUT") }))
     }
 }
 
-/// Puts a name in the place of each range. Where ranges overlap all of them is hidden, under the name of one that covers
-/// the others.
+/// Replaces each range by its name. Overlapping ranges are masked together, under the name of the range that covers the
+/// others.
 fn pieces(text: &str, mut found: Vec<(Range<usize>, String)>) -> Vec<Piece> {
     found.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
     let mut merged: Vec<(Range<usize>, String)> = Vec::new();
@@ -220,7 +220,7 @@ fn pieces(text: &str, mut found: Vec<(Range<usize>, String)>) -> Vec<Piece> {
     pieces
 }
 
-/// A code of six digits is masked where it stands alone: inside a longer number it is a coincidence.
+/// A code of six digits is masked only if it stands alone: within a longer number it is a coincidence.
 fn stands_alone(text: &str, at: usize, form: &str) -> bool {
     if !form.bytes().all(|b| b.is_ascii_digit()) {
         return true;
@@ -246,16 +246,16 @@ fn joined(pieces: &[Piece]) -> String {
     pieces.iter().map(text).collect()
 }
 
-// ---- what has a token's form
+// ---- what looks like a token
 
-/// Compact serializations (RFC 7515 section 7.1), whole or cut at either end, and words that only randomness makes.
-/// `open` exempts the latter.
+/// JWS compact serializations (RFC 7515 section 7.1), also truncated at either end, and random-looking words. `open` exempts
+/// the latter.
 pub fn token_forms(text: &str, open: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for word in words(text, |b| is_base64url(b) || b == b'.') {
         let secret = text[word.clone()].split('.').any(|segment| {
             let exempt = is_token_id(segment) || open(segment);
-            // What every JSON object in base64url begins with.
+            // Every JSON object in base64url begins with this.
             let object = segment.find("eyJ").is_some_and(|i| segment.len() >= i + 8 && (i == 0 || !exempt));
             object || (!exempt && is_random(segment))
         });
@@ -280,7 +280,7 @@ fn is_base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
-/// Token ids are no secret: they are in paths, and a reader needs them.
+/// Token ids are not secret: they are in paths, and readers of a report need them.
 fn is_token_id(word: &str) -> bool {
     word.starts_with("tok_lt_") || word.starts_with("tok_st_")
 }
@@ -299,9 +299,9 @@ fn words(text: &str, belongs: impl Fn(u8) -> bool) -> Vec<Range<usize>> {
     all
 }
 
-// ---- what stands where secrets stand
+// ---- values after names of secrets
 
-/// The values behind those names: of members, of parameters, of elements, of headers.
+/// The values after these names: JSON members, URL parameters, XML elements, headers.
 pub fn keyed(text: &str, wanted: fn(&str) -> bool) -> Vec<Range<usize>> {
     words(text, is_base64url)
         .into_iter()
@@ -332,7 +332,7 @@ pub fn is_secret(name: &str) -> bool {
     is_one_of(name, &ends)
 }
 
-/// Whether a member or header of this name may hold a token that can be used.
+/// Whether a member or header of this name may contain a usable token.
 pub fn is_token(name: &str) -> bool {
     is_one_of(name, &["token", "jwt", "bearer", "authorization"]) && !is_one_of(name, &["refreshtoken"])
 }
@@ -354,7 +354,7 @@ fn value_behind(text: &str, at: usize) -> Option<Range<usize>> {
     let sign = rest.chars().next().filter(|c| ":=>".contains(*c))?;
     let rest = rest[1..].trim_start();
     let from = |rest: &str| text.len() - rest.len();
-    // Within a string of a string, quotes have backslashes before them; those of the value itself have more.
+    // In a string within a string, quotes are escaped, and quotes in the value have more backslashes.
     let quoted = rest.trim_start_matches('\\');
     let depth = rest.len() - quoted.len();
     if let Some(value) = quoted.strip_prefix(['"', '\'']) {
@@ -366,17 +366,17 @@ fn value_behind(text: &str, at: usize) -> Option<Range<usize>> {
             }
             slashes = if byte == b'\\' { slashes + 1 } else { 0 };
         }
-        // The text was cut.
+        // The text was truncated.
         return Some(from(value)..text.len());
     }
     let end = rest.find(|c: char| c.is_whitespace() || "&,;<>\"'{}[]()".contains(c)).unwrap_or(rest.len());
     let value = &rest[..end];
-    // Behind a colon there may be a sentence.
+    // After a colon there may be a sentence.
     let word = sign == ':' && !(value.len() >= 20 || (value.len() >= 8 && value.bytes().any(|b| b.is_ascii_digit())));
     (!word).then(|| from(rest)..from(rest) + end)
 }
 
-/// What a scheme of the Authorization header is followed by, wherever it stands.
+/// The credentials after a scheme of the Authorization header, anywhere in a text.
 fn behind_scheme(text: &str) -> Vec<Range<usize>> {
     let lower = text.to_ascii_lowercase();
     let mut found = Vec::new();
@@ -387,7 +387,7 @@ fn behind_scheme(text: &str) -> Vec<Range<usize>> {
             let length = rest.bytes().take_while(|b| is_base64url(*b) || b"._~+/".contains(b)).count();
             let glued = text[..at].bytes().next_back().is_some_and(is_base64url);
             let long = length >= 16 || (length >= 8 && rest[..length].bytes().any(|b| b.is_ascii_digit()));
-            // `realm="…"` and its like are parameters of a challenge.
+            // `realm="…"` and the like are parameters of a challenge.
             if long && !glued && !rest[length..].starts_with("=\"") {
                 let padding = rest[length..].bytes().take_while(|b| *b == b'=').count();
                 found.push(start..start + length + padding);
@@ -397,7 +397,7 @@ fn behind_scheme(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether this is already a name of ours.
+/// Whether this is already the name of a masked secret.
 fn is_name(text: &str) -> bool {
     text.strip_prefix('$').is_some_and(|name| !name.is_empty() && name.bytes().all(is_name_byte))
 }
@@ -410,14 +410,14 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'
 }
 
-// ---- forms
+// ---- encodings
 
-/// Escapes that stand for a character of a token become that character.
+/// Decodes the escapes of characters that a token may have.
 pub fn unescaped(text: &str) -> String {
     without_escapes(text, |byte| is_base64url(byte) || byte == b'.')
 }
 
-/// Escapes of every character that shows become that character, also where they were escaped again.
+/// Decodes the escapes of all visible characters, also nested escapes.
 fn decoded(text: &str) -> String {
     let mut text = text.to_owned();
     for _ in 0..4 {
@@ -430,7 +430,7 @@ fn decoded(text: &str) -> String {
     text
 }
 
-/// Those of JSON, of URLs and of pages.
+/// Escapes of JSON, URLs and HTML.
 fn without_escapes(text: &str, wanted: fn(u8) -> bool) -> String {
     if !['\\', '%', '&'].iter().any(|c| text.contains(*c)) {
         return text.to_owned();
@@ -450,7 +450,7 @@ fn without_escapes(text: &str, wanted: fn(u8) -> bool) -> String {
     out + rest
 }
 
-/// The character that an escape at the beginning of a text stands for, and the escape's length.
+/// The character of an escape at the beginning of a text, and the escape's length.
 fn escape(text: &str) -> Option<(u8, usize)> {
     let number = |prefix: &str, digits: usize, radix: u32| {
         let code = text.strip_prefix(prefix)?.get(..digits)?;
@@ -517,7 +517,7 @@ mod tests {
         let vault = vault(&[("SECRET", "a\"b/c d&e")]);
         let sent = r#"a"b/c d&e, a\"b/c d&e, a\"b\/c d&e, a%22b%2Fc%20d%26e, a%22b%2fc%20d%26e, a%22b%2Fc+d%26e, a&quot;b/c d&amp;e"#;
         assert_eq!(vault.mask(sent), ["$SECRET"; 7].join(", "));
-        // Escaped in one way within another, as by a page that shows a request's body.
+        // Nested escapes, as in a page that shows a request's body.
         assert_eq!(
             vault.mask("%7b%22x%22%3a%22a%5c%22b%2fc+d%26e%20%22a%5c%22b%2fc d%26e"),
             r#"{"x":"a"b/c+d&e "$SECRET"#

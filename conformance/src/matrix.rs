@@ -1,4 +1,4 @@
-//! Where a case stands: its cell of operation × status, the level that it is judged by, and what it does to a deployment.
+//! The classes of a case: its cell (operation and status), its level, and its effect on a deployment.
 
 use serde::Deserialize;
 
@@ -7,9 +7,9 @@ pub enum Op {
     Long,
     Short,
     Revoke,
-    /// What no cell of the matrix holds.
+    /// Cases outside the matrix, such as unknown paths.
     Outside,
-    /// What stands around the tokens: operators, introspection, keys, metadata, documents, the feed of ends.
+    /// Everything around the tokens: operators, introspection, keys, metadata, documents, the revocation feed.
     Service,
 }
 
@@ -25,7 +25,7 @@ impl Op {
     }
 }
 
-/// A cell of the matrix, or a place beside it.
+/// A cell of the matrix, or a group outside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cell {
     Long(u16),
@@ -80,15 +80,15 @@ pub const MATRIX: [Cell; 12] = [
     Cell::Revoke(404),
 ];
 
-/// Each judges what those before it do, and more.
+/// Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// The public API page itself promises it.
+    /// The public API page promises it.
     Seed,
-    /// The contract closes what that page leaves open.
+    /// The contract promises it, where that page leaves it open.
     Contract,
-    /// The contract promises it of what stands around the three operations.
+    /// The contract promises it, of everything around the three operations.
     Service,
 }
 
@@ -108,7 +108,7 @@ pub enum Effect {
     Read,
     Mint,
     Revoke,
-    /// Makes clients of its own, and deletes them at the end. Their ids can't be used again.
+    /// Creates clients, which are deleted at the end. Their ids can't be used again.
     Provision,
     Burst,
 }

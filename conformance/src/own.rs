@@ -1,4 +1,4 @@
-//! Cases from a file of the user's own (`--cases FILE`): the same columns as a row of the table, without compiling.
+//! Cases from a file of the user (`--cases FILE`), with the columns of a built-in row.
 
 use crate::ask::{Also, Base, Change, Want};
 use crate::case::{Act, Case, ROW};
@@ -20,7 +20,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Row {
     id: String,
-    /// `long 401`, or `outside`.
+    /// `long 401`, or `outside 404`.
     cell: String,
     level: Option<Level>,
     requirement: String,
@@ -37,7 +37,7 @@ struct Row {
     also: Check,
 }
 
-/// The right request, and what is changed in it.
+/// A valid request, and what is changed in it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
@@ -45,7 +45,7 @@ struct Asked {
     base: String,
     method: Option<String>,
     path: Option<String>,
-    /// An empty text leaves the header out.
+    /// An empty value removes the header.
     #[serde(default)]
     headers: BTreeMap<String, String>,
     /// Members of the body.
@@ -87,10 +87,12 @@ fn parse(text: &str) -> Result<Vec<Case>, String> {
     for row in case {
         let id = row.id.clone();
         if known.contains(&id) {
-            return Err(format!("\"{id}\" is the id of another case"));
+            return Err(format!("\"{id}\" is already the id of another case: choose another id"));
         }
         if let Some(control) = row.control.as_ref().filter(|control| !known.contains(control)) {
-            return Err(format!("{id}: no case \"{control}\" stands before it that could be its control"));
+            return Err(format!(
+                "{id}: control = \"{control}\", but no case \"{control}\" is built in or above it in the file"
+            ));
         }
         known.push(id.clone());
         all.push(read(row).map_err(|error| format!("{id}: {error}"))?);
@@ -102,13 +104,16 @@ fn read(row: Row) -> Result<Case, String> {
     let cell = cell(&row.cell)?;
     let expect = want(&row.expect)?;
     if row.control.is_none() && !matches!(expect.status, 201 | 204) {
-        return Err("a refusal needs a control: the id of the case that this differs from in one thing".to_owned());
+        return Err(
+            "a refusal needs a control: name the case with the valid request that this one differs from in one thing"
+                .to_owned(),
+        );
     }
     if [&row.requirement, &row.section].iter().any(|text| text.trim().is_empty()) {
-        return Err("requirement and section must say something".to_owned());
+        return Err("requirement and section must not be empty".to_owned());
     }
     if cell.status().is_some_and(|status| status != expect.status) {
-        return Err(format!("its cell is {cell}, and it expects {expect}"));
+        return Err(format!("its cell is {cell}, but it expects {expect}: make the statuses equal"));
     }
     let needs = row.needs.iter().map(|need| credential(need)).collect::<Result<Vec<_>, _>>()?;
     Ok(Case {
@@ -127,14 +132,14 @@ fn read(row: Row) -> Result<Case, String> {
     })
 }
 
-/// A table lives as long as the process, and a file is read once.
+/// Rows live as long as the process, and the file is read once.
 fn leaked(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
 }
 
 fn cell(text: &str) -> Result<Cell, String> {
     let wrong =
-        || format!("cell \"{text}\" is none: write long, short, revoke or outside with a status, such as \"long 401\"");
+        || format!("unknown cell \"{text}\": write long, short, revoke or outside with a status, such as \"long 401\"");
     let (op, status) = text.split_once(' ').ok_or_else(wrong)?;
     let status = status.parse().map_err(|_| wrong())?;
     match op {
@@ -161,11 +166,12 @@ fn want(text: &str) -> Result<Want, String> {
 fn base(text: &str) -> Result<Base, String> {
     let wrong = || {
         format!(
-            "base \"{text}\" is none: write secret, assertion, rotation, exchange or revoke with a role, such as \"secret valid\""
+            "unknown base \"{text}\": write secret, assertion, rotation, exchange or revoke with a role, such as \"secret valid\""
         )
     };
     let (kind, role) = text.split_once(' ').ok_or_else(wrong)?;
-    let role = Role::named(role).ok_or_else(|| format!("there is no role \"{role}\""))?;
+    let role = Role::named(role)
+        .ok_or_else(|| format!("unknown role \"{role}\": the roles are {}", Role::ALL.map(Role::name).join(", ")))?;
     match kind {
         "secret" => Ok(Base::Secret(role)),
         "assertion" => Ok(Base::Assertion(role)),
@@ -242,11 +248,11 @@ mod tests {
     #[test]
     fn a_mistake_is_told_with_its_place() {
         for (from, to, told) in [
-            ("long 401", "long", "cell \"long\" is none"),
+            ("long 401", "long", "unknown cell \"long\""),
             ("long 401", "long 403", "expects 401"),
-            ("secret valid", "secret nobody", "no role \"nobody\""),
+            ("secret valid", "secret nobody", "unknown role \"nobody\""),
             ("long.201.secret", "long.201.sekret", "no case \"long.201.sekret\""),
-            ("our.401.secret-empty", "long.201.secret", "the id of another case"),
+            ("our.401.secret-empty", "long.201.secret", "already the id of another case"),
             ("control = \"long.201.secret\"", "", "a refusal needs a control"),
             ("401 invalid_client", "401", "a refusal has a code"),
             ("effect = \"read\"", "effect = \"none\"", "effect is one of"),

@@ -1,30 +1,31 @@
-//! How a run bears with a server that is busy or away for a moment: what is sent again, when, and for how long.
+//! Retries, if the server is briefly busy or unreachable: which requests are sent again, when, and how often.
 
 use crate::endpoint::CLIENTS;
 use crate::http::{Answer, Request};
 use std::cell::Cell;
 use std::time::Duration;
 
-/// How often a call is sent again at most.
+/// How often one call is sent again at most.
 pub const AGAIN: u32 = 4;
-/// The longest single wait; a server that asks for more is asked again at the end of the run.
+/// The longest single wait. If `Retry-After` is longer, the case runs again at the end of the run.
 const LONGEST: Duration = Duration::from_secs(10);
-/// How long a server's own limit is waited for: its window is a minute as a rule.
+/// The longest wait for the server's rate limit, whose window is usually a minute.
 pub const LONGEST_LIMIT: Duration = Duration::from_secs(65);
-/// What all waits of a run may add up to. Cases wait side by side, so the run takes less.
+/// The limit on the sum of all waits of a run. Cases wait concurrently, so the run is delayed by less.
 const IN_ALL: Duration = Duration::from_secs(120);
 
-/// What a run has waited for a server that was busy or away.
+/// How long a run has waited so far, and what it sent again.
 #[derive(Default)]
 pub struct Patience {
     waited: Cell<Duration>,
-    /// Calls that were sent again, and those of them that never had another answer.
+    /// Calls that were sent again.
     pub repeated: Cell<u32>,
+    /// Those of them that were answered 503 each time.
     pub in_vain: Cell<u32>,
 }
 
 impl Patience {
-    /// How long to wait before a call is sent again for the `nth` time; none when it is enough.
+    /// How long to wait before a call is sent again for the `nth` time; `None` if it is not sent again.
     pub fn pause(&self, asked_for: Duration, nth: u32) -> Option<Duration> {
         let pause = asked_for.max(Duration::from_millis(100));
         if nth >= AGAIN || pause > LONGEST || self.waited.get() + pause > IN_ALL {
@@ -35,19 +36,19 @@ impl Patience {
     }
 }
 
-/// What `Retry-After` asks for (RFC 9110 section 10.2.3). A date counts as a second: clocks differ.
+/// What `Retry-After` asks for (RFC 9110 section 10.2.3). A date counts as one second, since clocks differ.
 pub fn retry_after(answer: &Answer) -> Option<Duration> {
     let value = answer.header("retry-after")?;
     Some(Duration::from_secs(value.trim().parse().unwrap_or(1)))
 }
 
-/// Unavailable, and says when to come back. Without `Retry-After` a 503 is an answer like any other.
+/// 503 with `Retry-After`. A 503 without it is judged like any other answer.
 pub fn is_busy(answer: &Answer) -> bool {
     answer.status == 503 && answer.header("retry-after").is_some()
 }
 
-/// Whether the same call may be sent again after a 503. Not what a first try may have used up: a code, an assertion, a new
-/// client's id.
+/// Whether the same call may be sent again after a 503. Not if the first try may have used something up: a one-time code,
+/// an assertion, the id of a new client.
 pub fn is_repeatable(request: &Request) -> bool {
     let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let single_use = ["otp_code", "assertion"].iter().any(|name| body.get(name).is_some());

@@ -1,4 +1,4 @@
-//! What is asked before the first case: whether the base URL is the right one, and whether the identities are known there.
+//! Checks before the first case: is the base URL right, and does the deployment accept the identities?
 
 use crate::endpoint::{self, LONG};
 use crate::http::Answer;
@@ -9,14 +9,14 @@ use crate::trial::Trial;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How long a guess may take.
+/// Time limit for one guess at the base URL.
 const GUESS: Duration = Duration::from_secs(3);
 
-/// An error where the operations are not below this base URL, but below another one close by.
+/// Fails if the operations are not below this base URL but below a similar one.
 pub async fn base_url(run: &Run) -> Result<(), String> {
     let probe = endpoint::post(LONG, None, Some(serde_json::json!({})));
     let answer = run.probe(&run.client, &probe, GUESS).await;
-    // Everything else is for `sanity.first` to name.
+    // `sanity.first` reports everything else.
     if !answer.is_ok_and(|answer| is_elsewhere(&answer)) {
         return Ok(());
     }
@@ -24,7 +24,7 @@ pub async fn base_url(run: &Run) -> Result<(), String> {
     for other in neighbours(&base) {
         let answer = run.probe(&run.client.at(&other), &probe, GUESS).await;
         if answer.is_ok_and(|answer| is_service(&answer)) {
-            return Err(format!("{base} has no /auth/tokens/long: did you mean --base-url {other} ?"));
+            return Err(format!("{base} has no /auth/tokens/long: did you mean --base-url {other}"));
         }
     }
     Ok(())
@@ -35,12 +35,12 @@ fn is_elsewhere(answer: &Answer) -> bool {
     [404, 405].contains(&answer.status) || (html && answer.status < 400)
 }
 
-/// An empty call is refused by a token service for the credential or for the body, with a code.
+/// A token service answers a call with an empty object with 400 or 401 and a code.
 fn is_service(answer: &Answer) -> bool {
     [400, 401].contains(&answer.status) && answer.json().is_some_and(|body| body["code"].is_string())
 }
 
-/// Where else the same service may be: with a version behind it, or with less at the end.
+/// Similar base URLs: with a version appended, or with the last path segments removed.
 fn neighbours(base: &str) -> Vec<String> {
     let mut all = vec![format!("{base}/v1"), format!("{base}/v2")];
     let host = base.find("://").map_or(0, |at| at + 3);
@@ -55,8 +55,8 @@ fn neighbours(base: &str) -> Vec<String> {
     all
 }
 
-/// The roles whose secret is refused though another's is taken, each with what to do. Where none is taken, nothing can be
-/// told of the identities: then the cases say so.
+/// The roles whose secret is refused although another role's is accepted, each with what to do. If none is accepted, the
+/// identities may not be at fault, and the cases report it.
 pub async fn credentials(t: &Trial<'_>, roles: BTreeSet<Role>) -> BTreeMap<Role, String> {
     let known = |role: &Role| *role != Role::Suspended && t.run.identities.has(*role, Credential::ClientSecret);
     let roles: Vec<_> = roles.into_iter().filter(known).collect();
@@ -75,7 +75,7 @@ pub async fn credentials(t: &Trial<'_>, roles: BTreeSet<Role>) -> BTreeMap<Role,
         .map(|(role, ..)| {
             let (name, other) = (role.name(), accepted.name());
             let why = format!(
-                "the server refuses client_id and client_secret of role {name} (401), and takes those of role {other}: \
+                "the server refuses client_id and client_secret of role {name} (401) but accepts those of role {other}: \
                  correct [{name}] in the identities file"
             );
             (*role, why)

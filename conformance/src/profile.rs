@@ -1,4 +1,4 @@
-//! By what a deployment is judged, what it declares not to have, and its limits.
+//! Profiles: which cases judge a deployment, what it declares absent, and its limits.
 
 use crate::glob;
 use crate::matrix::Level;
@@ -8,12 +8,12 @@ use std::path::Path;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Profile {
-    /// The file that says so, if one does.
+    /// The profile's file; empty for a built-in profile.
     #[serde(skip)]
     pub file: String,
-    /// `seed` judges what the public API page itself promises, `contract` also what closes its gaps, `service` all rows.
+    /// `seed` judges what the public API page promises, `contract` also what that page leaves open, `service` all cases.
     pub level: Level,
-    /// Globs of case ids that this deployment does not have; they are reported as not applicable, with the reason.
+    /// Globs of cases about features that this deployment does not have. They are reported as not applicable, with the reason.
     pub absent: Vec<Absent>,
     pub limits: Limits,
 }
@@ -28,18 +28,19 @@ pub struct Absent {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The most requests a rate-limit case sends before it says that there is no limit. A window of time may end on the way, so
-    /// this is more than two windows let through: 600 each, where nothing else is said.
+    /// How many requests a rate-limit case sends before it reports that there is no limit. A window may end during the burst,
+    /// so this is more than two windows allow, by default 600 each.
     pub burst_requests: u32,
-    /// How many of them are under way at once.
+    /// How many of them are sent at once.
     pub burst_concurrency: usize,
-    /// The life of a long-term token when none is asked for, in seconds.
+    /// The default life of a long-term token, in seconds.
     pub long_default_seconds: u64,
     /// The longest life of a short-term token, in seconds.
     pub short_seconds: u64,
-    /// How long a run may wait to see that a limit ends when it says so, in seconds.
+    /// The longest `Retry-After` that a run waits for, to see that the limit ends by then, in seconds.
     pub retry_seconds: u64,
-    /// How old the feed of ends may be that a location serves, in milliseconds: 2 s, and one more for the way.
+    /// How soon the revocation feed must show a revocation, in milliseconds: a location's copy may be 2 s old, and 1 s is for
+    /// the call.
     pub feed_milliseconds: u64,
 }
 
@@ -72,7 +73,7 @@ impl Profile {
             path => {
                 let text = std::fs::read_to_string(Path::new(path)).map_err(|e| {
                     format!(
-                        "--profile {path} is none of \"seed\", \"contract\", \"service\", and no readable file ({})",
+                        "--profile {path}: neither \"seed\", \"contract\" or \"service\" nor a readable file ({})",
                         e.kind()
                     )
                 })?;
@@ -86,11 +87,13 @@ impl Profile {
     pub fn parse(text: &str) -> Result<Self, String> {
         let profile: Self = toml::from_str(text).map_err(|e| e.message().to_owned())?;
         if profile.limits.burst_requests == 0 || profile.limits.burst_concurrency == 0 {
-            return Err("the burst limits must be at least 1".to_owned());
+            return Err("burst_requests and burst_concurrency must be at least 1".to_owned());
         }
         for Absent { case, reason } in &profile.absent {
             if reason.trim().is_empty() {
-                return Err(format!("[[absent]] case = \"{case}\" needs a reason"));
+                return Err(format!(
+                    "[[absent]] case = \"{case}\" needs a reason: say why this deployment does not have it"
+                ));
             }
         }
         Ok(profile)

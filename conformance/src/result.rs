@@ -1,6 +1,6 @@
-//! What a run found: the types behind the JSON report, from which every other report is drawn.
+//! The results of a run: the types of the JSON report, from which every other report is rendered.
 //!
-//! Everything here is already masked: no value that the run knows to be secret may enter these types.
+//! Everything here is already masked: no secret that the run knows may enter these types.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -13,9 +13,9 @@ pub struct Report {
     pub report_version: u32,
     pub tool: Tool,
     pub target: Target,
-    /// `contract` or `seed`.
+    /// `seed`, `contract`, `service` or `lag`.
     pub profile: String,
-    /// What was asked for, where that is not the whole profile.
+    /// What was chosen, if that is not the whole profile.
     pub part: Option<Part>,
     /// RFC 3339, UTC.
     pub started_at: String,
@@ -23,14 +23,13 @@ pub struct Report {
     pub verdict: Verdict,
     pub exit_code: u8,
     pub counts: Counts,
-    /// The twelve cells in the contract's order, then one row `outside` for what no cell holds, and one row `service` where
-    /// cases of it ran.
+    /// The twelve cells in the contract's order, then one row each for `outside` and `service`, if cases of it were chosen.
     pub matrix: Vec<Cell>,
     pub cases: Vec<CaseResult>,
-    /// Revocation's measured delays; absent where no case awaited one.
+    /// The measured delays of revocations; absent if no case waited for one.
     pub consistency: Option<Consistency>,
     pub cleanup: Cleanup,
-    /// What the reader should do next, one sentence each (e.g. which credential is missing).
+    /// What the reader should do next, one sentence each, such as which credential is missing.
     pub advice: Vec<String>,
 }
 
@@ -51,7 +50,7 @@ pub struct Target {
     pub base_url: String,
 }
 
-/// A choice of cases: the verdict is on these alone.
+/// A choice of cases: the verdict covers these alone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Part {
     /// The globs of --case and of --skip.
@@ -90,7 +89,7 @@ pub enum Outcome {
     NotApplicable,
     /// Failed as the known-failures file says it must.
     ExpectedFail,
-    /// Listed as a known failure, and passed.
+    /// Listed as a known failure, but passed.
     UnexpectedPass,
     Error,
 }
@@ -120,7 +119,7 @@ impl Counts {
     }
 }
 
-/// One cell of the status matrix: an operation and a status that it promises.
+/// One cell of the status matrix: an operation and one of its statuses.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cell {
     /// `issueLongTermToken`, `issueShortTermToken`, `revokeToken`, `outside`, or `service`.
@@ -134,20 +133,20 @@ pub struct Cell {
 pub struct CaseResult {
     /// Stable: `long.401.secret-wrong`.
     pub id: String,
-    /// The sentence of the contract that the case holds the server to.
+    /// The promise that the case tests, in one sentence.
     pub requirement: String,
     pub operation: String,
     pub status: Option<u16>,
-    /// `seed` or `contract`.
+    /// `seed`, `contract` or `service`.
     pub level: String,
-    /// `read`, `mint`, `revoke` or `burst`.
+    /// `read`, `mint`, `revoke`, `provision` or `burst`.
     pub effect: String,
     pub outcome: Outcome,
-    /// Why it is not a pass: one sentence, and what to do next.
+    /// Why it did not pass, and what to do next.
     pub reason: Option<String>,
     pub wanted: Option<String>,
     pub got: Option<String>,
-    /// A line that reproduces the judged request, with `$VARS` for every secret.
+    /// A shell command that repeats the judged request, with a `$VAR` for each secret.
     pub curl: Option<String>,
     pub duration_ms: u64,
     pub exchanges: Vec<Exchange>,
@@ -159,11 +158,11 @@ pub struct Exchange {
     pub url: String,
     pub request_headers: Vec<(String, String)>,
     pub request_body: Option<String>,
-    /// Absent when no answer came.
+    /// Absent if no answer came.
     pub response: Option<Answer>,
-    /// What went wrong on the way, when no whole answer came.
+    /// What went wrong, if no complete answer came.
     pub error: Option<String>,
-    /// When it was sent, since the run's start.
+    /// When it was sent, in milliseconds since the start of the run.
     #[serde(default)]
     pub at_ms: u64,
     pub duration_ms: u64,
@@ -180,9 +179,9 @@ pub struct Answer {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Consistency {
     pub window_ms: u64,
-    /// From the 204 until the first refusal that held, per case that awaited one.
+    /// For each case that waited for a refusal: the time from the 204 to the first refusal that held.
     pub observed_ms: Vec<(String, u64)>,
-    /// The same by what refused the token.
+    /// The same delays by the operation that refused the token.
     #[serde(default)]
     pub by_operation: Vec<Delays>,
 }
@@ -190,9 +189,9 @@ pub struct Consistency {
 /// How long revocations took to hold at one place.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Delays {
-    /// `issueShortTermToken` in a run, `exchange` where `lag` measured.
+    /// An operation, such as `issueShortTermToken`; from `lag`, a place, such as `exchange`.
     pub operation: String,
-    /// The least first.
+    /// In ascending order.
     pub delays_ms: Vec<u64>,
     pub p50_ms: u64,
     pub p99_ms: u64,
@@ -202,7 +201,7 @@ pub struct Delays {
 impl Delays {
     pub fn of(operation: &str, mut delays_ms: Vec<u64>) -> Self {
         delays_ms.sort_unstable();
-        // The nearest rank: a delay that was measured.
+        // The nearest-rank method: the result is a delay that was measured.
         let at = |percent: usize| {
             let rank = (delays_ms.len() * percent).div_ceil(100).max(1);
             delays_ms.get(rank - 1).copied().unwrap_or_default()
@@ -216,13 +215,13 @@ impl Delays {
 pub struct Cleanup {
     pub minted: u32,
     pub revoked: u32,
-    /// The ids of tokens that could not be revoked, and, behind `client `, of clients that could not be deleted, with why.
-    /// Neither is secret.
+    /// The ids of tokens that could not be revoked, and of clients that could not be deleted (after `client `), each with the
+    /// reason. Ids are not secret.
     pub left: Vec<(String, String)>,
 }
 
 impl Cleanup {
-    /// How many tokens and how many clients are left.
+    /// How many tokens and clients are left.
     pub fn counts_left(&self) -> (usize, usize) {
         let clients = self.left.iter().filter(|(id, _)| id.starts_with("client ")).count();
         (self.left.len() - clients, clients)

@@ -1,4 +1,4 @@
-//! What all cases of a run share: the way to the server, who the harness may be, what was minted, and what is known.
+//! What all cases of a run share: the HTTP client, the identities, the minted tokens, and what is known of the server.
 
 use crate::clock::Clock;
 use crate::http::{Answer, Broken, Client, Request, Way, is_at_origin};
@@ -22,20 +22,20 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
-/// After so many calls in a row without an answer, the server is asked whether it is still there.
+/// After this many calls in a row without an answer, a probe checks whether the server is still there.
 pub const GONE_AFTER: u32 = 3;
-/// How often a case is tried that meets a server which is busy or away.
+/// How often a case is tried if the server is busy or unreachable.
 pub const ROUNDS: u32 = 4;
-/// Why a case was not judged that came after the server's end.
-pub const GONE: &str = "the server can't be reached any more: see sanity.last";
-/// How long a server that refuses connections is waited for: a deployment may restart it.
+/// The reason of a case that could not run because the server had gone.
+pub const GONE: &str = "the server is no longer reachable: see sanity.last";
+/// Waits between tries if the server refuses connections: it may be restarting.
 const RESTART: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
-/// How long the question may take whether the server is still there.
+/// Time limit of the probe whether the server is still there.
 const PULSE: Duration = Duration::from_secs(3);
-pub const INTERRUPTED: &str = "the run was interrupted: run again";
+pub const INTERRUPTED: &str = "the run was interrupted: run it again";
 
-/// What a run is given, whichever cases it consists of.
+/// The settings of a run, apart from the choice of cases.
 pub struct Setup {
     pub base_url: String,
     pub way: Way,
@@ -51,7 +51,7 @@ pub struct Setup {
     pub audience: Rc<dyn Audience>,
 }
 
-/// Who is told how the run goes.
+/// Receives the progress of a run.
 pub trait Audience {
     fn progress(&self, done: usize, of: usize, now: &str);
     /// One line, already masked.
@@ -73,14 +73,14 @@ pub struct Run {
     pub audience: Rc<dyn Audience>,
     memory: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
     delays: RefCell<Vec<(String, u64)>>,
-    /// Requests without an answer yet that may make a token.
+    /// Requests without an answer yet that may mint a token.
     minting: Cell<u32>,
-    /// Calls in a row without an answer.
+    /// How many calls in a row got no answer.
     silent_in_a_row: Cell<u32>,
     gone: Cell<bool>,
-    /// In milliseconds since the epoch.
+    /// Until when the server's rate limit holds, in milliseconds since the epoch.
     limited_until: Cell<u64>,
-    /// Answers of each operation other than 429 and 503.
+    /// The number of answers of each operation, without 429 and 503.
     answered: RefCell<BTreeMap<Op, u32>>,
     pub patience: Patience,
     started: Instant,
@@ -91,20 +91,22 @@ pub struct Run {
     rest: Rest,
 }
 
-/// Cases that wait for the end of the run take no place from those under way.
+/// Cases that wait until all others are done. They do not count as running cases.
 struct Rest {
     resting: Cell<usize>,
-    /// A case began to rest, so that another may start.
+    /// Notified when a case begins to rest, so that another may start.
     begun: Notify,
-    /// Whether all others are done.
+    /// True once all other cases are done.
     over: watch::Sender<bool>,
 }
 
 impl Run {
     pub fn new(setup: Setup, profile: Profile, watch: Watch) -> Result<Self, String> {
         let mut random = [0; 9];
-        SystemRandom::new().fill(&mut random).map_err(|_| "the system gives no randomness".to_owned())?;
-        // The deployment's own name is in every URL.
+        SystemRandom::new()
+            .fill(&mut random)
+            .map_err(|_| "the operating system's random number generator failed".to_owned())?;
+        // The deployment's own host and path are in every URL, so they are not masked.
         let parts = setup.base_url.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
         parts.for_each(|part| setup.vault.open(part));
         Ok(Self {
@@ -137,11 +139,11 @@ impl Run {
         })
     }
 
-    /// What cases of this run keep for each other, one value of each type: it starts as its default.
+    /// State that cases of this run share: one value of each type, which starts as its default.
     pub fn memory<T: Default + 'static>(&self) -> Rc<T> {
         let mut all = self.memory.borrow_mut();
         let known = all.entry(TypeId::of::<T>()).or_insert_with(|| Rc::new(T::default()));
-        // Never fails: under a type's id is a value of that type.
+        // Never fails: the value under a type's id has that type.
         known.clone().downcast().unwrap_or_default()
     }
 
@@ -170,19 +172,19 @@ impl Run {
         self.delays.borrow().clone()
     }
 
-    /// How many requests each operation was sent.
+    /// The number of requests to each operation.
     pub fn sent(&self) -> BTreeMap<&'static str, u32> {
         self.sent.borrow().clone()
     }
 
-    /// How many requests that may have made a token were never answered.
+    /// How many requests that may have minted a token were never answered.
     pub fn unanswered_minting(&self) -> u32 {
         self.minting.get()
     }
 
-    // ---- whether it goes on
+    // ---- waiting and stopping
 
-    /// `at` in seconds since the epoch; ends early when the run was interrupted.
+    /// Waits until `at`, in seconds since the epoch. Ends early if the run is interrupted.
     pub async fn wait_until(&self, at: u64) -> Result<(), Stop> {
         while self.clock.now() < at {
             self.go_on()?;
@@ -193,14 +195,14 @@ impl Run {
         Ok(())
     }
 
-    /// Until all other cases are done, and until `seconds` have passed.
+    /// Waits until all other cases are done and `seconds` have passed.
     pub async fn rest(&self, seconds: u64) -> Result<(), Stop> {
         let until = self.clock.now() + seconds;
         let mut over = self.rest.over.subscribe();
         if !*over.borrow() {
             self.rest.resting.set(self.rest.resting.get() + 1);
             self.rest.begun.notify_one();
-            // Fails only where the run itself is gone.
+            // Fails only if the run itself is gone.
             let _ = over.wait_for(|over| *over).await;
         }
         self.wait_until(until).await
@@ -238,7 +240,7 @@ impl Run {
         self.gone.get()
     }
 
-    /// Asks the server that seemed gone once more.
+    /// Probes whether the server answers again.
     pub async fn is_back(&self) -> bool {
         let probe = endpoint::post(endpoint::LONG, None, Some(serde_json::json!({})));
         let answer = self.probe(&self.client, &probe, PULSE).await;
@@ -252,27 +254,27 @@ impl Run {
         !self.answered.borrow().is_empty()
     }
 
-    /// Tries again, whatever was refused before.
+    /// Forgets that the server seemed gone.
     pub fn forget_refusals(&self) {
         self.gone.set(false);
         self.silent_in_a_row.set(0);
     }
 
-    /// How many calls of the operation were answered, but for those that the server was too busy for.
+    /// How many calls of the operation were answered, without 429 and 503.
     pub fn answered(&self, op: Op) -> u32 {
         self.answered.borrow().get(&op).copied().unwrap_or_default()
     }
 
-    /// Until the server's own limit, where a case met it, lets calls through again.
+    /// Waits until the server's rate limit is over, if a case met it.
     pub async fn pause_for_limit(&self) -> Result<(), Stop> {
         let left = self.limited_until.get().saturating_sub(self.clock.now_ms());
         if left > 1000 {
-            self.say(&format!("waiting {} s for the server's own limit to end", left.div_ceil(1000)));
+            self.say(&format!("waiting {} s for the server's rate limit to end", left.div_ceil(1000)));
         }
         self.pause(Duration::from_millis(left)).await
     }
 
-    /// Ends early when the run was interrupted.
+    /// Ends early if the run is interrupted.
     pub async fn pause(&self, pause: Duration) -> Result<(), Stop> {
         let at = self.clock.now_ms() + millis(pause);
         while self.clock.now_ms() < at {
@@ -285,12 +287,12 @@ impl Run {
 
     // ---- sending
 
-    /// Sends, and has every token in the answer registered and masked before anything can show it.
+    /// Sends a request. Every token in the answer is in the ledger and masked before anything can show it.
     pub async fn send(&self, request: &Request) -> Result<(Result<Answer, Broken>, result::Exchange), Stop> {
         self.go_on()?;
         let started = Instant::now();
         let mut outcome = self.send_quietly(request, Duration::MAX).await;
-        // Nothing was delivered, so any call may be sent again.
+        // The connection was refused, so the request was not delivered and may be sent again.
         for pause in RESTART {
             if !matches!(outcome, Err(Broken::Unreachable(_))) || !self.was_there() {
                 break;
@@ -318,7 +320,7 @@ impl Run {
         Ok((outcome, exchange))
     }
 
-    /// Leaves no trace but in the ledger.
+    /// Sends a request without retrying or recording the exchange.
     pub async fn send_quietly(&self, request: &Request, limit: Duration) -> Result<Answer, Broken> {
         let op = endpoint::operation(request);
         *self.sent.borrow_mut().entry(op.name()).or_default() += 1;
@@ -330,7 +332,7 @@ impl Run {
         }
         self.minting.set(self.minting.get() + u32::from(mints));
         let outcome = self.client.send(request, limit).await;
-        // Not reached when an interruption drops this: then the token is unknown for ever.
+        // Not reached if an interruption drops this future: then nobody knows whether a token was minted.
         self.minting.set(self.minting.get() - u32::from(mints));
         match &outcome {
             Err(Broken::Unreachable(_) | Broken::Unfinished(_)) => {
@@ -352,7 +354,7 @@ impl Run {
                 self.ledger.ended_by_path(id);
             }
             if (request.method.as_str(), request.path.as_str()) == ("POST", endpoint::CLIENTS) && answer.status < 300 {
-                // An id that the server made up.
+                // The server may have chosen another id than the request's.
                 let body = answer.json().unwrap_or_default();
                 let id = body["client_id"].as_str().filter(|id| !self.identities.has_client(id));
                 id.iter().for_each(|id| self.ledger.add_client(id));
@@ -364,16 +366,16 @@ impl Run {
         outcome
     }
 
-    /// A question that belongs to no case. What its answer holds is kept nevertheless.
+    /// Sends a request that belongs to no case. Tokens in its answer go to the ledger too.
     pub async fn probe(&self, client: &Client, request: &Request, limit: Duration) -> Result<Answer, Broken> {
         let outcome = client.send(request, limit).await;
         whatever_came(&outcome).iter().for_each(|answer| self.keep(request, answer));
         outcome
     }
 
-    /// Whatever an answer holds is masked from now on, and what is a token is revoked at the end.
+    /// Masks every secret in an answer from now on, and adds every token to the ledger.
     fn keep(&self, request: &Request, answer: &Answer) {
-        // What is served there is for everyone, and the feed of ends is a JWT that is no token.
+        // These documents are public, and the revocation feed is a JWT but not a token.
         if is_at_origin(&request.path) && answer.status < 400 {
             return;
         }
@@ -391,7 +393,7 @@ impl Run {
         haul.secrets.iter().for_each(|secret| self.vault.learn("SECRET", secret));
     }
 
-    /// Holds an answer against what holds for every answer. Returns what the asking case must answer for.
+    /// Judges an answer by the promises about every answer. Returns the violation that the sending case must report.
     pub fn observe(
         &self,
         case: &'static str,
@@ -405,7 +407,7 @@ impl Run {
     }
 }
 
-/// The answer, or the part of it that came.
+/// The answer, or the part of it that arrived.
 fn whatever_came(outcome: &Result<Answer, Broken>) -> Option<&Answer> {
     outcome.as_ref().ok().or(outcome.as_ref().err().and_then(Broken::partial))
 }

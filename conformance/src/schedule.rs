@@ -1,5 +1,5 @@
-//! The order of a run: sanity, the cases with their controls before them, the bursts, the rest of those that look again
-//! later, what was seen throughout, sanity again, and then the clean-up.
+//! The order of a run: `sanity.first`, the cases, each after its control, the bursts, the end of the cases that wait, further
+//! rounds for cases that found the server busy, the promises about every answer, `sanity.last`, the clean-up.
 
 use crate::ask::plain;
 use crate::case::{Case, Phase};
@@ -23,31 +23,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-/// How long an interrupted run waits for the requests that are under way.
+/// How long an interrupted run waits for running cases.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long `wanted` and `got` may be, in characters.
+/// The longest `wanted` or `got` in a report, in characters.
 const REASON: usize = 1000;
 const FIRST: &str = "sanity.first";
 const LAST: &str = "sanity.last";
-const UNSEEN: &str = "no answer of this kind came in this run: see what kept the cases of its cell";
-const NOT_SANE: &str = "sanity.first did not pass: see there";
+const UNSEEN: &str = "this run got no answer that this case judges: see which cases of its operation and status were blocked or not chosen";
+const NOT_SANE: &str = "sanity.first did not pass: fix that first";
 
 pub struct Settings {
     pub setup: Setup,
     pub choice: Choice,
-    /// Which effects were allowed; on loopback all are.
+    /// The allowed effects; on loopback, all.
     pub allowed: BTreeSet<&'static str>,
-    /// Cases under way at once.
+    /// How many cases run at once.
     pub jobs: usize,
-    /// The first failure ends the cases.
+    /// Start no case after the first failure.
     pub fail_fast: bool,
-    /// Case id to a piece of the reason that it must fail by.
+    /// By case id: a part of the reason that it must fail for.
     pub known_failures: BTreeMap<String, String>,
 }
 
 pub struct Finished {
     pub report: Report,
-    /// How many requests each operation was sent.
+    /// The number of requests to each operation.
     pub sent: BTreeMap<&'static str, u32>,
 }
 
@@ -123,7 +123,7 @@ pub async fn run(settings: Settings) -> Result<Finished, String> {
     Ok(Finished { report: verdict::report(&run, &choice, findings), sent: run.sent() })
 }
 
-/// Those that rest come first, and before them what they lean on: the sooner they begin, the sooner the run ends.
+/// Puts the cases that rest first, with their controls before them: the earlier they start, the earlier the run ends.
 fn early_first(rows: Vec<&'static Case>) -> Vec<&'static Case> {
     let mut early: Vec<&str> = rows.iter().filter(|case| case.phase == Phase::Rests).map(|case| case.id).collect();
     let mut at = 0;
@@ -135,32 +135,32 @@ fn early_first(rows: Vec<&'static Case>) -> Vec<&'static Case> {
     first.into_iter().chain(rest).collect()
 }
 
-/// What looks at a limit follows the burst that reached it: a limit ends by itself.
+/// Puts each case right behind its control: a case that looks at a rate limit must come before the limit ends.
 fn behind_their_controls(rows: Vec<&'static Case>) -> Vec<&'static Case> {
     let leans_on = |case: &Case, on: &Case| case.control == Some(on.id);
     let first = rows.iter().filter(|case| !rows.iter().any(|on| leans_on(case, on)));
     first.flat_map(|on| std::iter::once(*on).chain(rows.iter().copied().filter(|case| leans_on(case, on)))).collect()
 }
 
-/// The results so far, and what decides whether a case may start.
+/// The results so far, and the state that decides whether a case may start.
 struct Book<'a> {
     run: &'a Run,
     choice: &'a Choice,
     allowed: &'a BTreeSet<&'static str>,
     known: &'a BTreeMap<String, String>,
     fail_fast: bool,
-    /// The case whose failure ended the others.
+    /// With --fail-fast: the case that failed first.
     failed: Option<&'static str>,
-    /// Roles whose secret the server does not take, and what to do about it.
+    /// Roles whose secret the server refuses, and what to do about it.
     refused: BTreeMap<Role, String>,
     results: BTreeMap<&'static str, CaseResult>,
     running: FuturesUnordered<LocalBoxFuture<'a, Done<'a>>>,
     under_way: Vec<&'static Case>,
-    /// They lean on a case that rests.
+    /// Cases whose control rests.
     left: Vec<&'static Case>,
-    /// Cases that met a server that was busy or away: they get another round.
+    /// Cases that found the server busy or unreachable: they get another round.
     again: BTreeSet<&'static str>,
-    /// When an interrupted run stops to wait for what is under way.
+    /// After an interruption: until when running cases are waited for.
     patience: Option<tokio::time::Instant>,
     /// A case panicked.
     faulty: bool,
@@ -175,7 +175,7 @@ struct Done<'a> {
 }
 
 impl<'a> Book<'a> {
-    /// The rows that have no result.
+    /// The rows without a result.
     fn open(&self, rows: &[&'static Case]) -> Vec<&'static Case> {
         rows.iter().copied().filter(|case| !self.results.contains_key(case.id)).collect()
     }
@@ -184,12 +184,12 @@ impl<'a> Book<'a> {
         self.results.get(id).is_some_and(|r| matches!(r.outcome, Outcome::Pass | Outcome::UnexpectedPass))
     }
 
-    /// How many cases are under way and don't rest.
+    /// How many cases are running, without those that rest.
     fn busy(&self) -> usize {
         self.running.len().saturating_sub(self.run.resting())
     }
 
-    /// Runs rows, each after its control, at most `jobs` at once. Those that rest are left running.
+    /// Runs rows, each after its control, at most `jobs` at once. Returns while resting cases are still running.
     async fn conduct(&mut self, mut waiting: Vec<&'static Case>, jobs: usize) {
         loop {
             let mut at = 0;
@@ -212,7 +212,7 @@ impl<'a> Book<'a> {
                         self.under_way.push(case);
                     }
                 }
-                // A result may have freed a row that was passed over.
+                // This result may be the control that an earlier row waits for.
                 at = 0;
             }
             if self.busy() == 0 && self.run.resting() > 0 {
@@ -220,9 +220,9 @@ impl<'a> Book<'a> {
                 return;
             }
             if self.running.is_empty() {
-                // What is left leans on a row that will never run.
+                // The control of these rows will never run.
                 for case in std::mem::take(&mut waiting) {
-                    self.put(case, Err(Stop::Blocked("its control is not part of this run".to_owned())));
+                    self.put(case, Err(Stop::Blocked("its positive control is not part of this run".to_owned())));
                 }
                 return;
             }
@@ -230,7 +230,7 @@ impl<'a> Book<'a> {
             tokio::select! {
                 () = interrupt.reached(1), if self.patience.is_none() => {
                     self.patience = Some(tokio::time::Instant::now() + GRACE);
-                    self.run.say("interrupted: revoking what was minted (again to leave that too)");
+                    self.run.say("interrupted: revoking the tokens of this run (interrupt again to stop that too)");
                 }
                 () = until(self.patience, interrupt), if self.patience.is_some() => {
                     self.running.clear();
@@ -248,20 +248,18 @@ impl<'a> Book<'a> {
         }
     }
 
-    /// What keeps a case from being run at all.
+    /// Why a case can't be run.
     fn hindrance(&self, case: &'static Case) -> Option<Stop> {
         if let Some(reason) = self.run.profile.absent(case.id) {
             return Some(Stop::Absent(format!("the profile declares it absent: {reason}")));
         }
-        // Whether the server survived is asked of it even when it seems gone.
+        // `sanity.last` runs even if the server seems gone: it judges whether the server survived.
         let go_on = if case.id == LAST { self.run.uninterrupted() } else { self.run.go_on() };
         if let Err(stop) = go_on {
             return Some(stop);
         }
         if let Some(failed) = self.failed.filter(|_| case.id != LAST) {
-            return Some(Stop::Blocked(format!(
-                "{failed} failed, and --fail-fast ends the cases at the first failure"
-            )));
+            return Some(Stop::Blocked(format!("{failed} failed, and --fail-fast stops at the first failure")));
         }
         let needs = case.all_needs();
         let refused =
@@ -275,10 +273,12 @@ impl<'a> Book<'a> {
         }
         let effect = case.effect.name();
         if case.effect != Effect::Read && !self.allowed.contains(effect) {
-            return Some(Stop::Blocked(format!("it {effect}s on a host that is not loopback: give --allow {effect}")));
+            return Some(Stop::Blocked(format!(
+                "the effect of this case is {effect}, and the host is not loopback: give --allow {effect}"
+            )));
         }
         let control = case.control?;
-        // What this deployment does not have of the service has no details either.
+        // If this deployment lacks a feature of the service, the cases about its details do not apply either.
         if let Some(absent) = self.results.get(control).filter(|r| r.outcome == Outcome::NotApplicable)
             && absent.level == case.level.name()
             && case.level == Level::Service
@@ -286,12 +286,14 @@ impl<'a> Book<'a> {
             return Some(Stop::Absent(absent.reason.clone().unwrap_or_default()));
         }
         if !self.results.contains_key(control) {
-            return Some(Stop::Blocked(format!("its positive control {control} is not part of this run")));
+            return Some(Stop::Blocked(format!(
+                "its positive control {control} is not part of this run: leave it out of --skip"
+            )));
         }
         (!self.passed(control)).then(|| Stop::Blocked(without_control(self.root_of(control))))
     }
 
-    /// Of a chain of controls, the one that the others are blocked for.
+    /// Follows a chain of blocked controls to the one that caused it.
     fn root_of(&self, control: &'static str) -> &'static str {
         let mut at = control;
         while let Some(next) = cases::find(at).and_then(|case| case.control)
@@ -304,7 +306,7 @@ impl<'a> Book<'a> {
         at
     }
 
-    /// Asks for one token with each secret that the cases need, before anything is done that a server counts as a guess.
+    /// Requests one token with each secret that the cases need, before any case sends a wrong credential.
     async fn try_credentials(&mut self) {
         if !self.allowed.contains(Effect::Mint.name()) {
             return;
@@ -326,8 +328,8 @@ impl<'a> Book<'a> {
         }
     }
 
-    /// Whether there is one, and the cases of it have no result any more: those that met a server that was busy or away, and
-    /// those that were blocked for that.
+    /// Drops the results of cases that found the server busy or unreachable, and of those blocked because of them. False if
+    /// there is no other round.
     async fn prepare_another_round(&mut self) -> bool {
         if self.again.is_empty() || self.failed.is_some() || self.run.uninterrupted().is_err() {
             return false;
@@ -347,7 +349,7 @@ impl<'a> Book<'a> {
             }
             again.extend(more);
         }
-        self.run.say(&format!("{} cases met a server that was busy or away: another round", again.len()));
+        self.run.say(&format!("{} cases found the server busy or unreachable: running them again", again.len()));
         if self.run.pause_for_limit().await.is_err() {
             return false;
         }
@@ -413,7 +415,8 @@ impl<'a> Book<'a> {
             result.outcome = match result.outcome {
                 Outcome::Fail if result.reason.as_ref().is_some_and(|r| r.contains(by)) => Outcome::ExpectedFail,
                 Outcome::Pass => {
-                    result.reason = Some("listed as a known failure, and it passed: take it off the list".to_owned());
+                    result.reason =
+                        Some("listed as a known failure, but it passed: remove it from the list".to_owned());
                     Outcome::UnexpectedPass
                 }
                 other => other,
@@ -426,11 +429,11 @@ impl<'a> Book<'a> {
         self.run.audience.progress(self.results.len(), self.choice.rows.len(), case.id);
     }
 
-    /// When the server did not survive, what it left without an answer tells when, not what each case asks: there is one thing
-    /// to say, and `sanity.last` says it.
+    /// If the server did not survive, cases without an answer are blocked instead of failed, and `sanity.last` alone reports the
+    /// failure.
     fn forgive_the_fallen(&mut self) {
         let Some(last) = self.results.get(LAST).filter(|r| r.outcome == Outcome::Fail) else { return };
-        // In front of a server that is down often stands a proxy that answers for it.
+        // A proxy in front may answer for the server that is down.
         let status = |r: &CaseResult| r.exchanges.last().and_then(|e| e.response.as_ref()).map(|answer| answer.status);
         let end = status(last);
         let has_fallen = |result: &CaseResult| {
@@ -492,7 +495,7 @@ impl<'a> Book<'a> {
                         (1.., _) => INTERRUPTED,
                         (_, false) => NOT_SANE,
                         _ if self.run.is_gone() => GONE,
-                        _ if self.failed.is_some() => "--fail-fast ended the cases at the first failure",
+                        _ if self.failed.is_some() => "--fail-fast stopped the run at the first failure",
                         _ => UNSEEN,
                     };
                     self.put(row, Err(Stop::Blocked(why.to_owned())));
@@ -509,15 +512,15 @@ fn without_control(control: &str) -> String {
 async fn conduct_one<'a>(run: &'a Run, case: &'static Case) -> Done<'a> {
     let started = Instant::now();
     let trial = Trial::new(run, case.id, case.expect);
-    // A fault of the harness must not keep the run from revoking what it minted.
+    // A panic must not prevent the clean-up.
     let outcome = AssertUnwindSafe(case.conduct(&trial)).catch_unwind().await;
     let panicked = outcome.is_err();
     let outcome = outcome
-        .unwrap_or_else(|_| Err(Stop::Error("the harness itself failed here: please report this case".to_owned())));
+        .unwrap_or_else(|_| Err(Stop::Error("the harness itself failed in this case: please report it".to_owned())));
     Done { case, trial, outcome, took: started.elapsed(), panicked }
 }
 
-/// Until then, or until a second signal.
+/// Waits until this time, or until a second signal.
 async fn until(then: Option<tokio::time::Instant>, interrupt: &Interrupt) {
     tokio::select! {
         () = tokio::time::sleep_until(then.unwrap_or_else(tokio::time::Instant::now)) => {}
@@ -547,7 +550,7 @@ mod tests {
     const PANICS: Case =
         Case { id: "test.panics", request: Act::Steps(|_| Box::pin(async { panic!("a test") })), ..ROW };
 
-    /// The run goes on to its clean-up, and must not end as the server's fault or as nobody's.
+    /// The run still cleans up, and its verdict is neither a failure of the server nor a pass.
     #[tokio::test]
     async fn a_case_that_panics_makes_the_run_an_internal_error() {
         let setup = Setup {

@@ -1,6 +1,6 @@
-//! What one run must tell the next: the last one-time code spent, and a lock that may still hold.
+//! State for the next run: the last one-time code used, and a lock that may still hold.
 //!
-//! Kept in a small file under the user's state directory. It holds no secret: an entry is found by a digest.
+//! It is kept in a small file under the user's state directory, without secrets: the key of an entry is a digest.
 
 use ring::digest;
 use serde::{Deserialize, Serialize};
@@ -12,22 +12,22 @@ use std::path::PathBuf;
 pub struct Spent {
     /// The last TOTP step whose code was sent.
     pub step: u64,
-    /// When the five wrong codes were complete, in seconds since the epoch; 0 when never.
+    /// When the fifth wrong code was sent, in seconds since the epoch; 0 if never.
     pub locked_at: u64,
-    /// When the last wrong code was sent.
+    /// When the last wrong code was sent, in seconds since the epoch; 0 if never.
     pub wrong_at: u64,
 }
 
 #[derive(Default)]
 pub struct State {
     file: Option<PathBuf>,
-    /// Whether an absent entry means that no run was there before.
+    /// Whether a missing entry means that there was no earlier run.
     complete: bool,
     entries: RefCell<BTreeMap<String, Spent>>,
 }
 
 impl State {
-    /// For the selftest: nothing came before, nothing is kept.
+    /// For the selftest: starts empty, and is not stored.
     pub fn in_memory() -> Self {
         Self { complete: true, ..Self::default() }
     }
@@ -54,14 +54,14 @@ impl State {
         crate::jose::b64(&context.finish().as_ref()[..12])
     }
 
-    /// None when nothing is known: another machine may have spent codes a moment ago.
+    /// `None` if nothing is known: another machine may just have used codes.
     pub fn get(&self, key: &str) -> Option<Spent> {
         let known = self.entries.borrow().get(key).copied();
         known.or_else(|| self.complete.then(Spent::default))
     }
 
-    /// Written at once: a run that dies must not make the next one spend a code twice. A file that can't be written
-    /// only costs the next run a wait.
+    /// Writes the file at once, so that the next run uses no code again even if this one dies. If the file can't be written,
+    /// the next run only has to wait.
     pub fn update(&self, key: &str, change: impl FnOnce(&mut Spent)) {
         let mut entries = self.entries.borrow_mut();
         change(entries.entry(key.to_owned()).or_default());

@@ -1,4 +1,4 @@
-//! Why a case ends before its last line.
+//! Why a case ends without passing.
 
 #[derive(Debug, Clone)]
 pub enum Stop {
@@ -6,11 +6,11 @@ pub enum Stop {
         wanted: String,
         got: String,
     },
-    /// It can't be told; what to do about that.
+    /// The case could not be judged. The text says why and what to do.
     Blocked(String),
-    /// It can't be told now: the server was busy or away. The case gets a second round at the end of the run.
+    /// The server was busy or unreachable. The case gets another round at the end of the run.
     Unavailable(String),
-    /// This deployment or identity has nothing that the case could be about.
+    /// The case does not apply to this deployment or identity.
     Absent(String),
     Error(String),
 }
@@ -20,7 +20,7 @@ impl Stop {
         Self::Fail { wanted: wanted.into(), got: got.into() }
     }
 
-    /// The same, with what was wanted told more exactly.
+    /// Rewrites `wanted`, to say it more exactly.
     pub fn wanted(self, tell: impl FnOnce(String) -> String) -> Self {
         match self {
             Self::Fail { wanted, got } => Self::Fail { wanted: tell(wanted), got },

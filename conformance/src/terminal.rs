@@ -1,4 +1,4 @@
-//! What a person sees: how far the run is, the matrix, and each failure with all it takes to repeat it.
+//! The terminal's output: progress, the matrix, and each failure with a command that repeats it.
 
 use crate::groups::{Failures, failures};
 use crate::report::delays;
@@ -33,7 +33,7 @@ impl Paint {
     }
 }
 
-/// Progress on stderr: one line that is written over on a terminal, nothing else elsewhere.
+/// Progress on stderr: one line that overwrites itself on a terminal, and nothing if stderr is not a terminal.
 pub struct Console {
     live: bool,
     paint: Paint,
@@ -64,7 +64,7 @@ impl Audience for Console {
     }
 }
 
-/// A server's text must not steer the reader's terminal, turn its text around, or begin a line of its own.
+/// Text from a server must not control the terminal, reorder text, or start a new line.
 pub fn printable(text: &str) -> String {
     visible(text).replace('\n', "‹U+000A›").replace('\t', " ")
 }
@@ -94,7 +94,7 @@ pub fn summary(report: &Report, paint: Paint) -> String {
         let _ = writeln!(out, "{}", paint.warn(&printable(line)));
     }
     for (delays, sentence) in report.consistency.iter().flat_map(|c| &c.by_operation).zip(delays::sentences(report)) {
-        let _ = writeln!(out, "until a revocation held: {}", printable(&sentence));
+        let _ = writeln!(out, "time until a revoked token was refused, {}", printable(&sentence));
         if report.profile == "lag" {
             for bar in delays::bars(delays) {
                 let _ = writeln!(out, "  {bar}");
@@ -104,7 +104,7 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     let cleanup = &report.cleanup;
     let _ = writeln!(out, "{} tokens minted, {} revoked", cleanup.minted, cleanup.revoked);
     for (id, why) in cleanup.left.iter().take(5) {
-        let _ = writeln!(out, "  left: {} ({})", printable(id), printable(why));
+        let _ = writeln!(out, "  left behind: {} ({})", printable(id), printable(why));
     }
     let verdict = match report.verdict {
         Verdict::Conformant => paint.good("conformant"),
@@ -115,7 +115,7 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     };
     let _ = writeln!(
         out,
-        "{verdict} by profile {}{}: {} in {:.1} s",
+        "{verdict} (profile {}{}): {} in {:.1} s",
         report.profile,
         report.part.as_ref().map(|part| format!(", on {}", printable(&part.to_string()))).unwrap_or_default(),
         counted(&report.counts),
@@ -124,14 +124,14 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     out
 }
 
-/// Where no case could run there is one thing to say.
+/// If no case could run, one line says why.
 fn nobody_there(report: &Report, first: &CaseResult, paint: Paint) -> String {
     let url = printable(&report.target.base_url);
     let why = printable(first.got.as_ref().or(first.reason.as_ref()).map_or("", String::as_str));
     if report.verdict == Verdict::Unreachable {
         let unreachable = paint.bad("unreachable");
         return format!(
-            "{unreachable}: {url}: {why}. Check --base-url, and that the server runs and can be reached from here.\n"
+            "{unreachable}: {url}: {why}. Check --base-url, and that the server is running and reachable from here.\n"
         );
     }
     match report.verdict {
@@ -174,7 +174,7 @@ fn counted(counts: &Counts) -> String {
         (counts.not_applicable, "not applicable"),
         (counts.expected_fail, "failed as expected"),
         (counts.unexpected_pass, "passed unexpectedly"),
-        (counts.error, "not judged for an error"),
+        (counts.error, "ended in an error"),
     ];
     let told: Vec<_> = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if told.is_empty() { "nothing ran".to_owned() } else { told.join(", ") }
@@ -184,10 +184,10 @@ fn failure(out: &mut String, group: &Failures<'_>, paint: Paint) {
     let case = group.telling;
     let more = match group.others.len() {
         0 => String::new(),
-        n => format!(" and {n} more, which differ from what is due in the same way"),
+        n => format!(" and {n} more with the same difference"),
     };
     let _ = writeln!(out, "\n{} {}{more}", paint.bad(word(case.outcome)), paint.strong(&case.id));
-    let _ = writeln!(out, "  promised: {}", case.requirement);
+    let _ = writeln!(out, "  required: {}", case.requirement);
     match (&case.wanted, &case.got) {
         (Some(wanted), Some(got)) => {
             let _ = writeln!(out, "  wanted:   {}\n  got:      {}", printable(wanted), printable(got));

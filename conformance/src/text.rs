@@ -1,10 +1,9 @@
-//! Making text from a server safe to show. Each format escapes its own marks; what is common to all is here.
+//! Makes text from a server safe to show. Each format escapes its own markup; this is what all share.
 
 use std::fmt::Write;
 
-/// Shows what would otherwise act on the page or hide in it: control characters, which XML forbids besides, and the
-/// invisible ones that reorder or vanish, such as U+202E. Line feeds and tabs stay; a carriage return before a line feed
-/// is the line's end.
+/// Makes control characters visible, which XML forbids too, and invisible characters that reorder text or vanish, such as
+/// U+202E. Line feeds and tabs stay. A carriage return before a line feed is part of the line end.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -13,7 +12,7 @@ pub fn visible(text: &str) -> String {
             '\n' | '\t' => out.push(c),
             '\r' if chars.peek() == Some(&'\n') => {}
             _ if is_hidden(c) => {
-                // Writing to a string cannot fail.
+                // Writing to a string can't fail.
                 let _ = write!(out, "‹U+{:04X}›", u32::from(c));
             }
             _ => out.push(c),
@@ -38,14 +37,14 @@ pub fn is_hidden(c: char) -> bool {
     )
 }
 
-/// For the text and the attributes of XML and HTML alike.
+/// Escapes text and attributes of XML and HTML.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     for c in visible(text).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
-            // Always, so that no `]]>` remains, which XML's text may not hold.
+            // Always, since XML text must not contain `]]>`.
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
@@ -55,12 +54,12 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// The same on one line, for an attribute that would lose its line ends or a list that may not break.
+/// The same on one line, for attributes, which lose line ends, and for lists.
 pub fn one_line(text: &str) -> String {
     visible(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// At most `limit` characters, and says how much it left out.
+/// At most `limit` characters, with a note of how much was cut.
 pub fn clip(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         None => text.to_owned(),
@@ -68,7 +67,7 @@ pub fn clip(text: &str, limit: usize) -> String {
     }
 }
 
-/// The beginning of a text, for a sentence.
+/// The beginning of a text, to quote in a message.
 pub fn beginning(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         None => text.to_owned(),

@@ -22,7 +22,7 @@ pub fn code(key: &[u8], step: u64) -> String {
     format!("{:06}", number % 1_000_000)
 }
 
-/// Base32 (RFC 4648 section 6); padding, spaces and case are forgiven, as authenticator apps do.
+/// Base32 (RFC 4648 section 6). Ignores padding, spaces and case, as authenticator apps do.
 pub fn base32(text: &str) -> Option<Vec<u8>> {
     let mut bits = 0u32;
     let mut held = 0;

@@ -1,5 +1,5 @@
-//! What may be shown of an exchange: every word of it passes the vault here, and an answer that may hold unknown secrets
-//! is shown with its longer words hidden.
+//! What may be shown of an exchange. All text passes the vault here. If an answer may contain unknown secrets, its longer
+//! words are hidden.
 
 use crate::endpoint::FEED_TYP;
 use crate::http::{Answer, Broken, Client, Request, is_at_origin};
@@ -10,17 +10,17 @@ use crate::{ledger, result};
 use serde_json::Value;
 use std::time::Duration;
 
-/// How much of a server's words a sentence repeats, in characters.
+/// How much of an answer's body a message quotes, in characters.
 const WORDS: usize = 120;
 /// How much of a body a report keeps, in bytes.
 const BODY: usize = 4096;
 
-/// The beginning of an answer's body, in a line.
+/// The beginning of an answer's body, on one line.
 pub fn words(vault: &Vault, answer: &Answer) -> String {
     beginning(&masker(vault, answer)(&answer.text()), WORDS).replace(['\n', '\r'], " ")
 }
 
-/// What came, in half a line.
+/// An answer in half a line.
 pub fn summary(vault: &Vault, answer: &Answer) -> String {
     let mask = masker(vault, answer);
     let told = |text: &str| beginning(&mask(text), WORDS * 2);
@@ -38,7 +38,7 @@ pub fn summary(vault: &Vault, answer: &Answer) -> String {
     }
 }
 
-/// For the report.
+/// An exchange as the report shows it.
 pub fn exchange(
     vault: &Vault,
     client: &Client,
@@ -76,13 +76,13 @@ fn shown(vault: &Vault, request: &Request, answer: &Answer) -> result::Answer {
     }
 }
 
-/// What makes an answer's text fit to be shown.
+/// Masks an answer's text.
 fn masker(vault: &Vault, answer: &Answer) -> impl Fn(&str) -> String {
     let suspect = (200..300).contains(&answer.status) && !ledger::is_clean(answer);
     move |text| if suspect { vault.mask_suspect(text) } else { vault.mask_foreign(text) }
 }
 
-/// A feed's header and claims as text. It is no token: whoever reads a report may see what it lists.
+/// The header and claims of a revocation feed as text. It is not a token, so a report may show it.
 pub fn readable(answer: &Answer) -> Option<String> {
     let jwt = Jwt::read(&answer.text()).filter(|jwt| jwt.header["typ"] == FEED_TYP)?;
     Some(format!("{}.{}", jwt.header, jwt.claims))

@@ -1,4 +1,4 @@
-//! What a run came to: the verdict, the matrix with its counts, and the sentences that say what to do next.
+//! The result of a run: the verdict, the matrix with its counts, and the advice.
 
 use crate::choice::Choice;
 use crate::exit::Exit;
@@ -9,7 +9,7 @@ use crate::result::{self, CaseResult, Cell, Cleanup, Counts, Outcome, Report, Ve
 use crate::run::{GONE, Run};
 use std::collections::BTreeMap;
 
-/// What a run came to.
+/// What `schedule` hands over at the end of a run.
 pub struct Findings {
     /// In the order of the choice.
     pub cases: Vec<CaseResult>,
@@ -54,11 +54,11 @@ pub fn report(run: &Run, choice: &Choice, findings: Findings) -> Report {
     let (repeated, in_vain) = (run.patience.repeated.get(), run.patience.in_vain.get());
     if repeated > 0 {
         advice.push(format!(
-            "{repeated} calls were answered 503 with Retry-After and sent again; {in_vain} of them never had another answer."
+            "{repeated} calls were answered 503 with Retry-After and sent again; {in_vain} of them never got another answer."
         ));
     }
     if interrupted {
-        advice.push("The run was interrupted, so it is incomplete: run again.".to_owned());
+        advice.push("The run was interrupted, so it is incomplete: run it again.".to_owned());
     }
     let mut report = Report {
         report_version: result::REPORT_VERSION,
@@ -85,7 +85,7 @@ pub fn report(run: &Run, choice: &Choice, findings: Findings) -> Report {
     report
 }
 
-/// A case that awaits a refusal stands under the operation that refuses.
+/// Delays are grouped by the operation that refuses the token.
 fn by_operation(observed: &[(String, u64)], cases: &[CaseResult]) -> Vec<result::Delays> {
     let mut all: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for (id, ms) in observed {
@@ -95,7 +95,7 @@ fn by_operation(observed: &[(String, u64)], cases: &[CaseResult]) -> Vec<result:
     all.into_iter().map(|(operation, delays)| result::Delays::of(operation, delays)).collect()
 }
 
-/// A token that was learnt late may stand in what was recorded before.
+/// Masks again: a token that became known late may be in a text recorded earlier.
 fn mask_late(report: &mut Report, vault: &Vault) {
     let mask = |text: &mut String| *text = vault.mask(text);
     for case in &mut report.cases {
@@ -116,25 +116,26 @@ fn mask_late(report: &mut Report, vault: &Vault) {
     report.advice.iter_mut().for_each(mask);
 }
 
-/// One sentence for each different thing that kept cases from being judged.
+/// One sentence for each reason why cases were not judged, and for what was left behind.
 fn advice(cases: &[CaseResult], cleanup: &Cleanup) -> Vec<String> {
     let told = |group: groups::Group| match group.cases.len() {
         1 => format!("1 case not judged: {}.", group.reason),
         n => format!("{n} cases not judged: {}.", group.reason),
     };
-    // Of a server that went down tells its own row.
+    // `sanity.last` reports a server that went down.
     let mut lines: Vec<_> =
         groups::not_judged(cases).into_iter().filter(|group| group.reason != GONE).map(told).collect();
     let (tokens, clients) = cleanup.counts_left();
     if clients > 0 {
         lines.push(format!(
-            "{clients} of the clients that cases made could not be deleted, so the run is incomplete: delete them as an operator."
+            "{clients} of the clients that cases made could not be deleted, so the run is incomplete: delete them as an operator. \
+             Their ids begin with conformance-."
         ));
     }
     if tokens > 0 {
         lines.push(format!(
-            "{tokens} of the tokens could not be revoked, so the run is incomplete; they end by themselves: long-term ones within the hour unless a case asked \
-             for a longer life, short-term ones within 15 minutes."
+            "{tokens} of the tokens could not be revoked, so the run is incomplete. They expire by themselves: long-term tokens \
+             within an hour, unless a case asked for a longer life; short-term tokens within 15 minutes."
         ));
     }
     lines

@@ -1,7 +1,7 @@
-//! Standing promises: what holds for every answer of a run, whichever case asked for it.
+//! Standing promises: what must hold for every answer of a run, whichever case sent the request.
 //!
-//! Each has a row of its own, so that a missing header is told once and by its name, not as a failure of a hundred other
-//! cases. Only where its row is not part of the run does the asking case answer for it.
+//! Each promise has a row of its own, so that a missing header is one failure and not a hundred. If that row is not part
+//! of the run, the case that sent the request fails instead.
 
 use crate::http::{Answer, Request};
 use crate::matrix::Op;
@@ -9,7 +9,7 @@ use crate::result::Exchange;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// One answer, with what was asked.
+/// One answer, with its request.
 pub struct Seen<'a> {
     pub request: &'a Request,
     pub op: Op,
@@ -29,7 +29,7 @@ pub type Judge = fn(&Seen) -> Standing;
 pub struct Promise {
     pub id: &'static str,
     pub judge: Judge,
-    /// Its own row tells of a violation; else the asking case fails.
+    /// If true, its own row reports violations; otherwise the case that sent the request fails.
     pub has_row: bool,
 }
 
@@ -40,7 +40,7 @@ pub struct Violation {
     got: String,
     pub exchange: Exchange,
     pub curl: String,
-    /// How many came after it.
+    /// How many answers violated it later.
     more: u32,
 }
 
@@ -53,9 +53,9 @@ impl Violation {
     }
 }
 
-/// What became of a promise in a run.
+/// Whether a promise was kept in a run.
 pub enum Kept {
-    /// No answer was about it.
+    /// No answer concerned it.
     Unseen,
     Yes,
     No(Box<Violation>),
@@ -71,7 +71,7 @@ impl Watch {
         Self { promises, kept: RefCell::default() }
     }
 
-    /// Holds one answer against every promise. Returns the first broken one that has no row in this run.
+    /// Judges one answer by every promise. Returns the first broken promise that has no row in this run.
     pub fn observe(
         &self,
         case: &'static str,
@@ -103,7 +103,7 @@ impl Watch {
         charged
     }
 
-    /// Taken out: asked once, at the end.
+    /// Removes the result: this is called once for each row, at the end.
     pub fn kept(&self, id: &str) -> Kept {
         self.kept.borrow_mut().remove(id).unwrap_or(Kept::Unseen)
     }

@@ -1,4 +1,4 @@
-//! The command as its users meet it: the built binary, against servers that are not what they should be.
+//! The built binary, as users run it, against servers with faults.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that can't go on should stop")]
 
@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A server that treats every connection in one way.
+/// A server that treats every connection alike.
 fn server(treat: impl Fn(TcpStream) + Send + Clone + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -30,7 +30,7 @@ fn answer(head: &'static str, body: &'static str) -> impl Fn(TcpStream) + Send +
     }
 }
 
-/// One sentence on stdout, in time, with the right exit code.
+/// The run ends in time, with one line on stdout and this exit code.
 fn gives_up(name: &str, base_url: &str, code: i32, told: &str) {
     let dir = scratch(name);
     let started = Instant::now();
@@ -108,8 +108,8 @@ fn mistakes_on_the_command_line_are_never_0() {
         ("http://127.0.0.1:1/v1", &["--skip", "*"], "no case is left"),
         ("http://127.0.0.1:1/v1", &["--profile", "stray.toml"], "matches no case"),
         ("http://127.0.0.1:1/v1", &["--profile", "silent.toml"], "needs a reason"),
-        ("http://127.0.0.1:1/v1", &["--known-failures", "empty.toml"], "needs a piece of the reason"),
-        ("http://127.0.0.1:1/v1", &["--known-failures", "unknown.toml"], "is no case"),
+        ("http://127.0.0.1:1/v1", &["--known-failures", "empty.toml"], "needs a part of the reason"),
+        ("http://127.0.0.1:1/v1", &["--known-failures", "unknown.toml"], "no case has the id"),
     ] {
         let output = run(&dir, base_url, more);
         assert_eq!(output.status.code(), Some(2), "{more:?}");
@@ -133,7 +133,7 @@ fn two_runs_in_a_row_pass_and_leave_nothing() {
     }
 }
 
-/// Every secret of the identities, and anything that looks like a signed token, in everything that was written.
+/// Looks for every secret of the identities, and anything that looks like a signed token, in all output.
 #[test]
 fn no_secret_leaves() {
     for fault in [None, Some("always-201"), Some("html-errors"), Some("echoes")] {
@@ -160,7 +160,7 @@ fn no_secret_leaves() {
     }
 }
 
-/// Starts a run, sends it signals, and tells how it ended and how long that took from the first signal.
+/// Starts a run and sends it signals. Returns its exit code, the time from the first signal to its end, and its report.
 #[cfg(unix)]
 fn interrupted(name: &str, fault: &str, more: &[&str], signals: &[&str]) -> (Option<i32>, Duration, serde_json::Value) {
     let dir = scratch(name);
@@ -214,7 +214,7 @@ fn a_clean_up_that_is_interrupted_ends_in_time_and_tells_what_is_left() {
     }
 }
 
-/// Nobody knows whether the token was made.
+/// The answer never came, so the report says that a token may have been made.
 #[cfg(unix)]
 #[test]
 fn a_call_that_was_dropped_is_told() {

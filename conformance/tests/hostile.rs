@@ -1,5 +1,5 @@
-//! Servers that answer wrongly, with a live token in every place where it does not belong: nothing that the command
-//! writes shows it, and it is revoked as far as that is possible.
+//! Servers that answer wrongly, with a live token in places where it does not belong. No output shows the token, and it is
+//! revoked if that is possible.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that can't go on should stop")]
 
@@ -16,14 +16,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// In every secret and in every token; in no name, in no path, in nothing that may be shown.
+/// Part of every secret and every token, and of nothing that may be shown.
 const CANARY: &str = "cAnArY";
 
-/// What one answer is made of.
+/// The parts of one answer.
 struct Scene {
-    /// The request's head and body as they were sent.
+    /// The request's head and body as sent.
     sent: String,
-    /// Just made, and live.
+    /// A new, live token.
     token: String,
     id: String,
 }
@@ -34,16 +34,16 @@ struct World {
     revoked: HashSet<String>,
 }
 
-/// A way to answer wrongly.
+/// One way to answer wrongly.
 struct Kind {
     name: &'static str,
-    /// Instead of what is due where a token is asked for.
+    /// The answer where a token is due.
     grant: fn(&Scene) -> Vec<u8>,
-    /// Instead of what is due elsewhere.
+    /// The answer elsewhere.
     refusal: fn(&Scene) -> Vec<u8>,
-    /// Whether the tokens are JWTs; else they have no form at all.
+    /// Whether tokens are JWTs; otherwise they are opaque.
     jwt: bool,
-    /// Whether enough is told to revoke them.
+    /// Whether the answer contains enough to revoke them.
     revocable: bool,
 }
 
@@ -53,7 +53,7 @@ fn http(status: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u
     for (name, value) in headers {
         out += &format!("{name}: {value}\r\n");
     }
-    // There is one answer per connection, which the client must not take for one that stays.
+    // One answer per connection, so the client must not reuse it.
     [out.as_bytes(), b"Cache-Control: no-store\r\nConnection: close\r\n\r\n", body].concat()
 }
 
@@ -76,7 +76,7 @@ fn refused(_: &Scene) -> Vec<u8> {
     http("401 Unauthorized", &[JSON, ("WWW-Authenticate", "Bearer")], body.to_string())
 }
 
-/// As a debug page does, in every encoding that pages use.
+/// As a debug page does, in all encodings of such pages.
 fn echo(s: &Scene) -> String {
     let encoded = STANDARD.encode(s.sent.lines().find(|l| l.to_lowercase().starts_with("authorization")).unwrap_or(""));
     let url: String = s.sent.bytes().map(|b| format!("%{b:02x}")).collect();
@@ -151,7 +151,7 @@ fn token(jwt: bool, id: &str, nth: usize) -> String {
     }
 }
 
-/// One connection, one answer: what is due, or what the kind has in its place.
+/// Serves one connection with one answer: the answer that is due, or the wrong one of this kind.
 fn serve(mut stream: TcpStream, kind: &Kind, world: &Mutex<World>) -> Option<()> {
     let mut sent = Vec::new();
     let mut piece = [0; 65536];
@@ -221,7 +221,7 @@ fn start(kind: Kind) -> (String, Arc<Mutex<World>>) {
 const PROFILE: &str =
     "level = \"service\"\n[limits]\nburst_requests = 12\nburst_concurrency = 4\nfeed_milliseconds = 50\n";
 
-/// Everything that a run writes, by the name of the place.
+/// All output of a run, by its name.
 fn outputs(dir: &Path, base_url: &str, timeout: &str) -> (Option<i32>, Vec<(&'static str, String)>) {
     let seed = format!("{}A", CANARY.repeat(7));
     let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": "k1", "alg": "EdDSA", "d": seed, "x": "AA"});
@@ -276,7 +276,7 @@ fn no_secret_is_shown_and_no_token_outlives_the_run() {
     }
 }
 
-/// What a server says is text and no more: to the shell that a line is pasted into, and to the terminal.
+/// Text from the server does nothing in the terminal, nor in a shell into which a line is pasted.
 #[test]
 fn a_servers_words_neither_run_nor_steer() {
     fn evil(s: &Scene) -> String {
@@ -298,7 +298,7 @@ fn a_servers_words_neither_run_nor_steer() {
     };
     let dir = scratch("hostile-words");
     let (base_url, _) = start(kind);
-    // This server always answers; a short time would make a busy machine look like one that does not.
+    // This server always answers. A short time limit would fail on a busy machine.
     let (code, outputs) = outputs(&dir, &base_url, "10s");
     assert_eq!(code, Some(1), "{}", outputs[0].1);
     for (place, text) in &outputs {

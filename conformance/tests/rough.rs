@@ -1,4 +1,4 @@
-//! Servers that are right and rough: busy, away for a moment, going down, behind something, or not the one that was meant.
+//! Servers that conform, but are busy, briefly unreachable, going down, behind a proxy, or not the intended one.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that can't go on should stop")]
 
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Neither bursts nor one-time codes: a code is used up by the try that was answered 503.
+/// No bursts and no one-time codes: the try that was answered 503 uses up the code.
 fn tokens<'a>(flags: &[&'a str]) -> Vec<&'a str> {
     let cases =
         "--case long.* --case short.* --skip *otp* --skip *alike-code --skip *.429.* --skip *limited* --skip *served";
@@ -48,7 +48,7 @@ fn the_clean_up_waits_for_a_busy_server() {
     assert_eq!(report["cleanup"]["left"].as_array().unwrap().len(), 0);
 }
 
-/// Incomplete, and told as what it was: no case is blamed.
+/// The run is incomplete and says why. No case fails.
 #[test]
 fn a_server_that_stays_busy_is_incomplete_in_bounded_time() {
     let dir = scratch("rough-busy-for-good");
@@ -58,12 +58,12 @@ fn a_server_that_stays_busy_is_incomplete_in_bounded_time() {
     let (out, report) = (text(&output.stdout), report(&dir.join("r.json")));
     assert_eq!((output.status.code(), count(&report, "blocked") > 10), (Some(3), true), "{out}");
     assert!(report["cases"].to_string().contains("the server was unavailable: 503 unavailable"), "{out}");
-    // Whether it survived is another question, and the only one that fails.
+    // A 503 with `Retry-After` conforms, so no case fails.
     assert!(report["cases"].as_array().unwrap().iter().all(|c| c["outcome"] != "fail"), "{out}");
     assert!(started.elapsed() < Duration::from_secs(150), "{:?}", started.elapsed());
 }
 
-/// One thing is answered 503 for good while its neighbours work: that is a fault, with a name.
+/// One kind of request is always answered 503 while the others work: that case fails.
 #[test]
 fn a_503_that_one_case_alone_meets_is_its_failure() {
     let dir = scratch("rough-503-alone");
@@ -76,7 +76,7 @@ fn a_503_that_one_case_alone_meets_is_its_failure() {
     assert!(failed["got"].as_str().unwrap().contains("in 4 rounds, while"), "{failed}");
 }
 
-/// However it goes down, there is one thing to say.
+/// However the server goes down, there is one failure.
 #[test]
 fn a_server_that_dies_half_way_is_one_sentence() {
     for fault in ["dies-half-way", "falls-silent", "502-half-way"] {
@@ -107,7 +107,7 @@ fn a_servers_own_limit_is_waited_for() {
     assert_eq!((output.status.code(), count(&report, "blocked")), (Some(0), 0), "{}", text(&output.stdout));
 }
 
-/// Answers the calls of one path, and counts them.
+/// Answers calls and records them.
 fn counting(answer: impl Fn(&str, usize) -> String + Send + Sync + 'static) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = format!("http://{}", listener.local_addr().unwrap());
@@ -146,7 +146,7 @@ fn http(status: &str, body: &str) -> String {
     )
 }
 
-/// A revocation that never holds is asked after for the whole window, by few calls.
+/// A revocation that never holds is polled for the whole window, with few calls.
 #[test]
 fn polling_stays_below_any_limit() {
     let dir = scratch("rough-polls");
@@ -199,7 +199,7 @@ fn wrong_credentials_are_told_and_cause_no_lock() {
     );
     assert!(!out.contains("canary") && !err.contains("canary"));
 
-    // A wrong TOTP secret spends fewer than the five wrong codes that lock; then the right one works at once.
+    // A wrong TOTP secret costs fewer wrong codes than the five that lock; then the right one works at once.
     let reference = Reference::start(&dir, None);
     with_wrong(&dir, &reference, "valid", "totp_secret", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
     let codes = ["--case", "long.*otp*", "--report", "json=r.json"];
@@ -223,7 +223,7 @@ fn identities_that_others_can_read_are_warned_of() {
     }
 }
 
-/// An access proxy lets only calls with its header through, and repeats it in what it says.
+/// The access proxy lets only calls with its header through, and repeats the header in its answer.
 #[test]
 fn a_header_opens_the_way_and_is_never_shown() {
     let dir = scratch("rough-header");
@@ -330,7 +330,7 @@ fn delays_are_measured_at_each_place() {
     for file in ["l.svg", "r.html", "r.md", "r.xml"] {
         assert!(std::fs::read_to_string(dir.join(file)).unwrap().contains("p99"), "{file}");
     }
-    // Where a revocation never holds, that is the finding.
+    // A revocation that never holds is a failure.
     let broken = Reference::start(&dir, Some("revoke-no-op"));
     let mut command = conformance(&dir);
     command.args(["lag", "--base-url", &broken.base_url, "--tokens", "2", "--consistency-window", "500ms"]);
@@ -365,10 +365,10 @@ fn cases_of_ones_own_run_beside_the_others() {
     std::fs::write(dir.join("bad.toml"), file.replace("long 401", "long")).unwrap();
     let output = reference.run(&dir, &["--cases", "bad.toml"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("cell \"long\" is none"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("unknown cell \"long\""), "{}", text(&output.stderr));
 }
 
-/// What a case sends is told in HTTP, with a name for every secret, and nothing of how it is written.
+/// `explain` shows a case as HTTP, with a name for every secret, and nothing of its Rust code.
 #[test]
 fn every_case_is_explained_in_http() {
     let dir = scratch("rough-explain");
@@ -388,7 +388,7 @@ fn every_case_is_explained_in_http() {
     assert!(explain("outside.json").contains("every answer") || explain("outside.no-store").contains("every answer"));
 }
 
-/// One field under another name in every grant.
+/// One fault in many answers is shown as few failures.
 #[test]
 fn one_root_cause_is_one_failure() {
     let dir = scratch("rough-groups");
@@ -398,10 +398,10 @@ fn one_root_cause_is_one_failure() {
     let headings = out.lines().filter(|line| line.starts_with("FAIL ")).count() as u64;
     let failed = count(&report, "fail");
     assert!(failed > 60 && headings * 4 < failed, "{headings} headings for {failed} failures: {out}");
-    assert!(out.contains(" more, which differ from what is due in the same way"), "{out}");
+    assert!(out.contains(" more with the same difference"), "{out}");
 }
 
-/// The step of `action.yml` that runs, with this binary in the place of the built one.
+/// Runs the script of `action.yml`, with this binary instead of the one that it builds.
 #[cfg(unix)]
 #[test]
 fn the_action_leaves_its_results() {

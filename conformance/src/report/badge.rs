@@ -1,4 +1,4 @@
-//! A badge for a README: the verdict, and on how many cases.
+//! A badge for a README: the verdict and the number of cases.
 
 use super::words::verdict_name;
 use crate::result::{Report, Verdict};
@@ -43,7 +43,7 @@ pub fn render(report: &Report) -> String {
     )
 }
 
-/// Verdana at 11 pixels takes about 7 for a letter.
+/// A letter of Verdana at 11 pixels is about 7 pixels wide.
 fn width(text: &str) -> usize {
     text.chars().count() * 7 + 10
 }

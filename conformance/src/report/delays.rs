@@ -1,21 +1,21 @@
-//! How long revocations took to hold, drawn: a histogram for each operation, as SVG and as text.
+//! How long revocations took to hold: a histogram for each operation, as SVG and as text.
 
 use super::words::{duration, plural};
 use crate::result::{Delays, Report};
 use crate::text::escape;
 
-/// The upper ends of the histogram's bars, in milliseconds; what is slower is in a last one.
+/// The upper bounds of the histogram's bars, in milliseconds; one more bar holds slower ones.
 const ENDS: [u64; 15] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 90_000];
 
-/// The picture where no revocation was awaited.
-pub const NOTHING: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"320\" height=\"24\"><text x=\"8\" y=\"16\" font-family=\"system-ui,sans-serif\" font-size=\"11\">No revocation was awaited.</text></svg>\n";
+/// The image if no revocation was measured.
+pub const NOTHING: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"320\" height=\"24\"><text x=\"8\" y=\"16\" font-family=\"system-ui,sans-serif\" font-size=\"11\">No revocation was measured.</text></svg>\n";
 
 const ROW: usize = 120;
 const BARS: usize = 60;
 const STEP: usize = 44;
 const LEFT: usize = 16;
 
-/// How many delays fall under each of [`ENDS`], and how many beyond.
+/// How many delays are at most each of [`ENDS`], and how many are above all.
 fn histogram(delays: &Delays) -> [usize; 16] {
     let mut bars = [0; 16];
     for ms in &delays.delays_ms {
@@ -40,7 +40,7 @@ pub fn sentences(report: &Report) -> Vec<String> {
     .collect()
 }
 
-/// The histogram of an operation in lines: where the delays lie, and how many.
+/// The histogram of an operation as lines of text, without empty bars.
 pub fn bars(delays: &Delays) -> Vec<String> {
     let bars = histogram(delays);
     let most = bars.iter().copied().max().unwrap_or(0).max(1);
@@ -52,7 +52,7 @@ fn label(at: usize) -> String {
     ENDS.get(at).map_or_else(|| format!("> {}", duration(ENDS[ENDS.len() - 1])), |end| format!("≤ {}", duration(*end)))
 }
 
-/// The whole picture, or nothing where no revocation was awaited.
+/// The SVG; `None` if no revocation was measured.
 pub fn svg(report: &Report) -> Option<String> {
     let all = report.consistency.as_ref().map(|consistency| &consistency.by_operation).filter(|all| !all.is_empty())?;
     let (width, height) = (LEFT * 2 + STEP * (ENDS.len() + 1), ROW * all.len() + 34);
@@ -60,7 +60,7 @@ pub fn svg(report: &Report) -> Option<String> {
     Some(format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="How long revocations took to hold" font-family="system-ui,sans-serif" font-size="11">
 <style>text {{ fill: #24292f }} .bar {{ fill: #0969da }} .axis {{ stroke: #8c959f }} .name {{ font-weight: 600; font-size: 13px }} .small {{ font-size: 9px }} @media (prefers-color-scheme: dark) {{ text {{ fill: #e6edf3 }} .bar {{ fill: #58a6ff }} }}</style>
-<text x="{LEFT}" y="14">From the 204 of a revocation until the token was refused</text>
+<text x="{LEFT}" y="14">Time from the 204 of a revocation until the token was refused</text>
 {rows}</svg>
 "##
     ))

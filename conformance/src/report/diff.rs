@@ -9,31 +9,31 @@ use super::words::{outcome_name, plural, verdict_name};
 use crate::result::{CaseResult, Outcome, Report, Verdict};
 use crate::text::{clip, one_line};
 
-/// From run `a` to run `b`; every list is in the order of `b`'s cases, or of `a`'s for those that went.
+/// The changes from run `a` to run `b`. Lists are in the order of `b`'s cases; `went` is in the order of `a`'s.
 #[derive(Debug, Clone, Serialize)]
 pub struct Diff {
     pub verdict: (Verdict, Verdict),
-    /// What makes the two runs hard to compare, one sentence each, such as two targets or two profiles.
+    /// What makes the two runs hard to compare, one sentence each, such as different targets or profiles.
     pub notes: Vec<String>,
-    /// Fail, Error or Unexpected pass now, and was none of them.
+    /// Cases that are Fail, Error or Unexpected pass now, and were not before.
     pub newly_failing: Vec<Change>,
     pub newly_passing: Vec<Change>,
     /// Any other change of outcome, such as from Blocked to Not applicable.
     pub changed: Vec<Change>,
     pub came: Vec<Change>,
     pub went: Vec<Change>,
-    /// Failing in both; not a change, but silence about them would read as all being well.
+    /// Failing in both runs. Not a change, but without them a list without changes would look like a pass.
     pub still_failing: Vec<Change>,
 }
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Change {
     pub id: String,
-    /// Absent for a case that came.
+    /// Absent if the case is only in the second report.
     pub before: Option<Outcome>,
-    /// Absent for a case that went.
+    /// Absent if the case is only in the first report.
     pub after: Option<Outcome>,
-    /// Why it is not a pass now.
+    /// Why it does not pass now.
     pub reason: Option<String>,
 }
 
@@ -87,7 +87,7 @@ fn notes(a: &Report, b: &Report) -> Vec<String> {
         differ("choices of cases", &choice(a), &choice(b)),
         differ("versions of the harness", &a.tool.version, &b.tool.version),
         (a.started_at > b.started_at).then(|| {
-            "The first report is of the later run: give them the other way round to read forward in time.".to_owned()
+            "The first report is of the later run: swap the two to see the changes in order of time.".to_owned()
         }),
     ]
     .into_iter()
@@ -107,7 +107,7 @@ impl Diff {
                 .all(|list| list.is_empty())
     }
 
-    /// Something fails that did not before; a case that came failing counts.
+    /// A case fails that did not fail before, or a new case fails.
     pub fn is_worse(&self) -> bool {
         !self.newly_failing.is_empty() || self.came.iter().any(|change| change.after.is_some_and(is_failing))
     }
@@ -131,8 +131,8 @@ impl fmt::Display for Diff {
             ("Newly failing", &self.newly_failing),
             ("Newly passing", &self.newly_passing),
             ("Changed otherwise", &self.changed),
-            ("Came", &self.came),
-            ("Went", &self.went),
+            ("Only in the second report", &self.came),
+            ("Only in the first report", &self.went),
             ("Still failing", &self.still_failing),
         ] {
             list(f, title, changes)?;
@@ -238,11 +238,11 @@ Changed otherwise (1 case)
   c  Blocked -> Not applicable
       The control ‹U+001B›did not pass. See to it.
 
-Came (1 case)
+Only in the second report (1 case)
   f  Unexpected pass
       The control ‹U+001B›did not pass. See to it.
 
-Went (1 case)
+Only in the first report (1 case)
   d  Pass
 
 Still failing (1 case)

@@ -1,4 +1,4 @@
-//! HTTP Archive 1.2, which browsers' and proxies' tools open: every exchange of the run, with the case that sent it.
+//! HTTP Archive 1.2, for the tools of browsers and proxies: every exchange of the run, with the id of its case.
 
 use crate::clock;
 use crate::result::{Exchange, Report};
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use crate::report::sample;
 
-    /// The members that the format's own page requires of an entry.
+    /// The members that the specification requires of an entry.
     #[test]
     fn each_exchange_is_an_entry_with_all_that_readers_need() {
         let report = sample::report();

@@ -1,7 +1,7 @@
-//! One page that needs nothing else: no script, no font, no host. It is read from the top: the verdict, the matrix, what
-//! needs a reader, then every case with its exchanges.
+//! A self-contained HTML page, without script, fonts or other resources: the verdict, the matrix, what needs attention, then
+//! every case with its exchanges.
 //!
-//! The page is also well-formed XML, so that a test can prove with a parser that nothing from the server breaks out.
+//! The page is also well-formed XML, so that tests can check with a parser that no text from the server becomes markup.
 
 use super::delays;
 use super::words::{
@@ -14,7 +14,7 @@ use crate::text::{escape, one_line};
 
 const STYLE: &str = include_str!("html.css");
 const ICONS: &str = include_str!("html.icons.svg");
-/// Beyond this many, open cases bury the page rather than show what is wrong.
+/// How many failures are expanded at most: more would bury the page.
 const OPEN_AT_MOST: usize = 20;
 
 pub fn render(report: &Report) -> String {
@@ -91,7 +91,7 @@ fn banner(report: &Report) -> String {
     )
 }
 
-/// The roles repeat what the elements say: on a phone the style makes them boxes, which silences them.
+/// The roles repeat what the elements mean: on a phone, the style sheet displays them as boxes, which drops their roles.
 fn matrix(report: &Report) -> String {
     let statuses = statuses(report);
     let columns = statuses.len().max(1);
@@ -105,7 +105,7 @@ fn matrix(report: &Report) -> String {
             rows.push_str(&matrix_row(operation, "", &tiles.collect::<String>()));
         }
     }
-    // What no cell holds has one row, over all columns.
+    // A group without statuses is one row across all columns.
     for cell in report.matrix.iter().filter(|cell| cell.status.is_none()) {
         let tile = tile(report, cell, " wide", "");
         let cells = format!(r#"<td role="cell" colspan="{columns}">{tile}</td>"#) + "\n";
@@ -150,7 +150,7 @@ fn matrix_cell(report: &Report, status: u16, cell: Option<&Cell>) -> String {
     format!(r#"<td role="cell">{inner}</td>"#) + "\n"
 }
 
-/// The run's counts as a bar, and in words for everyone whom the bar does not reach.
+/// The run's counts as a bar, and as text.
 fn tally(counts: &Counts) -> String {
     let present: Vec<Outcome> = WORST_FIRST.into_iter().rev().filter(|&outcome| count(counts, outcome) > 0).collect();
     if present.is_empty() {
@@ -236,7 +236,7 @@ fn needs(report: &Report) -> String {
     )
 }
 
-/// The others of a group, folded away.
+/// The other cases of a group, collapsed.
 fn alike(others: &[&CaseResult]) -> String {
     if others.is_empty() {
         return String::new();
@@ -246,7 +246,7 @@ fn alike(others: &[&CaseResult]) -> String {
         .map(|case| format!("<a href=\"#{}\"><code>{}</code></a>\n", case_anchor(case), inline(&case.id)))
         .collect();
     let count = plural(others.len(), "more failure");
-    format!("<details><summary>{count} in the same way</summary>\n{links}</details>")
+    format!("<details><summary>{count} with the same difference</summary>\n{links}</details>")
 }
 
 fn in_short(case: &CaseResult) -> String {
@@ -272,16 +272,16 @@ fn cases(report: &Report) -> String {
             groups.push_str(&group(report, &anchor(cell), &cell_title(cell), &spelled(&cell.counts), &here, is_open));
         }
     }
-    // A case of no cell is still a case.
+    // Cases that belong to no cell are shown too.
     let strays: Vec<&CaseResult> =
         report.cases.iter().filter(|case| !report.matrix.iter().any(|cell| holds(cell, case))).collect();
     if !strays.is_empty() {
-        groups.push_str(&group(report, "cell-other", "Of no cell", &plural(strays.len(), "case"), &strays, is_open));
+        groups.push_str(&group(report, "cell-other", "Other cases", &plural(strays.len(), "case"), &strays, is_open));
     }
     format!("<section id=\"cases\">\n<h2>Cases</h2>\n{}{groups}</section>\n", filters(report))
 }
 
-/// Radio buttons and `:has()` do without script what a script would do.
+/// Radio buttons and `:has()` filter without script.
 fn filters(report: &Report) -> String {
     let choices: String = WORST_FIRST
         .into_iter()
@@ -342,7 +342,7 @@ fn group(
 fn case_row(report: &Report, case: &CaseResult, is_open: bool) -> String {
     let class = class(case.outcome);
     let open = if is_open { " open=\"open\"" } else { "" };
-    // A link to what lies within opens it, so the anchor is inside; browsers do that without script.
+    // Browsers open a `<details>` for a link to something inside it, so the anchor is inside.
     format!(
         r##"<details class="case {class}"{open}>
 <summary>
@@ -394,7 +394,7 @@ fn exchanges(report: &Report, case: &CaseResult) -> String {
         .exchanges
         .iter()
         .enumerate()
-        // The last one is the one that was judged; the others led to it.
+        // The last exchange is the one that was judged.
         .map(|(index, each)| exchange(report, each, index == last))
         .collect();
     format!("<h4>{}</h4>\n<div class=\"exchanges\">\n{rows}</div>\n", plural(case.exchanges.len(), "exchange"))
@@ -453,7 +453,7 @@ fn body(text: &str) -> String {
     if text.is_empty() {
         return "<p class=\"quiet\">Empty body</p>\n".to_owned();
     }
-    // HTML drops a line feed right after `<pre>`, so one is given to it.
+    // HTML drops a line feed right after `<pre>`, so this adds one.
     format!("<pre class=\"payload\">\n{}</pre>\n", escape(text))
 }
 
@@ -501,8 +501,8 @@ fn consistency(consistency: &Consistency) -> String {
         .collect();
     format!(
         r##"<div class="card">
-<h3>Until a revocation held</h3>
-<p>From the 204 to the first refusal that lasted; the window is {window}.</p>
+<h3>Time until a revoked token was refused</h3>
+<p>From the 204 to the first refusal that held; the limit is {window}.</p>
 <table class="delays">
 <thead><tr><th scope="col">Case</th><th scope="col">Delay</th></tr></thead>
 <tbody>
@@ -517,8 +517,8 @@ fn consistency(consistency: &Consistency) -> String {
 fn foot(report: &Report) -> String {
     format!(
         r##"<footer>
-<p>{name} {version} · drawn from the JSON report, format {format}. Secrets are masked; characters that would not show
-are spelled out, such as ‹U+202E›.</p>
+<p>{name} {version} · rendered from the JSON report, format {format}. Secrets are masked; invisible characters
+are shown by their numbers, such as ‹U+202E›.</p>
 </footer>
 </body>
 </html>
@@ -555,7 +555,7 @@ fn case_anchor(case: &CaseResult) -> String {
     format!("case-{}", identifier(&case.id))
 }
 
-/// Only what means the same in an `id` and in a link's fragment; the rest by its number.
+/// Keeps characters that mean the same in an `id` and in a link's fragment; the others become their numbers.
 fn identifier(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
@@ -583,7 +583,7 @@ fn class_of(counts: &Counts) -> &'static str {
     worst(counts).map_or("idle", class)
 }
 
-/// What fits below a number.
+/// A short name that fits below a number.
 fn short_name(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "pass",
@@ -596,7 +596,7 @@ fn short_name(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Each outcome has its own shape, so that nothing is told by colour alone.
+/// Each outcome has its own shape, so that colour is not the only sign.
 fn icon(outcome: Outcome) -> String {
     symbol_of(class(outcome))
 }
@@ -609,7 +609,7 @@ fn inline(text: &str) -> String {
     escape(&one_line(text))
 }
 
-/// `2026-03-01T12:00:00Z` for machines, with a gap for people.
+/// A time for machines (`2026-03-01T12:00:00Z`), shown with a space for people.
 fn time(at: &str) -> String {
     let at = inline(at);
     format!("<time datetime=\"{at}\">{}</time>", at.replacen('T', " ", 1).replacen('Z', " UTC", 1))
@@ -691,7 +691,7 @@ mod tests {
         assert_eq!(identifier("a b_\"ü"), "a_20_b_5f__22__fc_");
     }
 
-    /// Every element with its attributes: all that the server's words may not change.
+    /// Every element with its attributes, which text from the server must not change.
     fn outline(document: &Document<'_>) -> Vec<String> {
         let elements = document.descendants().filter(Node::is_element);
         elements

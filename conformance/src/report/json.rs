@@ -1,4 +1,4 @@
-//! The canonical report, and the way back: `report.schema.json` in this crate's directory describes it.
+//! Writes and reads the JSON report, which `report.schema.json` in this crate's directory describes.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub fn written(value: &impl serde::Serialize) -> Result<String, String> {
     })
 }
 
-/// What would act on a terminal, or hide in it, stands only within strings, where JSON has an escape for it.
+/// Escapes characters that act on a terminal or are invisible. In JSON they can only be in strings, which allow escapes.
 fn escape_hidden(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -50,9 +50,9 @@ pub fn parse(text: &str) -> Result<Report, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
         format!("is not a JSON report ({error}); only the JSON report can be read back, so {HOW_TO_MAKE_ONE}")
     })?;
-    // The version first: of another one, any other complaint would mislead.
+    // Check the version first: for another version, any other error would mislead.
     match value.get("report_version").and_then(Value::as_u64) {
-        None => return Err(format!("is JSON, but no report: it has no report_version; {HOW_TO_MAKE_ONE}")),
+        None => return Err(format!("is JSON, but not a report: it has no report_version; {HOW_TO_MAKE_ONE}")),
         Some(version) if version > u64::from(REPORT_VERSION) => {
             return Err(format!(
                 "is a report of version {version}, and this conformance reads up to {REPORT_VERSION}: update conformance"
@@ -65,7 +65,7 @@ pub fn parse(text: &str) -> Result<Report, String> {
         }
         Some(_) => {}
     }
-    // From the text, not from the value: only so does the error name its line.
+    // Parse the text, not the value, so that the error names the line.
     serde_json::from_str(text).map_err(|error| format!("is a damaged report ({error}); {HOW_TO_MAKE_ONE}"))
 }
 

@@ -1,14 +1,15 @@
-//! JUnit XML, in the dialect that GitHub, GitLab and Jenkins readers share: a suite per operation, a test case per case.
+//! JUnit XML, in the dialect that the readers of GitHub, GitLab and Jenkins share: one suite per operation, one test case per
+//! case.
 //!
-//! A Blocked case is an `<error>`, not `<skipped>`: readers show skipped as green, and what could not be judged is not.
-//! For the same reason a run that is not conformant, and yet has no case to blame, gets a case of its own.
+//! A blocked case is an `<error>`, not `<skipped>`, because readers show skipped cases as green. For the same reason, a run
+//! that is not conformant although no case failed gets a test case of its own.
 
 use super::delays;
 use super::words::{operations, outcome_name, summary, verdict_name};
 use crate::result::{CaseResult, Exchange, Outcome, Report};
 use crate::text::{escape, one_line};
 
-/// How readers count a case.
+/// How JUnit counts a case.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Passed,
@@ -48,7 +49,7 @@ pub fn render(report: &Report) -> String {
         suites.push(verdict_suite(report));
     }
 
-    // The name is what readers show of a whole file.
+    // Readers show this name for the whole file.
     let part = report.part.as_ref().map(ToString::to_string);
     let name = match &part {
         Some(part) => format!("{}, {part}", report.tool.name),
@@ -114,7 +115,7 @@ fn suite<'a>(operation: &str, cases: impl Iterator<Item = &'a CaseResult>) -> Su
 }
 
 fn test_case(case: &CaseResult, kind: Kind) -> String {
-    // Readers split the class at its last dot into package and class: operation and status.
+    // Readers split this at the last dot into package and class: operation and status.
     let class = match case.status {
         Some(status) => format!("conformance.{}.{status}", case.operation),
         None => format!("conformance.{}", case.operation),
@@ -145,7 +146,7 @@ fn test_case(case: &CaseResult, kind: Kind) -> String {
     if let Some(element) = element {
         let message = attribute(&message(case));
         if kind == Kind::Skipped {
-            // Its schema knows no `type` and readers show no text here.
+            // The schema allows no `type` here, and readers show no text.
             out.push_str(&format!("      <skipped message=\"{message}\"/>\n"));
         } else {
             let outcome = outcome_name(case.outcome);
@@ -162,7 +163,7 @@ fn test_case(case: &CaseResult, kind: Kind) -> String {
     out
 }
 
-/// The one line that every reader shows.
+/// The line that every reader shows.
 fn message(case: &CaseResult) -> String {
     let why = match (&case.reason, &case.wanted, &case.got) {
         (Some(reason), _, _) => reason.clone(),
@@ -213,7 +214,7 @@ fn transcript(exchanges: &[Exchange]) -> String {
     out
 }
 
-/// An empty file, or one where all was skipped, would read as green.
+/// A suite with the verdict. Without it, a file without failures would be shown as green.
 fn verdict_suite(report: &Report) -> Suite {
     let mut message = summary(report);
     for advice in &report.advice {
@@ -236,7 +237,7 @@ fn verdict_suite(report: &Report) -> Suite {
     }
 }
 
-/// XML turns a line end within an attribute into a space, so we do it first.
+/// XML turns a line end in an attribute into a space, so this does it first.
 fn attribute(text: &str) -> String {
     escape(&one_line(text))
 }

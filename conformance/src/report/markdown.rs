@@ -1,6 +1,7 @@
-//! Markdown for a comment on a pull request: the verdict, the matrix, what failed. It is cut to what GitHub takes.
+//! Markdown for a comment on a pull request: the verdict, the matrix, the failures. It is cut to GitHub's limit.
 //!
-//! Whatever came from the server stands in fences, where no mark, mention or link works; our own sentences are escaped.
+//! Text from the server is always in code blocks or code spans, where no markup, mention or link works. All other text is
+//! escaped.
 
 use super::delays;
 use super::words::{
@@ -11,9 +12,9 @@ use crate::groups::{Failures, attention, failures};
 use crate::result::{CaseResult, Cell, Outcome, Report, Verdict};
 use crate::text::{clip, one_line, visible};
 
-/// GitHub refuses a comment of more than 65,536 characters; a bot may add its own lines. In bytes, to be safe.
+/// GitHub refuses a comment of more than 65,536 characters, and a bot may add its own lines. In bytes, to be safe.
 const LIMIT: usize = 60_000;
-/// What the line that tells of the cut needs.
+/// Room for the line that says what was cut.
 const RESERVE: usize = 300;
 
 pub fn render(report: &Report) -> String {
@@ -32,7 +33,7 @@ pub fn render(report: &Report) -> String {
     section(&mut out, room, &mut cut, "Failed as expected", by_reason(&expected));
     if cut > 0 {
         out.push_str(&format!(
-            "\n**Cut here:** {cut} more, to fit into a comment. The HTML and JSON reports have them all.\n"
+            "\n**Cut here:** {cut} more, to fit into a comment. The HTML and JSON reports have all of them.\n"
         ));
     }
     out.push_str(&tail);
@@ -88,7 +89,9 @@ fn matrix(report: &Report) -> String {
         }
         out.push('\n');
     }
-    out.push_str("\nPassed of all cases per cell; an empty cell is no promise of the API.\n");
+    out.push_str(
+        "\nCases passed of all cases, per operation and status. The API promises no answer for an empty cell.\n",
+    );
     out.push_str(&outside.concat());
     out
 }
@@ -118,7 +121,7 @@ fn advice(report: &Report) -> String {
     out
 }
 
-/// Adds each entry while there is room, and counts the others.
+/// Adds entries while there is room, and counts the others.
 fn section(out: &mut String, room: usize, cut: &mut u32, title: &str, entries: impl IntoIterator<Item = String>) {
     let mut is_titled = false;
     for entry in entries {
@@ -156,12 +159,12 @@ fn failure(group: &Failures<'_>) -> String {
     if !group.others.is_empty() {
         let ids: Vec<_> = group.others.iter().take(20).map(|case| code(&clip(&case.id, 200))).collect();
         let more = if group.others.len() > ids.len() { ", …" } else { "" };
-        out.push_str(&format!("\n{} more in the same way: {}{more}\n", group.others.len(), ids.join(", ")));
+        out.push_str(&format!("\n{} more with the same difference: {}{more}\n", group.others.len(), ids.join(", ")));
     }
     out
 }
 
-/// Many cases often want for one thing, such as a credential: one entry for each reason.
+/// One entry for each reason: many cases often lack the same thing, such as a credential.
 fn by_reason(cases: &[&CaseResult]) -> Vec<String> {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for case in cases {
@@ -187,7 +190,7 @@ fn tail(report: &Report) -> String {
     let mut out = String::new();
     for (nth, delays) in report.consistency.iter().flat_map(|consistency| &consistency.by_operation).enumerate() {
         if nth == 0 {
-            out.push_str("\n### Until a revocation held\n");
+            out.push_str("\n### Time until a revoked token was refused\n");
         }
         let sentence = delays::sentences(report).get(nth).cloned().unwrap_or_default();
         out.push_str(&format!("\n{}\n\n{}", prose(&sentence), fence("text", &delays::bars(delays).join("\n"))));
@@ -210,7 +213,7 @@ fn tail(report: &Report) -> String {
     out
 }
 
-/// A sentence of ours, where nothing is a mark, a mention, a reference or a link.
+/// A sentence of our own, escaped so that nothing in it is markup, a mention, a reference or a link.
 fn prose(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for (index, c) in one_line(text).chars().enumerate() {
@@ -218,12 +221,12 @@ fn prose(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
-            // A backslash would not stop these: they are looked for after Markdown is read.
+            // A backslash would not stop these: GitHub looks for mentions and references after parsing the Markdown.
             '@' | '#' => {
                 out.push(c);
                 out.push_str("&#8203;");
             }
-            // No mark within a sentence, unless it begins as a list or is a link's.
+            // Not markup within a sentence, except at the start of a list or in a link.
             ',' | ';' | '\'' | '"' | '?' | '%' | '/' => out.push(c),
             '.' if !out.ends_with("www") && !out.chars().all(|c| c.is_ascii_digit()) => out.push(c),
             '-' if index > 0 => out.push(c),
@@ -238,14 +241,14 @@ fn prose(text: &str) -> String {
     out
 }
 
-/// A span of code: between more backticks than it holds.
+/// A code span, with more backticks around it than in it.
 fn code(text: &str) -> String {
     let text = one_line(text);
     if text.is_empty() {
         return String::new();
     }
     let ticks = "`".repeat(longest_run(&text) + 1);
-    // A space is dropped from either side again, and keeps a backtick at the edge from joining.
+    // The space keeps a backtick at the edge from joining the delimiter; Markdown drops it.
     if text.starts_with('`') || text.ends_with('`') {
         format!("{ticks} {text} {ticks}")
     } else {
@@ -270,7 +273,7 @@ mod tests {
     use super::*;
     use crate::report::sample;
 
-    /// What stands outside of fences and spans: there the server has no say.
+    /// The text outside of code blocks and spans, which the server must not influence.
     fn outside_code(markdown: &str) -> String {
         let mut out = String::new();
         let mut fence: Option<&str> = None;
@@ -323,7 +326,7 @@ mod tests {
         let failed = report.cases.iter().find(|case| case.outcome == Outcome::Fail).unwrap().clone();
         report.cases.extend((0..500).map(|index| CaseResult {
             id: format!("long.401.more-{index}"),
-            // A name of letters: what differs in numbers alone is one group.
+            // Not numbers: cases that differ only in numbers are one group.
             got: Some(format!("{}{}", "x".repeat(index), "\u{1F4A5}`".repeat(4_000))),
             ..failed.clone()
         }));

@@ -1,5 +1,5 @@
-//! The reports of a run. JSON is the canonical one; the others are drawn from the same [`Report`], so none of them
-//! knows more than it. Each is the same text for the same report, to the byte.
+//! The reports of a run. JSON is the canonical one; the others are rendered from the same [`Report`] and contain nothing
+//! else. The same report always gives the same bytes.
 
 mod badge;
 pub mod delays;
@@ -33,7 +33,7 @@ pub enum Kind {
     Markdown,
     Html,
     Har,
-    /// An SVG: the verdict.
+    /// An SVG with the verdict.
     Badge,
     /// An SVG: how long revocations took to hold.
     Lag,
@@ -71,12 +71,12 @@ impl FromStr for Kind {
     fn from_str(name: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
             let all = Self::ALL.map(Self::name).join(", ");
-            format!("there is no report of the kind {name:?}: give one of {all}")
+            format!("unknown kind of report {name:?}: give one of {all}")
         })
     }
 }
 
-/// What one `--report` asks for: `html=build/report.html`, or `json=-` for standard output.
+/// The value of one `--report`: `html=build/report.html`, or `json=-` for standard output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub kind: Kind,
@@ -89,15 +89,13 @@ impl FromStr for Request {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
             Some((kind, path)) if !path.is_empty() => Ok(Self { kind: kind.parse()?, path: path.into() }),
-            _ => Err(format!(
-                "{text:?} does not say where the report goes: write KIND=PATH, such as html=report.html; - is standard output"
-            )),
+            _ => Err(format!("{text:?} has no path: write KIND=PATH, such as html=report.html; - is standard output")),
         }
     }
 }
 
-/// Writes the report as `kind` to `path`; `-` is standard output. Missing directories are made: a run of half a minute
-/// is not lost for want of one.
+/// Writes the report as `kind` to `path`; `-` is standard output. Creates missing directories, so that no run is lost
+/// because of one.
 pub fn write(kind: Kind, path: &Path, report: &Report) -> Result<(), String> {
     if kind == Kind::Scripts {
         return write_scripts(path, report);
@@ -106,7 +104,7 @@ pub fn write(kind: Kind, path: &Path, report: &Report) -> Result<(), String> {
     if path.as_os_str() == "-" {
         let mut out = io::stdout().lock();
         return match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            // The reader, such as `head`, has had enough: no fault of the run.
+            // The reader, such as `head`, has closed the pipe: not an error of the run.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Err(error) => Err(format!(
                 "cannot write the {kind} report to standard output: {error}; give a file instead, {kind}=PATH"
@@ -117,7 +115,7 @@ pub fn write(kind: Kind, path: &Path, report: &Report) -> Result<(), String> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         fs::create_dir_all(directory).map_err(|error| {
             format!(
-                "cannot make the directory {} for the {kind} report: {error}; give a path where you may write",
+                "cannot create the directory {} for the {kind} report: {error}; give a path where you may write",
                 directory.display()
             )
         })?;
@@ -127,7 +125,7 @@ pub fn write(kind: Kind, path: &Path, report: &Report) -> Result<(), String> {
     })
 }
 
-/// One script for each failure, under the case's id. Each is for its owner alone to read, write and run.
+/// Writes one script for each failure, named by the case's id. Only the owner may read, write and run it.
 fn write_scripts(directory: &Path, report: &Report) -> Result<(), String> {
     let failed = |why: io::Error| {
         format!("cannot write the scripts to {}: {why}; give a directory where you may write", directory.display())
@@ -154,7 +152,7 @@ fn render(kind: Kind, report: &Report) -> Result<String, String> {
         Kind::Har => har::render(report),
         Kind::Badge => Ok(badge::render(report)),
         Kind::Lag => Ok(delays::svg(report).unwrap_or_else(|| delays::NOTHING.to_owned())),
-        Kind::Scripts => Err("the scripts go to a directory: scripts=DIR".to_owned()),
+        Kind::Scripts => Err("scripts are written to a directory: scripts=DIR".to_owned()),
     }
 }
 

@@ -1,5 +1,4 @@
-//! Reports for the tests, and for people to look at: as a run would give them, with a server that is out to break the
-//! page.
+//! Sample reports for tests and for people, including answers of a server that tries to break the page.
 
 use proptest::prelude::*;
 
@@ -133,7 +132,7 @@ pub fn all() -> Vec<Report> {
     vec![report(), conformant(), unreachable(), part()]
 }
 
-/// All is well, with what was asked for.
+/// A conformant run of a part of the cases.
 pub fn part() -> Report {
     let mut report = conformant();
     report.cases.retain(|case| case.id.starts_with("long."));
@@ -171,7 +170,7 @@ pub fn conformant() -> Report {
     })
 }
 
-/// One of every outcome, and a server that says evil things.
+/// A run with every outcome, and a server with hostile answers.
 pub fn report() -> Report {
     let mut report = conformant();
     let fail = |case: &mut CaseResult, wanted: &str, got: &str, status: u16, body: &str| {
@@ -301,7 +300,7 @@ pub fn unreachable() -> Report {
     finish(report)
 }
 
-/// A small report where the server's words stand wherever a server's words can.
+/// A small report with this text in every place where text from the server can be.
 pub fn poisoned(hostile: &str) -> Report {
     let mut report = conformant();
     report
@@ -313,7 +312,7 @@ pub fn poisoned(hostile: &str) -> Report {
         (case.reason, case.wanted, case.got, case.curl) = (text(), text(), text(), text());
         for exchange in &mut case.exchanges {
             exchange.url = format!("{BASE}/{hostile}");
-            // An empty body would be drawn as none.
+            // An empty body would be rendered as no body.
             exchange.request_body = Some(format!("{hostile}."));
             exchange.error = text();
             if let Some(answer) = &mut exchange.response {
@@ -328,7 +327,7 @@ pub fn poisoned(hostile: &str) -> Report {
     finish(report)
 }
 
-/// What breaks pages, alone and in any mixture.
+/// Text that breaks pages, alone and mixed.
 pub fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         any::<String>(),

@@ -1,19 +1,19 @@
-//! A failure as a script of its own, sh with curl: what the case sent, and before it whatever mints the tokens that it sent.
+//! A failure as a script (sh and curl) that repeats the case's requests, after those that mint the tokens it needs.
 //!
-//! Everything comes from the report, where each secret is a name. A name becomes a variable: a token's is filled by the call
-//! that minted it in the run, an identity's comes from the environment. All else stands in single quotes, where a shell
-//! leaves it alone.
+//! The script is made from the report alone, where each secret is replaced by a name. The names become shell variables: the
+//! call that minted a token sets its variable, and the secrets of identities come from the environment. All other text is
+//! in single quotes, which a shell does not expand.
 
 use crate::identities::Role;
 use crate::result::{CaseResult, Exchange, Report};
 use crate::text::{one_line, visible};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More than this of a case's calls says nothing new: polls, bursts.
+/// The most calls that a script repeats. More are only polls or bursts.
 const CALLS: usize = 30;
 
 const TOTP: &str = r#"
-# RFC 6238 with openssl: the code of now.
+# The current one-time code: RFC 6238 with openssl.
 totp() {
     key=$(printf %s "$1" | tr -d ' =' | tr a-z A-Z)
     while [ $(( ${#key} % 8 )) -ne 0 ]; do key="$key="; done
@@ -50,11 +50,11 @@ pub fn render(report: &Report, case: &CaseResult) -> String {
     if script.lines.iter().any(|line| line.contains("$(totp ")) {
         out += TOTP;
     }
-    out += "\n# What stands behind a name in an answer.\nmember() { sed -n \"s/.*\\\"$1\\\" *: *\\\"\\([^\\\"]*\\)\\\".*/\\1/p\"; }\n";
+    out += "\n# The value of a member of a JSON answer.\nmember() { sed -n \"s/.*\\\"$1\\\" *: *\\\"\\([^\\\"]*\\)\\\".*/\\1/p\"; }\n";
     out + &script.lines.concat()
 }
 
-/// The file that holds it.
+/// The file name of a case's script.
 pub fn name(case: &CaseResult) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     format!("{}.sh", case.id.chars().map(safe).collect::<String>())
@@ -67,9 +67,11 @@ fn about(name: &str) -> &'static str {
         {
             "From the identities file."
         }
-        _ if name.starts_with("HEADER_") => "For what stands in front of the deployment, as --header had it.",
+        _ if name.starts_with("HEADER_") => {
+            "The header for the proxy in front of the deployment, as given with --header."
+        }
         _ if name.contains("ASSERTION") => "A JWT signed by the client's key, as the case describes it.",
-        _ => "Made by the case itself: see what it requires.",
+        _ => "A value that the case itself made: see the requirement above.",
     }
 }
 
@@ -80,7 +82,7 @@ struct Source<'a> {
     id: Option<&'a str>,
 }
 
-/// The calls that minted, by the name of the token.
+/// The calls that minted tokens, by the name of the token.
 fn sources(report: &Report) -> BTreeMap<String, Source<'_>> {
     let mut all = BTreeMap::new();
     for exchange in report.cases.iter().flat_map(|case| &case.exchanges) {
@@ -94,7 +96,7 @@ fn sources(report: &Report) -> BTreeMap<String, Source<'_>> {
     all
 }
 
-/// The string behind a member's name; the body may be cut.
+/// The string value of a member; the body may be truncated.
 fn quoted_behind<'a>(body: &'a str, name: &str) -> Option<&'a str> {
     let behind =
         body.split_once(&format!("\"{name}\""))?.1.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
@@ -104,11 +106,11 @@ fn quoted_behind<'a>(body: &'a str, name: &str) -> Option<&'a str> {
 #[derive(Default)]
 struct Script<'a> {
     sources: BTreeMap<String, Source<'a>>,
-    /// Filled by a call that stands above.
+    /// The variables that an earlier line sets.
     filled: BTreeSet<String>,
-    /// Token ids, and the variable that holds the one of this time.
+    /// Token ids of the recorded run, with the variable that holds the id of the new token.
     ids: Vec<(&'a str, String)>,
-    /// What the environment must hold.
+    /// The variables that the environment must set.
     given: BTreeSet<String>,
     lines: Vec<String>,
 }
@@ -124,7 +126,7 @@ impl<'a> Script<'a> {
             for name in names(text) {
                 self.need(name);
             }
-            // An id in a path is that of a token which is minted anew.
+            // The id of a recorded token in a path means that the token must be minted again.
             let by_id: Vec<_> = self
                 .sources
                 .iter()
@@ -172,7 +174,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// For a shell: text in single quotes, variables in double ones.
+    /// Quotes for a shell: text in single quotes, variables in double quotes.
     fn quoted(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (id, variable) in &self.ids {
@@ -209,8 +211,8 @@ fn names(text: &str) -> Vec<&str> {
     all
 }
 
-/// The first name that the harness itself gives to a secret. Any other would be a variable of the reader's own, which a
-/// server could ask for so.
+/// The first name of a secret that the harness itself gives. Any other `$NAME` stays text: otherwise a server's answer could
+/// make the script send a variable of the user's.
 fn first_name(text: &str) -> Option<(usize, &str)> {
     text.match_indices('$').find_map(|(at, _)| {
         let rest = &text[at + 1..];
@@ -260,7 +262,7 @@ mod tests {
         exchange
     }
 
-    /// With a curl that prints its arguments and grants tokens.
+    /// Runs a script with a curl that prints its arguments and grants tokens.
     #[test]
     fn a_script_mints_what_it_needs_and_runs_nothing_that_a_server_said() {
         let mut report = sample::conformant();
@@ -301,7 +303,7 @@ mod tests {
         case.exchanges = vec![exchange("http://h/long", None, Some(r#"{"otp_code":"$VALID_OTP_CODE"}"#), "{}")];
         let script = render(&sample::conformant(), &case);
         let shown = "curl() { for a; do :; done; printf %s \"$a\"; }; date() { echo 1234567890; }";
-        // The key and the time are those of RFC 6238's own table: 89005924, of which six digits.
+        // The key and the time are from RFC 6238, appendix B, which gives 89005924; these are its last six digits.
         let key = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
         let run = format!("VALID_TOTP_SECRET={key}\n{shown}\n{script}");
         let output = Command::new("sh").args(["-c", &run]).output().unwrap();

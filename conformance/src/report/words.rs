@@ -1,4 +1,4 @@
-//! What the reports say alike: the words for a verdict and an outcome, and what belongs to which cell.
+//! What all reports share: the words for verdicts and outcomes, and which case belongs to which cell.
 
 use crate::groups::WORST_FIRST;
 use crate::result::{CaseResult, Cell, Cleanup, Counts, Outcome, Report, Verdict};
@@ -41,9 +41,9 @@ pub fn total(counts: &Counts) -> u32 {
     WORST_FIRST.iter().map(|&outcome| count(counts, outcome)).sum()
 }
 
-/// The outcome that a cell as a whole shows; nothing where no case ran.
+/// The outcome that a cell shows; `None` if no case ran.
 pub fn worst(counts: &Counts) -> Option<Outcome> {
-    // A cell that passes but for cases the deployment declares absent has passed.
+    // A cell has passed if its other cases are declared absent.
     let settled = [Outcome::Pass, Outcome::NotApplicable];
     WORST_FIRST
         .into_iter()
@@ -62,11 +62,11 @@ pub fn spelled(counts: &Counts) -> String {
     if parts.is_empty() { "no case ran".to_owned() } else { parts.join(", ") }
 }
 
-/// The verdict's reason, and what it is about where that is not all.
+/// The reason of the verdict, and which cases were chosen if not all.
 pub fn summary(report: &Report) -> String {
     let reason = reason(report);
     match &report.part {
-        Some(part) => format!("{reason} Only a part was asked for: {part}."),
+        Some(part) => format!("{reason} Only a part of the cases was chosen: {part}."),
         None => reason,
     }
 }
@@ -81,16 +81,16 @@ pub fn reason(report: &Report) -> String {
             let many = count(counts, outcome);
             match outcome {
                 Outcome::Fail => format!("{many} failed"),
-                Outcome::UnexpectedPass => format!("{many} passed that should fail by the known-failures file"),
+                Outcome::UnexpectedPass => format!("{many} passed though listed as a known failure"),
                 Outcome::Blocked => format!("{many} could not be judged"),
                 _ => format!("{many} ended in an error"),
             }
         })
         .collect();
     match report.verdict {
-        Verdict::Unreachable => "The target did not answer, so nothing is proven.".to_owned(),
+        Verdict::Unreachable => "The target did not answer, so nothing was tested.".to_owned(),
         Verdict::InternalError => "The harness itself failed, which says nothing about the server.".to_owned(),
-        _ if total(counts) == 0 => "No case ran, so nothing is proven.".to_owned(),
+        _ if total(counts) == 0 => "No case ran, so nothing was tested.".to_owned(),
         Verdict::Incomplete if bad.is_empty() && !report.cleanup.left.is_empty() => {
             format!("Of {cases}, none failed, but {}.", left_behind(&report.cleanup))
         }
@@ -107,7 +107,7 @@ pub fn reason(report: &Report) -> String {
     }
 }
 
-/// What the clean-up could not do.
+/// What the clean-up left behind.
 pub fn left_behind(cleanup: &Cleanup) -> String {
     let (tokens, clients) = cleanup.counts_left();
     let tokens = (tokens > 0).then(|| format!("{} could not be revoked", plural(tokens, "token")));
@@ -115,16 +115,16 @@ pub fn left_behind(cleanup: &Cleanup) -> String {
     tokens.into_iter().chain(clients).collect::<Vec<_>>().join(", and ")
 }
 
-/// What the row of a group is called that is no operation, and what it is about.
+/// The title of a group that is not an operation, and what it is about.
 pub fn group_title(operation: &str) -> Option<(&'static str, &'static str)> {
     match operation {
         "outside" => Some(("Outside the matrix", "paths, methods, headers")),
-        "service" => Some(("Around the tokens", "the feed of ends")),
+        "service" => Some(("Around the tokens", "clients, keys, documents, the revocation feed")),
         _ => None,
     }
 }
 
-/// The path of an operation, as people know it; nothing for the rows of a group.
+/// The method and path of an operation; `None` for other groups.
 pub fn operation_path(operation: &str) -> Option<&'static str> {
     match operation {
         "issueLongTermToken" => Some("POST /auth/tokens/long"),
@@ -134,7 +134,7 @@ pub fn operation_path(operation: &str) -> Option<&'static str> {
     }
 }
 
-/// The operations of the matrix, in its order, then any that only a case names: no case is left out of a report.
+/// The operations of the matrix, in its order, then those that only cases name, so that no case is left out of a report.
 pub fn operations(report: &Report) -> Vec<&str> {
     let named = report.matrix.iter().map(|cell| &cell.operation);
     let mut found: Vec<&str> = Vec::new();
@@ -146,7 +146,7 @@ pub fn operations(report: &Report) -> Vec<&str> {
     found
 }
 
-/// The statuses that any cell promises, ascending: the matrix's columns.
+/// The statuses of all cells, ascending: the matrix's columns.
 pub fn statuses(report: &Report) -> Vec<u16> {
     let mut found: Vec<u16> = report.matrix.iter().filter_map(|cell| cell.status).collect();
     found.sort_unstable();
@@ -158,7 +158,7 @@ pub fn cell<'a>(report: &'a Report, operation: &str, status: Option<u16>) -> Opt
     report.matrix.iter().find(|cell| cell.operation == operation && cell.status == status)
 }
 
-/// A cell without a status, as `outside`, holds its operation's cases whatever their status.
+/// A cell without a status, such as `outside`, holds all cases of its operation.
 pub fn holds(cell: &Cell, case: &CaseResult) -> bool {
     cell.operation == case.operation && (cell.status.is_none() || cell.status == case.status)
 }
@@ -186,14 +186,14 @@ mod tests {
         let mut report = sample::report();
         assert_eq!(
             summary(&report),
-            "Of 84 cases, 5 failed, 1 passed that should fail by the known-failures file, 1 ended in an error, 4 could not be judged."
+            "Of 84 cases, 5 failed, 1 passed though listed as a known failure, 1 ended in an error, 4 could not be judged."
         );
         report.counts = Counts { pass: 3, not_applicable: 1, ..Counts::default() };
         report.verdict = Verdict::Conformant;
         assert_eq!(summary(&report), "3 of 4 cases passed; the others: 1 not applicable.");
         assert_eq!(summary(&sample::conformant()), "All 84 cases passed.");
         report.counts = Counts::default();
-        assert_eq!(summary(&report), "No case ran, so nothing is proven.");
+        assert_eq!(summary(&report), "No case ran, so nothing was tested.");
     }
 
     #[test]

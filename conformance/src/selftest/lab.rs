@@ -1,4 +1,4 @@
-//! The reference server, or a mutant of it, with a run against it.
+//! Runs the harness against the reference server or a mutant of it.
 
 use super::people;
 use super::reference::state::Reference;
@@ -22,13 +22,13 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The middle of a step, so that codes of the steps around it are good; the clock moves only when somebody waits.
+/// The middle of a TOTP step, so that codes of the neighbouring steps are valid. The clock moves only when a task waits.
 const START: u64 = 1_800_000_000 + 15;
 
-/// The reference lists an end at once, so only its mutants are waited for.
+/// The reference server lists a revocation at once, so only mutants are waited for.
 const FEED_MILLISECONDS: u64 = 60;
 
-/// Faults that no case is about: they are for trying the command itself.
+/// Faults that no case tests: they are for tests of the command itself.
 const BY_HAND: &[&str] = &[
     "busy",
     "busy-on-revoke",
@@ -45,7 +45,7 @@ const BY_HAND: &[&str] = &[
     "503-on-delete",
 ];
 
-/// Nobody listens to the run of a mutant.
+/// Ignores the progress of a run.
 struct Silence;
 
 impl Audience for Silence {
@@ -53,15 +53,16 @@ impl Audience for Silence {
     fn say(&self, _: &str) {}
 }
 
-/// Every mutant, with the case that must find it.
+/// Every mutant, with the case that must kill it.
 pub fn mutants() -> impl Iterator<Item = (&'static Case, &'static Mutant)> {
     cases::all().flat_map(|case| case.mutants.iter().map(move |mutant| (case, mutant)))
 }
 
-/// One run against the reference, or against a mutant of it.
+/// One run against the reference server or a mutant of it.
 pub async fn one(fault: Option<&'static str>, feed: FeedMode, mut choice: Choice) -> Result<Finished, String> {
     let failed = |what: &str| format!("the selftest can't start: {what}");
-    let (records, file) = people::make().ok_or_else(|| failed("no randomness"))?;
+    let (records, file) =
+        people::make().ok_or_else(|| failed("the operating system's random number generator failed"))?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .map_err(|e| failed(&format!("no port on loopback ({e})")))?;
@@ -69,7 +70,7 @@ pub async fn one(fault: Option<&'static str>, feed: FeedMode, mut choice: Choice
     let base_url = format!("http://127.0.0.1:{port}/v1");
     let clock = Clock::starting_at(START);
     let reference = Reference::new(records, base_url.clone(), clock.clone(), fault, feed)
-        .ok_or_else(|| failed("no signing key"))?;
+        .ok_or_else(|| failed("no signing key could be made"))?;
     let server = tokio::spawn(wire::serve(listener, Arc::new(Mutex::new(reference))));
     let vault = Rc::new(Vault::default());
     choice.profile.limits = Limits {
@@ -79,7 +80,7 @@ pub async fn one(fault: Option<&'static str>, feed: FeedMode, mut choice: Choice
         retry_seconds: 120,
         ..Limits::default()
     };
-    // Only the mutants that never answer wait this long.
+    // The short time limit is for the mutants that never answer.
     let never_answers = matches!(fault, Some("hang" | "hang-on-short" | "slow-trickle"));
     let settings = Settings {
         choice,
@@ -107,39 +108,40 @@ pub async fn one(fault: Option<&'static str>, feed: FeedMode, mut choice: Choice
     finished
 }
 
-/// What a conformant deployment would be sent, apart from the bursts, whose length is its own.
+/// A run without the bursts, whose length depends on the deployment: the requests that `plan` counts.
 pub async fn rehearse(choice: &Choice) -> Result<Finished, String> {
     one(None, FeedMode::Public, choice.without("*.429.burst")?).await
 }
 
-/// All of it, as it should be.
+/// A run against the reference server without a fault.
 pub async fn against_reference(feed: FeedMode, choice: Choice) -> Result<Finished, String> {
     one(None, feed, choice).await
 }
 
-/// The reference, or a mutant of it, for trying the command by hand.
+/// Serves the reference server or a mutant of it, to try the command by hand.
 pub async fn serve(port: u16, file: &Path, fault: Option<&str>) -> Result<Exit, String> {
     let by_hand = BY_HAND.iter().copied().find(|name| Some(*name) == fault);
     let mutant = mutants().map(|(_, mutant)| mutant).find(|mutant| Some(mutant.name) == fault);
     let known = mutant.map(|mutant| mutant.name).or(by_hand);
     if let (Some(name), None) = (fault, known) {
-        return Err(format!("there is no mutant \"{name}\""));
+        return Err(format!("unknown mutant \"{name}\"; `conformance selftest` lists them"));
     }
     let feed = mutant.map_or(FeedMode::Public, |mutant| mutant.feed);
-    let (records, text) = people::make().ok_or("no randomness")?;
+    let (records, text) = people::make().ok_or("the operating system's random number generator failed")?;
     write_for_oneself(file, &text).map_err(|e| format!("{} can't be written ({})", file.display(), e.kind()))?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
         .await
-        .map_err(|e| format!("port {port} can't be used ({e})"))?;
+        .map_err(|e| format!("port {port} can't be used ({e}); give another --serve PORT"))?;
     let port = listener.local_addr().map_err(|e| e.to_string())?.port();
     let base_url = format!("http://127.0.0.1:{port}/v1");
     println!("{base_url}");
-    let reference = Reference::new(records, base_url, Clock::System, known, feed).ok_or("no signing key")?;
+    let reference =
+        Reference::new(records, base_url, Clock::System, known, feed).ok_or("no signing key could be made")?;
     wire::serve(listener, Arc::new(Mutex::new(reference))).await;
     Ok(Exit::Good)
 }
 
-/// The identities hold secrets.
+/// Readable only by the owner: identities are secrets.
 fn write_for_oneself(file: &Path, text: &str) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);

@@ -1,4 +1,4 @@
-//! The harness against a server of its own, and against copies of that server with one fault each.
+//! Tests the harness against its own reference server, and against mutants: copies of that server with one fault each.
 
 mod lab;
 mod people;

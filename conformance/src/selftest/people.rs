@@ -1,4 +1,4 @@
-//! The identities of a selftest, made on the fly: the same people as the reference's records and as the harness's file.
+//! The identities of a selftest, generated for each run: as records of the reference server and as the harness's file.
 
 use super::reference::state::{BURST_CLIENT, ClientRecord, Secret};
 use crate::identities::Role;
@@ -7,7 +7,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
-/// A key of 2048 bits that was made for these tests and is nobody's: one that knows two algorithms is not made on the fly.
+/// An RSA key of 2048 bits made only for these tests, for the cases that need a key with two algorithms. It is fixed, since
+/// `ring` can't generate RSA keys.
 const RSA: [(&str, &str); 8] = [
     ("e", "AQAB"),
     (
@@ -65,7 +66,7 @@ const RSA: [(&str, &str); 8] = [
     ),
 ];
 
-/// The registry's records, and the TOML text of the identities file.
+/// The reference server's records, and the TOML text of the identities file.
 pub fn make() -> Option<(Vec<ClientRecord>, String)> {
     let mut records = Vec::new();
     let mut file = String::new();
@@ -127,7 +128,7 @@ pub fn make() -> Option<(Vec<ClientRecord>, String)> {
     Some((records, file))
 }
 
-/// A JWK without what is private of it.
+/// The public part of a JWK.
 fn public_form(jwk: &Value) -> Value {
     let mut public = jwk.clone();
     if let Some(members) = public.as_object_mut() {

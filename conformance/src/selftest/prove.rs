@@ -1,5 +1,5 @@
-//! The harness proves itself: the reference passes everything, every mutant of it is killed by the case that it stands
-//! with, and every case kills at least one.
+//! `selftest`: the reference server must pass all cases, each mutant must be killed by the case that declares it, and each
+//! case must kill at least one mutant.
 
 use super::lab::{mutants, one};
 use crate::case::{Case, FeedMode, Level, Mutant};
@@ -23,7 +23,7 @@ fn block_on<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, Str
         .block_on(future)
 }
 
-/// A mutant with the case that must find it.
+/// A mutant with the case that must kill it.
 type Pair = (&'static Case, &'static Mutant);
 
 fn choice(profile: &str, only: &[&str]) -> Result<Choice, String> {
@@ -38,8 +38,8 @@ fn feed_alone() -> Result<Choice, String> {
     choice("service", &["feed.*"])
 }
 
-/// The cases that a mutant is held against: its killer, with its controls; or all of the killer's level or kind, such as
-/// `feed.*`, if it judges every answer, or whether the server survived. Cases without a mutant of their own go along.
+/// The cases that run against a mutant: its killer with the controls. If the killer judges every answer or whether the server
+/// survived, all cases of its level or kind, such as `feed.*`. Cases without mutants of their own run too.
 fn about(killer: &Case) -> Result<Choice, String> {
     let kind = killer.id.split('.').next().unwrap_or_default();
     match (killer.level, judges_all(killer)) {
@@ -58,14 +58,14 @@ fn judges_all(killer: &Case) -> bool {
     killer.is_standing() || killer.id.starts_with("sanity.")
 }
 
-/// All the mutants' reports, made on several threads for each processor.
+/// The reports of all mutants, made on several threads per processor.
 fn all_reports(chosen: &[Pair]) -> Result<Vec<(Pair, Report)>, String> {
-    // Those that are held against much come first, so that the last thread is not the only one.
+    // Start the mutants with many cases first, so that no thread runs alone at the end.
     let mut queue: Vec<_> = chosen.iter().enumerate().collect();
     queue.sort_by_key(|(_, (killer, _))| judges_all(killer));
     let queue = Mutex::new(queue);
     let done = Mutex::new(Vec::new());
-    // Some mutants are waited for: others run meanwhile.
+    // Some mutants make the run wait; others use the processor meanwhile.
     let threads = std::thread::available_parallelism().map_or(2, usize::from) * 8;
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -85,7 +85,7 @@ fn all_reports(chosen: &[Pair]) -> Result<Vec<(Pair, Report)>, String> {
     all.into_iter().map(|(_, report)| report).collect()
 }
 
-/// The reference passes everything that applies to it.
+/// Whether the result of a case against the reference server is as it must be.
 fn is_as_it_should_be(case: &CaseResult, feed: FeedMode) -> bool {
     match (feed, case.outcome) {
         (_, Outcome::Pass) => true,
@@ -94,7 +94,7 @@ fn is_as_it_should_be(case: &CaseResult, feed: FeedMode) -> bool {
     }
 }
 
-/// Good when every promise of the harness about itself holds.
+/// Runs the selftest.
 pub fn run(only: &[String], paint: Paint) -> Result<Exit, String> {
     let started = Instant::now();
     let mut out = String::new();
@@ -102,21 +102,24 @@ pub fn run(only: &[String], paint: Paint) -> Result<Exit, String> {
     let is_chosen = |mutant: &Mutant| only.is_empty() || only.iter().any(|g| glob::matches(g, mutant.name));
     let chosen: Vec<_> = mutants().filter(|(_, mutant)| is_chosen(mutant)).collect();
     if chosen.is_empty() {
-        return Err("no mutant matches --mutant".to_owned());
+        return Err("no mutant matches --mutant; `conformance selftest` lists them".to_owned());
     }
 
     for (feed, choice) in [(FeedMode::Public, whole()?), (FeedMode::Private, feed_alone()?)] {
         let reference = block_on(one(None, feed, choice))?.report;
         for case in reference.cases.iter().filter(|c| !is_as_it_should_be(c, feed)) {
             broken.push(format!(
-                "the reference does not pass {}: {} ({})",
+                "the reference server does not pass {}: {} ({})",
                 case.id,
                 word(case.outcome),
                 case.reason.as_deref().unwrap_or_default()
             ));
         }
         if !reference.cleanup.left.is_empty() {
-            broken.push(format!("something was left behind on the reference: {:?}", reference.cleanup.left));
+            broken.push(format!(
+                "the clean-up left something behind on the reference server: {:?}",
+                reference.cleanup.left
+            ));
         }
     }
 
@@ -132,7 +135,7 @@ pub fn run(only: &[String], paint: Paint) -> Result<Exit, String> {
         by.iter().for_each(|id| *kills.entry((*id).to_owned()).or_default() += 1);
         let named = by.contains(&killer.id) && report.exit_code != 0;
         if !named {
-            broken.push(format!("{} was not killed by {}, but by {by:?}", mutant.name, killer.id));
+            broken.push(format!("mutant {} was not killed by {}, but by {by:?}", mutant.name, killer.id));
         }
         let others: Vec<_> = by.iter().filter(|id| **id != killer.id).take(4).copied().collect();
         let more = by.len().saturating_sub(others.len() + usize::from(named));
@@ -148,7 +151,10 @@ pub fn run(only: &[String], paint: Paint) -> Result<Exit, String> {
     }
     if only.is_empty() {
         for case in cases::all().filter(|c| !kills.contains_key(c.id)) {
-            broken.push(format!("{} kills no mutant: it may pass whatever the server does", case.id));
+            broken.push(format!(
+                "{} kills no mutant, so it may pass whatever the server does: give it a mutant",
+                case.id
+            ));
         }
     }
     for line in &broken {
@@ -158,11 +164,7 @@ pub fn run(only: &[String], paint: Paint) -> Result<Exit, String> {
         "{} cases, {} mutants, {} in {:.1} s\n",
         cases::all().count(),
         chosen.len(),
-        if broken.is_empty() {
-            paint.good("all promises kept")
-        } else {
-            paint.bad(&format!("{} broken", broken.len()))
-        },
+        if broken.is_empty() { paint.good("all as required") } else { paint.bad(&format!("{} faults", broken.len())) },
         started.elapsed().as_secs_f64()
     );
     let _ = std::io::stdout().write_all(out.as_bytes());

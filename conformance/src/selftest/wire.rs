@@ -1,4 +1,4 @@
-//! HTTP/1.1 for the reference server, by hand: only so can a mutant hang, trickle, or break off in the middle.
+//! A small HTTP/1.1 server for the reference, so that a mutant can hang, trickle, or break off in the middle.
 
 use super::reference::message::{Asked, Form, Reply};
 use super::reference::state::Reference;
@@ -11,7 +11,7 @@ const DIES_AFTER: u64 = 200;
 
 pub async fn serve(listener: TcpListener, reference: Arc<Mutex<Reference>>) {
     while let Ok((stream, _)) = listener.accept().await {
-        // Half of a usual run is behind it then. The port is given up, as by a process that ended.
+        // About halfway through a run. Closes the port, as a process that ended does.
         if reference.lock().is_ok_and(|r| r.on("dies-half-way") && r.memory.requests > DIES_AFTER) {
             return;
         }
@@ -22,7 +22,7 @@ pub async fn serve(listener: TcpListener, reference: Arc<Mutex<Reference>>) {
 async fn connection(mut stream: TcpStream, reference: Arc<Mutex<Reference>>) {
     let mut buffer = Vec::new();
     while let Some(asked) = read(&mut stream, &mut buffer).await {
-        // What comes of a request is decided in one piece: two at once are one after the other.
+        // Decides each request under the lock, so that simultaneous requests are handled one after the other.
         let (reply, fault, count) = {
             let Ok(mut reference) = reference.lock() else { return };
             let fault = reference.fault.unwrap_or_default();
@@ -43,7 +43,7 @@ async fn connection(mut stream: TcpStream, reference: Arc<Mutex<Reference>>) {
     }
 }
 
-/// A server that is overloaded, or counts calls, by no fault of the contract. Which call meets that is by chance.
+/// Answers of a server that is overloaded or limits calls, which conforms. Any call may get one.
 fn busy(fault: &str, asked: &Asked, count: u64) -> Option<(u16, &'static str)> {
     let polls = asked.path.ends_with("/short") || asked.path.ends_with("/revoke");
     match fault {
@@ -124,7 +124,7 @@ async fn write(stream: &mut TcpStream, asked: &Asked, reply: &Reply, fault: &str
         kind = "text/html";
     }
     if fault == "echoes" && reply.status >= 400 {
-        // As debug pages do: whatever was sent comes back.
+        // As debug pages do: the answer repeats what was sent.
         let sent = String::from_utf8_lossy(&asked.body).into_owned();
         body = serde_json::json!({
             "code": reply.body["code"], "message": format!("{} {sent}", asked.header("authorization").unwrap_or_default()),
@@ -159,7 +159,7 @@ async fn write(stream: &mut TcpStream, asked: &Asked, reply: &Reply, fault: &str
             tokio::time::sleep(Duration::from_secs(600)).await;
             return None;
         }
-        // For trying an interruption by hand: these calls keep the run from ending by itself.
+        // For tests of interruptions: these calls keep the run from ending by itself.
         "hang-on-revoke-garbage" if asked.header("authorization").is_some_and(|v| v.ends_with("not-a-token")) => {
             tokio::time::sleep(Duration::from_secs(600)).await;
             return None;

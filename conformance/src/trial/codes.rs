@@ -1,4 +1,4 @@
-//! One-time codes. They are scarce, one per 30 seconds and client, so that none may be spent twice.
+//! One-time codes. There is one per 30 seconds and client, and none may be used twice.
 
 use crate::endpoint::{self, LONG};
 use crate::http::Request;
@@ -10,14 +10,14 @@ use crate::trial::Trial;
 use serde_json::json;
 
 impl<'a> Trial<'a> {
-    /// A one-time code that no run has spent: waits for the next step when none is left.
+    /// A TOTP step whose code no run has used. Waits for the next step if there is none.
     pub async fn unspent_step(&self, role: Role) -> Result<u64, Stop> {
         let (key, _) = self.totp(role)?;
         loop {
             let last = self.run.state.get(&key).unwrap_or_default().step;
             let now = self.run.clock.now();
             let current = totp::step_at(now);
-            // The next step's code counts as drift; a server whose clock is a little behind must still know it.
+            // The next step's code is accepted as drift, once a server whose clock is a little behind accepts it too.
             let settled = now % totp::STEP_SECONDS >= 3;
             let chosen =
                 if current > last { Some(current) } else { (settled && current + 1 > last).then_some(current + 1) };
@@ -27,7 +27,7 @@ impl<'a> Trial<'a> {
             }
             let at = if settled { (last.max(current)) * totp::STEP_SECONDS } else { current * totp::STEP_SECONDS + 3 };
             let at = at.max(now + 1);
-            self.run.say(&format!("{}: waiting {} s for an unspent one-time code", role.name(), at - now));
+            self.run.say(&format!("waiting {} s for an unused one-time code of role {}", at - now, role.name()));
             self.run.wait_until(at).await?;
         }
     }
@@ -37,7 +37,7 @@ impl<'a> Trial<'a> {
         Ok(totp::code(key, step))
     }
 
-    /// The state's key for the role's TOTP secret, and the secret.
+    /// The key of the role's TOTP secret in the state, and the secret.
     pub fn totp(&self, role: Role) -> Result<(String, &'a [u8]), Stop> {
         let client_id = self.setting(role, Credential::ClientId)?;
         let key = self.run.identities.role(role).and_then(|i| i.totp_key.as_deref());

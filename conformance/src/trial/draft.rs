@@ -1,10 +1,13 @@
-//! From a row's base and changes to the request that is sent.
+//! Builds the request of a row from its base and its changes.
 //!
-//! `${…}` in a row's texts stands for: `${role.client_id}` and other settings of an identity; `${role.long}`,
-//! `${role.short}`, `${role.spare}` for a live token of that role shared by the run (`_id` behind it for its id, and see
-//! `value_of` for forged ones);
-//! `${bystander}` and `${bystander_secret}` for the ids of the client that operators' cases share, and of its secret;
-//! `${now+60}`, `${now-60}` in seconds since the epoch; `${unique}`; `${endpoint}` for the long-term endpoint's URL.
+//! Variables in a row's texts:
+//! - `${role.client_id}`, `${role.client_secret}`, `${role.kid}`: settings of an identity
+//! - `${role.long}`, `${role.short}`, `${role.spare}`: a live token of that role that the run's cases share; with `_id`
+//!   appended, its id; see `value_of` for forged tokens
+//! - `${bystander}`, `${bystander_secret}`: the ids of the client that operators' cases share, and of its secret
+//! - `${now+60}`, `${now-60}`: seconds since the epoch
+//! - `${unique}`: a different text each time
+//! - `${endpoint}`, `${issuer}`: the URL of the long-term endpoint, and the deployment's issuer
 
 use crate::ask::{Base, Change};
 use crate::endpoint::{self, CLIENTS, LONG, SHORT, bearer};
@@ -80,14 +83,14 @@ async fn start(t: &Trial<'_>, base: Base) -> Result<Draft, Stop> {
                 _ => {
                     draft.assertion = Some(fresh_assertion(t, role, &client_id)?);
                     members.insert("assertion_type".into(), CLIENT_ASSERTION.into());
-                    // Signed last, when all its claims are known.
+                    // Signed last, once all claims are known.
                     members.insert("assertion".into(), Value::Null);
                 }
             }
             if let Some(scope) = t.one_scope(role) {
                 members.insert("scopes".into(), json!([scope]));
             }
-            // The shortest life there is: what a failing run leaves behind ends by itself within the hour.
+            // The shortest lifetime: a token that a failing run leaves behind expires within an hour.
             members.insert("ttl_seconds".into(), 3600.into());
             draft.members = Some(members);
         }
@@ -140,13 +143,13 @@ async fn start(t: &Trial<'_>, base: Base) -> Result<Draft, Stop> {
     Ok(draft)
 }
 
-/// The header and the claims of an assertion as the role's client would sign them.
+/// The header and claims of a valid assertion of this role.
 pub fn assertion_parts(t: &Trial<'_>, role: Role) -> Result<(Value, Value), Stop> {
     let assertion = fresh_assertion(t, role, &t.setting(role, Credential::ClientId)?)?;
     Ok((Value::Object(assertion.header), Value::Object(assertion.claims)))
 }
 
-/// The right call but for its assertion, which is masked from now on.
+/// A valid call with another assertion, which is masked from now on.
 pub async fn with_assertion(t: &Trial<'_>, role: Role, assertion: String) -> Result<Request, Stop> {
     let mut draft = start(t, Base::Assertion(role)).await?;
     draft.members.get_or_insert_default().insert("assertion".into(), t.secret("ASSERTION", assertion).into());
@@ -166,7 +169,7 @@ fn fresh_assertion(t: &Trial<'_>, role: Role, client_id: &str) -> Result<Asserti
 }
 
 async fn apply(t: &Trial<'_>, draft: &mut Draft, change: &Change) -> Result<(), Stop> {
-    let broken = |what: &str| Stop::Error(format!("the row's {what} is not JSON: this is a fault of the harness"));
+    let broken = |what: &str| Stop::Error(format!("{what} is not JSON: correct it in the case"));
     let set_header = |draft: &mut Draft, name: &str, value: String| {
         draft.headers.retain(|(n, _)| n != name);
         draft.headers.push((name.to_owned(), value));
@@ -293,17 +296,17 @@ pub fn sign(key: &PrivateKey, header: &Value, claims: &Value) -> Result<String, 
     Ok(format!("{input}.{}", jose::b64(signature)))
 }
 
-/// Where the values of a text will stand, which decides how they are written.
+/// Where a value is inserted, which decides how it is escaped.
 #[derive(Clone, Copy)]
 pub enum Filled {
     Plain,
     /// Between the quotes of a JSON string.
     Json,
-    /// In a path or query. Ids come from the server: one with `/` or `?` in it must not lead elsewhere.
+    /// In a path or query. An id from the server that contains `/` or `?` must not change the path.
     Url,
 }
 
-/// Fills in every `${…}`.
+/// Replaces every `${…}` by its value.
 pub async fn fill(t: &Trial<'_>, text: &str, place: Filled) -> Result<String, Stop> {
     let mut out = String::new();
     let mut rest = text;
@@ -334,7 +337,7 @@ async fn value_of(t: &Trial<'_>, name: &str) -> Result<String, Stop> {
         "bystander_secret" => return t.bystander().await?.secret_id().map(str::to_owned),
         _ => {}
     }
-    let unknown = || Stop::Error(format!("no such variable as ${{{name}}}: this is a fault of the harness"));
+    let unknown = || Stop::Error(format!("unknown variable ${{{name}}}: correct it in the case"));
     let (role, setting) = name.split_once('.').ok_or_else(unknown)?;
     let role = Role::named(role).ok_or_else(unknown)?;
     Ok(match setting {
@@ -359,7 +362,7 @@ async fn value_of(t: &Trial<'_>, name: &str) -> Result<String, Stop> {
             let token = t.shared(role, &setting[..setting.len() - 9]).await?.token;
             t.secret("EXTENDED_TOKEN", forge::extended(&token)?)
         }
-        // The last character may hold unused bits, the first ones say the kind: change one in between.
+        // Change a character in between: the first ones encode the kind, and the last may have unused bits.
         "spare_id_altered" => {
             let id = t.shared(role, "spare").await?.id;
             jose::change_at(&id, id.len() * 2 / 3)
@@ -368,7 +371,7 @@ async fn value_of(t: &Trial<'_>, name: &str) -> Result<String, Stop> {
     })
 }
 
-/// What a row's request needs of the identities, read off its base and its variables.
+/// The credentials that a row's request needs, from its base and its variables.
 pub fn needs(base: Base, changes: &[Change]) -> Vec<(Role, Credential)> {
     let mut all = Vec::new();
     let mut token_of = |role| all.extend([(role, Credential::ClientId), (role, Credential::ClientSecret)]);

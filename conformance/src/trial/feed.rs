@@ -1,4 +1,4 @@
-//! The feed of ends as a follower sees it: how it is read, and what it says of a token.
+//! The revocation feed as an API that verifies offline uses it: how it is read, and what it says of a token.
 
 use crate::endpoint::{FEED, bare};
 use crate::http::{Answer, Request};
@@ -14,19 +14,19 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// The last second of the year 9999: the time of a client that is suspended or deleted.
+/// The last second of the year 9999: the feed's time for a client that is suspended or deleted.
 pub const FOR_GOOD: u64 = 253_402_300_799;
-/// What it lists, by kind.
+/// The kinds of entries.
 pub const MEMBERS: [&str; 3] = ["token", "parent", "client"];
-/// By how many seconds the server's clock and this one may differ.
+/// How much the server's clock and this one may differ, in seconds.
 pub const CLOCKS: u64 = 5;
-/// How often a feed is read within the time that a location may keep it.
+/// How often the feed is read within `feed_milliseconds`.
 const READS: u32 = 12;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     Public,
-    /// Only for a token with `tokens:introspect`.
+    /// Only to a token with `tokens:introspect`.
     Private,
 }
 
@@ -37,7 +37,7 @@ pub struct Known {
     reads: RefCell<Vec<Read>>,
 }
 
-/// When a feed was asked for, when it came, and its `seq`.
+/// When the feed was requested, when it came, and its `seq`.
 struct Read {
     asked: Instant,
     came: Instant,
@@ -45,8 +45,8 @@ struct Read {
 }
 
 impl Known {
-    /// Two reads of which the later one has the lower `seq`, though it was asked for when no location could serve what
-    /// is older than the earlier one.
+    /// The `seq` of two reads, of which the later has the lower one, though it was requested when no location could still serve
+    /// an older feed than the earlier read's.
     pub fn went_back(&self, kept: Duration) -> Option<(u64, u64)> {
         let reads = self.reads.borrow();
         let pairs = reads.iter().flat_map(|a| reads.iter().map(move |b| (a, b)));
@@ -54,7 +54,7 @@ impl Known {
     }
 }
 
-/// The feed as it was served once; its signature is not checked.
+/// One answer of the feed. Its signature is not checked.
 pub struct Feed {
     pub answer: Answer,
     pub token: String,
@@ -67,7 +67,7 @@ impl Feed {
             .ok_or_else(|| Stop::fail("seq as an integer", format!("seq {}", self.jwt.claims["seq"])))
     }
 
-    /// The time under which it lists an id; `kind` is `token`, `parent` or `client`.
+    /// The time that it lists for an id; `kind` is `token`, `parent` or `client`.
     pub fn entry(&self, kind: &str, id: &str) -> Option<u64> {
         whole(&self.jwt.claims["ended"][kind][&hash(kind, id)])
     }
@@ -76,7 +76,7 @@ impl Feed {
         self.answer.header("etag").ok_or_else(|| Stop::fail("an ETag", "none"))
     }
 
-    /// The contract's rule for an API that verifies offline, and nothing besides. `now` in seconds since the epoch.
+    /// Whether an API that verifies offline must refuse the token: the contract's rule alone. `now` in seconds since the epoch.
     pub fn refuses(&self, token: &Token, now: u64) -> Result<bool, Stop> {
         let claims = claims(token)?;
         let id = |claim: &str| {
@@ -94,10 +94,10 @@ impl Feed {
 pub fn claims(token: &Token) -> Result<Value, Stop> {
     let jwt = Jwt::read(&token.token);
     jwt.map(|jwt| jwt.claims)
-        .ok_or_else(|| Stop::Blocked("the short-term token is no JWT: see short.201.jwt".to_owned()))
+        .ok_or_else(|| Stop::Blocked("the short-term token is not a JWT: see short.201.jwt".to_owned()))
 }
 
-/// The name under which the feed lists an id: half of its SHA-256.
+/// The name of an id in the feed: the first half of its SHA-256.
 pub fn hash(kind: &str, id: &str) -> String {
     b64(&digest::digest(&digest::SHA256, format!("{kind}:{id}").as_bytes()).as_ref()[..16])
 }
@@ -111,17 +111,17 @@ impl Trial<'_> {
         self.run.memory()
     }
 
-    /// How long an end may take to be seen in the feed.
+    /// How long a revocation may take to appear in the feed.
     pub fn feed_kept(&self) -> Duration {
         Duration::from_millis(self.run.profile.limits.feed_milliseconds)
     }
 
-    /// Until no location may serve what is older than now.
+    /// Waits until no location may still serve a feed older than now.
     pub async fn feed_renewed(&self) {
         tokio::time::sleep(self.feed_kept() + Duration::from_millis(5)).await;
     }
 
-    /// Told by a read without a token, once per run.
+    /// Whether the feed is public, found by a read without a token, once per run.
     pub async fn feed_mode(&self) -> Result<Mode, Stop> {
         let memory = self.known_feed();
         let mut known = memory.mode.lock().await;
@@ -129,7 +129,7 @@ impl Trial<'_> {
             return mode.clone();
         }
         let mode = self.ask_feed_mode().await;
-        // Only what was decided stays: a case that was interrupted must not decide for the others.
+        // Keep only definite results: an interrupted case must not decide for the others.
         if !matches!(mode, Err(Stop::Error(_) | Stop::Blocked(_) | Stop::Unavailable(_))) {
             *known = Some(mode.clone());
         }
@@ -144,15 +144,21 @@ impl Trial<'_> {
             404 => {
                 let metadata = self.metadata().await?.json().unwrap_or_default();
                 match metadata["revocations_uri"].as_str() {
-                    Some(uri) => Err(Stop::fail("a feed of ends, since the metadata names it", format!("404 ({uri})"))),
-                    None => Err(Stop::Absent("this deployment serves no feed of ends, and names none".to_owned())),
+                    Some(uri) => Err(Stop::fail(
+                        "a revocation feed, since the metadata has revocations_uri",
+                        format!("404 ({uri})"),
+                    )),
+                    None => Err(Stop::Absent(
+                        "this deployment has no revocation feed: it is 404, and the metadata has no revocations_uri"
+                            .to_owned(),
+                    )),
                 }
             }
-            _ => Err(Stop::fail("200, or 401 where the feed is private", self.summary(&answer))),
+            _ => Err(Stop::fail("200, or 401 if the feed is private", self.summary(&answer))),
         }
     }
 
-    /// A GET of the feed by whoever may read it, with `query` behind its path.
+    /// A GET of the feed, with a token if the feed is private, and with `query` after its path.
     pub async fn feed_request(&self, query: &str) -> Result<Request, Stop> {
         let path = format!("{FEED}{query}");
         Ok(match self.feed_mode().await? {
@@ -174,7 +180,7 @@ impl Trial<'_> {
 
     pub fn as_feed(&self, answer: Answer) -> Result<Feed, Stop> {
         if answer.status != 200 {
-            return Err(Stop::fail("200 with the feed of ends", self.summary(&answer)));
+            return Err(Stop::fail("200 with the revocation feed", self.summary(&answer)));
         }
         let token = answer.text();
         match Jwt::read(&token) {
@@ -183,7 +189,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Reads until the feed says so: a location may serve it as it was 2 s ago.
+    /// Reads the feed until `judge` accepts it: a location may serve a copy that is 2 s old.
     pub async fn feed_until<T>(
         &self,
         query: &str,
@@ -203,7 +209,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Until it lists the id under a time that has come.
+    /// Waits until the feed lists the id with a time that has come.
     pub async fn feed_lists(&self, kind: &'static str, id: &str) -> Result<(Feed, u64), Stop> {
         let now = || self.run.clock.now() + CLOCKS;
         let wanted = format!("\"{}\", for {id}, under {kind}, with a time that has come", hash(kind, id));
@@ -215,7 +221,7 @@ impl Trial<'_> {
         .await
     }
 
-    /// Until an API that follows it would refuse the token.
+    /// Waits until an API that follows the feed would refuse the token.
     pub async fn feed_refuses(&self, token: &Token) -> Result<Feed, Stop> {
         let (feed, ()) = self
             .feed_until("", |feed| match feed.refuses(token, self.run.clock.now() + CLOCKS)? {
@@ -269,7 +275,7 @@ mod tests {
             ("parent", "tok_lt_1", 1000, true),
             ("parent", "tok_lt_1", 1001, false),
             ("parent", "tok_st_1", 1000, false),
-            // Of a client counts whether the time lies after `auth_time`, not whether it has come.
+            // A client's time is compared with `auth_time`; whether it has come does not matter.
             ("client", "c", 501, true),
             ("client", "c", 500, false),
             ("client", "c", FOR_GOOD, true),

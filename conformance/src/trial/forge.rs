@@ -1,13 +1,13 @@
-//! What is nearly right: a name in another case, a token without its signature, or with a claim changed under it.
+//! Near misses: a text with one letter in the other case, a token without its signature or with a changed claim.
 
 use crate::jose;
 use crate::stop::Stop;
 
-/// The other case for its first letter.
+/// Changes the case of the first letter.
 pub fn recased(text: &str) -> Result<String, Stop> {
     let at = text
         .find(|c: char| c.is_ascii_alphabetic())
-        .ok_or_else(|| Stop::Absent("it has no letter whose case could be changed".to_owned()))?;
+        .ok_or_else(|| Stop::Absent("the text has no letter whose case could be changed".to_owned()))?;
     Ok(text
         .char_indices()
         .map(|(i, c)| match c {
@@ -20,7 +20,7 @@ pub fn recased(text: &str) -> Result<String, Stop> {
 
 fn parts(token: &str) -> Result<jose::Jwt, Stop> {
     jose::Jwt::read(token)
-        .ok_or_else(|| Stop::Blocked("the server's token is no JWT, so it can't be forged as one".into()))
+        .ok_or_else(|| Stop::Blocked("the server's token is not a JWT, so it can't be forged as one".into()))
 }
 
 pub fn unsigned(token: &str) -> Result<String, Stop> {
@@ -29,7 +29,7 @@ pub fn unsigned(token: &str) -> Result<String, Stop> {
     Ok(format!("{}.", jose::signing_input(&jwt.header, &jwt.claims)))
 }
 
-/// A longer life under the old signature.
+/// A later `exp` under the old signature.
 pub fn extended(token: &str) -> Result<String, Stop> {
     let mut jwt = parts(token)?;
     let end = jwt.claims["exp"].as_u64().unwrap_or(0);
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    /// A server may say anything of its own token.
+    /// A server may put anything into its own token.
     #[test]
     fn a_life_without_an_end_is_extended_too() {
         let token =

@@ -1,4 +1,4 @@
-//! Clients that cases make for themselves, and what else must be done before a case can see its own promise.
+//! Clients that cases create for themselves, and other steps that a case needs first.
 
 use crate::ask::ENDED;
 use crate::endpoint::{self, CLIENTS};
@@ -10,13 +10,13 @@ use crate::trial::mint::Token;
 use serde_json::{Value, json};
 
 impl Trial<'_> {
-    /// A bearer that may revoke, and a long-term token of the same client.
+    /// A short-term token that may revoke, and a long-term token of the same client.
     pub async fn pair(&self) -> Result<(Token, Token), Stop> {
         let bearer = self.shared(Role::Valid, "short").await?;
         Ok((bearer, self.mint_long(Role::Valid, &["jobs:submit", "tokens:write"]).await?))
     }
 
-    /// A short-term token that was revoked, and the one that revoked it.
+    /// The token that revoked, and a short-term token that it revoked.
     pub async fn ended_short(&self) -> Result<(Token, Token), Stop> {
         let (bearer, long) = self.pair().await?;
         let short = self.mint_short(&long, &["jobs:submit"]).await?;
@@ -24,7 +24,7 @@ impl Trial<'_> {
         Ok((bearer, short))
     }
 
-    /// Ends a token, which is another case's promise.
+    /// Revokes a token. A refusal blocks the case: other cases test revocation itself.
     pub async fn revoked(&self, bearer: &Token, victim: &Token) -> Result<(), Stop> {
         let answer = self.send(&endpoint::revoke(&bearer.token, &victim.id)).await?;
         self.expect(ENDED, &answer).map_err(|_| {
@@ -32,7 +32,7 @@ impl Trial<'_> {
         })
     }
 
-    /// A call of the operator, which must do what it says before anything can be seen in the feed.
+    /// A call of the operator that the case needs first. Another status than `due` blocks the case.
     pub async fn operate(&self, method: &str, path: &str, body: Option<Value>, due: u16) -> Result<Answer, Stop> {
         let operator = self.shared(Role::Operator, "short").await?;
         let mut request = endpoint::post(path, Some(&operator.token), body);
@@ -45,16 +45,16 @@ impl Trial<'_> {
         Err(Stop::Blocked(format!("the operators' call {method} {path} was needed first: the server answered {got}")))
     }
 
-    /// A client for this case alone; the run deletes it at the end.
+    /// A client for this case alone; the clean-up deletes it.
     pub async fn guest(&self) -> Result<Guest, Stop> {
         self.guest_with(json!({})).await
     }
 
-    /// The same, made with other members.
+    /// The same, with other members in the body.
     pub async fn guest_with(&self, members: Value) -> Result<Guest, Stop> {
         let id = format!("conformance-{}", self.unique());
         self.run.vault.open(&id);
-        // What an immediate client's exchange answers is certain at once.
+        // Immediate, so that its exchanges need no waiting.
         let mut body = json!({
             "client_id": id, "client_name": "conformance", "scopes": ["jobs:submit"], "mechanisms": ["secret"],
             "consistency": "immediate", "max_ttl_seconds": 3600,
@@ -64,7 +64,7 @@ impl Trial<'_> {
         }
         let made = self.operate("POST", CLIENTS, Some(body), 201).await?.json().unwrap_or_default();
         let secret = made["client_secret"].as_str().map(str::to_owned);
-        let secret = secret.ok_or_else(|| Stop::Blocked("the new client has no client_secret".to_owned()))?;
+        let secret = secret.ok_or_else(|| Stop::Blocked("the 201 of the new client lacks client_secret".to_owned()))?;
         let secret = self.secret("GUEST_CLIENT_SECRET", secret);
         Ok(Guest { path: endpoint::client_path(&id), id, secret, made })
     }
@@ -74,17 +74,17 @@ impl Trial<'_> {
         self.mint_long_as(&guest.id, &guest.secret, scopes).await
     }
 
-    /// Changes the guest, and answers what it is shown as then.
+    /// Changes the guest, and returns its new members.
     pub async fn change(&self, guest: &Guest, members: Value) -> Result<Value, Stop> {
         Ok(self.operate("PATCH", &guest.path, Some(members), 200).await?.json().unwrap_or_default())
     }
 
-    /// Ends all tokens that the guest has.
+    /// Ends all tokens of the guest.
     pub async fn end_tokens(&self, guest: &Guest) -> Result<(), Stop> {
         self.operate("POST", &format!("{}/end-tokens", guest.path), None, 204).await.map(drop)
     }
 
-    /// A short-term token of the guest, from a long-term token of its own.
+    /// A short-term token of the guest, from a new long-term token.
     pub async fn guest_token(&self, guest: &Guest) -> Result<Token, Stop> {
         let long = self.guest_long(guest, &["jobs:submit"]).await?;
         self.mint_short(&long, &["jobs:submit"]).await
@@ -93,9 +93,9 @@ impl Trial<'_> {
 
 pub struct Guest {
     pub id: String,
-    /// Where the operators' calls reach it.
+    /// The path of the operators' calls for it.
     pub path: String,
     pub secret: String,
-    /// The answer that it was made with.
+    /// The body of the 201.
     pub made: Value,
 }

@@ -1,4 +1,4 @@
-//! Whether an answer is the one that is due.
+//! Judges whether an answer is the one that is due.
 
 use crate::ask::{Also, Want};
 use crate::endpoint;
@@ -26,7 +26,7 @@ impl Trial<'_> {
         if !alternative && (answer.status != want.status || !coded(want.codes)) {
             return Err(Stop::fail(want.to_string(), self.summary(answer)));
         }
-        // Operators' calls make other things than tokens.
+        // A 201 to an operator's call is not a token.
         let grants = self.judged.borrow().as_ref().is_none_or(|r| endpoint::operation(r) != Op::Service);
         if answer.status == 201 && grants && token_in(answer).is_none() {
             let wanted = "201 with access_token, token_id and expires_in in a JSON object";
@@ -94,7 +94,7 @@ impl Trial<'_> {
                 if words.iter().any(|word| message.contains(word)) {
                     return Ok(());
                 }
-                Err(Stop::fail("a message that says that the header is there more than once", self.summary(answer)))
+                Err(Stop::fail("a message saying that the header is there more than once", self.summary(answer)))
             }
             Also::AllowsPost => {
                 let allow = answer.header("allow").unwrap_or("none");
@@ -105,7 +105,9 @@ impl Trial<'_> {
             }
             Also::Challenge(error) => {
                 let Some(challenge) = answer.header("www-authenticate") else {
-                    return Err(Stop::Blocked("there is no challenge at all: see revoke.401.challenge".to_owned()));
+                    return Err(Stop::Blocked(
+                        "the answer has no WWW-Authenticate: see revoke.401.challenge".to_owned(),
+                    ));
                 };
                 if challenge.contains(&format!("error=\"{error}\"")) {
                     return Ok(());
@@ -135,7 +137,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Polls until the refusal holds three times in a row: the one thing that may take time is a revocation.
+    /// Polls until the token is refused three times in a row: a revocation may take time to hold.
     pub async fn until_refused(&self, request: &Request, want: Want) -> Result<(), Stop> {
         let started = Instant::now();
         let mut in_a_row = 0;
@@ -163,16 +165,16 @@ impl Trial<'_> {
                     format!("{got} still after {window}"),
                 ));
             }
-            // Slow answers alone are no fault.
+            // Slow answers alone are not a failure.
             if started.elapsed() >= self.run.window * 2 && came_back {
-                return Err(Stop::fail(want.to_string(), "a refusal that comes and goes".to_owned()));
+                return Err(Stop::fail(want.to_string(), "refusals with acceptances in between".to_owned()));
             }
             poll.wait(in_a_row > 0).await;
         }
     }
 }
 
-/// Asks again and again, ever more seldom: some thirty calls in a window, which is below any limit that lets people work.
+/// Polls less and less often: about thirty calls in a window, which stays below usual rate limits.
 pub struct Poll {
     first: Duration,
     now: Duration,
@@ -185,13 +187,13 @@ impl Poll {
         Self { first: run.poll, now: run.poll, longest: run.poll.max(run.window / 20), limited: 0 }
     }
 
-    /// For measuring: more often, and still some seventy calls in a window.
+    /// For measuring: more often, about seventy calls in a window.
     pub fn quick(run: &Run) -> Self {
         let first = (run.window / 500).min(Duration::from_millis(50));
         Self { first, now: first, longest: run.window / 60, limited: 0 }
     }
 
-    /// Nothing where the server's own limit was met: that says nothing of the token.
+    /// `None` after a 429, which says nothing about the token.
     pub async fn ask(&mut self, t: &Trial<'_>, request: &Request) -> Result<Option<Answer>, Stop> {
         let expected = t.expects_429.replace(true);
         let answer = t.send(request).await;
@@ -204,7 +206,7 @@ impl Poll {
         let pause = retry_after(&answer).unwrap_or(Duration::from_secs(1));
         if self.limited > 3 || pause > LONGEST_LIMIT {
             return Err(Stop::Unavailable(format!(
-                "the server's own limit was met while a revocation was awaited: {}",
+                "the server's rate limit was reached while waiting for a revocation to hold: {}",
                 t.summary(&answer)
             )));
         }
@@ -213,14 +215,14 @@ impl Poll {
         Ok(None)
     }
 
-    /// What has been seen once is confirmed soon.
+    /// Waits before the next poll; only briefly after a refusal, to confirm it.
     pub async fn wait(&mut self, seen: bool) {
         tokio::time::sleep(if seen { self.first } else { self.now }).await;
         self.now = (self.now * 5 / 4).min(self.longest);
     }
 }
 
-/// A scope covers itself, and `resource:*` every action of that very resource.
+/// A scope covers itself; `resource:*` covers every action of that resource.
 pub fn covers(held: &str, asked: &str) -> bool {
     held == asked
         || held.strip_suffix('*').is_some_and(|resource| resource.ends_with(':') && asked.starts_with(resource))

@@ -1,4 +1,4 @@
-//! Tokens that cases work with: minted for one case, or shared by the run.
+//! Tokens for cases: minted for one case, or shared by the run.
 
 use crate::endpoint::{self, LONG, SHORT};
 use crate::http::{Answer, Request};
@@ -25,7 +25,7 @@ pub struct Token {
 type Minted = Result<Token, Stop>;
 type Slot = Rc<Mutex<Option<Minted>>>;
 
-/// The tokens that a run's cases share, each by its role and its name.
+/// The tokens that a run's cases share, by role and name.
 #[derive(Default)]
 struct Shelf(RefCell<HashMap<(Role, String), Slot>>);
 
@@ -35,7 +35,7 @@ impl Shelf {
     }
 }
 
-/// A shared token that a case has asked for, if one has.
+/// A shared token, if a case has requested it before.
 pub async fn known(run: &Run, role: Role, what: &str) -> Option<Minted> {
     run.memory::<Shelf>().slot(role, what).lock().await.clone()
 }
@@ -50,7 +50,7 @@ pub fn token_in(answer: &Answer) -> Option<Token> {
 }
 
 impl Trial<'_> {
-    /// A long-term token of its own for this case, by client secret.
+    /// A long-term token for this case alone, by client secret.
     pub async fn mint_long(&self, role: Role, scopes: &[&str]) -> Result<Token, Stop> {
         let client_id = self.setting(role, Credential::ClientId)?;
         let secret = self.setting(role, Credential::ClientSecret)?;
@@ -72,12 +72,12 @@ impl Trial<'_> {
         self.mint(&endpoint::post(SHORT, Some(&long.token), body), "a short-term token", scopes).await
     }
 
-    /// What a rotation issues, for all that the short-term token may have.
+    /// The long-term token that a rotation issues, with all scopes of the short-term token.
     pub async fn rotated(&self, client_id: &str, short: &Token) -> Result<Token, Stop> {
         self.mint(&endpoint::rotate(client_id, &short.token, None), "a rotation", &[]).await
     }
 
-    /// What a case needs before it starts; its own promise is another, so a refusal here blocks it.
+    /// Mints a token that a case needs first. A refusal here blocks the case, which tests something else.
     async fn mint(&self, request: &Request, what: &str, scopes: &[&str]) -> Result<Token, Stop> {
         let needed = |got: String| Stop::Blocked(format!("{what} was needed first: {got}"));
         let answer = match self.send(request).await {
@@ -87,13 +87,17 @@ impl Trial<'_> {
         let token =
             token_in(&answer).ok_or_else(|| needed(format!("the server answered {}", self.run.summary(&answer))))?;
         if token.body["scopes"] != json!(scopes) && !scopes.is_empty() {
-            return Err(needed(format!("scopes {} were asked for, {} granted", json!(scopes), token.body["scopes"])));
+            return Err(needed(format!(
+                "scopes {} were requested, but {} granted",
+                json!(scopes),
+                token.body["scopes"]
+            )));
         }
         Ok(token)
     }
 
-    /// A live token shared by the run: `long`, `spare` and `parent` with all that the role may have; `short` made from
-    /// `long`, and `turn` from `parent`, which rotating retires. An operator's `read` and `write` may do that alone.
+    /// A live token shared by the run. `long`, `spare` and `parent` have all scopes of the role. `short` is made from `long`, and
+    /// `turn` from `parent`, which a rotation retires. An operator's `read` and `write` have that scope alone.
     pub async fn shared(&self, role: Role, what: &str) -> Result<Token, Stop> {
         let slot = self.run.memory::<Shelf>().slot(role, what);
         let mut slot = slot.lock().await;
@@ -119,7 +123,7 @@ impl Trial<'_> {
             },
             None => self.mint_long(role, all).await,
         };
-        // Only what was decided stays: a case that was interrupted must not decide for the others.
+        // Keep only definite results: an interrupted case must not decide for the others.
         if !matches!(minted, Err(Stop::Error(_) | Stop::Unavailable(_))) {
             *slot = Some(minted.clone());
         }
@@ -131,7 +135,7 @@ impl Trial<'_> {
         Ok(endpoint::rotate(&client_id, short, scopes))
     }
 
-    /// A scope that the role may ask for; none when its identity does not tell.
+    /// A scope that the role may request; `None` if its identity does not list any.
     pub fn one_scope(&self, role: Role) -> Option<String> {
         match role {
             Role::Valid | Role::Narrow => Some("jobs:submit".to_owned()),

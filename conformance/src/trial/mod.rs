@@ -1,9 +1,8 @@
-//! One case under way: whom it may speak for, what it sends, and what every answer goes through.
+//! One running case: its identities, its requests, and the checks that every answer passes.
 //!
-//! What it needs besides is in the files of this folder, each on top of those before it: tokens (`mint`), requests
-//! (`forge`, `draft`), one-time codes (`codes`), what the deployment publishes (`published`), clients for one case
-//! (`guests`, `operators`), what depends on the moment (`moments`), judging (`judge`), and following the feed of ends
-//! (`feed`).
+//! The files of this folder add what cases need, each using those before it: tokens (`mint`), requests (`forge`, `draft`),
+//! one-time codes (`codes`), the deployment's documents (`published`), clients for one case (`guests`, `operators`), exact
+//! times and delays (`moments`), judging (`judge`), and the revocation feed (`feed`).
 
 pub mod codes;
 pub mod draft;
@@ -34,11 +33,11 @@ pub struct Trial<'a> {
     /// What its row expects of the judged answer.
     pub due: Want,
     pub exchanges: RefCell<Vec<result::Exchange>>,
-    /// The request that a reader should repeat: the last one, unless a step said otherwise.
+    /// The request that the report's curl line repeats: the last one, unless a step sets another.
     pub judged: RefCell<Option<Request>>,
-    /// A standing promise broken by an answer of this case, whose own row is not part of the run.
+    /// A standing promise that an answer of this case broke, if the promise's own row is not part of the run.
     charged: RefCell<Option<Stop>>,
-    /// Set while a step asks for a 429.
+    /// Set while a step expects a 429.
     pub expects_429: Cell<bool>,
 }
 
@@ -59,12 +58,12 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// What the case must answer for besides its own promise.
+    /// Fails if an answer of this case broke a standing promise that has no row in this run.
     pub fn charged(&self) -> Result<(), Stop> {
         self.charged.borrow_mut().take().map_or(Ok(()), Err)
     }
 
-    // ---- what a request is made of
+    // ---- the parts of a request
 
     pub fn setting(&self, role: Role, credential: Credential) -> Result<String, Stop> {
         let identity = self.run.identities.role(role);
@@ -85,7 +84,7 @@ impl<'a> Trial<'a> {
         self.run.unique()
     }
 
-    /// Masked from now on.
+    /// Masks the value from now on.
     pub fn secret(&self, name: &str, value: String) -> String {
         self.run.vault.learn(name, &value);
         value
@@ -100,8 +99,8 @@ impl<'a> Trial<'a> {
         self.receive(request, outcome, &exchange)
     }
 
-    /// Sends again what was answered 503 with `Retry-After`, when that has passed. Each answer but the last is kept and held
-    /// against the standing promises here.
+    /// Sends a request, again after each 503 with `Retry-After`. Records all exchanges but the last, and judges those answers by
+    /// the standing promises.
     async fn patiently(&self, request: &Request) -> Result<(Result<Answer, Broken>, result::Exchange), Stop> {
         let patience = &self.run.patience;
         for nth in 0.. {
@@ -118,16 +117,18 @@ impl<'a> Trial<'a> {
             self.exchanges.borrow_mut().push(exchange);
             self.run.pause(pause).await?;
         }
-        Err(Stop::Error("a call was sent again without end: this is a fault of the harness".to_owned()))
+        Err(Stop::Error(
+            "a call was sent again without end: this is a fault of the harness, please report it".to_owned(),
+        ))
     }
 
-    /// As `send`, but the exchange is the caller's to keep or to drop: for one of very many.
+    /// As `send`, but the caller decides whether to record the exchange: for bursts.
     pub async fn send_one_of_many(&self, request: &Request) -> Result<(Result<Answer, Stop>, result::Exchange), Stop> {
         let (outcome, exchange) = self.patiently(request).await?;
         Ok((self.receive(request, outcome, &exchange), exchange))
     }
 
-    /// What every answer goes through, whoever awaited it.
+    /// The checks that every answer passes.
     fn receive(
         &self,
         request: &Request,
@@ -137,14 +138,16 @@ impl<'a> Trial<'a> {
         let answer = outcome.map_err(|broken| match broken {
             Broken::Unreachable(why) if self.run.was_there() => Stop::Unavailable(why),
             Broken::Unreachable(why) => Stop::Error(why),
-            Broken::Unfinished(why) | Broken::CutShort(why, _) => Stop::fail("a whole answer", why),
-            Broken::Unsendable(why) => Stop::Blocked(format!("{why}; it holds what the server gave: see its 201")),
+            Broken::Unfinished(why) | Broken::CutShort(why, _) => Stop::fail("a complete answer", why),
+            Broken::Unsendable(why) => {
+                Stop::Blocked(format!("{why}; a value in it came from the server: see the 201 that issued it"))
+            }
         })?;
         self.observe(request, &answer, exchange);
         if answer.status == 429 && !self.expects_429.get() {
             let again = answer.header("retry-after").unwrap_or("some");
             return Err(Stop::Unavailable(format!(
-                "answered 429 though nothing was rushed: run again after {again} seconds, or raise the deployment's limit"
+                "answered 429, though this case sends few requests: run again after {again} seconds, or raise the deployment's limit"
             )));
         }
         if patience::is_busy(&answer) {
@@ -159,7 +162,8 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// A 503 is lawful when no part that could answer does. It is a failure where this case alone meets it, in every round.
+    /// A 503 conforms if a part of the service is down. It is a failure if this case gets it in every round while other calls of
+    /// the operation are answered.
     fn unavailable(&self, request: &Request, answer: &Answer) -> Stop {
         let op = endpoint::operation(request);
         let memory = self.run.memory::<Busy>();
@@ -172,18 +176,18 @@ impl<'a> Trial<'a> {
             return Stop::Unavailable(format!("the server was unavailable: {got}"));
         }
         Stop::fail(
-            "an answer: 503 is for a part that is down",
+            "an answer other than 503, which is for a part that is down",
             format!("{got}, in {times} rounds, while {others} other calls of {} were answered", op.name()),
         )
     }
 
-    /// The same request many times at once.
+    /// Sends the same request many times at once.
     pub async fn send_at_once(&self, request: &Request, times: usize) -> Result<Vec<Answer>, Stop> {
         let all = futures_util::future::join_all((0..times).map(|_| self.send(request))).await;
         all.into_iter().collect()
     }
 
-    /// Every poll would drown the others in the report: the first ones and the last stay.
+    /// Drops most polls from the report; the first ones and the last stay.
     pub fn thin_out(&self) {
         let mut exchanges = self.exchanges.borrow_mut();
         if exchanges.len() > 12 {

@@ -1,28 +1,28 @@
-//! What depends on the moment: limits of time tried exactly, and promises that are looked at again.
+//! Time in cases: time limits tested to the second, and promises checked again later.
 
 use crate::http::Answer;
 use crate::stop::Stop;
 use crate::trial::Trial;
 
-/// How long a promise must hold before it is looked at again, in seconds.
+/// After how many seconds a promise is checked again.
 const LATER: u64 = 10;
-/// How much clocks may differ, in seconds, where the server has one of its own.
+/// How much the server's clock may differ from this one, in seconds, unless it is on this machine.
 const APART: i64 = 2;
-/// A second turns over during one request in many, so this is never reached by chance.
+/// Only few requests cross the boundary of a second, so chance alone never takes this many tries.
 const TRIES: u32 = 20;
 
 impl Trial<'_> {
-    /// Ten seconds later, or when all other cases are done, whichever comes last.
+    /// Waits ten seconds, and until all other cases are done.
     pub async fn later(&self) -> Result<(), Stop> {
         self.run.rest(LATER).await
     }
 
-    /// How far from an exact limit of time a request must keep.
+    /// How far a request must stay from an exact time limit, in seconds.
     pub fn apart(&self) -> i64 {
         if self.run.client.is_loopback() { 0 } else { APART }
     }
 
-    /// An attempt whose answer came in the second in which it was made: else a limit would have moved meanwhile.
+    /// Repeats an attempt until its answer comes in the second in which it was sent, so that no time limit moves meanwhile.
     pub async fn in_one_second(&self, attempt: impl AsyncFn(u64) -> Result<Answer, Stop>) -> Result<Answer, Stop> {
         for _ in 0..TRIES {
             let now = self.run.clock.now();
@@ -32,7 +32,8 @@ impl Trial<'_> {
             }
         }
         Err(Stop::Blocked(
-            "every answer took longer than what was left of a second: run again nearer to the server".into(),
+            "no answer came within the second in which its request was sent: run from a place nearer to the server"
+                .into(),
         ))
     }
 }

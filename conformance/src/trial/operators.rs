@@ -1,4 +1,4 @@
-//! The operators' calls as their own cases make them: what comes is the case's to judge.
+//! Operators' calls for the cases about them: the case judges the answer.
 
 use crate::ask::{GRANTED, Want};
 use crate::clock;
@@ -16,16 +16,16 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-/// Seconds from the start of a step within which its code is safely the current one.
+/// The seconds of a TOTP step in which its code is certainly the current one, also on a clock that differs a little.
 const CALM: std::ops::Range<u64> = 3..22;
 
-/// A client that a case made; the run deletes it at the end.
+/// A client that a case created; the clean-up deletes it.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub id: String,
-    /// Where the operators' calls reach it.
+    /// The path of the operators' calls for it.
     pub path: String,
-    /// As the 201 showed it, with what is shown once.
+    /// The body of the 201, with the secrets that are shown once.
     pub shown: Value,
     pub etag: String,
 }
@@ -37,17 +37,17 @@ impl Client {
 
     pub fn secret_id(&self) -> Result<&str, Stop> {
         let id = self.shown["secrets"][0]["secret_id"].as_str();
-        id.ok_or_else(|| Stop::Blocked("the new client is shown without its secret's id".to_owned()))
+        id.ok_or_else(|| Stop::Blocked("the 201 of the new client lacks its secret_id".to_owned()))
     }
 
     pub fn text(&self, member: &str) -> Result<&str, Stop> {
         let text = self.shown[member].as_str();
-        text.ok_or_else(|| Stop::Blocked(format!("the new client is shown without {member}")))
+        text.ok_or_else(|| Stop::Blocked(format!("the 201 of the new client lacks {member}")))
     }
 
     pub fn time(&self, member: &str) -> Result<u64, Stop> {
         let time = clock::parse_rfc3339(self.text(member)?);
-        time.ok_or_else(|| Stop::Blocked(format!("the new client's {member} is no RFC 3339 time in UTC")))
+        time.ok_or_else(|| Stop::Blocked(format!("the new client's {member} is not an RFC 3339 time in UTC")))
     }
 
     pub fn below(&self, rest: &str) -> String {
@@ -55,7 +55,7 @@ impl Client {
     }
 }
 
-/// A right body of `POST /clients`, under an id of its own. What an immediate client's exchange answers is certain at once.
+/// A valid body of `POST /clients` with a new id. The client is immediate, so that its exchanges need no waiting.
 pub fn newcomer(t: &Trial<'_>) -> Value {
     let id = format!("conformance-{}", t.unique());
     t.run.vault.open(&id);
@@ -65,7 +65,7 @@ pub fn newcomer(t: &Trial<'_>) -> Value {
     })
 }
 
-/// The client that cases share which change nothing.
+/// The client shared by cases that change nothing.
 #[derive(Default)]
 struct Bystander(Mutex<Option<Result<Client, Stop>>>);
 
@@ -89,7 +89,7 @@ impl Trial<'_> {
         made
     }
 
-    /// A client for this case alone: the newcomer with these members; null leaves one out.
+    /// A client for this case alone: `newcomer` with these members; null removes one.
     pub async fn client_with(&self, members: Value) -> Result<Client, Stop> {
         let mut body = newcomer(self);
         merge(&mut body, members);
@@ -97,7 +97,7 @@ impl Trial<'_> {
         self.client_in(&answer)
     }
 
-    /// The client that a 201 shows.
+    /// The client in a 201.
     pub fn client_in(&self, answer: &Answer) -> Result<Client, Stop> {
         let shown = answer.json().unwrap_or_default();
         let id = shown["client_id"].as_str().map(str::to_owned);
@@ -107,7 +107,7 @@ impl Trial<'_> {
         Ok(Client { path: endpoint::client_path(&id), id, shown, etag })
     }
 
-    /// A call with the operator's token, whatever comes of it.
+    /// A call with the operator's token. Returns any answer.
     pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Result<Answer, Stop> {
         let operator = self.shared(Role::Operator, "short").await?;
         self.call_by(&operator.token, method, path, body).await
@@ -117,7 +117,7 @@ impl Trial<'_> {
         self.send(&call(token, method, path, body)).await
     }
 
-    /// The same under a condition.
+    /// The same with `If-Match`.
     pub async fn call_if(&self, etag: &str, method: &str, path: &str, body: Option<Value>) -> Result<Answer, Stop> {
         let operator = self.shared(Role::Operator, "short").await?;
         let mut request = call(&operator.token, method, path, body);
@@ -125,7 +125,7 @@ impl Trial<'_> {
         self.send(&request).await
     }
 
-    /// The members of a client as it is shown now.
+    /// Reads the client: its members and its ETag.
     pub async fn show(&self, client: &Client) -> Result<(Value, String), Stop> {
         let answer = self.operate("GET", &client.path, None, 200).await?;
         Ok((answer.json().unwrap_or_default(), answer.header("etag").unwrap_or_default().to_owned()))
@@ -138,20 +138,20 @@ impl Trial<'_> {
         Err(Stop::fail(format!("{what} {wanted}"), format!("{what} {got}")))
     }
 
-    /// The operator, where it is known to be that of the secret `OPERATOR`.
+    /// The operator's id, if it is known to be the client of the secret `OPERATOR`.
     pub fn operator_of_secret(&self) -> Result<String, Stop> {
         let id = self.setting(Role::Operator, Credential::ClientId)?;
         match self.run.identities.role(Role::Operator).is_some_and(|operator| operator.from_secret) {
             true => Ok(id),
             false => Err(Stop::Blocked(
-                "needs from_secret = true of role operator: say so in [operator] in the identities file if it is the client \
+                "needs from_secret = true of role operator: add it to [operator] in the identities file if this is the client \
                  of the secret OPERATOR"
                     .to_owned(),
             )),
         }
     }
 
-    /// A short-term token of another operator, which may read and write clients, and the client itself.
+    /// Another operator, with a short-term token that may read and write clients.
     pub async fn other_operator(&self) -> Result<(Client, Token), Stop> {
         self.operator_of_secret()?;
         let client = self.client_with(json!({"scopes": ["clients:*"]})).await?;
@@ -167,7 +167,7 @@ impl Trial<'_> {
         Ok((long, short))
     }
 
-    /// `POST /auth/tokens/long`, whatever comes of it.
+    /// `POST /auth/tokens/long`. Returns any answer.
     pub async fn log_in(&self, client: &Client, credential: Value) -> Result<Answer, Stop> {
         let mut body = json!({"grant_type": "client_credentials", "client_id": client.id, "ttl_seconds": 3600});
         merge(&mut body, credential);
@@ -201,7 +201,7 @@ impl Trial<'_> {
         self.expect(want, &answer)
     }
 
-    /// A step whose code is the current one for some seconds more, on a clock that differs a little too.
+    /// The current TOTP step, early enough in it that its code stays valid for some seconds.
     pub async fn calm_step(&self) -> Result<u64, Stop> {
         let now = self.run.clock.now();
         if !CALM.contains(&(now % totp::STEP_SECONDS)) {
@@ -224,7 +224,9 @@ impl Trial<'_> {
     pub fn signer(&self, kid: &str) -> Result<Signer, Stop> {
         let failed = |what: &str| Stop::Error(format!("no key could be made: {what}"));
         let mut seed = [0; 32];
-        SystemRandom::new().fill(&mut seed).map_err(|_| failed("the system gives no randomness"))?;
+        SystemRandom::new()
+            .fill(&mut seed)
+            .map_err(|_| failed("the operating system's random number generator failed"))?;
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| failed("the seed does not fit"))?;
         let x = jose::b64(pair.public_key().as_ref());
         let d = self.secret("GUEST_KEY", jose::b64(seed));
@@ -242,7 +244,7 @@ pub fn call(token: &str, method: &str, path: &str, body: Option<Value>) -> Reque
     request
 }
 
-/// RFC 7396 on the first level: null takes away.
+/// A merge patch (RFC 7396) on the first level: null removes a member.
 fn merge(body: &mut Value, members: Value) {
     let (Some(body), Value::Object(members)) = (body.as_object_mut(), members) else { return };
     for (name, value) in members {

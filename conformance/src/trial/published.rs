@@ -1,4 +1,4 @@
-//! What the deployment says of itself.
+//! The documents that the deployment publishes: keys, metadata, descriptions.
 
 use crate::ask::plain;
 use crate::endpoint::{self, METADATA};
@@ -10,19 +10,19 @@ use crate::trial::Trial;
 use std::collections::BTreeSet;
 
 pub const JSON: &str = "application/json";
-/// For how long keys, metadata and documents may be kept.
+/// How long keys, metadata and documents may be cached.
 pub const FIVE_MINUTES: &str = "public, max-age=300";
 pub const NO_STORE: &str = "no-store";
 
 impl Trial<'_> {
-    /// The deployment's own name, as its short-term tokens tell it.
+    /// The deployment's issuer, from the `iss` of a short-term token.
     pub async fn issuer(&self) -> Result<String, Stop> {
         let short = self.shared(Role::Valid, "short").await?;
         let issuer = Jwt::read(&short.token).and_then(|jwt| jwt.claims["iss"].as_str().map(str::to_owned));
-        issuer.ok_or_else(|| Stop::Blocked("the short-term token has no `iss` to take the issuer from".to_owned()))
+        issuer.ok_or_else(|| Stop::Blocked("the short-term token has no iss: see short.201.jwt-claims".to_owned()))
     }
 
-    /// The path of the issuer comes last (RFC 8414 section 3.1).
+    /// The metadata's path, with the issuer's path at the end (RFC 8414 section 3.1).
     pub async fn metadata_path(&self) -> Result<String, Stop> {
         let issuer = self.issuer().await?;
         let path = issuer[origin_of(&issuer).len()..].trim_end_matches('/');
@@ -33,7 +33,7 @@ impl Trial<'_> {
         self.send(&endpoint::bare("GET", &self.metadata_path().await?, None)).await
     }
 
-    /// GET is 200 under this media type.
+    /// GET answers 200 with this media type.
     pub async fn is_served(&self, path: &str, media: &str) -> Result<(), Stop> {
         let answer = self.send(&endpoint::bare("GET", path, None)).await?;
         self.expect(plain(200), &answer)?;
@@ -45,7 +45,7 @@ impl Trial<'_> {
         }
     }
 
-    /// GET is 200 with one of these for Cache-Control, its directives in any order.
+    /// GET answers 200 with one of these values of Cache-Control, whose directives may be in any order.
     pub async fn is_kept(&self, path: &str, due: &[&str]) -> Result<(), Stop> {
         let answer = self.send(&endpoint::bare("GET", path, None)).await?;
         self.expect(plain(200), &answer)?;
@@ -60,7 +60,7 @@ impl Trial<'_> {
         }
     }
 
-    /// HEAD is 200 with the headers of GET, and no body (RFC 9110 section 9.3.2).
+    /// HEAD answers 200 with the headers of GET and no body (RFC 9110 section 9.3.2).
     pub async fn answers_head(&self, path: &str) -> Result<(), Stop> {
         let get = self.send(&endpoint::bare("GET", path, None)).await?;
         let head = self.send(&endpoint::bare("HEAD", path, None)).await?;
@@ -73,11 +73,11 @@ impl Trial<'_> {
         }
         match head.body.is_empty() {
             true => Ok(()),
-            false => Err(Stop::fail("no body behind HEAD", self.summary(&head))),
+            false => Err(Stop::fail("no body in the answer to HEAD", self.summary(&head))),
         }
     }
 
-    /// What is neither GET nor HEAD is 405 with `Allow: GET, HEAD`, an error of the contract.
+    /// Other methods than GET and HEAD answer 405 with `Allow: GET, HEAD`, as an error of the contract.
     pub async fn is_read_only(&self, path: &str) -> Result<(), Stop> {
         for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
             let answer = self.send(&endpoint::bare(method, path, None)).await?;
@@ -99,7 +99,7 @@ impl Trial<'_> {
     }
 }
 
-/// Scheme, host and port of a URL; nothing of a path alone.
+/// Scheme, host and port of a URL; empty for a path alone.
 pub fn origin_of(url: &str) -> &str {
     let Some(host) = url.find("://").map(|at| at + 3) else { return "" };
     url[host..].find('/').map_or(url, |at| &url[..host + at])

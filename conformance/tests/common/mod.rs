@@ -1,4 +1,4 @@
-//! What the test programs need.
+//! What the test programs share.
 
 #![allow(dead_code, reason = "each test program takes its part")]
 
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_conformance");
 
-/// A directory of this test's own, with the state of its runs.
+/// A directory for this test alone, which also holds the state of its runs.
 pub fn scratch(name: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&dir);
@@ -43,7 +43,7 @@ pub fn run(dir: &Path, base_url: &str, more: &[&str]) -> Output {
     command.args(more).output().unwrap()
 }
 
-/// The reference server, or a mutant of it, in a process of its own.
+/// The reference server or a mutant of it, in its own process.
 pub struct Reference {
     process: Child,
     pub base_url: String,
