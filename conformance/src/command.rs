@@ -258,7 +258,7 @@ fn plan(args: PlanArgs) -> Result<Exit, String> {
     for (operation, count) in &finished.sent {
         out += &format!("  {count:5} requests to {operation}\n");
     }
-    out += &format!("It mints {} tokens, and revokes them all at the end.\n", finished.report.cleanup.minted);
+    out += &format!("Tokens minted, all of which are revoked at the end: {}\n", finished.report.cleanup.minted);
     let provision = chosen.iter().filter(|c| c.effect == Effect::Provision).count();
     if provision > 0 {
         out += &format!("{provision} of the cases create clients, which are deleted at the end.\n");

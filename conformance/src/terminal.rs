@@ -115,9 +115,9 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     };
     let _ = writeln!(
         out,
-        "{verdict} (profile {}{}): {} in {:.1} s",
+        "{verdict}, profile {}{}: {} in {:.1} s",
         report.profile,
-        report.part.as_ref().map(|part| format!(", on {}", printable(&part.to_string()))).unwrap_or_default(),
+        report.part.as_ref().map(|part| format!(", {}", printable(&part.to_string()))).unwrap_or_default(),
         counted(&report.counts),
         report.duration_ms as f64 / 1000.0
     );
