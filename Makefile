@@ -74,18 +74,18 @@ test: need-python worker $(NPM) ## every test
 		'in WASM' '$(SUB) $(TEST_RUNNER) && cargo test --no-run $(WASM_TESTS)' \
 		'the Worker API' '$(SUB) $(WORKER_API)/build/index_bg.wasm' \
 		'Schemathesis' '$(SUB) $(VENV)'
-	@echo "== Native tests, and the Worker under wrangler dev" && cargo test $(EVERYTHING) --lib --bins --examples $(OTHERS:%=--test %) \
-		&& cargo test --quiet $(EVERYTHING) --doc
-	$(AT_ONCE) 'Tests that wait, and those over HTTP: some 4 minutes on two cores' \
+	$(AT_ONCE) 'The tests: 3 to 4 minutes on two cores' \
+		'native' 'cargo test $(EVERYTHING) --lib --bins --examples $(OTHERS:%=--test %)' \
 		'the command' 'cargo test $(EVERYTHING) --test command' \
 		'rough servers' 'cargo test $(EVERYTHING) --test rough --test hostile' \
 		'WASM' 'cargo test $(WASM_TESTS)' \
 		'the API and its description' 'LIMIT=1000000 tools/with-dev.sh $(PYTHON) tests/api/run.py'
-	$(AT_ONCE) 'The harness, the simulation and the demo: some 2 minutes on two cores' \
+	$(AT_ONCE) 'The harness, the simulation and the demo: 2 minutes on two cores' \
 		'the harness proves itself' 'target/debug/conformance selftest' \
 		'conformance' '$(SUB) conformance NATIVE="$(NATIVE)"' \
 		'fresh seeds' '$(SIMULATE) --seeds 300 --seconds 60' \
-		'demo' '$(SUB) demo NATIVE="$(NATIVE)"'
+		'demo' '$(SUB) demo NATIVE="$(NATIVE)"' \
+		'documentation' 'cargo test $(EVERYTHING) --doc'
 endif
 
 # Fails unless each API refuses in time, and no other client is refused. ARGS are flags of the demo, such as --svg FILE.
