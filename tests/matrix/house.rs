@@ -161,7 +161,7 @@ fn versions_that_are_leant_on_are_the_locked_ones() {
         let version = rest.split('"').next().unwrap();
         assert!(
             text.contains(&format!("{name} {version}")),
-            "{file} leans on another version of {name} than {version}"
+            "{file} depends on another version of {name} than {version}"
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::case::*;
 use crate::endpoint;
-use crate::http::BROKE;
+use crate::http::{BROKE, SILENT};
 use crate::transcript;
 
 pub const CASES: &[Case] = &[
@@ -45,7 +45,7 @@ async fn probe(t: &Trial<'_>) -> Result<Answer, Stop> {
 async fn sane(t: &Trial<'_>) -> Result<(), Stop> {
     let answer = probe(t).await.map_err(|stop| match stop {
         // A silent socket was never reached; an answer that never ends was.
-        Stop::Fail { got, .. } if got.starts_with("no whole answer") || got.starts_with(BROKE) => Stop::Error(got),
+        Stop::Fail { got, .. } if got.starts_with(SILENT) || got.starts_with(BROKE) => Stop::Error(got),
         other => other,
     })?;
     let kind = answer.header("content-type").unwrap_or_default().to_lowercase();
