@@ -1,14 +1,14 @@
-# make run    the service on this machine, with a curl line that gets a token
-# make deploy deploys [env.production] of wrangler.toml, or ENV=staging, with the secrets that `admin init --env …` made
-# make test   every test, the end-to-end ones included; FAST=1 for those that start no server, which take seconds
-# make demo   two APIs behind the service, and how soon each refuses a revoked token and a suspended client
-# make simulate   the code under lag, crashes and lost calls, with new seeds; SEEDS=… STEPS=… for more, SEED=… to repeat one
-# make mutants    checks that the simulation finds injected faults; ONLY=TEXT for some
-# make model  searches every state of the protocol's model, within its large bounds; ARGS=small for those of make test
-# make fuzz   the fuzz targets under an engine, TIME=60 seconds each, or those whose name contains TARGET=…
-# make check  formatting, lints natively and for WASM, the API's description, and the dependencies: licences, sources, duplicates
-# make conformance BASE_URL=… IDENTITIES=…   the harness against any deployment; without them, against this Worker
-# make bench  measures the Worker, compared with a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
+# make run          starts the service on this machine, and prints curl lines that work
+# make deploy       deploys [env.production] of wrangler.toml, or ENV=staging, with the secrets that `admin init --env …` created
+# make test         runs every test; FAST=1 runs only those that start no server, in less than a minute once built
+# make demo         runs two APIs behind the service, and measures how soon each refuses a revoked token and a suspended client
+# make simulate     runs the code under lag, crashes and lost calls, with new seeds; SEEDS=… STEPS=… for more, SEED=… to repeat one
+# make mutants      checks that the simulation finds injected faults; ONLY=TEXT for some
+# make model        searches every state of the protocol's model, within its large bounds; ARGS=small for those of make test
+# make fuzz         runs the fuzz targets under an engine, TIME=60 seconds each; TARGET=… for those whose name contains it
+# make check        checks formatting, lints, the API's description, and the dependencies: licences, sources, duplicates
+# make conformance  runs the harness against this Worker, or with BASE_URL=… IDENTITIES=… against any deployment
+# make bench        measures the Worker, compared with a floor and a peer; QUICK=1 for a rough look, ONLY=exchange,start for a part
 #
 # Each installs what it needs into .tools/ and node_modules/, and lists what you must install yourself.
 
@@ -26,15 +26,14 @@ CARGO_DENY := .tools/cargo-deny-0.20.2
 NPM := node_modules/.package-lock.json
 PYTHON := .tools/venv/bin/python
 VENV := .tools/venv/installed
-# The Node that wrangler accepts, wrangler itself, and wasm-opt, before what the machine has.
+# The programs in node_modules (wrangler, the Node that it requires, wasm-opt) and in .tools take precedence over the machine's.
 export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/bin:$(PATH)
 export WRANGLER_SEND_METRICS := false
 export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := wasm-bindgen-test-runner
 
-# The native programs that a target needs. Packages built together share dependencies, so the tests build all of them
-# together once.
+# The native programs that a target needs. The tests build all packages in one command, so that they share dependencies.
 NATIVE = --package admin
 FIRST_TIME = 3 to 4 minutes
 EVERYTHING := --workspace --exclude bindgen
@@ -50,24 +49,24 @@ SUB := $(MAKE) --no-print-directory
 
 .PHONY: help run deploy test demo simulate mutants model fuzz check conformance bench worker need need-python
 help:
-	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+	@sed -n '/^$$/q;s/^# \{0,1\}//p' Makefile
 
-run: need worker $(NPM) ## the service on this machine
+run: need worker $(NPM)
 	@cargo build --quiet $(NATIVE) && PORT=$(PORT) tools/run.sh
 
 # ARGS are flags of `wrangler deploy`, such as --dry-run.
 deploy: ENV = production
-deploy: need worker $(NPM) ## a deployment
+deploy: need worker $(NPM)
 	@cargo build --quiet $(NATIVE) && ENV=$(ENV) tools/deploy.sh $(ARGS)
 
 ifdef FAST
-test: ## the tests that start no server
+test:
 	@tools/need.sh rust cc
 	@cargo test $(EVERYTHING) --lib --bins --test matrix --test documents --test admin
 else
 test: NATIVE = $(EVERYTHING) --bins --tests --examples
 test: FIRST_TIME = some 5 minutes
-test: need-python worker $(NPM) ## every test
+test: need-python worker $(NPM)
 	$(AT_ONCE) 'Building the tests: 2 to 3 minutes on two cores the first time' \
 		'native' 'cargo build $(NATIVE)' \
 		'the simulation' 'cargo build --profile sim -p auth-edge-sim' \
@@ -95,13 +94,13 @@ demo: need worker $(NPM) $(WORKER_API)/build/index_bg.wasm
 	@tools/with-dev.sh target/debug/demo $(ARGS)
 
 SIMULATE := cargo run --profile sim --quiet -p auth-edge-sim --
-simulate: ## the code under simulated failures
+simulate:
 	@$(SIMULATE) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),8000)) --steps $(or $(STEPS),2000) $(ARGS)
 
-mutants: ## injected faults that the simulation must find
+mutants:
 	@$(SIMULATE) --mutants $(ONLY) $(ARGS)
 
-model: ## every state of the protocol's model
+model:
 	@cargo run --release --quiet -p model -- $(ARGS)
 
 # `make test` runs the same targets, with few inputs each. The engine needs a C++ compiler.
@@ -130,7 +129,7 @@ check: need $(NPM) $(CARGO_DENY)
 	cargo deny --locked --workspace --all-features check licenses sources
 	cargo deny --locked --exclude-dev --target $(WASM) check bans
 
-bench: need worker $(NPM) ## how fast, compared with a floor and a peer
+bench: need worker $(NPM)
 	@npm --prefix bench ci --no-audit --no-fund --loglevel=error && npm --prefix bench run --silent build
 	@cargo run --release --quiet --package bench -- $(if $(QUICK),--quick) $(ONLY)
 
@@ -155,7 +154,7 @@ $(WORKER_API)/build/index_bg.wasm: Cargo.lock verify/Cargo.toml $(shell find ver
 $(NPM): package.json package-lock.json
 	@npm install --no-audit --no-fund --loglevel=error && touch $@
 
-# The WASM tests' runner must have wasm-bindgen's version.
+# The runner of the WASM tests must have the same version as wasm-bindgen.
 $(TEST_RUNNER):
 	@tools/install.sh wasm-bindgen-cli $(@F:wasm-bindgen-cli-%=%) wasm-bindgen-test-runner && touch $@
 
