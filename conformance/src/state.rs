@@ -1,4 +1,4 @@
-//! State for the next run: the last one-time code used, and a lock that may still hold.
+//! State for the next run: the last one-time code used, and a lock and a rate limit that may still hold.
 //!
 //! It is kept in a small file under the user's state directory, without secrets: the key of an entry is a digest.
 
@@ -16,6 +16,9 @@ pub struct Spent {
     pub locked_at: u64,
     /// When the last wrong code was sent, in seconds since the epoch; 0 if never.
     pub wrong_at: u64,
+    /// Until when the client is rate-limited, in seconds since the epoch; 0 if never.
+    #[serde(default)]
+    pub limited_until: u64,
 }
 
 #[derive(Default)]
@@ -46,9 +49,10 @@ impl State {
         Self { file, complete: false, entries: RefCell::new(entries) }
     }
 
-    pub fn key(base_url: &str, client_id: &str, totp_key: &[u8]) -> String {
+    /// The key of a client's entry. `of` is its TOTP secret, or what else the entry is about.
+    pub fn key(base_url: &str, client_id: &str, of: &[u8]) -> String {
         let mut context = digest::Context::new(&digest::SHA256);
-        for part in [base_url.as_bytes(), b"\0", client_id.as_bytes(), b"\0", totp_key] {
+        for part in [base_url.as_bytes(), b"\0", client_id.as_bytes(), b"\0", of] {
             context.update(part);
         }
         crate::jose::b64(&context.finish().as_ref()[..12])

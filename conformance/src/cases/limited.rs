@@ -188,7 +188,10 @@ async fn is_limited(t: &Trial<'_>) -> Result<bool, Stop> {
         return Ok(false);
     }
     if let Some(seconds) = answer.header("retry-after").and_then(|value| value.parse::<u64>().ok()) {
-        t.run.memory::<Told>().until.set(t.run.clock.now() + seconds);
+        // Rounded up: a limit may end within a second.
+        let until = t.run.clock.now_ms().div_ceil(1000) + seconds;
+        t.run.memory::<Told>().until.set(until);
+        super::limits::remember_limit(t, until)?;
     }
     Ok(true)
 }
@@ -246,8 +249,7 @@ async fn limited_exchange(t: &Trial<'_>) -> Result<(), Stop> {
 
 /// A long-term token issued before the limit revokes itself repeatedly.
 async fn limited_revocation(t: &Trial<'_>) -> Result<(), Stop> {
-    let spare = super::limits::spare_token(t)
-        .ok_or_else(|| Stop::Blocked("role burst has no token left to revoke: see long.429.burst".to_owned()))?;
+    let spare = super::limits::spare_token(t)?;
     limit(t).await?;
     let request = endpoint::revoke(&spare.token, &spare.id);
     for answer in t.send_at_once(&request, 40).await? {

@@ -3,6 +3,7 @@
 
 use crate::case::*;
 use crate::endpoint;
+use crate::state::State;
 use crate::trial::draft;
 use futures_util::StreamExt;
 use std::cell::{Cell as Flag, RefCell};
@@ -44,10 +45,25 @@ pub const CASES: &[Case] = &[
 async fn long(t: &Trial<'_>) -> Result<(), Stop> {
     let scopes: Vec<String> = t.one_scope(Burst).into_iter().collect();
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
-    if let Ok(spare) = t.mint_long(Burst, &scopes).await {
-        t.run.memory::<Kept>().spare.replace(Some(spare));
+    let kept = t.run.memory::<Kept>();
+    match t.mint_long(Burst, &scopes).await {
+        Ok(spare) => {
+            kept.spare.replace(Some(spare));
+        }
+        // A limit that an earlier run has met may still hold.
+        Err(_) => kept.limited_until.set(t.run.state.get(&limit_key(t)?).unwrap_or_default().limited_until),
     }
     rush_long(t).await
+}
+
+fn limit_key(t: &Trial<'_>) -> Result<String, Stop> {
+    Ok(State::key(&t.run.client.url(""), &t.setting(Burst, ClientId)?, b"rate limit"))
+}
+
+/// Remembers for the next run until when the client of the bursts is rate-limited, in seconds since the epoch.
+pub fn remember_limit(t: &Trial<'_>, until: u64) -> Result<(), Stop> {
+    t.run.state.update(&limit_key(t)?, |spent| spent.limited_until = until);
+    Ok(())
 }
 
 /// A wrong secret: the limit comes before the credentials, and no token is issued.
@@ -77,12 +93,22 @@ async fn short(t: &Trial<'_>) -> Result<(), Stop> {
 struct Kept {
     /// A token of the client, issued before it was limited.
     spare: RefCell<Option<Token>>,
+    /// Without such a token: until when an earlier run's limit holds, in seconds since the epoch; 0 if there was none.
+    limited_until: Flag<u64>,
     /// A long-term token that was exchanged too often.
     limited: RefCell<Option<String>>,
 }
 
-pub fn spare_token(t: &Trial<'_>) -> Option<Token> {
-    t.run.memory::<Kept>().spare.borrow().clone()
+pub fn spare_token(t: &Trial<'_>) -> Result<Token, Stop> {
+    let kept = t.run.memory::<Kept>();
+    if let Some(spare) = &*kept.spare.borrow() {
+        return Ok(spare.clone());
+    }
+    let rest = kept.limited_until.get().saturating_sub(t.run.clock.now());
+    Err(match rest {
+        0 => Stop::Blocked("role burst has no token left to revoke: see long.429.burst".to_owned()),
+        _ => Stop::Absent(format!("an earlier run's rate limit still holds: try again in {rest} s")),
+    })
 }
 
 pub fn limited_token(t: &Trial<'_>) -> Option<String> {

@@ -67,7 +67,7 @@ pub const CASES: &[Case] = &[
         id: "metadata.200.introspection-auth",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "introspection_endpoint_auth_methods_supported contains Bearer.",
+        requirement: "introspection_endpoint_auth_methods_supported contains Bearer, if it is present.",
         section: "openapi.yaml, Metadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -110,7 +110,8 @@ pub const CASES: &[Case] = &[
         id: "metadata.200.scopes",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "scopes_supported is an array that contains tokens:write, tokens:revoke and tokens:introspect.",
+        requirement: "scopes_supported, if present, is an array that contains tokens:write, tokens:revoke and \
+                      tokens:introspect.",
         section: "openapi.yaml, Metadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -124,7 +125,7 @@ pub const CASES: &[Case] = &[
         id: "metadata.200.documentation",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "service_documentation is an absolute URL.",
+        requirement: "service_documentation is an absolute URL, if it is present.",
         section: "openapi.yaml, Metadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -239,21 +240,31 @@ async fn introspection_endpoint(t: &Trial<'_>) -> Result<(), Stop> {
     is(t, "introspection_endpoint", format!("{}{path}", origin_of(&t.issuer().await?)).into()).await
 }
 
+/// A member that RFC 8414 does not require, and the contract neither.
+async fn has(t: &Trial<'_>, name: &str) -> Result<(), Stop> {
+    match told(t).await?.get(name) {
+        Some(_) => Ok(()),
+        None => Err(Stop::Absent(format!("the metadata has no {name}, which is optional"))),
+    }
+}
+
 async fn introspection_auth(t: &Trial<'_>) -> Result<(), Stop> {
+    has(t, "introspection_endpoint_auth_methods_supported").await?;
     lists(t, "introspection_endpoint_auth_methods_supported", &["Bearer"]).await
 }
 
 async fn scopes(t: &Trial<'_>) -> Result<(), Stop> {
+    has(t, "scopes_supported").await?;
     lists(t, "scopes_supported", &["tokens:write", "tokens:revoke", "tokens:introspect"]).await
 }
 
 async fn documentation(t: &Trial<'_>) -> Result<(), Stop> {
-    let told = told(t).await?;
-    match told["service_documentation"].as_str() {
-        None => Err(Stop::Absent("the metadata has no service_documentation".to_owned())),
-        Some(url) if !origin_of(url).is_empty() => Ok(()),
-        Some(url) => Err(Stop::fail("service_documentation as an absolute URL", format!("\"{url}\""))),
+    has(t, "service_documentation").await?;
+    let url = &told(t).await?["service_documentation"];
+    if url.as_str().is_some_and(|url| !origin_of(url).is_empty()) {
+        return Ok(());
     }
+    Err(Stop::fail("service_documentation as an absolute URL", url.to_string()))
 }
 
 async fn cache(t: &Trial<'_>) -> Result<(), Stop> {

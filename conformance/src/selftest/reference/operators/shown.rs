@@ -12,7 +12,7 @@ const LONGEST: u64 = 7_776_000;
 impl Reference {
     pub fn client_reply(&self, status: u16, client: &ClientRecord) -> Reply {
         let mut reply = self.dressed(status, self.shown(client));
-        if !(self.on("clients-no-etag") || (self.on("create-no-etag") && status == 201)) {
+        if !self.on("clients-no-etag") {
             reply.headers.push(("ETag".into(), self.etag(client)));
         }
         reply
