@@ -63,6 +63,17 @@ impl Answer {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
+    /// The items of a list, such as `Cache-Control`. It may be spread over several header lines (RFC 9110 section 5.3).
+    pub fn list(&self, name: &str) -> Vec<&str> {
+        let lines = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        lines.flat_map(|(_, value)| value.split(',').map(str::trim)).collect()
+    }
+
+    /// Whether `Cache-Control` has this directive, beside any others.
+    pub fn is_cached(&self, directive: &str) -> bool {
+        self.list("cache-control").iter().any(|one| one.eq_ignore_ascii_case(directive))
+    }
+
     pub fn json(&self) -> Option<serde_json::Value> {
         serde_json::from_slice(&self.body).ok()
     }

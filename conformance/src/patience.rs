@@ -36,10 +36,17 @@ impl Patience {
     }
 }
 
-/// What `Retry-After` asks for (RFC 9110 section 10.2.3). A date counts as one second, since clocks differ.
+/// What `Retry-After` asks for (RFC 9110 section 10.2.3). A date is compared with the answer's own `Date`, since clocks
+/// differ. Anything else counts as one second.
 pub fn retry_after(answer: &Answer) -> Option<Duration> {
-    let value = answer.header("retry-after")?;
-    Some(Duration::from_secs(value.trim().parse().unwrap_or(1)))
+    let value = answer.header("retry-after")?.trim();
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let pause = value
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
+        .or_else(|| date(value)?.duration_since(date(answer.header("date")?)?).ok());
+    Some(pause.unwrap_or(Duration::from_secs(1)))
 }
 
 /// 503 with `Retry-After`. A 503 without it is judged like any other answer.

@@ -4,6 +4,7 @@
 use crate::case::*;
 use crate::endpoint;
 use crate::matrix::Op;
+use crate::patience::retry_after;
 use crate::trial::draft;
 use crate::watch::{Seen, Standing};
 use serde_json::json;
@@ -187,9 +188,9 @@ async fn is_limited(t: &Trial<'_>) -> Result<bool, Stop> {
     if answer.status != 429 {
         return Ok(false);
     }
-    if let Some(seconds) = answer.header("retry-after").and_then(|value| value.parse::<u64>().ok()) {
+    if let Some(pause) = retry_after(&answer) {
         // Rounded up: a limit may end within a second.
-        let until = t.run.clock.now_ms().div_ceil(1000) + seconds;
+        let until = t.run.clock.now_ms().div_ceil(1000) + pause.as_secs();
         t.run.memory::<Told>().until.set(until);
         super::limits::remember_limit(t, until)?;
     }
@@ -268,7 +269,7 @@ async fn served_again(t: &Trial<'_>) -> Result<(), Stop> {
     let (until, now) = (told.until.get(), t.run.clock.now());
     let most = t.run.profile.limits.retry_seconds;
     if until == 0 {
-        return Err(Stop::Blocked("no 429 gave Retry-After in seconds: see long.429.retry-after".to_owned()));
+        return Err(Stop::Blocked("no 429 had a Retry-After: see long.429.retry-after".to_owned()));
     }
     if until > now + most {
         return Err(Stop::Absent(format!(

@@ -406,10 +406,10 @@ fn no_store(seen: &Seen) -> Standing {
     if is_at_origin(&seen.request.path) && seen.answer.status < 400 {
         return Standing::NotConcerned;
     }
-    let value = header(seen, "cache-control");
-    if value.split(',').any(|d| d.trim().eq_ignore_ascii_case("no-store")) {
+    if seen.answer.is_cached("no-store") {
         return Standing::Holds;
     }
+    let value = header(seen, "cache-control");
     broken("Cache-Control: no-store", format!("Cache-Control: {value} on a {}", seen.answer.status))
 }
 

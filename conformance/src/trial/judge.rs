@@ -97,10 +97,11 @@ impl Trial<'_> {
                 Err(Stop::fail("a message saying that the header is there more than once", self.summary(answer)))
             }
             Also::AllowsPost => {
-                let allow = answer.header("allow").unwrap_or("none");
-                if allow.split(',').any(|m| m.trim() == "POST") {
+                let allowed = answer.list("allow");
+                if allowed.contains(&"POST") {
                     return Ok(());
                 }
+                let allow = allowed.join(", ");
                 Err(Stop::fail("the header Allow: POST", format!("Allow: {allow}")))
             }
             Also::Challenge(error) => {

@@ -8,9 +8,6 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// How often to retry if a revocation comes between a read and its repetition.
-const TRIES: usize = 40;
-
 pub const CASES: &[Case] = &[
     Case {
         id: "feed.200.delta-parent",
@@ -227,7 +224,7 @@ async fn merges(t: &Trial<'_>) -> Result<(), Stop> {
     t.revoked(&bearer, &short).await?;
     t.revoked(&bearer, &long).await?;
     t.feed_renewed().await;
-    for _ in 0..TRIES {
+    for _ in 0..super::served::TRIES {
         let delta = t.feed(&format!("?since={}", whole.seq()?)).await?;
         is_delta(&delta, whole.seq()?)?;
         let mut copy = entries(&whole);
@@ -297,7 +294,7 @@ async fn signed(t: &Trial<'_>) -> Result<(), Stop> {
 /// A 304 for what was just read, retried if a revocation comes between. `name` turns an ETag into the value of
 /// If-None-Match.
 async fn kept(t: &Trial<'_>, query: &str, name: impl Fn(&str) -> String) -> Result<Answer, Stop> {
-    for _ in 0..TRIES {
+    for _ in 0..super::served::TRIES {
         let etag = t.feed(query).await?.etag()?.to_owned();
         let mut request = t.feed_request(query).await?;
         request.set("if-none-match", name(&etag));
@@ -331,10 +328,10 @@ async fn headers(t: &Trial<'_>) -> Result<(), Stop> {
     if answer.header("etag").is_none() {
         return Err(Stop::fail("304 with the ETag", "no ETag"));
     }
-    let value = answer.header("cache-control").unwrap_or("none");
-    if value.split(',').any(|one| one.trim() == "max-age=2") && value.split(',').any(|one| one.trim() == scope) {
+    if answer.is_cached("max-age=2") && answer.is_cached(scope) {
         return Ok(());
     }
+    let value = answer.list("cache-control").join(", ");
     Err(Stop::fail(format!("304 with Cache-Control: {scope}, max-age=2"), format!("Cache-Control: {value}")))
 }
 

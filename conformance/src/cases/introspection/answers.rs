@@ -338,8 +338,8 @@ async fn shared(t: &Trial<'_>) -> Result<(Token, Value), Stop> {
 
 async fn members(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, shown) = shared(t).await?;
-    let texts = ["iss", "sub", "client_id", "aud", "scope", "jti", "token_type"];
-    let due: BTreeSet<&str> = texts.into_iter().chain(["active", "exp", "iat"]).collect();
+    let texts = ["iss", "sub", "client_id", "scope", "jti", "token_type"];
+    let due: BTreeSet<&str> = texts.into_iter().chain(["aud", "active", "exp", "iat"]).collect();
     let got: BTreeSet<&str> = shown.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     if got != due {
         return Err(Stop::fail(format!("the members {due:?}"), format!("{got:?}")));
@@ -350,9 +350,20 @@ async fn members(t: &Trial<'_>) -> Result<(), Stop> {
     if let Some(name) = texts.into_iter().find(|name| !shown[*name].is_string()) {
         return Err(Stop::fail(format!("{name} as a string"), format!("{name} {}", shown[name])));
     }
+    if audiences(&shown["aud"]).is_none_or(|all| all.is_empty()) {
+        return Err(Stop::fail("aud as a string or an array of strings", format!("aud {}", shown["aud"])));
+    }
     match ["exp", "iat"].into_iter().find(|name| !shown[*name].is_u64()) {
         None => Ok(()),
         Some(name) => Err(Stop::fail(format!("{name} in whole seconds"), format!("{name} {}", shown[name]))),
+    }
+}
+
+/// `aud` as a string or an array (RFC 7519 section 4.1.3).
+fn audiences(aud: &Value) -> Option<BTreeSet<&str>> {
+    match aud {
+        Value::Array(all) => all.iter().map(Value::as_str).collect(),
+        one => one.as_str().map(|one| BTreeSet::from([one])),
     }
 }
 
@@ -360,7 +371,11 @@ async fn as_claimed(t: &Trial<'_>) -> Result<(), Stop> {
     let (token, shown) = shared(t).await?;
     let claims = claims(&token)?;
     for name in ["iss", "sub", "client_id", "aud", "exp", "iat", "jti"] {
-        if shown[name] != claims[name] || shown[name].is_null() {
+        let alike = match name {
+            "aud" => audiences(&shown[name]) == audiences(&claims[name]),
+            _ => shown[name] == claims[name],
+        };
+        if !alike || shown[name].is_null() {
             return Err(Stop::fail(
                 format!("{name} {}, as in the token", claims[name]),
                 format!("{name} {}", shown[name]),
