@@ -1,17 +1,22 @@
 //! The clock is a value: in the selftest, harness and server share one that jumps ahead instead of waiting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[derive(Clone, Debug)]
 pub enum Clock {
-    System,
+    /// The machine's clock, and by how many milliseconds the server's is ahead of it.
+    System(Arc<AtomicI64>),
     /// Milliseconds since the epoch; moves only when a task waits on it.
     Virtual(Arc<AtomicU64>),
 }
 
 impl Clock {
+    pub fn system() -> Self {
+        Self::System(Arc::default())
+    }
+
     pub fn starting_at(seconds: u64) -> Self {
         Self::Virtual(Arc::new(AtomicU64::new(seconds * 1000)))
     }
@@ -19,10 +24,19 @@ impl Clock {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub fn now_ms(&self) -> u64 {
         match self {
-            Self::System => SystemTime::now()
+            Self::System(ahead) => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
-                .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+                .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+                .saturating_add_signed(ahead.load(Ordering::SeqCst)),
             Self::Virtual(ms) => ms.load(Ordering::SeqCst),
+        }
+    }
+
+    /// From now on this clock is ahead by so many milliseconds more. Returns how far it is ahead of the machine's.
+    pub fn shift(&self, more: i64) -> i64 {
+        match self {
+            Self::System(ahead) => ahead.fetch_add(more, Ordering::SeqCst) + more,
+            Self::Virtual(_) => 0,
         }
     }
 
@@ -33,7 +47,7 @@ impl Clock {
 
     pub async fn wait_until_ms(&self, at: u64) {
         match self {
-            Self::System => tokio::time::sleep(Duration::from_millis(at.saturating_sub(self.now_ms()))).await,
+            Self::System(_) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(self.now_ms()))).await,
             Self::Virtual(ms) => {
                 ms.fetch_max(at, Ordering::SeqCst);
             }

@@ -115,7 +115,7 @@ fn reach(args: Reach, paint: Paint) -> Result<Reached, String> {
         window: args.consistency_window.unwrap_or(Duration::from_secs(if loopback { 5 } else { 90 })),
         poll: Duration::from_millis(if loopback { 50 } else { 1000 }),
         trace: args.trace,
-        clock: Clock::System,
+        clock: Clock::system(),
         state: State::load(),
         interrupt: interrupt.clone(),
         vault,

@@ -55,6 +55,7 @@ mod result;
 mod run;
 mod schedule;
 mod selftest;
+mod skew;
 mod state;
 mod stop;
 mod terminal;

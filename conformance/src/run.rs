@@ -10,6 +10,7 @@ use crate::matrix::Op;
 use crate::patience::{LONGEST_LIMIT, Patience, retry_after};
 use crate::profile::Profile;
 use crate::result::{self, millis};
+use crate::skew::Skew;
 use crate::state::State;
 use crate::stop::Stop;
 use crate::watch::{Seen, Watch};
@@ -31,6 +32,8 @@ pub const GONE: &str = "the server is no longer reachable: see sanity.last";
 /// Waits between tries if the server refuses connections: it may be restarting.
 const RESTART: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// A difference of clocks that the run tells of, in milliseconds.
+const TOLD: i64 = 300;
 /// Time limit of the probe whether the server is still there.
 const PULSE: Duration = Duration::from_secs(3);
 pub const INTERRUPTED: &str = "the run was interrupted: run it again";
@@ -83,6 +86,7 @@ pub struct Run {
     /// The number of answers of each operation, without 429 and 503.
     answered: RefCell<BTreeMap<Op, u32>>,
     pub patience: Patience,
+    skew: Skew,
     started: Instant,
     counter: Cell<u64>,
     prefix: String,
@@ -130,6 +134,7 @@ impl Run {
             limited_until: Cell::new(0),
             answered: RefCell::default(),
             patience: Patience::default(),
+            skew: Skew::default(),
             started: Instant::now(),
             counter: Cell::new(0),
             prefix: jose::b64(random),
@@ -331,6 +336,7 @@ impl Run {
             id.iter().for_each(|id| self.ledger.add_client(id));
         }
         self.minting.set(self.minting.get() + u32::from(mints));
+        let (sent, ahead) = (self.clock.now_ms(), self.clock.shift(0));
         let outcome = self.client.send(request, limit).await;
         // Not reached if an interruption drops this future: then nobody knows whether a token was minted.
         self.minting.set(self.minting.get() - u32::from(mints));
@@ -346,6 +352,9 @@ impl Run {
         }
         if outcome.as_ref().is_ok_and(|answer| ![429, 503].contains(&answer.status)) {
             *self.answered.borrow_mut().entry(op).or_default() += 1;
+        }
+        if let (true, Ok(answer)) = (mints, &outcome) {
+            self.follow(answer, sent, ahead);
         }
         if let Some(answer) = whatever_came(&outcome) {
             self.keep(request, answer);
@@ -364,6 +373,20 @@ impl Run {
             }
         }
         outcome
+    }
+
+    /// Sets the run's clock by the server's. `sent` is in milliseconds, by a clock that was `ahead` of the machine's.
+    fn follow(&self, answer: &Answer, sent: u64, ahead: i64) {
+        let before = self.clock.shift(0);
+        // Another answer may have set the clock meanwhile.
+        let sent = sent.saturating_add_signed(before - ahead);
+        let after = self.clock.shift(self.skew.learn(answer, sent, self.clock.now_ms(), before));
+        if before.abs() < TOLD && after.abs() >= TOLD {
+            self.audience.say(&format!(
+                "the server's clock is {} this machine's: the run follows it",
+                if after > 0 { "ahead of" } else { "behind" }
+            ));
+        }
     }
 
     /// Sends a request that belongs to no case. Tokens in its answer go to the ledger too.

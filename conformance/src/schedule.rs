@@ -561,7 +561,7 @@ mod tests {
             window: Duration::ZERO,
             poll: Duration::ZERO,
             trace: false,
-            clock: Clock::System,
+            clock: Clock::system(),
             state: State::in_memory(),
             interrupt: Interrupt::never(),
             vault: Rc::default(),

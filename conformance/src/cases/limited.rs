@@ -172,6 +172,95 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("retry-after-early", "sends a Retry-After of ten seconds for a limit that lasts a minute")],
         ..ROW
     },
+    Case {
+        id: "long.429.limited-otp",
+        cell: Cell::Long(429),
+        level: Level::Contract,
+        requirement: "The rate limit counts every mechanism: a one-time code of a rate-limited client gets 429 \
+                      rate_limited.",
+        section: "openapi.yaml, issueLongTermToken; openapi.yaml, RateLimited",
+        needs: &[(Burst, ClientId), (Burst, ClientSecret)],
+        effect: Effect::Burst,
+        control: Some("long.429.burst"),
+        request: steps!(limited, &[Unset("client_secret"), Set("otp_code", r#""000000""#)]),
+        expect: RATE_LIMITED,
+        mutants: &[mutant("limit-secrets-only", "limits only calls with a secret")],
+        ..ROW
+    },
+    Case {
+        id: "long.429.limited-assertion",
+        cell: Cell::Long(429),
+        level: Level::Contract,
+        requirement: "The rate limit counts every mechanism: an assertion of a rate-limited client gets 429 \
+                      rate_limited.",
+        section: "openapi.yaml, issueLongTermToken; openapi.yaml, RateLimited",
+        needs: &[(Burst, ClientId), (Burst, ClientSecret)],
+        effect: Effect::Burst,
+        control: Some("long.429.burst"),
+        request: steps!(
+            limited,
+            &[
+                Unset("client_secret"),
+                Set("grant_type", r#""assertion""#),
+                Set("assertion_type", r#""urn:ietf:params:oauth:client-assertion-type:jwt-bearer""#),
+                Set("assertion", r#""a.b.c""#),
+            ]
+        ),
+        expect: RATE_LIMITED,
+        mutants: &[mutant("limit-spares-assertions", "does not limit calls with an assertion")],
+        ..ROW
+    },
+    Case {
+        id: "long.429.limited-rotation",
+        cell: Cell::Long(429),
+        level: Level::Contract,
+        requirement: "The rate limit counts every mechanism: a rotation of a rate-limited client gets 429 \
+                      rate_limited.",
+        section: "openapi.yaml, issueLongTermToken; openapi.yaml, RateLimited",
+        needs: &[(Burst, ClientId), (Burst, ClientSecret)],
+        effect: Effect::Burst,
+        control: Some("long.429.burst"),
+        request: steps!(limited, &[Unset("client_secret"), Header("authorization", "Bearer none")]),
+        expect: RATE_LIMITED,
+        mutants: &[mutant("limit-spares-rotations", "does not limit rotations")],
+        ..ROW
+    },
+    Case {
+        id: "long.429.limited-forwarded",
+        cell: Cell::Long(429),
+        level: Level::Contract,
+        requirement: "A header cannot evade the rate limit: a rate-limited client that names another address in \
+                      X-Forwarded-For gets 429 rate_limited.",
+        section: "openapi.yaml, issueLongTermToken; openapi.yaml, RateLimited",
+        needs: &[(Burst, ClientId), (Burst, ClientSecret)],
+        effect: Effect::Burst,
+        control: Some("long.429.burst"),
+        request: steps!(
+            limited,
+            &[
+                Header("x-forwarded-for", "203.0.113.7"),
+                Header("x-real-ip", "203.0.113.7"),
+                Header("forwarded", "for=203.0.113.7"),
+            ]
+        ),
+        expect: RATE_LIMITED,
+        mutants: &[mutant("limit-by-forwarded-for", "counts calls by the address in X-Forwarded-For")],
+        ..ROW
+    },
+    Case {
+        id: "short.201.limited-others",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "A rate limit on one client's exchanges does not affect another client.",
+        section: "openapi.yaml, issueShortTermToken",
+        needs: &[(Burst, ClientId), (Burst, ClientSecret), (Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Burst,
+        control: Some("short.429.burst"),
+        request: steps!(other_exchange),
+        expect: GRANTED,
+        mutants: &[mutant("short-limit-for-all", "limits the exchanges of every client once one is rate-limited")],
+        ..ROW
+    },
 ];
 
 /// When the client was last rate-limited, and until when: seconds since the epoch.
@@ -238,14 +327,32 @@ async fn others(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn limited_exchange(t: &Trial<'_>) -> Result<(), Stop> {
     t.expects_429.set(true);
+    let token = rush_again(t).await?;
+    let request = endpoint::post(endpoint::SHORT, Some(&token), Some(json!({"surprise": 1})));
+    let answer = t.send(&request).await?;
+    t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted}, even with a rate-limited token")))
+}
+
+async fn other_exchange(t: &Trial<'_>) -> Result<(), Stop> {
+    t.expects_429.set(true);
+    let limited = rush_again(t).await?;
+    let other = t.shared(Valid, "long").await?;
+    if other.token == limited {
+        return Err(Stop::Blocked("the rate-limited token belongs to role valid itself".to_owned()));
+    }
+    let answer = t.send(&endpoint::exchange(&other.token)).await?;
+    t.expect(t.due, &answer)
+        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for another client than the rate-limited one")))
+}
+
+/// The long-term token that was exchanged too often, whose limit holds now.
+async fn rush_again(t: &Trial<'_>) -> Result<String, Stop> {
     let token = super::limits::limited_token(t)
         .ok_or_else(|| Stop::Blocked("no long-term token was rate-limited: see short.429.burst".to_owned()))?;
     if t.send(&endpoint::exchange(&token)).await?.status != 429 {
         super::limits::rush(t, &endpoint::exchange(&token), GRANTED).await?;
     }
-    let request = endpoint::post(endpoint::SHORT, Some(&token), Some(json!({"surprise": 1})));
-    let answer = t.send(&request).await?;
-    t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted}, even with a rate-limited token")))
+    Ok(token)
 }
 
 /// A long-term token issued before the limit revokes itself repeatedly.

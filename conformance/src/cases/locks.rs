@@ -156,6 +156,66 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("seed-gives-back-codes", "accepts a used time step again after a new seed is made")],
         ..ROW
     },
+    Case {
+        id: "locks.401.code-spaced",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A code is compared exactly: with a space before, in or after it, it is rejected.",
+        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 4",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.four-wrong"),
+        request: steps!(respelled, spaced),
+        expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
+        mutants: &[mutant("otp-trimmed", "trims a code"), mutant("otp-spaces-ok", "removes spaces from a code")],
+        ..ROW
+    },
+    Case {
+        id: "locks.401.code-length",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A code has six digits: one digit fewer or more is rejected.",
+        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 4",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.four-wrong"),
+        request: steps!(respelled, lengthened),
+        expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
+        mutants: &[
+            mutant("otp-beginning-ok", "compares only as many digits as were sent"),
+            mutant("otp-longer-ok", "ignores what follows the sixth digit"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "locks.401.code-digits",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A code has ASCII digits: the same digits in another script are rejected.",
+        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 4",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.four-wrong"),
+        request: steps!(respelled, transcribed),
+        expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
+        mutants: &[mutant("otp-any-digits", "accepts the digits of other scripts in a code")],
+        ..ROW
+    },
+    Case {
+        id: "locks.401.mechanism-taken",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "The code is checked before the permission: a wrong code is rejected with 401 invalid_client, \
+                      although the mechanism is not allowed to this client.",
+        section: "openapi.yaml, issueLongTermToken; RFC 6238 section 4",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.four-wrong"),
+        request: steps!(not_allowed),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("mechanism-before-code", "checks before a code whether the mechanism is allowed")],
+        ..ROW
+    },
 ];
 
 async fn holder(t: &Trial<'_>) -> Result<Holder, Stop> {
@@ -310,4 +370,40 @@ async fn spent_step(t: &Trial<'_>) -> Result<(), Stop> {
     let holder = seeded_anew(t, holder).await?;
     let answer = send(t, &holder, totp::code(&holder.seed, step)).await?;
     judged(t, &answer, "for the new seed's code of a time step that was already used")
+}
+
+fn spaced(code: &str) -> Vec<String> {
+    vec![format!("{code} "), format!(" {code}"), format!("{} {}", &code[..3], &code[3..])]
+}
+
+fn lengthened(code: &str) -> Vec<String> {
+    vec![code[..5].to_owned(), format!("{code}0"), format!("0{code}")]
+}
+
+/// Full-width and Arabic-Indic digits.
+fn transcribed(code: &str) -> Vec<String> {
+    let from = |zero: u32| code.chars().filter_map(|c| char::from_u32(zero + c.to_digit(10)?)).collect();
+    vec![from(0xff10), from(0x660)]
+}
+
+/// The right code in other spellings is rejected, and is then accepted as it is.
+async fn respelled(t: &Trial<'_>, spell: fn(&str) -> Vec<String>) -> Result<(), Stop> {
+    let holder = holder(t).await?;
+    let right = totp::code(&holder.seed, step_of_now(t).await?);
+    for code in spell(&right) {
+        let told =
+            format!("for the right code, written \u{201c}{}\u{201d}", code.replace(|c: char| c.is_numeric(), "n"));
+        let answer = send(t, &holder, code).await?;
+        judged(t, &answer, &told)?;
+    }
+    let answer = send(t, &holder, right).await?;
+    t.expect(GRANTED, &answer)
+        .map_err(|_| Stop::Blocked(format!("the code itself must be right: it was answered {}", t.summary(&answer))))
+}
+
+async fn not_allowed(t: &Trial<'_>) -> Result<(), Stop> {
+    let holder = holder(t).await?;
+    t.change(&holder.guest, json!({"mechanisms": ["secret"]})).await?;
+    let answer = send_wrong(t, &holder).await?;
+    judged(t, &answer, "for a wrong code of a client that may not use codes")
 }

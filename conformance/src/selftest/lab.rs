@@ -136,7 +136,7 @@ pub async fn serve(port: u16, file: &Path, fault: Option<&str>) -> Result<Exit, 
     let base_url = format!("http://127.0.0.1:{port}/v1");
     println!("{base_url}");
     let reference =
-        Reference::new(records, base_url, Clock::System, known, feed).ok_or("no signing key could be made")?;
+        Reference::new(records, base_url, Clock::system(), known, feed).ok_or("no signing key could be made")?;
     wire::serve(listener, Arc::new(Mutex::new(reference))).await;
     Ok(Exit::Good)
 }

@@ -98,7 +98,7 @@ impl Trial<'_> {
             }
             Also::AllowsPost => {
                 let allowed = answer.list("allow");
-                if allowed.contains(&"POST") {
+                if allowed == ["POST"] {
                     return Ok(());
                 }
                 let allow = allowed.join(", ");

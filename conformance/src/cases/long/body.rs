@@ -1,6 +1,7 @@
 //! POST /auth/tokens/long: the body's JSON, size and media type, and the mechanism that it names.
 
 use crate::case::*;
+use crate::trial::draft;
 
 pub const CASES: &[Case] = &[
     Case {
@@ -433,4 +434,128 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("no-mechanism-403", "answers 403 to a body without a mechanism")],
         ..ROW
     },
+    Case {
+        id: "long.400.body-16385-wide",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "The limit of a body counts bytes, not characters: a body of more than 16,384 bytes in fewer \
+                      characters is rejected with 400 invalid_request.",
+        section: "openapi.yaml, info",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Read,
+        control: Some("long.201.body-16384"),
+        request: steps!(wide),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("size-in-characters", "measures a body in characters")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.body-16385-outside",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "White space around the JSON document counts: with it, a body of 16,385 bytes is rejected with \
+                      400 invalid_request.",
+        section: "openapi.yaml, info",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Read,
+        control: Some("long.201.body-16384"),
+        request: steps!(padded_outside),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("size-trimmed", "measures a body without the white space around it")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.control-character",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "A control character in a JSON string must be escaped: a line break in one is rejected with 400 \
+                      invalid_request.",
+        section: "RFC 8259 section 7",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(
+            Secret(Valid),
+            &[Raw(
+                "{\"grant_type\":\"client_credentials\",\"client_id\":\"${valid.client_id}\",\"client_secret\":\"a\nb\"}",
+            )],
+        ),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("control-characters-ok", "accepts control characters in JSON strings")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.deeply-nested",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "A deeply nested document is rejected with 400 invalid_request, as any other that does not fit.",
+        section: "RFC 8259 section 9",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: steps!(nested),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("deep-json-500", "fails with 500 on deeply nested JSON")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.comment",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "JSON has no comments: a body with one is rejected with 400 invalid_request.",
+        section: "RFC 8259 section 2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: steps!(around, "/* a comment */", ""),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("comments-ok", "accepts comments in JSON")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.no-break-space",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "Only space, tab and line breaks may surround a JSON document: a no-break space is rejected with \
+                      400 invalid_request.",
+        section: "RFC 8259 section 2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: steps!(around, "", "\u{a0}"),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("any-space-ok", "accepts any white space of Unicode around JSON")],
+        ..ROW
+    },
 ];
+
+/// The valid request, with these texts before and after the JSON document.
+async fn around(t: &Trial<'_>, before: &str, after: &str) -> Result<(), Stop> {
+    let mut request = draft::build(t, Secret(Valid), &[]).await?;
+    request.body = [before.as_bytes(), &request.body, after.as_bytes()].concat();
+    let answer = t.send(&request).await?;
+    t.expect(t.due, &answer)
+}
+
+async fn padded_outside(t: &Trial<'_>) -> Result<(), Stop> {
+    let document = draft::build(t, Secret(Valid), &[]).await?.body.len();
+    around(t, "", &" ".repeat(16_385_usize.saturating_sub(document))).await
+}
+
+/// Sends a document of the client with one more member.
+async fn with_member(t: &Trial<'_>, name: &str, json: &str) -> Result<(), Stop> {
+    let mut request = draft::build(t, Secret(Valid), &[Unset("client_secret")]).await?;
+    let document = String::from_utf8_lossy(&request.body).into_owned();
+    let end = document.len().saturating_sub(1);
+    request.body = format!("{},\"{name}\":{json}}}", &document[..end]).into_bytes();
+    let answer = t.send(&request).await?;
+    t.expect(t.due, &answer)
+}
+
+/// 8,300 characters of two bytes each. A server that counts characters finds a wrong secret.
+async fn wide(t: &Trial<'_>) -> Result<(), Stop> {
+    with_member(t, "client_secret", &format!("\"{}\"", "\u{e9}".repeat(8300))).await
+}
+
+async fn nested(t: &Trial<'_>) -> Result<(), Stop> {
+    with_member(t, "deep", &format!("{}{}", "[".repeat(5000), "]".repeat(5000))).await
+}

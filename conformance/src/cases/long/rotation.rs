@@ -206,6 +206,21 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("foreign-bearer", "rotates another client's token")],
         ..ROW
     },
+    Case {
+        id: "long.401.rotation-revoked-lacks-write",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "The token of a rotation is checked before its permission: a revoked one without tokens:write is \
+                      rejected with 401 invalid_token, not 403.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("long.403.rotation-lacks-write"),
+        request: steps!(rotation_revoked_lacks_write),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("rotation-permission-first", "checks the permission of a rotation before its token")],
+        ..ROW
+    },
 ];
 
 async fn rotation_default(t: &Trial<'_>) -> Result<(), Stop> {
@@ -267,4 +282,11 @@ async fn rotation_escalates(t: &Trial<'_>) -> Result<(), Stop> {
     let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
     let answer = t.send(&t.rotate_request(Valid, &short.token, Some(&["jobs:cancel"]))?).await?;
     t.expect(t.due, &answer)
+}
+
+async fn rotation_revoked_lacks_write(t: &Trial<'_>) -> Result<(), Stop> {
+    let long = t.mint_long(Valid, &["jobs:submit", "tokens:*"]).await?;
+    let short = t.mint_short(&long, &["jobs:submit", "tokens:revoke"]).await?;
+    t.revoked(&short, &short).await?;
+    t.until_refused(&t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?, t.due).await
 }

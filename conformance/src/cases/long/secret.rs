@@ -321,6 +321,23 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("suspended-works", "issues tokens to suspended clients")],
         ..ROW
     },
+    Case {
+        id: "long.401.secret-wrong-scope",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "The credential is checked before the scopes: a wrong secret with a scope that the client lacks \
+                      is rejected with 401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(
+            Secret(Valid),
+            &[Set("client_secret", r#""wrong-${unique}""#), Set("scopes", r#"["conformance:unheld"]"#)],
+        ),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("scope-before-credential", "checks scopes before the credential")],
+        ..ROW
+    },
 ];
 
 async fn unknown_alike(t: &Trial<'_>) -> Result<(), Stop> {

@@ -310,6 +310,26 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("revoke-no-op", "answers 204 and revokes nothing")],
         ..ROW
     },
+    Case {
+        id: "short.401.bearer-in-cookie",
+        cell: Cell::Short(401),
+        level: Level::Contract,
+        requirement: "A token in a cookie is not a bearer token: without Authorization it is rejected with 401 \
+                      invalid_token.",
+        section: "RFC 6750 section 2",
+        effect: Effect::Read,
+        control: Some("short.201.exchange"),
+        request: Ask(
+            Exchange(Valid),
+            &[
+                NoHeader("authorization"),
+                Header("cookie", "access_token=${valid.long}; token=${valid.long}; authorization=Bearer ${valid.long}"),
+            ],
+        ),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("bearer-in-cookie", "takes the bearer token from a cookie")],
+        ..ROW
+    },
 ];
 
 /// The long-term token's own claims, signed with keys that anybody could guess.

@@ -39,7 +39,12 @@ impl Reference {
             return Err(bad("Content-Type must be application/json."));
         }
         let limit = if self.on("body-limit-8k") { 8192 } else { 16_384 };
-        let counted = if self.on("size-by-content-length") && asked.header("content-length").is_none() {
+        let text = String::from_utf8_lossy(&asked.body);
+        let counted = if self.on("size-in-characters") {
+            text.chars().count()
+        } else if self.on("size-trimmed") {
+            text.trim().len()
+        } else if self.on("size-by-content-length") && asked.header("content-length").is_none() {
             0
         } else {
             asked.body.len()
@@ -54,6 +59,20 @@ impl Reference {
         let bytes = if self.on("utf8-lossy") { lossy.as_bytes() } else { asked.body.as_slice() };
         if self.on("json-escapes-refused") && lossy.contains("\\u") {
             return Err(bad("Escapes."));
+        }
+        if self.on("deep-json-500") && lossy.contains("[[[[[[[[") {
+            return Err(self.refuse(asked, 500, "server_error", "Too deep."));
+        }
+        let tolerated = match self.fault {
+            Some("control-characters-ok") => lossy.replace('\n', " "),
+            Some("comments-ok") => lossy.replace("/* a comment */", ""),
+            Some("any-space-ok") => lossy.trim().to_owned(),
+            _ => lossy.clone(),
+        };
+        if tolerated != lossy
+            && let Ok(Value::Object(members)) = serde_json::from_str(&tolerated)
+        {
+            return Ok(members);
         }
         if self.on("trailing-data-ignored") {
             let mut first = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>();

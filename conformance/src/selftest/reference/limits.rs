@@ -17,6 +17,9 @@ impl Reference {
         let calls = self.memory.calls.entry(format!("{what} {}", self.clock.now() / 60)).or_default();
         *calls += 1;
         let calls = *calls;
+        if self.on("short-limit-for-all") && self.memory.was_limited && what.starts_with("short") {
+            return Err(self.refuse(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds."));
+        }
         if self.on("limit-for-all") && self.memory.was_limited && what.starts_with("long") {
             return Err(self.refuse(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds."));
         }

@@ -101,12 +101,17 @@ impl Reference {
             return Err(self.refuse(asked, 400, "invalid_request", "No mechanism."));
         }
         let limited = self.limit(asked, &format!("long {client_id}"), &client_id);
+        let forwarded = asked.header("x-forwarded-for").is_some() && self.on("limit-by-forwarded-for");
+        let spared = forwarded
+            || (secret.is_none() && self.on("limit-secrets-only"))
+            || (assertion.is_some() && self.on("limit-spares-assertions"))
+            || (mechanisms == 0 && self.on("limit-spares-rotations"));
         let right = self.on("limit-spares-right")
             && self
                 .clients
                 .iter()
                 .any(|c| c.id == client_id && c.secrets.iter().any(|own| Some(&own.text) == secret.as_ref()));
-        if !right {
+        if !right && !spared {
             limited?;
         }
         if mechanisms == 0 {
@@ -152,6 +157,14 @@ impl Reference {
         let locked = self.memory.codes.get(&client.id).is_some_and(|c| c.locked_until > self.clock.now());
         if self.on("lock-locks-client") && locked {
             return Err(self.refuse(asked, 401, "invalid_client", "The client could not be authenticated."));
+        }
+        if self.on("scope-before-credential")
+            && let Some(scopes) = &scopes
+        {
+            self.grantable(asked, scopes.clone(), &client.scopes, 403)?;
+        }
+        if self.on("mechanism-before-code") && code.is_some() && !client.may_use("otp") {
+            return Err(self.refuse(asked, 403, "unauthorized_client", "One-time codes are not allowed."));
         }
         let right = if let Some(secret) = &secret {
             if self.on("right-secret-forgives") && self.secret_fits(&client, secret) {
@@ -216,6 +229,12 @@ impl Reference {
         ttl: Option<u64>,
     ) -> Result<Reply, Refused> {
         let header = self.single(asked, "authorization", "invalid_token", "-on-long")?;
+        if self.on("rotation-permission-first")
+            && let Ok(bearer) = self.verified(asked, header.as_deref(), "short")
+            && !self.may(&bearer, "tokens:write", "rotation-itself")
+        {
+            return Err(self.refuse(asked, 403, "insufficient_scope", "tokens:write is needed."));
+        }
         let bearer = match self.bearer(asked, header.as_deref(), "short") {
             Ok(bearer) => bearer,
             Err(_) if self.on("rotation-any-bearer") => {

@@ -27,7 +27,22 @@ impl Reference {
         if let Some(reply) = self.well_known(asked, path)? {
             return Ok(reply);
         }
-        let mut path = path.strip_prefix("/v1").unwrap_or_default().to_owned();
+        let mut path = self.below_base(path);
+        if self.on("path-suffix-ok") {
+            path = path.trim_end_matches(".json").to_owned();
+        }
+        if self.on("path-by-prefix") && path.starts_with("/auth/tokens/long") {
+            path = "/auth/tokens/long".to_owned();
+        }
+        if self.on("path-parameters-ignored") {
+            path.truncate(path.find(';').unwrap_or(path.len()));
+        }
+        if self.on("revoke-any-depth")
+            && path.matches('/').count() > 4
+            && let Some(at) = path.trim_end_matches("/revoke").rfind('/')
+        {
+            path = format!("/auth/tokens{}", &path[at..]);
+        }
         if self.on("path-folded") && !path.contains("tok_") {
             path = path.to_lowercase();
         } else if self.on("path-folded") {
@@ -47,14 +62,18 @@ impl Reference {
             }
             _ => return Err(self.refuse(asked, 404, "not_found", "No such path.")),
         };
-        let any_method = self.on("any-method") || (operation == "introspect" && self.on("introspection-by-get"));
+        let any_method = self.on("any-method")
+            || (operation == "introspect" && self.on("introspection-by-get"))
+            || (asked.method == "HEAD" && self.on("head-as-post"))
+            || (asked.header("x-http-method-override") == Some("POST") && self.on("method-override"));
         if asked.method != "POST" && !any_method {
-            if self.on("405-as-404") {
+            if self.on("405-as-404") || (asked.method == "PATCH" && self.on("patch-as-404")) {
                 return Err(self.refuse(asked, 404, "not_found", "No such path."));
             }
             let mut reply = self.error(asked, 405, "method_not_allowed", "Use POST.", None);
             if !self.on("405-without-allow") {
-                reply.headers.push(("Allow".into(), "POST".into()));
+                let allowed = if self.on("405-allows-options") { "POST, OPTIONS" } else { "POST" };
+                reply.headers.push(("Allow".into(), allowed.into()));
             }
             return Ok(reply);
         }
@@ -69,6 +88,21 @@ impl Reference {
                 self.revoke(asked, &id)
             }
         }
+    }
+}
+
+impl Reference {
+    /// The path below the base path; empty if it is not there.
+    fn below_base(&self, path: &str) -> String {
+        let base = "/v1";
+        let version = path.strip_prefix("/v").and_then(|rest| rest.split_once('/'));
+        let below = match version {
+            Some((_, below)) if self.on("base-any-version") => Some(format!("/{below}")),
+            None if self.on("base-optional") => Some(path.to_owned()),
+            _ if self.on("base-folded") && path.to_lowercase().starts_with(base) => Some(path[base.len()..].to_owned()),
+            _ => path.strip_prefix(base).map(str::to_owned),
+        };
+        below.unwrap_or_default()
     }
 }
 

@@ -30,6 +30,10 @@ impl Reference {
         // With an Authorization header, the bearer is checked before the body. Without one, the token may be in the
         // body.
         let from_header = match &header {
+            None if self.on("bearer-in-cookie") && asked.header("cookie").is_some() => {
+                let cookie = asked.header("cookie").and_then(|all| all.rsplit_once("authorization="));
+                Some(self.bearer(asked, cookie.map(|(_, value)| value), "long")?)
+            }
             None if self.on("bearer-in-query") && asked.path.contains('?') => Some(self.bearer(asked, None, "long")?),
             Some(_) => Some(self.bearer(asked, header.as_deref(), "long")?),
             None => None,
