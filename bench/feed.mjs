@@ -100,14 +100,14 @@ for (let tries = 0; ; tries++) {
   }
 }
 
-/** Asks with so many at a time under way, for some seconds. */
+/** Sends requests for SECONDS over `connections` connections, and prints rate, latency and CPU time. */
 async function load(title, connections, question) {
   const [start, used] = [performance.now(), cpu()]
   const times = []
   const one = async () => {
     while (performance.now() - start < SECONDS * 1000) {
       const began = performance.now()
-      if (!(await question())) throw new Error('the feed did not take it')
+      if (!(await question())) throw new Error('the feed refused a request')
       times.push(performance.now() - began)
     }
   }
@@ -130,8 +130,8 @@ for (const size of [10_000, 100_000]) {
   const began = performance.now()
   const whole = await ask({ Ends: { since: null } })
   const took = performance.now() - began
-  console.log(`${`a whole of ${whole.entries.length} entries`.padEnd(44)} ${took.toFixed(0)} ms`)
-  await load(`what is new, of ${whole.entries.length} entries, 16 at a time`, 16, () => ask({ Ends: { since: whole.seq } }))
-  await load(`reports of one end, beside ${whole.entries.length} entries`, 64, () => report(1))
+  console.log(`${`the full feed, ${whole.entries.length} entries`.padEnd(44)} ${took.toFixed(0)} ms`)
+  await load(`an empty delta, ${whole.entries.length} entries, 16 at a time`, 16, () => ask({ Ends: { since: whole.seq } }))
+  await load(`reports of one end, with ${whole.entries.length} entries`, 64, () => report(1))
 }
 process.exit(0)

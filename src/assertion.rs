@@ -27,8 +27,9 @@ pub struct Genuine {
 /// Header members that change how the rest is to be read; an assertion with one is refused (RFC 7515, section 4.1.11).
 const EXTENSIONS: [&str; 2] = ["crit", "b64"];
 
-/// Checks an assertion against the client's keys. `None`: it is refused, and the caller is not told why. An unknown
-/// `kid` costs a verification too, against a stand-in key. `verify` is `host::Host`'s.
+/// Checks an assertion against the client's keys. Returns `None` if it is refused: callers are not told why. For an
+/// unknown `kid` a signature is verified too, against a stand-in key, so that both take the same time. `verify` is
+/// `token::Signatures::verify`.
 pub async fn check(
     settings: &Settings,
     verify: impl AsyncFnOnce(&PublicJwk, &[u8], &[u8]) -> Result<bool, Unavailable>,
@@ -91,8 +92,8 @@ fn check_claims(
     })
 }
 
-/// A key to verify against if the client has none that fits, so that the time taken does not tell; its verdict is
-/// ignored. The keys are the examples of RFC 8037 (appendix A.2) and RFC 7515 (appendices A.2 and A.3).
+/// A key to verify against if the client has no matching one, so that the response time does not reveal that. The
+/// result is ignored. The keys are the examples of RFC 8037 (appendix A.2) and RFC 7515 (appendices A.2 and A.3).
 fn stand_in(algorithm: Algorithm) -> PublicJwk {
     let owned = |text: &str| Some(text.to_owned());
     let empty = PublicJwk {

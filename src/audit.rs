@@ -46,8 +46,8 @@ impl Audit {
         self.by = Some(token.id.clone());
     }
 
-    /// Whether the line is left out: the public feed was served. Verifiers fetch it every few seconds, and a line costs
-    /// twice what the call does.
+    /// Whether the call read the public feed. Such a call leaves no line: verifiers make it every few seconds, and the
+    /// line would cost twice as much as the call.
     pub fn is_routine(&self) -> bool {
         self.outcome == "polled" && self.by.is_none()
     }

@@ -33,7 +33,7 @@ pub enum Error {
     CallerScope { needed: Cow<'static, str> },
     /// A requested scope may not be granted.
     InsufficientScope { needed: String, by: Grantor },
-    /// On /long: the client is authenticated, but may not have a token.
+    /// On /long: the client is authenticated, but may not get a token.
     UnauthorizedClient(Unentitled),
     /// The caller's client has no token with this id.
     TokenNotFound,

@@ -67,7 +67,7 @@ pub trait Host: Clients + Signatures {
     /// Lists clients, from KV: the list may be as old as the location's cache.
     async fn list(&self, limit: u64, cursor: Option<&str>) -> Result<Page, Unavailable>;
 
-    /// Randomness for one token's id, or one client's.
+    /// Random bytes for the id of one token or one client.
     fn random(&self) -> Result<Random, Unavailable>;
 
     /// Counts a call against a limit; `false` means that the limit is exceeded.

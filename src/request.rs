@@ -38,8 +38,8 @@ pub struct Call {
     pub now: u64,
 }
 
-/// The text that `head` in glue.js makes of a request: method, URL, time and headers, one per line. A header that is
-/// present has a "+" before its value.
+/// A request without its body, parsed from the text that `head` in glue.js makes of it: method, URL, time and headers,
+/// one per line. A header that is present has a "+" before its value.
 pub struct Head<'a> {
     pub method: &'a str,
     /// Scheme, host and port of the URL.
@@ -189,7 +189,7 @@ impl LongTokenRequest {
             (false, Some(secret), None, None, None) => Some(Credential::Secret(secret)),
             (false, None, Some(code), None, None) => Some(Credential::Code(code)),
             (false, None, None, None, None) if call.authorization.is_some() => None,
-            // With a wrong `X-Client-Id` the request carries no credential at all, which is 401.
+            // A wrong `X-Client-Id` is no credential either, so the request carries none at all: 401.
             (false, None, None, None, None)
                 if call.client_id_header.as_deref().is_some_and(|header| single(header) != Some(&client_id)) =>
             {

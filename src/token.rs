@@ -278,8 +278,8 @@ pub async fn sign_text(settings: &Settings, host: &impl Signatures, typ: &str, p
     Ok(text)
 }
 
-/// Warm-up: runs an exchange with an expired dummy token, so that V8 compiles that path before the first request. It needs no
-/// storage.
+/// Warm-up: runs an exchange with an expired dummy token, so that V8 compiles that path before the first request. It
+/// needs no storage.
 pub async fn rehearse(settings: &Settings, host: &impl Signatures) -> Option<Response> {
     let (client_id, random) = ("", Random::default());
     let scopes = Scopes::parse_claim("tokens:write").ok()?;

@@ -52,8 +52,8 @@ pub struct TokenId {
 readable!(enum Kind { "Long" => Long, "Short" => Short });
 readable!(struct TokenId { kind, expires_at, text });
 
-/// The part of an id that is unique among its client's: the first 22 characters after the prefix, which hold the expiry
-/// and most of the random bytes. A text too short for that is returned whole.
+/// The part of an id that is unique among the client's ids: the first 22 characters after the prefix, which hold the
+/// expiry and most of the random bytes. A text too short for that is returned whole.
 pub fn key(token_id: &str) -> &str {
     token_id.get(PREFIX..PREFIX + KEY).unwrap_or(token_id)
 }

@@ -174,7 +174,7 @@ macro_rules! readable {
                     $(let mut members = content.into_members()?;
                       $(let $field = members.read(stringify!($field))?;)*
                       return members.0.is_empty().then_some(Self::$variant { $($field),* });)?
-                    #[allow(unreachable_code, reason = "reached by variants without content alone")]
+                    #[allow(unreachable_code, reason = "only variants without content reach this")]
                     return readable!(@unit $type, $variant $(($inner))? $({ $($field),* })?);
                 })*
                 None

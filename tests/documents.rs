@@ -51,7 +51,7 @@ fn file_of(module: &str) -> String {
 }
 
 #[test]
-fn what_the_threat_model_cites_is_there() {
+fn every_test_and_case_that_the_threat_model_cites_exists() {
     let document = read("SECURITY.md");
     let ids = read("conformance/src/cases/ids.txt");
     let ids: BTreeSet<&str> = ids.lines().collect();
@@ -59,7 +59,7 @@ fn what_the_threat_model_cites_is_there() {
     let attacks = document.split("\n## Attacks").nth(1).unwrap().split("\n## ").next().unwrap();
     for row in attacks.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| attack ")) {
         let shown_by = row.rsplit('|').nth(1).unwrap();
-        assert!(quoted(shown_by).next().is_some(), "no test shows: {row}");
+        assert!(quoted(shown_by).next().is_some(), "a row names no test: {row}");
         for name in quoted(shown_by) {
             if let Some((module, test)) = name.rsplit_once("::") {
                 tests += 1;
@@ -67,14 +67,17 @@ fn what_the_threat_model_cites_is_there() {
                 let text = read(&file);
                 let at = text.find(&format!("fn {test}(")).unwrap_or_else(|| panic!("{file} has no {test}"));
                 let before = text[..at].trim_end_matches("async ").trim_end();
-                assert!(before.ends_with("test]"), "{name} is no test");
+                assert!(before.ends_with("test]"), "{name} is not a test");
             } else {
                 cases += 1;
-                assert!(ids.contains(name) && GROUPS.iter().any(|group| name.starts_with(group)), "no case is {name}");
+                assert!(
+                    ids.contains(name) && GROUPS.iter().any(|group| name.starts_with(group)),
+                    "there is no case {name}"
+                );
             }
         }
     }
-    assert!(tests > 30 && cases > 30, "{tests} tests and {cases} cases were looked for");
+    assert!(tests > 30 && cases > 30, "only {tests} tests and {cases} cases were found in SECURITY.md");
 }
 
 #[test]
@@ -106,7 +109,7 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn every_link_has_a_target() {
     let mut followed = 0;
     for document in DOCUMENTS {
         let text = read(document);
@@ -116,7 +119,7 @@ fn links_lead_somewhere() {
             prose(&text).filter_map(|line| line.strip_prefix('[')?.split_once("]: ")).map(|(name, _)| name).collect();
         let whole: String = prose(&text).flat_map(|line| [line, "\n"]).collect();
         for name in whole.split("][").skip(1).filter_map(|rest| rest.split(']').next()) {
-            assert!(defined.contains(name), "{document} does not say where [{name}] leads");
+            assert!(defined.contains(name), "{document} does not define the link [{name}]");
         }
         let inline = whole.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         let references = prose(&text).filter_map(|line| Some(line.strip_prefix('[')?.split_once("]: ")?.1));
@@ -127,7 +130,7 @@ fn links_lead_somewhere() {
             followed += 1;
             let (file, heading) = target.split_once('#').unwrap_or((target, ""));
             let linked = if file.is_empty() { root().join(document) } else { folder.join(file) };
-            assert!(linked.exists(), "{document} links to {target}");
+            assert!(linked.exists(), "{document} links to {target}, which does not exist");
             if !heading.is_empty() {
                 let linked = fs::read_to_string(&linked).unwrap();
                 let anchors: Vec<_> = prose(&linked).filter_map(anchor).filter(|anchor| anchor == heading).collect();
@@ -206,7 +209,10 @@ fn make_has_each_target_that_is_named() {
         for target in commands.filter_map(|text| text.strip_prefix("make ")?.split([' ', '\n']).next()) {
             named += 1;
             let is_target = makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
-            assert!(is_target || document == "CHANGELOG.md", "{document}: make {target}");
+            assert!(
+                is_target || document == "CHANGELOG.md",
+                "{document} names `make {target}`, which the Makefile lacks"
+            );
         }
     }
     assert!(named > 20, "{named}");

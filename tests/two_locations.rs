@@ -1,9 +1,9 @@
-//! Consistency across locations: what takes effect at once everywhere, what follows KV, and the effect of failing
-//! services. Runs the built Worker in workerd, at locations that share the clients' objects and each have their own KV.
-//! `TIMES=1000` repeats each check that must always hold.
+//! Consistency across locations: which changes take effect everywhere at once, which take effect through KV, and what
+//! happens when services fail. Runs the built Worker in workerd, at locations that share the clients' objects and each
+//! have their own KV. `TIMES=1000` repeats each check that must always hold.
 
 #![cfg(not(target_arch = "wasm32"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, what is not as it must be ends the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod caller;
 mod locations;
@@ -28,7 +28,7 @@ fn times() -> usize {
     std::env::var("TIMES").map_or(200, |times| times.parse().unwrap())
 }
 
-/// How soon a revocation must be answered, whatever KV does.
+/// The longest time in which a revocation must be answered, whatever KV does.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether this location's introspection, called with `caller`, says that a short-term token is active.
@@ -56,7 +56,7 @@ async fn rotate(location: &Caller, short: &Value, client: &Made) -> Answer {
 }
 
 impl Locations {
-    /// Runs a check with as many clients as `times` says, several at a time. The other location's KV shows them as
+    /// Runs a check with `times()` clients, up to 50 at a time. The other location's KV shows each client as it was
     /// created.
     async fn for_clients(&self, consistency: &str, each: impl AsyncFn(&Made)) {
         let mut left = times();
@@ -101,7 +101,7 @@ fn names(fed: &Value, kind: Kind, issued: &Value) -> bool {
     fed["ended"][member][hash].is_u64()
 }
 
-/// How old the feed may be that a location serves.
+/// The greatest age of the feed that a location serves.
 const FED: Duration = Duration::from_secs(2);
 
 /// Whether a client's value in KV shows that this token has ended.
@@ -115,7 +115,7 @@ fn shows_end(value: &Value, issued: &Value) -> bool {
 async fn an_immediate_clients_end_holds_in_the_next_request_elsewhere() {
     let all = Locations::start("immediate").await;
     let client = all.client("immediate").await;
-    // The other location's KV does not show what follows.
+    // The other location's KV shows nothing of the following changes.
     all.away_kv.copy(&all.home_kv);
     for time in 0..times() {
         let (here, there) = if time % 2 == 0 { (&all.home, &all.away) } else { (&all.away, &all.home) };
@@ -165,7 +165,7 @@ async fn ended_tokens_and_ended_secrets_hold_in_the_next_request_elsewhere() {
 }
 
 #[tokio::test]
-async fn introspection_and_rotation_know_at_once_what_an_exchange_hears_of_later() {
+async fn introspection_and_rotation_see_an_end_at_once_and_an_exchange_later() {
     let all = Locations::start("eventual").await;
     let each = async |client: &Made| {
         let [long, other] = [client.long(&all.away).await, client.long(&all.away).await];
@@ -196,7 +196,7 @@ async fn introspection_and_rotation_know_at_once_what_an_exchange_hears_of_later
 }
 
 #[tokio::test]
-async fn from_the_switch_on_new_tokens_say_that_the_object_is_to_be_asked() {
+async fn tokens_issued_after_the_switch_to_immediate_require_the_object() {
     let all = Locations::start("switch").await;
     let client = all.client("eventual").await;
     all.away_kv.copy(&all.home_kv);
@@ -217,7 +217,7 @@ async fn from_the_switch_on_new_tokens_say_that_the_object_is_to_be_asked() {
 // Which service each operation calls
 
 #[tokio::test]
-async fn what_each_operation_asks_of_kv() {
+async fn the_kv_calls_of_each_operation() {
     let all = Locations::start("calls").await;
     let [eventual, immediate] = [all.client("eventual").await, all.client("immediate").await];
     all.home_kv.calls();
@@ -275,7 +275,7 @@ async fn no_value_of_kv_and_no_line_of_the_log_holds_a_credential() {
 // KV is down
 
 #[tokio::test]
-async fn without_kv_what_ends_or_narrows_stands_unanswered_and_all_else_works() {
+async fn without_kv_ends_and_narrowing_changes_are_stored_but_503_and_all_other_calls_work() {
     for refuses in [true, false] {
         let all = Locations::start(if refuses { "kv-refuses" } else { "kv-fails" }).await;
         let [eventual, immediate] = [all.client("eventual").await, all.client("immediate").await];
@@ -319,7 +319,7 @@ async fn without_kv_what_ends_or_narrows_stands_unanswered_and_all_else_works() 
         all.home.operate(&all.operator, Method::GET, &format!("/{}", eventual.id), None).await.is(200);
         all.home.operate(&all.operator, Method::GET, "", None).await.is(503).code("temporarily_unavailable");
         assert_eq!(all.home.send(Method::GET, "/healthz", &[], None).await.status, 503);
-        assert!(began.elapsed() < PATIENCE, "nothing of this waits for KV: {:?}", began.elapsed());
+        assert!(began.elapsed() < PATIENCE, "none of these calls waits for KV: {:?}", began.elapsed());
 
         // Revocations and narrowing changes
         let narrow = json!({"scopes": ["jobs:submit"]});
@@ -347,14 +347,14 @@ async fn without_kv_what_ends_or_narrows_stands_unanswered_and_all_else_works() 
         }
         assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 
-        // It is stored
+        // Each change is stored
         exchange(&all.home, &long).await.is(401);
         all.away.long(&suspended.id, &suspended.by_secret()).await.is(403);
         let asked = Some(json!({"scopes": ["jobs:cancel"]}));
         all.away.short(token(&of_narrowed), asked).await.is(400).code("invalid_scope");
         all.away.long(&deleted.id, &deleted.by_secret()).await.is(401);
 
-        // Its repeat is answered, also with the ETag from before
+        // A repeat of each succeeds, also with the ETag from before
         if refuses {
             all.home_kv.listen();
             all.away_kv.listen();
@@ -437,7 +437,7 @@ async fn without_the_object_only_an_eventual_clients_exchange_works() {
     assert_eq!(all.cut_off.send(Method::GET, "/.well-known/jwks.json", &[], None).await.status, 200);
     exchange(&all.home, &long).await.is(201);
 
-    // Nor can KV replace it if its value is unreadable
+    // KV can't replace the object if its value is unreadable
     all.home_kv.put(&eventual.id, r#"{"version":2}"#);
     sleep(Duration::from_millis(300)).await;
     exchange(&all.cut_off, &long).await.is(503).code(down);
@@ -448,10 +448,10 @@ async fn without_the_object_only_an_eventual_clients_exchange_works() {
     exchange(&all.home, &revoked).await.is(401).code("invalid_token");
 }
 
-// KV is slow, or late
+// KV is slow, or a write lands late
 
 #[tokio::test]
-async fn a_slow_publication_holds_up_only_those_who_need_it() {
+async fn a_slow_publication_delays_only_calls_that_need_it() {
     let all = Locations::start("kv-slow").await;
     let client = all.client("eventual").await;
     let [long, revoked] = [client.long(&all.home).await, client.long(&all.home).await];
@@ -503,12 +503,12 @@ async fn a_hundred_revocations_at_once_take_five_writes_at_most() {
 }
 
 #[tokio::test]
-async fn callers_that_hang_up_leave_nobody_waiting() {
+async fn a_caller_that_hangs_up_delays_no_other() {
     let all = Locations::start("hang-up").await;
     let client = all.client("eventual").await;
     for writing in [Mood::Takes(Duration::from_millis(300)), Mood::Hangs] {
         let issued = join_all((0..20).map(|_| client.long(&all.home))).await;
-        // A second after the last write, the next one starts with the first revocation.
+        // More than a second after the last write, so the first revocation starts a write at once.
         sleep(Duration::from_millis(1_200)).await;
         all.home_kv.writing(writing);
         let written = all.home_kv.writes(&client.id).len();
@@ -521,7 +521,7 @@ async fn callers_that_hang_up_leave_nobody_waiting() {
         let began = Instant::now();
         revoke(&all.home, &long).await.is(204);
         assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
-        // The revocations took effect, except those whose caller left before.
+        // Each of these callers waited for 400 ms or more, so its revocation was stored.
         all.home_kv.shows(&client.id, |value| issued[10..].iter().all(|long| shows_end(value, long))).await;
         for long in &issued[10..] {
             exchange(&all.cut_off, long).await.is(401).code("invalid_token");
@@ -530,9 +530,9 @@ async fn callers_that_hang_up_leave_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn a_write_that_lands_late_over_a_confirmed_revocation_is_mended() {
+async fn a_write_that_lands_late_over_a_confirmed_revocation_is_repaired() {
     let all = Locations::start("late").await;
-    // So that a minute passes in 5 seconds.
+    // The clock starts 55 s behind, so that a minute passes in 5 seconds when it is set right.
     all.clock(-55).await;
     let client = all.client("eventual").await;
     let long = client.long(&all.home).await;
@@ -554,10 +554,10 @@ async fn a_write_that_lands_late_over_a_confirmed_revocation_is_mended() {
     exchange(&all.cut_off, &long).await.is(401).code("invalid_token");
 }
 
-// Crashes, and what is left behind
+// Crashes, and wiping
 
 #[tokio::test]
-async fn kv_comes_to_show_an_end_without_anybody_asking() {
+async fn kv_shows_a_stored_end_without_another_call() {
     let mut all = Locations::start("crash").await;
     let client = all.client("eventual").await;
     let [first, second, kept] =
@@ -584,9 +584,9 @@ async fn kv_comes_to_show_an_end_without_anybody_asking() {
 }
 
 #[tokio::test]
-async fn ids_that_are_no_clients_leave_nothing() {
+async fn ids_of_no_client_are_wiped() {
     let all = Locations::start("strangers").await;
-    // So that eight minutes pass in 5 seconds.
+    // The clock starts 475 s behind, so that eight minutes pass in 5 seconds when it is set right.
     all.clock(-475).await;
     let objects = || {
         let files = all.stored().into_iter();
@@ -648,7 +648,7 @@ async fn what_has_ended_is_in_the_feed_that_the_other_location_serves_and_nothin
 }
 
 #[tokio::test]
-async fn a_feed_that_is_down_is_told_without_anybody_asking() {
+async fn a_feed_that_was_down_learns_of_ends_without_another_call() {
     let all = Locations::start("feed-down").await;
     let client = all.client("eventual").await;
     let long = client.long(&all.home).await;
@@ -656,7 +656,7 @@ async fn a_feed_that_is_down_is_told_without_anybody_asking() {
     all.feed("down").await;
     revoke(&all.home, &short).await.is(503).code("temporarily_unavailable");
     revoke(&all.home, &long).await.is(503).code("temporarily_unavailable");
-    assert!(!is_active(&all.away, token(&client.long(&all.away).await), &short).await, "it stands");
+    assert!(!is_active(&all.away, token(&client.long(&all.away).await), &short).await, "the revocation is stored");
     all.feed("up").await;
     let began = Instant::now();
     loop {
@@ -672,7 +672,7 @@ async fn a_feed_that_is_down_is_told_without_anybody_asking() {
 }
 
 #[tokio::test]
-async fn a_crash_half_way_loses_no_end_that_was_stored() {
+async fn a_crash_between_reports_loses_no_stored_end() {
     let mut all = Locations::start("feed-crash").await;
     let clients = join_all((0..20).map(|_| all.client("immediate"))).await;
     let longs = join_all(clients.iter().map(|client| client.long(&all.home))).await;
@@ -697,7 +697,7 @@ async fn a_crash_half_way_loses_no_end_that_was_stored() {
         all.kill();
     };
     let (answers, ()) = join(revocations, crash).await;
-    assert!(answers.contains(&true) && answers.contains(&false), "it came half-way");
+    assert!(answers.contains(&true) && answers.contains(&false), "the crash came between the answers");
     all.restart().await;
     let caller = clients[0].long(&all.away).await;
     let began = Instant::now();
@@ -714,7 +714,7 @@ async fn a_crash_half_way_loses_no_end_that_was_stored() {
         if missing == 0 {
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(40), "{missing} ends are not told");
+        assert!(began.elapsed() < Duration::from_secs(40), "{missing} ends are missing from the feed");
         sleep(Duration::from_millis(500)).await;
     }
 }

@@ -17,13 +17,13 @@ use serde_json::json;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Does what `accepts` and `verify` of webcrypto.rs do: an exception is a refusal.
+/// Does what `accepts` and `verify` of webcrypto.rs do. An exception counts as a refusal.
 const MAIN: &str = r#"
 import { importKey, verify } from "./webcrypto.js";
 const bytes = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
 const judge = async ({ alg, members, message, signature }) => {
   const key = await importKey(alg, members, "verify").catch(() => undefined);
-  if (!key) return "the key was not taken";
+  if (!key) return "the key was not accepted";
   return verify(alg, key, bytes(signature), bytes(message)).catch(() => false);
 };
 export default {
@@ -42,7 +42,7 @@ async fn wycheproof_in_workerd() {
     let mut tries = 0;
     while http.get(&url).send().await.is_err() {
         tries += 1;
-        assert!(tries < 600, "workerd did not come up; see target/signatures/log");
+        assert!(tries < 600, "workerd did not start; see target/signatures/log");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let vectors = vectors::all();

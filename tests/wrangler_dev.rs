@@ -2,7 +2,7 @@
 //! Each test has its own server, with its own keys, clients and state, in a folder below target/.
 
 #![cfg(not(target_arch = "wasm32"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, what is not as it must be ends the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod caller;
 
@@ -76,7 +76,7 @@ impl Dev {
 
     async fn wait(&self) {
         let up = self.caller.wait().await;
-        up.unwrap_or_else(|()| panic!("wrangler dev did not come up; see {}", self.folder.join("log").display()));
+        up.unwrap_or_else(|()| panic!("wrangler dev did not start; see {}", self.folder.join("log").display()));
     }
 
     fn kill(&mut self) {
@@ -136,14 +136,14 @@ impl Dev {
         token(&self.short(token(&long), None).await.is(201).json()).to_owned()
     }
 
-    /// Gives the running server other secrets. wrangler reloads them when its configuration file is written.
+    /// Changes the secrets of the running server. wrangler reloads them when its configuration file is written.
     fn set_vars(&self, vars: &str) {
         fs::write(self.folder.join(".dev.vars"), vars).unwrap();
         let config = self.folder.join("wrangler.toml");
         fs::write(&config, fs::read_to_string(&config).unwrap()).unwrap();
     }
 
-    /// Waits until the server, with its new secrets, answers an exchange with this status.
+    /// Waits until the server, with its changed settings, answers an exchange with this status.
     async fn comes_to(&self, status: u16, long: &Value) -> Answer {
         for _ in 0..300 {
             if self.short(token(long), None).await.status == status {
@@ -154,7 +154,7 @@ impl Dev {
         self.short(token(long), None).await.is(status)
     }
 
-    /// Sends the same request 100 times concurrently; returns how often each status came.
+    /// Sends the same request 100 times concurrently. Returns the number of answers for each status.
     async fn hundredfold(&self, client_id: &str, body: &Value) -> HashMap<u16, usize> {
         let answers = join_all((0..100).map(|_| self.long(client_id, body))).await;
         answers.iter().fold(HashMap::new(), |mut counts, answer| {
@@ -252,7 +252,8 @@ async fn every_cell() {
     let answer = dev.send(Method::GET, "/v1/auth/tokens/long", &[], None).await.is(405);
     assert_eq!(answer.headers["allow"], "POST");
 
-    // The limits come last, with clients of their own. A period may end in between, so up to two are filled.
+    // The limits come last, with separate clients. A period may end in between, so there are enough calls for the
+    // limits of two periods.
     let burst = dev.issue("burst").await;
     let mut limited = None;
     for _ in 0..13 {
@@ -311,7 +312,7 @@ async fn a_crash_forgets_nothing() {
 
     dev.restart().await;
 
-    // The Worker's memory is gone: only the object's storage tells that a token's parent has ended.
+    // The Worker's memory is gone: only the object's storage shows that a token's parent has ended.
     for (short, status) in [(&revoked_short, 401), (&kept_short, 204)] {
         dev.revoke(token(short), text(short, "token_id")).await.is(status);
     }
@@ -321,9 +322,10 @@ async fn a_crash_forgets_nothing() {
     dev.long(&valid, &assertion).await.is(401).code("invalid_client");
 }
 
-/// Every key is replaced, with the steps that `admin` prints, while requests continue: none of them fails.
+/// The keys of both kinds of token and of the token ids are replaced, with the steps that `admin` prints, while
+/// requests continue. No request fails.
 #[tokio::test]
-async fn keys_rotate_under_way() {
+async fn keys_rotate_while_requests_continue() {
     let dev = Dev::start("rotation").await;
     let first = dev.issue("valid").await;
     let admin = async |args: &[&str]| {
@@ -372,7 +374,7 @@ async fn keys_rotate_under_way() {
     assert_eq!(signing("at+jwt"), signed_by(&short));
 }
 
-/// Without its keys, a deployment answers every request 500.
+/// With a missing or malformed setting, a deployment answers every request 500, and its log names the setting.
 #[tokio::test]
 async fn a_missing_or_broken_setting_stops_the_service() {
     let dev = Dev::start("settings").await;
@@ -410,7 +412,7 @@ async fn a_missing_or_broken_setting_stops_the_service() {
 /// After a panic (a trap) the WASM gets new memory, and the next request is answered. A panic can't be caused from
 /// outside, so the test traps a call within the WASM.
 #[tokio::test]
-async fn a_panic_is_survived() {
+async fn after_a_panic_the_next_request_is_answered() {
     let dev = Dev::start("panic").await;
     let long = dev.issue("valid").await;
     let probe = r#"
@@ -452,7 +454,7 @@ async fn a_panic_is_survived() {
     for (path, says) in [("/trap", "trapped"), ("/trap-before-an-object", "due"), ("/trap", "trapped")] {
         assert_eq!(send(path).await.body, says);
         if says == "due" {
-            // A call that waits for the object has its state in the old memory.
+            // A call that was waiting for the object had its state in the old memory, so it fails.
             let answer = dev.long(&dev.id("valid"), &dev.by_secret("valid")).await;
             assert_eq!(answer.status, 500, "{}", answer.body);
         }
@@ -496,9 +498,9 @@ async fn bodies_at_the_limit() {
     dev.send(Method::POST, &path, &[("Authorization", &authorization)], Some("\u{0}{".repeat(1_000_000))).await.is(204);
 }
 
-/// A sender may delay its body for as long as it likes; the request is judged by the time at which the body ends.
+/// A sender may delay its body. The request is judged at the time at which the body ends.
 #[tokio::test]
-async fn a_body_held_back_buys_no_time() {
+async fn a_delayed_body_is_judged_when_it_ends() {
     let dev = Dev::start("held").await;
     let valid = dev.id("valid");
     let long = dev.issue("valid").await;
@@ -548,7 +550,7 @@ async fn a_hundred_revocations_at_once() {
     }
 }
 
-/// Everything that operators do to a client, from its creation to its deletion.
+/// Each operation on a client, from its creation to its deletion.
 #[tokio::test]
 async fn the_life_of_a_client() {
     let dev = Dev::start("life").await;
@@ -556,7 +558,7 @@ async fn the_life_of_a_client() {
     let api = async |method: Method, path: &str, body: Option<Value>| dev.operate(&operator, method, path, body).await;
     let mut secrets = Vec::new();
 
-    // Callers that may not
+    // Callers without the scope
     let none = dev.short(token(&dev.issue("valid").await), None).await.is(201).json();
     let reader = dev.short(token(&dev.issue("reader").await), None).await.is(201).json();
     let wanted = json!({
@@ -571,7 +573,7 @@ async fn the_life_of_a_client() {
     api(Method::POST, "", Some(huge.clone())).await.is(400).code("invalid_request");
     api(Method::GET, "/acme", None).await.is(404).code("not_found");
 
-    // Made, and shown
+    // Creation
     let made = api(Method::POST, "", Some(wanted.clone())).await.is(201);
     let mut shown = made.json();
     for name in ["client_secret", "totp_secret", "otpauth_uri"] {
@@ -602,7 +604,7 @@ async fn the_life_of_a_client() {
     dev.long("acme", &by_code("acme", &seed, now() / otp::STEP + 1)).await.is(401).code("invalid_client");
     dev.long("acme", &by_code("acme", text(&renewed, "totp_secret"), now() / otp::STEP + 1)).await.is(201);
 
-    // Changed
+    // Changes
     let stale = made.headers["etag"].to_str().unwrap();
     let authorization = bearer(&operator);
     let headers = [
@@ -625,7 +627,7 @@ async fn the_life_of_a_client() {
     dev.long("acme", &good).await.is(403).code("unauthorized_client");
     dev.revoke(token(&short), text(&short, "token_id")).await.is(401).code("invalid_token");
     api(Method::PATCH, "/acme", Some(json!({"status": "active"}))).await.is(200);
-    // A widening change is not awaited: KV has it a moment later.
+    // A change that widens is answered before KV has it.
     for _ in 0..100 {
         if dev.short(token(&long), None).await.status == 201 {
             break;
@@ -638,7 +640,7 @@ async fn the_life_of_a_client() {
     let long = dev.long("acme", &good).await.is(201).json();
     dev.short(token(&long), None).await.is(201);
 
-    // Ended
+    // Deletion
     api(Method::DELETE, "/acme", None).await.is(204);
     api(Method::DELETE, "/acme", None).await.is(204);
     dev.short(token(&long), None).await.is(401).code("invalid_token");
@@ -648,7 +650,7 @@ async fn the_life_of_a_client() {
     assert!(listed(&dev, &operator).await.iter().all(|client| client["client_id"] != "acme"));
     let log = fs::read_to_string(dev.folder.join("log")).unwrap();
     for secret in secrets.iter().map(String::as_str).chain([token(&long), operator.as_str()]) {
-        assert!(!log.contains(secret), "the log holds a secret");
+        assert!(!log.contains(secret), "the log contains a secret");
     }
     for event in
         ["createClient", "updateClient", "endClientSecret", "createClientTotp", "endClientTokens", "deleteClient"]

@@ -24,7 +24,7 @@ function start(name, command) {
   for (const stream of [job.child.stdout, job.child.stderr]) {
     stream.on('data', (data) => {
       writeSync(log, data)
-      // cargo's own count: crates compiled, of all.
+      // cargo's own progress: the crates compiled so far, of all.
       job.progress = [...`${data}`.matchAll(/\] (\d+\/\d+)/g)].at(-1)?.[1] ?? job.progress
     })
   }
@@ -65,7 +65,7 @@ function finish() {
   process.exitCode = 1
 }
 
-// The lines of its output, without overwritten progress lines.
+// The lines of a job's output, without overwritten progress lines.
 function outputOf({ log }) {
   const lines = readFileSync(log, 'utf8').split('\n').map((line) => line.replace(/^.*\r(\x1b\[K)?/, ''))
   return lines.filter((line) => line.trim() !== '')

@@ -36,6 +36,6 @@ buildSync({
 })
 if (isService) shrink(`${work}/index_bg.wasm`)
 
-// The WASM last, since make checks its modification time.
+// The WASM is moved last, since make checks its modification time.
 renameSync(`${work}/bundle.js`, `${out}/index.js`)
 renameSync(`${work}/index_bg.wasm`, `${out}/index_bg.wasm`)

@@ -1,6 +1,6 @@
 // Makes assets/documents.js from openapi.yaml: the texts that the Worker serves at /openapi.json and /docs.
 //   node tools/openapi.mjs           writes it
-//   node tools/openapi.mjs --check   fails if it is not what openapi.yaml makes; `make check` calls this
+//   node tools/openapi.mjs --check   fails if the file is out of date; `make check` calls this
 // Either way, every example must satisfy its schema.
 
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -13,10 +13,10 @@ import { page } from './docs/page.mjs'
 const root = new URL('../', import.meta.url)
 const document = parse(readFileSync(new URL('openapi.yaml', root), 'utf8'))
 
-/** What can be wrong with the document beyond its syntax. */
+/** Yields each fault of the document beyond its syntax. */
 function* faults() {
   const ajv = formats(new Ajv({ allErrors: true, strictTypes: true, keywords: ['example', 'components'] }))
-  // References inside the document resolve against it, wherever they stand.
+  // References resolve against the whole document, wherever they are in it.
   ajv.addSchema({ $id: 'api', components: document.components }, 'api')
   const absolute = (node) =>
     JSON.parse(JSON.stringify(node), (key, value) => (key === '$ref' ? value.replace('#', 'api#') : value))
@@ -50,7 +50,7 @@ function* faults() {
     }
   }
   for (const reference of used) {
-    if (!reference.slice(2).split('/').reduce((node, key) => node?.[key], document)) yield `${reference} leads nowhere`
+    if (!reference.slice(2).split('/').reduce((node, key) => node?.[key], document)) yield `${reference} refers to nothing`
   }
 }
 
@@ -59,7 +59,8 @@ for (const fault of faults()) {
   console.error(`openapi.yaml: ${fault}`)
   failed = true
 }
-// What a deployment fills in (`fill` in src/operations/discovery.rs) is one character each, so that looking for it takes little code.
+// The placeholders that `fill` in src/operations/discovery.rs replaces. Each is one control character, which takes
+// little code to find.
 const [ORIGIN, BASE, ROOT] = ['\u0001', '\u0002', '\u0003']
 const html = page(document)
 const policy = /Policy content="([^"]*)"/.exec(html)[1]
@@ -68,11 +69,11 @@ const texts = {
   docs: `${policy}\n${html.replaceAll('https://auth.example.com/v1<', `${ORIGIN}${BASE}<`).replaceAll('https://auth.example.com', ORIGIN).replaceAll('/v1/', `${BASE}/`).replaceAll('>/v1<', `>${ROOT}<`)}`,
 }
 const lines = Object.entries(texts).map(([name, text]) => `export const ${name} = () => ${JSON.stringify(text)};\n`)
-const made = `// Made from openapi.yaml by tools/openapi.mjs. In JavaScript, since in the WASM every isolate would load them.\n${lines.join('')}`
+const made = `// Generated from openapi.yaml by tools/openapi.mjs. In JavaScript, because every isolate would load text inside the WASM.\n${lines.join('')}`
 const file = new URL('assets/documents.js', root)
 if (process.argv.includes('--check')) {
   if (readFileSync(file, 'utf8') !== made) {
-    console.error('assets/documents.js is not what openapi.yaml makes; run: node tools/openapi.mjs')
+    console.error('assets/documents.js is out of date; run: node tools/openapi.mjs')
     failed = true
   }
 } else if (!failed) {

@@ -139,14 +139,14 @@ pub async fn create(session: &Session, id: Id<'_>, wanted: &Wanted) -> Result<Cl
             Ok(Tried::GaveUp { problem, unsure: false }) | Err(problem) if !unsure => return Err(problem),
             Ok(Tried::GaveUp { problem, .. }) | Err(problem) if given => {
                 return Err(format!(
-                    "{problem}. {id} may have been made anyway, and then nobody has its credentials. Check with \
+                    "{problem}. {id} may have been created anyway, and then nobody has its credentials. Check with \
                      `admin client show {id}`: if it does not exist, run this again; otherwise {}",
                     rescue(&id)
                 ));
             }
             Ok(Tried::GaveUp { problem, .. }) | Err(problem) => {
                 return Err(format!(
-                    "{problem}. {id} may have been made anyway, and nobody has its credentials: run \
+                    "{problem}. {id} may have been created anyway, and nobody has its credentials: run \
                      `admin client delete {id}`, which reports if it does not exist"
                 ));
             }
@@ -154,20 +154,20 @@ pub async fn create(session: &Session, id: Id<'_>, wanted: &Wanted) -> Result<Cl
         match (answer.status, unsure) {
             (201, _) => {
                 return Client::of(&answer).map_err(|problem| {
-                    format!("{id} was made, but its credentials are lost: the service {problem}; {}", rescue(&id))
+                    format!("{id} was created, but its credentials are lost: the service {problem}; {}", rescue(&id))
                 });
             }
             (409, true) if given => {
                 return Err(format!(
-                    "{id} exists now. The response to an earlier attempt was lost, so most likely that attempt made it, and nobody has \
-                     its credentials. Unless someone else made it just now (`admin client show {id}` tells when), {}",
+                    "{id} exists now. The response to an earlier attempt was lost, so most likely that attempt created it, and nobody has \
+                     its credentials. Unless someone else created it just now (`admin client show {id}` shows when), {}",
                     rescue(&id)
                 ));
             }
             (409, true) => {
                 delete(session, &id, None).await?;
                 note(&format!(
-                    "{id} was made, but the response with its credentials was lost; deleted it, making another"
+                    "{id} was created, but the response with its credentials was lost; it has been deleted, and another client is created"
                 ));
                 (id, unsure) = (fresh()?, false);
             }
@@ -207,7 +207,7 @@ pub async fn patch(
         200 => Client::of(&answer).map(Patched::Done),
         404 => Err(unknown(id)),
         412 if repeated => {
-            // Perhaps changed by the attempt whose response was lost.
+            // The attempt whose response was lost may have made this change.
             let client = existing(session, id).await?;
             let done = members
                 .iter()
@@ -219,7 +219,7 @@ pub async fn patch(
     }
 }
 
-/// Adds a second secret. Repeated only once it is certain that the first attempt added none.
+/// Adds a second secret. The call is repeated only once it is certain that the first attempt added none.
 pub async fn add_secret(session: &Session, id: &str) -> Result<(Shown, String), String> {
     let before = existing(session, id).await?.secret_ids();
     let mut patience = Patience::new();
@@ -250,19 +250,19 @@ pub async fn add_secret(session: &Session, id: &str) -> Result<(Shown, String), 
         unsure = true;
         let now = existing(session, id).await.map_err(|problem| {
             format!(
-                "{problem}. A secret that nobody has may have been made: run `admin client show {id}`, and end any besides \
-                 {}",
+                "{problem}. {id} may have a new secret that nobody has: run `admin client show {id}`, and end each one that \
+                 it did not have before (before: {})",
                 if before.is_empty() { "none".to_owned() } else { before.join(" and ") }
             )
         })?;
         if let Some(lost) = now.secret_ids().iter().find(|secret| !before.contains(secret)) {
             return Err(format!(
-                "the response was lost, and {id} has a new secret {lost}. Unless someone else made it just now, nobody has it: \
+                "the response was lost, and {id} has a new secret {lost}. Unless someone else added it just now, nobody has it: \
                  end it with `admin client end-secret {id} {lost}`, and run this again"
             ));
         }
         if let Some(problem) = given_up {
-            return Err(format!("{problem}. No secret was made"));
+            return Err(format!("{problem}. No secret was added"));
         }
     }
 }

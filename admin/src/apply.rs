@@ -16,7 +16,7 @@ use crate::wanted::{self, Change, Mechanism, Status, Wanted, shown};
 
 /// How many clients are processed concurrently.
 const AT_ONCE: usize = 8;
-/// How often a client is read at most, if someone else changes it in between.
+/// How often a client is read and patched at most while someone else keeps changing it.
 const TURNS: usize = 3;
 
 #[derive(Args)]
@@ -194,7 +194,7 @@ impl Run<'_> {
         if suspended && !self.dry_run {
             let status = Map::from_iter([("status".to_owned(), "suspended".into())]);
             let patched = api::patch(self.session, id, &status, None).await;
-            patched.map_err(|problem| format!("it was made, but could not be suspended: {problem}"))?;
+            patched.map_err(|problem| format!("it was created, but could not be suspended: {problem}"))?;
         }
         Ok(())
     }
@@ -218,7 +218,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The list may lag, so the client itself is read, and deleted by its `ETag`.
+    /// The list may lag, so the client itself is read, and deleted with `If-Match`.
     async fn delete(&self, id: &str) -> Result<(), String> {
         wanted::check_id(id)?;
         let Some(client) = api::get(self.session, id).await? else { return Ok(()) };
@@ -254,9 +254,11 @@ impl Run<'_> {
         match (self.dry_run, differ) {
             (_, 0) if failed == 0 && !self.stopped.get() => say(&format!("As declared: {same}. Nothing to do.")),
             (true, _) => {
-                say(&format!("To make: {made}, to change: {changed}, to delete: {deleted}, as declared: {same}."))
+                say(&format!("To create: {made}, to change: {changed}, to delete: {deleted}, as declared: {same}."))
             }
-            (false, _) => say(&format!("Made: {made}, changed: {changed}, deleted: {deleted}, as declared: {same}.")),
+            (false, _) => {
+                say(&format!("Created: {made}, changed: {changed}, deleted: {deleted}, as declared: {same}."))
+            }
         }
         if failed > 0 {
             return Err(format!("failed: {failed} (see above); run this again to continue"));
@@ -289,7 +291,7 @@ pub fn warn(id: &str, client: &Client) {
     }
 }
 
-/// The output about one client as one text, so that the lines of several clients do not mix.
+/// Formats the output about one client as one text, so that the lines of several clients do not mix.
 fn text(colour: u8, sign: &str, id: &str, rows: &[(String, String)]) -> String {
     let head = coloured(colour, &format!("{sign} {id}"));
     if rows.is_empty() { head } else { format!("{head}\n{}", columns("    ", rows)) }

@@ -25,7 +25,7 @@ pub struct Clients {
 enum Command {
     /// Create a client; its credentials are shown only once
     New(New),
-    /// List all clients except deleted ones; one made within the last minute may be missing
+    /// List all clients except deleted ones; one created within the last minute may be missing
     List,
     /// Show a client, without secrets
     Show { client_id: String },
@@ -307,7 +307,7 @@ async fn make(session: &Session, new: &New, json: bool) -> Result<(), String> {
     };
     let once = !shown.is_empty();
     if json {
-        // Without the credentials if they go to a file.
+        // If the credentials go to a file, the JSON omits them.
         let text = match &sink {
             Sink::Result => client.text.clone(),
             Sink::File { .. } => Value::from(client.members).to_string(),
@@ -358,7 +358,7 @@ async fn change(session: &Session, set: &Set, json: bool) -> Result<(), String> 
     let client = api::existing(session, id).await?;
     let (patch, changes) = set.changes.wanted()?.difference(&client.members)?;
     if patch.is_empty() {
-        answer(&client, &format!("{id} is already so; nothing was changed."), json);
+        answer(&client, &format!("{id} already has these values; nothing was changed."), json);
         return Ok(());
     }
     match api::patch(session, id, &patch, client.etag.as_deref()).await? {
@@ -434,7 +434,7 @@ fn show(client: &Client, json: bool) {
             end if end.is_empty() => "no end".to_owned(),
             end => format!("ends {end}"),
         };
-        rows.push(("secret".to_owned(), format!("{}, made {}, {end}", text("secret_id"), text("created_at"))));
+        rows.push(("secret".to_owned(), format!("{}, created {}, {end}", text("secret_id"), text("created_at"))));
     }
     rows.push(("totp".to_owned(), if client.has_totp() { "has a seed" } else { "" }.to_owned()));
     for name in ["jwks", "tokens_valid_from", "created_at", "updated_at"] {

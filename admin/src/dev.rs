@@ -107,7 +107,7 @@ pub async fn run(session: &Session, file: &Path) -> Result<String, String> {
             before.clone_from(&identities);
         }
     }
-    Ok(format!("Made {made} clients and kept {}, in {}.", ROLES.len() - made, file.display()))
+    Ok(format!("Clients created: {made}, kept: {}. Their credentials are in {}.", ROLES.len() - made, file.display()))
 }
 
 impl Role {
@@ -124,7 +124,7 @@ impl Role {
         }
     }
 
-    /// Whether the role's client still exists with its credentials. Other differences are changed back.
+    /// Whether the role's client still exists with its credentials. Other differences are reverted.
     async fn keep(&self, session: &Session, identity: &Identity) -> Result<bool, String> {
         let Some(client) = api::get(session, &identity.client_id).await? else { return Ok(false) };
         let has_seed = client.has_totp() && identity.totp_secret.is_some();

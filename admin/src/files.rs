@@ -32,7 +32,7 @@ pub fn read_private(path: &Path, make_it: &str) -> Result<String, String> {
 pub fn create(path: &Path) -> Result<File, String> {
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
-            format!("{} is there already, and is never overwritten; move it, or choose another name", path.display())
+            format!("{} already exists, and is never overwritten; move it, or choose another name", path.display())
         }
         _ => format!("can't write {}: {error}", path.display()),
     };
@@ -60,7 +60,7 @@ pub fn replace(path: &Path, text: &str) -> Result<(), String> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = path.with_file_name(name);
-    // A leftover may have other permissions.
+    // A file left by an earlier run may have other permissions.
     let _ = fs::remove_file(&fresh);
     write_new(&fresh, text)?;
     fs::rename(&fresh, path).map_err(|error| format!("can't write {}: {error}", path.display()))

@@ -60,7 +60,7 @@ pub fn run(command: Command, file: &SecretsFile) -> Result<String, String> {
                 return Err(format!("{path} already has keys; replace them one at a time with `admin keys add`"));
             }
             file.set(&[(AUTH_KEYS, &new_set()?)])?;
-            Ok(format!("Made keys in {}.\nNext: {}", file.path.display(), file.put()))
+            Ok(format!("Created keys in {}.\nNext: {}", file.path.display(), file.put()))
         }
         Command::List => Ok(list(&read(file)?)),
         Command::Add { key_use } => {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_outlive_the_key_that_sealed_them_only_with_it() {
+    fn promoting_a_seal_key_warns_to_keep_the_old_one() {
         let file = file("seal");
         run(Command::New, &file).unwrap();
         run(Command::Add { key_use: Use::Seal }, &file).unwrap();

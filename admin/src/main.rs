@@ -126,7 +126,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            // Not clap's 2, which means that a dry run found differences.
+            // clap would exit with 2, which here means that a dry run found differences.
             return ExitCode::from(u8::from(error.use_stderr()));
         }
     };

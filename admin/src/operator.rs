@@ -116,9 +116,9 @@ pub fn init(place: &Place, secrets: &SecretsFile, now: u64) -> Result<String, St
             return Err(problem);
         }
         return Ok(format!(
-            "Made {}, with the service's keys and its first operator. Cloudflare never shows a secret again, so this is the\n\
+            "Created {}, with the service's keys and its first operator. Cloudflare never shows a secret again, so this is the\n\
              only readable copy: keep it where you keep secrets.\n\
-             Made {}, with the operator's credentials for {}.\n\
+             Created {}, with the operator's credentials for {}.\n\
              Next: {}",
             secrets.path.display(),
             credentials.display(),
@@ -129,24 +129,20 @@ pub fn init(place: &Place, secrets: &SecretsFile, now: u64) -> Result<String, St
     let mut said = Vec::new();
     if secrets.get(AUTH_KEYS)?.is_none() {
         secrets.set(&[(AUTH_KEYS, &keys::new_set()?)])?;
-        said.push(format!("Made the service's keys, in {}.", secrets.path.display()));
-        // TOTP seeds encrypted with other keys can't be decrypted any more.
+        said.push(format!("Created the service's keys in {}.", secrets.path.display()));
+        // TOTP seeds that were encrypted with other keys can no longer be decrypted.
         if fs::remove_file(place.identities_file()).is_ok() {
-            said.push(format!("Removed {}, which was made with other keys.", place.identities_file().display()));
+            said.push(format!("Removed {}, which was created with other keys.", place.identities_file().display()));
         }
     }
     if secrets.get(OPERATOR)?.is_none() || !credentials.exists() {
         secrets.set(&[(OPERATOR, &record)])?;
         let _ = fs::remove_file(&credentials);
         made.write(&credentials)?;
-        said.push(format!("Made the operator, in {} and {}.", secrets.path.display(), credentials.display()));
+        said.push(format!("Created the operator in {} and {}.", secrets.path.display(), credentials.display()));
     }
     if said.is_empty() {
-        said.push(format!(
-            "Nothing to do: {} and {} are there already.",
-            secrets.path.display(),
-            credentials.display()
-        ));
+        said.push(format!("Nothing to do: {} and {} already exist.", secrets.path.display(), credentials.display()));
     }
     said.push(format!("Next: {}", secrets.deploy()));
     Ok(said.join("\n"))
@@ -161,7 +157,7 @@ pub fn run(command: Command, place: &Place, secrets: &SecretsFile, now: u64) -> 
     };
     let (made, record) = new_operator(url, now)?;
     secrets.set(&[(OPERATOR, &record)])?;
-    let mut said = vec![format!("Made a new secret for the operator, in {}.", secrets.path.display())];
+    let mut said = vec![format!("Created a new secret for the operator in {}.", secrets.path.display())];
     if credentials.exists() {
         let old = credentials.with_extension("old.toml");
         fs::rename(&credentials, &old).map_err(|error| format!("can't rename {}: {error}", credentials.display()))?;
@@ -198,7 +194,7 @@ fn new_operator(url: String, now: u64) -> Result<(Credentials, String), String> 
     Ok((Credentials { url, client_id: CLIENT_ID.to_owned(), client_secret }, record.to_string()))
 }
 
-/// From `--url`, or from `ISSUER` and `BASE_PATH` in wrangler.toml.
+/// The base URL: from `--url`, or from `ISSUER` and `BASE_PATH` in wrangler.toml.
 fn base_url(place: &Place) -> Result<String, String> {
     if let Some(url) = &place.url {
         return check_url(url);
@@ -230,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn https_off_loopback() {
+    fn a_url_must_be_https_unless_its_host_is_loopback() {
         for bad in [
             "http://auth.example.com/v1",
             "http://127.0.0.1.example.com/v1",
@@ -259,6 +255,9 @@ mod tests {
         let problem = |place, set| Credentials::find(&place, set).err().unwrap();
         assert!(problem(place(None, None), some(&["AUTH_EDGE_CLIENT_SECRET"])).contains("all three"));
         assert!(problem(place(None, None), some(&["AUTH_EDGE_URL"])).contains("all three"));
-        assert!(problem(place(Some("/nowhere.toml"), None), all).contains("/nowhere.toml"), "what is named wins");
+        assert!(
+            problem(place(Some("/nowhere.toml"), None), all).contains("/nowhere.toml"),
+            "a file that is named takes precedence"
+        );
     }
 }

@@ -24,7 +24,7 @@ pub fn hand_over(id: &str, text: &str) -> Result<(), String> {
     let mut out = stdout();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| {
         format!(
-            "the output could not be written ({error}), so the new credentials of {id} are lost: end them, and make others \
+            "the output could not be written ({error}), so the new credentials of {id} are lost: end them, and create new ones \
              with `admin client add-secret` or `new-totp`"
         )
     })
@@ -56,7 +56,7 @@ pub fn plain(text: &str) -> String {
 /// New credentials of a client, as (name, value).
 pub type Shown = Vec<(&'static str, String)>;
 
-/// Where new credentials go: to the output, or to a file of their own, which is created before they are.
+/// Where new credentials go: to the output, or to a file of their own, which is opened before they are created.
 pub enum Sink {
     Result,
     File { path: PathBuf, file: RefCell<File> },
@@ -85,8 +85,8 @@ impl Sink {
         let mut file = file.borrow_mut();
         file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(|error| {
             format!(
-                "the new credentials of {client_id} could not be written to {} ({error}) and are lost: end them, and make \
-                 others with `admin client add-secret` or `new-totp`",
+                "the new credentials of {client_id} could not be written to {} ({error}) and are lost: end them, and create \
+                 new ones with `admin client add-secret` or `new-totp`",
                 path.display()
             )
         })?;
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_servers_text_does_not_steer_the_terminal() {
+    fn control_characters_are_removed_from_the_servers_text() {
         assert_eq!(plain("a\x1b[2J\nb"), "a [2J b");
     }
 

@@ -54,7 +54,7 @@ impl SecretsFile {
     pub fn deploy(&self) -> String {
         let path = self.path.display();
         match &self.env {
-            // It takes the file by this name.
+            // `make deploy` expects the file under this name.
             Some(env) if self.path == Self::of(Some(env), None).path => format!("make deploy ENV={env}"),
             Some(env) => format!("npx wrangler deploy --env {env} --secrets-file '{path}'"),
             None => "make run".to_owned(),
@@ -85,7 +85,7 @@ impl SecretsFile {
             .collect()
     }
 
-    /// The parser's own message could quote a secret, so only the position is passed on.
+    /// Parses the JSON. The parser's own message could quote a secret, so an error has only the position.
     fn parse(&self, text: &str) -> Result<Map<String, Value>, String> {
         serde_json::from_str(text).map_err(|error| {
             let (path, line, column) = (self.path.display(), error.line(), error.column());

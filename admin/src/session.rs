@@ -118,7 +118,7 @@ enum Broken {
 }
 
 impl Session {
-    /// Logs in with these scopes. So a wrong credential is found before anything is changed.
+    /// Logs in with these scopes at once, so that a wrong credential is found before anything is changed.
     pub async fn open(credentials: Credentials, scopes: &'static [&'static str]) -> Result<Self, String> {
         // Fails only if a provider is already installed, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -293,7 +293,7 @@ impl Session {
         }
     }
 
-    /// Revokes the session's token. A failure is only a note: the token expires within the hour.
+    /// Revokes the session's token. A failure is only reported: the token expires within the hour.
     pub async fn close(self) {
         let Some(tokens) = self.tokens.lock().await.take() else { return };
         let request = Request::new(Method::POST, format!("/auth/tokens/{}/revoke", tokens.long_id));
@@ -303,7 +303,7 @@ impl Session {
             Ok(answer) => answer.problem(),
             Err(Broken::Unreachable(problem) | Broken::Lost(problem)) => problem,
         };
-        note(&format!("this session's token could not be revoked ({problem}); it ends within an hour"));
+        note(&format!("this session's token could not be revoked ({problem}); it expires within an hour"));
     }
 
     async fn send(&self, request: &Request, bearer: Option<&HeaderValue>) -> Result<Answer, Broken> {

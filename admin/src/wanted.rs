@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn order_and_members_that_the_service_drops_are_no_difference() {
+    fn neither_order_nor_members_that_the_service_drops_are_a_difference() {
         let jwks = format!(
             "mechanisms = [\"rotation\", \"assertion\"]\nscopes = [\"b:*\", \"a:*\", \"b:*\"]\n\
              jwks = {{ keys = [{{ kid = \"k\", alg = \"EdDSA\", kty = \"OKP\", crv = \"Ed25519\", x = \"{X}\", use = \"sig\" }}] }}"
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_left_alone_and_what_is_empty_is_taken_away() {
+    fn members_left_out_stay_and_empty_ones_are_removed() {
         let client = json!({"scopes": ["jobs:*"], "mechanisms": ["secret"], "client_name": "A", "status": "suspended", "jwks": {"keys": [{"kid": "k"}]}});
         let client = client.as_object().unwrap();
         assert!(wanted("").unwrap().difference(client).unwrap().0.is_empty());
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_is_for_life() {
+    fn a_region_can_not_be_changed() {
         let client = json!({"scopes": ["jobs:*"], "mechanisms": ["secret"], "region": "weur"});
         let client = client.as_object().unwrap();
         assert!(wanted("region = \"weur\"").unwrap().difference(client).is_ok());

@@ -58,7 +58,7 @@ impl Desk {
         command
     }
 
-    /// Creates a client, and forgets the calls for it.
+    /// Creates a client, and discards the record of the calls for it.
     fn make(&self, id: &str, mechanisms: &str) {
         self.admin(&format!("client new --client-id {id} --scope jobs:* --mechanism {mechanisms}")).ok();
         self.service.calls();
@@ -99,7 +99,7 @@ impl Said {
     #[track_caller]
     fn is(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
-        assert!(!self.out.contains('\x1b') && !self.err.contains('\x1b'), "a pipe is no terminal");
+        assert!(!self.out.contains('\x1b') && !self.err.contains('\x1b'), "escape codes in a pipe");
         for text in [&self.out, &self.err] {
             assert!(!text.contains(SECRET) && !text.contains("Bearer"), "{text}");
         }
@@ -153,7 +153,7 @@ fn a_new_clients_credentials_are_shown_once() {
 }
 
 #[test]
-fn an_id_is_made_up_if_none_is_given() {
+fn an_id_is_generated_if_none_is_given() {
     let desk = Desk::new();
     let made = desk.admin("client new --scope jobs:* --mechanism secret --json").ok().json();
     assert!(made["client_id"].as_str().unwrap().starts_with("c2m_"), "{made}");
@@ -183,7 +183,7 @@ fn a_token_that_is_not_revoked_is_a_warning() {
 }
 
 #[test]
-fn new_credentials_go_to_a_file_that_is_new() {
+fn new_credentials_are_written_only_to_a_new_file() {
     let desk = Desk::new();
     let new = "client new --client-id acme --scope jobs:* --mechanism secret,otp --secrets-out out.toml";
     let said = desk.admin(new).ok();
@@ -195,8 +195,8 @@ fn new_credentials_go_to_a_file_that_is_new() {
     assert!(client["totp_secret"].as_str().unwrap().starts_with("SEED"));
     assert_eq!(desk.mode("out.toml"), 0o600);
     desk.service.calls();
-    desk.admin(&new.replace("acme", "other")).fails(&["out.toml is there already"]);
-    assert_eq!(desk.service.calls(), [""; 0], "nothing is made whose credentials have no place");
+    desk.admin(&new.replace("acme", "other")).fails(&["out.toml already exists"]);
+    assert_eq!(desk.service.calls(), [""; 0], "no client is created if its credentials can't be written");
     let said = desk.admin(&new.replace("out.toml", "json.toml --json").replace("acme", "json")).ok();
     assert!(said.json()["client_id"] == "json" && !said.out.contains("shown-secret"), "{}", said.out);
     desk.admin(&new.replace("out.toml", "unused.toml")).fails(&["acme exists, or was deleted"]);
@@ -224,7 +224,7 @@ fn columns(rows: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_change_is_held_against_what_was_read() {
+fn a_change_is_conditional_on_what_was_read() {
     let desk = Desk::new();
     desk.make("acme", "secret");
     let said = desk.admin("client set acme --scope jobs:submit --max-ttl 3600 --name Acme").ok();
@@ -234,7 +234,7 @@ fn a_change_is_held_against_what_was_read() {
     desk.admin("client set acme --no-name").ok();
     assert!(desk.client("acme").get("client_name").is_none());
     desk.service.calls();
-    desk.admin("client set acme --max-ttl 3600").ok().shows(&["is already so"]);
+    desk.admin("client set acme --max-ttl 3600").ok().shows(&["already has these values"]);
     assert_eq!(desk.service.calls(), ["GET /clients/acme"]);
 
     desk.service.fault("PATCH", Fault::Overtake);
@@ -243,7 +243,7 @@ fn a_change_is_held_against_what_was_read() {
 }
 
 #[test]
-fn a_suspension_loses_against_nobody() {
+fn a_suspension_succeeds_despite_a_concurrent_change() {
     let desk = Desk::new();
     desk.make("acme", "secret");
     desk.service.fault("PATCH", Fault::Overtake);
@@ -282,7 +282,7 @@ fn seeds_tokens_and_clients_end() {
 }
 
 #[test]
-fn mistakes_show_before_anything_is_sent() {
+fn mistakes_are_reported_before_anything_is_sent() {
     let desk = Desk::new();
     let jwks = desk
         .write("private.json", r#"{"keys":[{"kid":"k","alg":"EdDSA","kty":"OKP","crv":"Ed25519","x":"AA","d":"AA"}]}"#);
@@ -306,7 +306,7 @@ fn mistakes_show_before_anything_is_sent() {
 // When the service does not answer
 
 #[test]
-fn what_the_service_asks_to_repeat_is_repeated() {
+fn calls_that_failed_temporarily_are_repeated() {
     let desk = Desk::new();
     desk.make("acme", "secret");
     for fault in
@@ -323,7 +323,7 @@ fn what_the_service_asks_to_repeat_is_repeated() {
 }
 
 #[test]
-fn it_gives_up_in_the_end() {
+fn it_gives_up_after_six_attempts() {
     let desk = Desk::new();
     desk.make("acme", "secret");
     for _ in 0..6 {
@@ -352,12 +352,12 @@ fn a_change_whose_answer_was_lost_is_recognised() {
 }
 
 #[test]
-fn a_lost_answer_leaves_no_client_that_nobody_has() {
+fn a_client_whose_credentials_were_lost_is_deleted_and_replaced() {
     let desk = Desk::new();
     for fault in [Fault::LoseAnswer, Fault::DoAndAnswer(503)] {
         desk.service.fault("POST /clients", fault);
         let said = desk.admin("client new --scope jobs:* --mechanism secret").ok();
-        assert!(said.err.contains("was lost; deleted it"), "{}", said.err);
+        assert!(said.err.contains("was lost; it has been deleted"), "{}", said.err);
         let id = said.out.split_whitespace().nth(1).unwrap();
         assert!(desk.service.world().clients.contains_key(id), "{}", said.out);
     }
@@ -368,7 +368,7 @@ fn a_lost_answer_leaves_no_client_that_nobody_has() {
 }
 
 #[test]
-fn of_a_client_with_a_given_id_the_operator_is_told() {
+fn lost_credentials_of_a_client_with_a_given_id_are_reported() {
     let desk = Desk::new();
     let new = "client new --client-id acme --scope jobs:* --mechanism secret";
     desk.service.fault("POST /clients", Fault::LoseAnswer);
@@ -377,12 +377,12 @@ fn of_a_client_with_a_given_id_the_operator_is_told() {
     for _ in 0..6 {
         desk.service.fault("POST /clients", Fault::Refuse(503));
     }
-    desk.admin(&new.replace("acme", "beta")).fails(&["beta may have been made", "admin client show beta"]);
+    desk.admin(&new.replace("acme", "beta")).fails(&["beta may have been created", "admin client show beta"]);
     for _ in 0..6 {
         desk.service.fault("POST /clients", Fault::Refuse(429));
     }
     let said = desk.admin(&new.replace("acme", "beta")).fails(&["429"]);
-    assert!(!said.err.contains("may have been made"), "429 makes nothing: {}", said.err);
+    assert!(!said.err.contains("may have been created"), "429 creates nothing: {}", said.err);
 }
 
 #[test]
@@ -429,7 +429,7 @@ fn no_redirect_is_followed() {
 // Credentials
 
 #[test]
-fn credentials_are_their_owners_alone() {
+fn a_credentials_file_that_others_can_read_is_refused() {
     let desk = Desk::new();
     let text = |secret: &str| {
         format!("url = \"{}\"\nclient_id = \"operator\"\nclient_secret = \"{secret}\"\n", desk.service.url)
@@ -481,7 +481,7 @@ const WRANGLER: &str = "[vars]\nISSUER = \"http://127.0.0.1:8787\"\nBASE_PATH = 
     [env.staging]\nvars = { ISSUER = \"https://auth.REPLACE.example\" }\n";
 
 #[test]
-fn a_deployment_is_made_in_two_files() {
+fn init_writes_two_files_for_a_deployment() {
     let desk = Desk::new();
     desk.write("wrangler.toml", WRANGLER);
     let init = |args: &str| said(desk.command(args));
@@ -496,10 +496,10 @@ fn a_deployment_is_made_in_two_files() {
     assert!(!said.out.contains(secret) && !desk.read("secrets.production.json").contains(secret));
     assert_eq!((desk.mode("secrets.production.json"), desk.mode("operator.production.toml")), (0o600, 0o600));
 
-    init("init --env production").fails(&["there already", "never overwritten"]);
+    init("init --env production").fails(&["already exists", "never overwritten"]);
     fs::remove_file(desk.folder.join("operator.production.toml")).unwrap();
-    init("init --env production").fails(&["secrets.production.json is there already"]);
-    assert!(!desk.folder.join("operator.production.toml").exists(), "both or none");
+    init("init --env production").fails(&["secrets.production.json already exists"]);
+    assert!(!desk.folder.join("operator.production.toml").exists(), "init writes both files or neither");
     init("init --env staging").fails(&["[env.staging]", "REPLACE"]);
     init("init --env other").fails(&["--url"]);
     init("init --env staging --url http://auth.example.com").fails(&["https://"]);
@@ -509,11 +509,11 @@ fn a_deployment_is_made_in_two_files() {
 }
 
 #[test]
-fn on_this_machine_what_is_missing_is_made() {
+fn init_without_env_creates_only_what_is_missing() {
     let desk = Desk::new();
     desk.write(".dev.vars", "OTHER=1\n");
     let init = || said(desk.command("init")).ok();
-    init().shows(&["Made the service's keys", "Made the operator", "Next: make run"]);
+    init().shows(&["Created the service's keys", "Created the operator", "Next: make run"]);
     let vars = desk.read(".dev.vars");
     let value = |name: &str| {
         let lines = desk.read(".dev.vars");
@@ -525,12 +525,12 @@ fn on_this_machine_what_is_missing_is_made() {
     assert_eq!(operator["url"].as_str(), Some("http://127.0.0.1:8787/v1"));
     assert!(vars.starts_with("OTHER=1\n"));
     assert_eq!((desk.mode(".dev.vars"), desk.mode(".dev/operator.toml")), (0o600, 0o600));
-    init().shows(&["there already"]);
+    init().shows(&["already exist"]);
     assert_eq!(desk.read(".dev.vars"), vars);
 
     let keys = value("AUTH_KEYS");
     fs::remove_file(desk.folder.join(".dev/operator.toml")).unwrap();
-    init().shows(&["Made the operator"]);
+    init().shows(&["Created the operator"]);
     assert_eq!(value("AUTH_KEYS"), keys);
     check_operator(
         &value("OPERATOR"),
@@ -542,7 +542,7 @@ fn on_this_machine_what_is_missing_is_made() {
     desk.write(".dev/identities.toml", "");
     fs::remove_file(desk.folder.join(".dev.vars")).unwrap();
     init().shows(&["Removed .dev/identities.toml"]);
-    assert!(!desk.folder.join(".dev/identities.toml").exists(), "its seeds don't open with other keys");
+    assert!(!desk.folder.join(".dev/identities.toml").exists(), "its seeds can't be decrypted with other keys");
 }
 
 #[test]
@@ -579,7 +579,7 @@ fn declared(ids: &[&str]) -> String {
 }
 
 #[test]
-fn a_file_is_applied_once() {
+fn applying_a_file_again_changes_nothing() {
     let desk = Desk::new();
     desk.make("b", "secret");
     desk.make("left", "secret");
@@ -597,14 +597,14 @@ fn a_file_is_applied_once() {
         "~ b",
         "client_name  (none) → B",
         "scopes       jobs:* → jobs:submit",
-        "To make: 1, to change: 1, to delete: 0",
+        "To create: 1, to change: 1, to delete: 0",
     ]);
     assert!(plan.out.find("+ a") < plan.out.find("~ b"), "in the order of the file: {}", plan.out);
     assert!(desk.service.calls().iter().all(|call| call.starts_with("GET ")), "a plan changes nothing");
     assert_eq!(desk.service.world().logins.last().unwrap(), "clients:read");
 
     let said = desk.admin("apply clients.toml").ok();
-    said.shows(&["+ a", "client_secret  shown-secret", "~ b", "Made: 1, changed: 1, deleted: 0, as declared: 0."]);
+    said.shows(&["+ a", "client_secret  shown-secret", "~ b", "Created: 1, changed: 1, deleted: 0, as declared: 0."]);
     assert_eq!(desk.client("b")["scopes"], json!(["jobs:submit"]));
     desk.service.calls();
     desk.admin("apply clients.toml").ok().shows(&["As declared: 2. Nothing to do."]);
@@ -618,21 +618,21 @@ fn a_file_is_applied_once() {
 }
 
 #[test]
-fn what_a_file_leaves_out_is_left_alone() {
+fn members_that_a_file_leaves_out_stay_unchanged() {
     let desk = Desk::new();
     desk.make("a", "secret");
     desk.admin("client suspend a").ok();
     desk.admin("client set a --max-ttl 3600 --name A").ok();
     desk.write("clients.toml", &declared(&["a"]));
     desk.admin("apply clients.toml").ok().shows(&["As declared: 1"]);
-    assert_eq!(desk.client("a")["status"], "suspended", "an incident is not undone by a file");
+    assert_eq!(desk.client("a")["status"], "suspended", "a file does not undo a suspension");
     desk.write("clients.toml", &(declared(&["a", "b"]) + "status = \"suspended\"\n"));
     desk.admin("apply clients.toml").ok();
     assert_eq!(desk.client("b")["status"], "suspended");
 }
 
 #[test]
-fn a_new_mechanism_comes_with_what_it_needs() {
+fn a_new_mechanism_comes_with_its_credential() {
     let desk = Desk::new();
     desk.make("a", "secret");
     desk.write("clients.toml", &declared(&["a"]).replace("\"secret\"", "\"secret\", \"otp\""));
@@ -648,7 +648,7 @@ fn a_new_mechanism_comes_with_what_it_needs() {
 }
 
 #[test]
-fn a_failure_half_way_leaves_what_was_done_done() {
+fn after_a_failure_the_next_run_does_the_rest() {
     let desk = Desk::new();
     let ids: Vec<String> = (0..40).map(|number| format!("c{number:02}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -662,22 +662,22 @@ fn a_failure_half_way_leaves_what_was_done_done() {
         "run this again",
     ]);
     assert!(said.err.contains("exists now. The response to an earlier attempt was lost"), "{}", said.err);
-    said.shows(&["Made: 37"]);
+    said.shows(&["Created: 37"]);
     assert_eq!(desk.service.world().clients.len(), 38);
     let most = desk.service.world().most_at_once;
-    assert!((2..=8).contains(&most), "{most} at once");
+    assert!((2..=8).contains(&most), "{most} calls at once");
     let written: toml::Table = desk.read("one.toml").parse().unwrap();
     assert_eq!(written["client"].as_array().unwrap().len(), 37, "each new secret is in the file");
-    desk.admin("apply clients.toml --secrets-out one.toml").fails(&["one.toml is there already"]);
+    desk.admin("apply clients.toml --secrets-out one.toml").fails(&["one.toml already exists"]);
     desk.admin("apply clients.toml --secrets-out two.toml")
         .ok()
-        .shows(&["Made: 2, changed: 0, deleted: 0, as declared: 38."]);
+        .shows(&["Created: 2, changed: 0, deleted: 0, as declared: 38."]);
     desk.admin("apply clients.toml --secrets-out three.toml").ok();
     assert!(!desk.folder.join("three.toml").exists(), "there was nothing to write");
 }
 
 #[test]
-fn someone_else_s_change_is_read_again() {
+fn after_a_concurrent_change_the_client_is_read_again() {
     let desk = Desk::new();
     desk.make("a", "secret");
     desk.write("clients.toml", &(declared(&["a"]) + "client_name = \"A\"\n"));
@@ -716,7 +716,7 @@ fn a_file_with_a_mistake_changes_nothing() {
 }
 
 #[test]
-fn an_interrupted_run_finishes_what_is_under_way() {
+fn an_interrupted_run_finishes_the_calls_in_progress() {
     let desk = Desk::new();
     let ids: Vec<String> = (0..400).map(|number| format!("c{number:03}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -743,7 +743,7 @@ fn an_interrupted_run_finishes_what_is_under_way() {
 #[test]
 fn each_role_of_the_harness_gets_a_client() {
     let desk = Desk::new();
-    desk.admin("dev").ok().shows(&["Made 9 clients and kept 0"]);
+    desk.admin("dev").ok().shows(&["Clients created: 9, kept: 0."]);
     assert_eq!(desk.mode(".dev/identities.toml"), 0o600);
     let roles = || desk.read(".dev/identities.toml").parse::<toml::Table>().unwrap();
     let first = roles();
@@ -775,12 +775,12 @@ fn each_role_of_the_harness_gets_a_client() {
         assert!(private["d"].is_string() && public.get("d").is_none());
     }
 
-    desk.admin("dev").ok().shows(&["Made 0 clients and kept 9"]);
+    desk.admin("dev").ok().shows(&["Clients created: 0, kept: 9."]);
     assert_eq!(roles(), first);
     desk.admin(&format!("client restore {}", first["suspended"]["client_id"].as_str().unwrap())).ok();
     desk.service.world().clients.remove(first["burst"]["client_id"].as_str().unwrap());
-    desk.admin("dev").ok().shows(&["Made 1 clients and kept 8"]);
-    assert_eq!(client("suspended")["status"], "suspended", "what was changed is changed back");
+    desk.admin("dev").ok().shows(&["Clients created: 1, kept: 8."]);
+    assert_eq!(client("suspended")["status"], "suspended", "a role that was changed is reset");
     let second = roles();
     assert_ne!(second["burst"], first["burst"]);
     assert_eq!(second["valid"], first["valid"]);
@@ -788,7 +788,7 @@ fn each_role_of_the_harness_gets_a_client() {
 }
 
 #[test]
-fn a_provisioning_that_breaks_off_is_gone_on_with() {
+fn an_interrupted_dev_run_is_continued() {
     let desk = Desk::new();
     for _ in 0..3 {
         desk.service.fault("PATCH", Fault::Refuse(500));
@@ -797,5 +797,5 @@ fn a_provisioning_that_breaks_off_is_gone_on_with() {
     let made = desk.read(".dev/identities.toml").parse::<toml::Table>().unwrap().len() - 1;
     assert_eq!(made, 3, "valid, narrow and no_otp; the suspended one could not be suspended");
     desk.service.world().faults.clear();
-    desk.admin("dev").ok().shows(&["Made 6 clients and kept 3"]);
+    desk.admin("dev").ok().shows(&["Clients created: 6, kept: 3."]);
 }

@@ -22,7 +22,7 @@ const importKeys = async (jwks) => {
 
 const unauthorized = () => new HTTPException(401, { message: "invalid_token" });
 
-/** Checks the long-term token of a request, and that it and its client still count. */
+/** Checks that a request's long-term token is valid and not revoked, and its client active. */
 const authenticate = async (c) => {
   const [scheme, token] = (c.req.header("Authorization") ?? "").split(" ");
   if (scheme !== "Bearer" || !token) throw unauthorized();

@@ -125,7 +125,7 @@ impl Operator {
         }
         let answer = self.connection.answer(&credentials::create(&self.token, &body)).await?;
         let text = String::from_utf8_lossy(&answer.body);
-        ensure!(answer.status == 201, "no client {id} was made: {} {text}", answer.status);
+        ensure!(answer.status == 201, "the client {id} was not created: {} {text}", answer.status);
         let made: Value = serde_json::from_str(&text)?;
         let text = |member: &str| made[member].as_str().unwrap_or_default();
         let seed = Base32UpperUnpadded::decode_vec(text("totp_secret")).map_err(|error| anyhow!("{id}: {error}"))?;

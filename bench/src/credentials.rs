@@ -1,4 +1,4 @@
-//! Keys, tokens and requests, made anew for each run.
+//! Keys, tokens and requests, generated for each run.
 
 use std::fmt::Write;
 use std::iter::repeat_n;
@@ -26,8 +26,8 @@ pub const SHORT_PATH: &str = "/v1/auth/tokens/short";
 pub const ISSUER: &str = "https://auth.example.com";
 pub const AUDIENCE: &str = "https://api.example.com";
 pub const OPERATOR: &str = "c2m_bench_operator";
-/// How many clients have one token each. The Worker caches at most 1024 replicas, so even with half as many in
-/// rotation, a client's is gone before its next turn.
+/// How many clients have one token each. The Worker caches at most 1024 replicas, so even if only half of these clients
+/// take turns, a client's replica has been dropped before its next turn.
 pub const SINGLES: usize = 4096;
 pub const SCOPES: [&str; 3] = ["jobs:*", "templates:*", "tokens:*"];
 pub const JSON: &str = "Content-Type: application/json\r\n";
@@ -166,7 +166,7 @@ impl Credentials {
     }
 }
 
-/// The replica of an active client with this many early ends, all ahead.
+/// The replica of an active client with this many early ends, all in the future.
 pub fn replica(ends: usize) -> Result<String> {
     let client = Client::new("any", scopes(&SCOPES)?, 0);
     let ids: Vec<String> =
@@ -267,7 +267,7 @@ fn base64(bytes: &[u8]) -> String {
 
 fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow!("this machine gives no randomness: {error}"))?;
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("the operating system returned no random bytes: {error}"))?;
     Ok(bytes)
 }
 

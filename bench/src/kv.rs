@@ -64,7 +64,7 @@ pub async fn serve(port: u16) -> Result<()> {
             loop {
                 let (stream, _) = listener.accept().await?;
                 let store = Rc::clone(&store);
-                // The other end reports a broken connection.
+                // The contender reports a broken connection.
                 tokio::task::spawn_local(async move { converse(stream, &store).await });
             }
         })
@@ -134,7 +134,7 @@ fn answer(buffer: &[u8], store: &RefCell<Store>, answers: &mut Vec<u8>) -> Resul
             store.counts.writes += 1;
             store.values.insert(key.to_owned(), String::from_utf8(body)?.into());
         }
-        (method, _) => bail!("{method} {target} is none of the KV service's business"),
+        (method, _) => bail!("the KV service does not support {method} {target}"),
     }
     write(answers, 204, "");
     Ok(Some(end))

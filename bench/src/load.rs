@@ -111,7 +111,7 @@ pub async fn run(address: SocketAddr, plan: Plan<'_>) -> Result<Outcome> {
             let status = connection.status(&plan.requests[nth]).await?;
             latencies.push(sent.elapsed());
             if status != plan.status {
-                bail!("answered {status} where {} is right", plan.status);
+                bail!("answered {status}, expected {}", plan.status);
             }
         }
     };

@@ -180,7 +180,8 @@ struct Bench {
     cores: Option<(usize, usize)>,
     compatibility_date: String,
     credentials: Credentials,
-    /// Each contender's exchanges with a separate client and token each. Made once, since they can be repeated.
+    /// Each contender's exchanges with a separate client and token each. They are prepared once, since they can be
+    /// repeated.
     cold: HashMap<Contender, Rc<[Vec<u8>]>>,
     kv: SocketAddr,
     _kv_process: Child,
@@ -213,7 +214,7 @@ async fn run(options: &Options) -> Result<()> {
     let known = |name: &String| name == "start" || name == "growth" || SCENARIOS.iter().any(|s| s.name == name);
     if let Some(unknown) = options.only.iter().find(|name| !known(name)) {
         let names = SCENARIOS.map(|scenario| scenario.name).join(", ");
-        bail!("{unknown} is nothing to measure; there are {names}, start, growth");
+        bail!("there is no measurement {unknown}; choose from {names}, start, growth");
     }
     let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
     let scenarios: Vec<&Scenario> = SCENARIOS.iter().filter(|scenario| wanted(scenario.name)).collect();
@@ -370,7 +371,7 @@ impl Bench {
     /// Counts every call, with instrumented services, for a few requests of each scenario, the first with empty caches.
     /// Then revokes many tokens of one client concurrently.
     async fn count(&mut self, scenarios: &[&Scenario]) -> Result<AtOnce> {
-        progress("counting what each operation asks of storage");
+        progress("counting each operation's calls to storage");
         let ours = self.running(Contender::Ours, true, COUNTED).await?;
         for scenario in scenarios {
             let named = || format!("{}, counting", scenario.name);
@@ -411,7 +412,7 @@ impl Bench {
         };
         ensure!(
             outcome.elapsed <= longest && (1..=most_writes).contains(&at_once.kv_writes),
-            "{at_once} At most {longest:?} and {most_writes} are right."
+            "{at_once} Expected: at most {longest:?} and {most_writes} writes."
         );
         Ok(at_once)
     }
@@ -469,7 +470,7 @@ impl Bench {
             (each(first, CONNECTIONS, status), each(second, 1, status))
         };
         if let Some(during) = alone.during {
-            // So that garbage of the previous scenario is not collected in this one.
+            // A warm-up, so that garbage of the previous scenario is not collected during this one.
             let settling = Plan { requests: alone.requests, during: Some(during), connections: CONNECTIONS, status };
             load::run(process.address, settling).await?;
         }
@@ -568,7 +569,7 @@ impl Bench {
         let mut found = vec![Vec::new(); GROWTH.len()];
         for round in 0..self.effort.rounds {
             let of = self.effort.rounds;
-            // Each round starts with another one, so that none always follows the longest fill.
+            // Each round starts with a different case, so that none always follows the longest fill.
             for nth in 0..GROWTH.len() {
                 let nth = (nth + round) % GROWTH.len();
                 let (scenario, ends, further) = GROWTH[nth];
@@ -671,7 +672,11 @@ fn cores() -> Option<(usize, usize)> {
 fn pin_self(core: usize) -> Result<()> {
     let (core, pid) = (core.to_string(), std::process::id().to_string());
     let output = Command::new("taskset").args(["-a", "-c", "-p", &core, &pid]).output()?;
-    ensure!(output.status.success(), "can't be kept to core {core}: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "can't pin this process to core {core}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 

@@ -77,7 +77,7 @@ pub struct Row {
     pub requests_per_second: Spread,
     pub requests_per_second_by_round: Vec<f64>,
     pub cpu_us_per_request: Option<Spread>,
-    /// In order of rounds: a rising value grows with what is stored.
+    /// In the order of the rounds. Rising values would mean that the cost grows with what is stored.
     pub cpu_us_by_round: Vec<f64>,
     pub core_busy: Option<Spread>,
     pub p50_ms: Spread,
@@ -207,7 +207,7 @@ impl Report {
                 Bound::AtLeast(1.4),
             ),
             (
-                "the same, by CPU: what counts where others share the cores",
+                "the same by CPU time, which other programs affect less",
                 row(Contender::Peer)
                     .zip(ours.0)
                     .and_then(|(peer, ours)| ratio(&peer.cpu_us_by_round, &ours.cpu_us_by_round)),

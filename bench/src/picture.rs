@@ -1,5 +1,5 @@
-//! Draws the report as an SVG, 800 pixels wide. It has its own background, light or dark by the viewer's setting,
-//! whatever the page around it.
+//! Draws the report as an SVG, 800 pixels wide. It has its own background, light or dark by the viewer's setting, so
+//! that it does not depend on the page around it.
 
 use std::fmt::{Result, Write};
 
@@ -43,7 +43,7 @@ pub fn of(report: &Report) -> String {
 fn draw(svg: &mut String, report: &Report) -> std::result::Result<f64, std::fmt::Error> {
     text(svg, MARGIN, 30.0, "head", "What one core does")?;
     let how = format!(
-        "{}; workerd alone. Medians of {} rounds; the thin line spans the least and the most of them.",
+        "{}; workerd alone. Medians of {} rounds; the thin line spans minimum and maximum.",
         report.machine, report.rounds
     );
     text(svg, MARGIN, 50.0, "quiet", &how)?;
@@ -116,7 +116,7 @@ fn runtime(svg: &mut String, rows: &[Row], top: f64) -> std::result::Result<f64,
     let notes = [
         "KV r/w, DO: reads and writes of KV and calls of Durable Objects, which run in the same process here. \
             p50, p99: one request at a time.",
-        "auth-edge keeps what it read from KV for 250 ms, which spares a busy client its reads. The peer keeps nothing.",
+        "auth-edge caches what it reads from KV for 250 ms, so a busy client's exchanges rarely read. The peer caches nothing.",
     ];
     for (nth, note) in notes.into_iter().enumerate() {
         text(svg, MARGIN, y + 16.0 + 15.0 * nth as f64, "quiet small", note)?;
@@ -271,7 +271,7 @@ mod tests {
     use crate::measure::Report;
 
     #[test]
-    fn the_picture_is_of_the_results_beside_it() {
+    fn results_svg_is_drawn_from_results_json() {
         let read = |name| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
         let report: Report = serde_json::from_str(read("results.json").leak()).unwrap();
         assert!(of(&report) == read("results.svg"), "run: cargo run --package bench -- --redraw");

@@ -247,7 +247,7 @@ impl Scenario {
         let has_read = counts.reads <= right.reads && counts.reads as f64 >= right.reads as f64 * least;
         ensure!(
             has_read && Counts { reads: right.reads, ..counts } == right,
-            "{requests} requests did {counts:?} where {right:?} is right, at least {least} of the reads"
+            "{requests} requests made {counts:?}; expected {right:?}, and at least {least} of the reads"
         );
         Ok(())
     }
@@ -259,7 +259,8 @@ impl Scenario {
         }
     }
 
-    /// Makes the requests: a few that can be repeated, or `count` that can't be, or not so soon.
+    /// Makes the requests: a few if they can be repeated, otherwise `count`. Those of a cold exchange could find a
+    /// cache, so they are `count` too.
     pub async fn prepare(
         &self,
         credentials: &mut Credentials,
@@ -334,7 +335,7 @@ impl Scenario {
             }
         }
         ensure!(!requests.is_empty(), "there is nothing to send");
-        // So that this does not affect what follows.
+        // Waits until the writes of this preparation no longer affect what follows.
         tokio::time::sleep(if self.ours.writes > 0 && who == Ours { RESTED } else { Duration::ZERO }).await;
         Ok(requests)
     }

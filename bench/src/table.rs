@@ -45,7 +45,7 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
         }
         writeln!(
             text,
-            "\nrequests/s, CPU and p99 load: {} requests under way; p50 and p99: one at a time. reads, writes: of KV, per\n\
+            "\nrequests/s, CPU and p99 load: {} concurrent requests; p50 and p99: one at a time. reads, writes: of KV, per\n\
              request, the reads as measured; object: calls to the Durable Object, per request.",
             report.connections
         )?;

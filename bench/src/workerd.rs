@@ -67,7 +67,7 @@ impl Workerd {
         fs::write(&config, configuration(spec, &folder, address, kv)?)?;
         let log = fs::File::create(config.with_extension("log"))?;
         let mut command = pinned(core, binary);
-        // Logging costs what it costs, but its output is discarded.
+        // The Worker logs as usual, so the cost of logging is measured. The output is discarded.
         command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(log);
         let started = Instant::now();
         let child = command.spawn().with_context(|| format!("can't start {}", binary.display()))?;

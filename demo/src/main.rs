@@ -25,7 +25,7 @@ use apis::Apis;
 use service::{Service, Tokens};
 use watch::{Call, Watch};
 
-/// How long after its polling interval a verifier refuses at the latest.
+/// The promise: a verifier refuses within its polling interval plus this.
 const MARGIN: Duration = Duration::from_secs(5);
 /// How long the client is watched before each revocation or suspension, and after both APIs have refused it.
 const BEFORE: Duration = Duration::from_millis(1500);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_else_an_api_does_is_a_problem() {
+    fn any_other_response_is_a_problem() {
         for (calls, problem) in [
             (&[(1, 200), (11, 200)][..], "did not refuse it at all"),
             (&[(1, 200), (18, 401)], "refused it later than 7 s"),

@@ -71,7 +71,7 @@ impl Watch {
         counts
     }
 
-    /// Stops, without the call in progress.
+    /// Stops, and returns the completed calls.
     pub fn stop(self) -> Vec<Call> {
         self.task.abort();
         std::mem::take(&mut lock(&self.calls))

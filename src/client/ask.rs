@@ -29,8 +29,8 @@ pub enum Ask {
     Standing(Presented),
     /// Ends a token. → `Done`
     Revoke(Revoke),
-    /// Creates a client. `body` is that of `createClient`; `client_id` and `region` are as it says or as generated. →
-    /// `Shown`, with the new credentials
+    /// Creates a client. `body` is the request body of `createClient`. `client_id` and `region` are those in it; a
+    /// missing `client_id` has been generated. → `Shown`, with the new credentials
     Create { client_id: String, body: String, region: Option<String> },
     /// → `Shown`
     Show,
@@ -103,7 +103,7 @@ pub struct Standing {
     pub now: u64,
     /// The client's current scopes.
     pub scopes: Scopes,
-    /// When it ends early, if it has been retired: a time ahead of `now`.
+    /// When the token ends early, if it has been retired. Always later than `now`.
     pub end: Option<u64>,
 }
 
@@ -145,7 +145,7 @@ readable!(struct Standing { now, scopes, end });
 readable!(struct Shown { body, etag });
 
 impl Ask {
-    /// Whether it can change what the replica shows.
+    /// Whether the request can change what the replica shows.
     pub const fn changes(&self) -> bool {
         !matches!(self, Self::Issue(_) | Self::Standing(_) | Self::Show | Self::Probe)
     }
@@ -162,7 +162,7 @@ macro_rules! expected {
         pub fn $name(self) -> Result<$type, Error> {
             match self {
                 Self::$variant(answer) => Ok(answer),
-                _ => Err(Unavailable::new("CLIENT", "the object's answer is of another kind").into()),
+                _ => Err(Unavailable::new("CLIENT", "the object's answer is of an unexpected kind").into()),
             }
         }
     };

@@ -41,7 +41,7 @@ const CREATABLE: [&str; 8] =
     ["client_id", "client_name", "scopes", "mechanisms", "max_ttl_seconds", "consistency", "jwks", "region"];
 
 impl Draft {
-    /// `made_up` is the id if the body gives none.
+    /// `made_up` is a generated id, used if the body has none.
     pub fn parse(mut members: Members, made_up: String, default: Consistency) -> Result<Self, Error> {
         members.check_names(&CREATABLE)?;
         let client_id = members.string("client_id")?.unwrap_or(made_up);
@@ -116,13 +116,13 @@ impl Patch {
         self.jwks.as_ref().and_then(Option::as_ref).map_or(&[], |set| &set.keys)
     }
 
-    /// Whether it sets `status` to `active`.
+    /// Whether the patch sets `status` to `active`.
     pub fn activates(&self) -> bool {
         self.status == Some(Status::Active)
     }
 
-    /// Whether it suspends, sets scopes or switches to `immediate`, even if that is already so. Such a change, and a
-    /// repeat of it, is answered only when KV shows it.
+    /// Whether the patch suspends the client, sets its scopes or makes it `immediate`, even if that changes nothing.
+    /// Such a request, and a repeat of it, is answered only when KV shows the result.
     pub fn may_narrow(&self) -> bool {
         self.status == Some(Status::Suspended)
             || self.scopes.is_some()
@@ -286,8 +286,8 @@ impl Client {
     }
 }
 
-/// A strong validator (RFC 9110, section 8.8.3) over all that is shown, and the revision, for changes that are not
-/// shown.
+/// A strong validator (RFC 9110, section 8.8.3): a digest of the shown client and of its revision, which also counts
+/// changes that are not shown.
 pub fn etag(shown: &str, revision: u64) -> String {
     format!("\"{}\"", digest(&format!("{revision} {shown}")))
 }

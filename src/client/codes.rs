@@ -21,8 +21,8 @@ pub struct Codes {
     last_step: Option<u64>,
     /// The times of the wrong codes within `WINDOW` since the last accepted code, Unix seconds.
     wrong: Vec<u64>,
-    /// The times of all wrong codes within a day, also before accepted codes: otherwise a patient guesser could go on
-    /// for months.
+    /// The times of all wrong codes within a day. Accepted codes do not reset them: otherwise a patient guesser could
+    /// continue for months.
     wrong_of_the_day: Vec<u64>,
     locked_until: u64,
 }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn four_wrong_codes_and_a_right_one_do_not() {
+    fn four_wrong_codes_and_a_right_one_do_not_lock() {
         let mut codes = Codes::default();
         for round in 0..2 {
             for _ in 0..4 {

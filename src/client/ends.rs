@@ -10,7 +10,7 @@ use crate::feed::{self, End};
 use crate::rows::FOR_EVER;
 use crate::token_id::{Kind, TokenId};
 
-/// How long an early end is stored after the token's expiry, seconds: a location's clock may be behind.
+/// How long an early end is stored after the token's expiry, seconds: another location's clock may be behind.
 const AFTER_THE_END: u64 = 300;
 
 // Row keys: `end:TOKEN_ID` for each early end; `owed:KEY` for each end still to be reported to the feed; `told:KEY` for
@@ -39,7 +39,7 @@ impl EarlyEnd {
             (Some(at), Some(change), Some(number)) => Some(Self { at, change, number }),
             _ => None,
         };
-        // A row of another version, with other content, is unreadable.
+        // A row that another version wrote in another format is an error.
         end.filter(|end| end.to_string() == value).ok_or_else(|| unreadable(key))
     }
 
@@ -55,8 +55,8 @@ impl core::fmt::Display for EarlyEnd {
 }
 
 impl<G: Ground> Step<'_, G> {
-    /// When a token ends early, if it does. Records and publishes it when that time has come, so that a clock that is
-    /// behind can't make the token live again.
+    /// The early end of a token, if it has one. Once its time has come, this is recorded and published, so that a clock
+    /// that is behind can't make the token live again.
     pub(super) fn find_end(&mut self, client: &Client, token_id: &str) -> Result<Option<EarlyEnd>, Unavailable> {
         let key = format!("{END}{token_id}");
         let Some(row) = self.load_row(&key)? else { return Ok(None) };
@@ -133,8 +133,8 @@ impl<G: Ground> Step<'_, G> {
     }
 
     /// Stores an end to be reported to the feed, where it stays for `keep` seconds after its time or this report,
-    /// whichever is later. Returns its number. While the feed is off, only ends of the client itself are stored, until
-    /// it is on.
+    /// whichever is later. Returns its number. While the feed is off, only ends of the client itself are stored; they
+    /// are reported once it is on.
     pub(super) fn queue_report(&mut self, kind: feed::Kind, id: &str, at: u64, keep: u64, awaited: bool) -> u64 {
         if !self.settings.has_feed() && kind != feed::Kind::Client {
             return 0;
@@ -167,7 +167,7 @@ impl<G: Ground> Step<'_, G> {
         self.state.told = self.state.told.max(number);
     }
 
-    /// After how many seconds the feed takes one more short-term token of this client; 0 if it does now.
+    /// In how many seconds the feed has room for another short-term token of this client; 0 if it has room now.
     pub(super) fn seconds_until_room(&self) -> Result<u64, Unavailable> {
         let told = self.ground.list(TOLD, self.now, feed::MOST_TOKENS)?;
         let owed = self.ground.list(&format!("{OWED}{}", feed::Kind::Token.name()), self.now, feed::MOST_TOKENS)?.len();

@@ -27,15 +27,18 @@ use crate::value::{self, Read};
 const RECORD: &str = r#"{"version":1,"client_id":"c2m_abc123","client_name":"Jobs","status":"active","scopes":["jobs:*","templates:read"],"mechanisms":["secret","rotation","assertion"],"max_ttl_seconds":7776000,"consistency":"eventual","region":"weur","tokens_valid_from":100,"secrets":[{"secret_id":"s1","salt":"AQEBAQEBAQEBAQEBAQEBAQ","sha256":"mOOM2_5d1JaMUKF7hr7qDNsBjynQgPBn9CtQz6LWEVY","created_at":100,"expires_at":200}],"totp":"t.x.y","jwks":{"keys":[{"kid":"k","alg":"EdDSA","kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]},"created_at":100,"updated_at":100,"revision":3}"#;
 const TOKEN: &str = r#"{"kind":"Short","id":"tok_st_1","client_id":"c","scopes":["jobs:*"],"issued_at":1,"auth_time":2,"expires_at":3,"parent":"tok_lt_1","audience":"a","consistency":"eventual"}"#;
 
-/// A parsed value serializes to text that parses to the same value; with one more member it does not parse.
+/// Checks that a parsed value serializes to text that parses to the same value, and that one more member is refused.
 fn check_read<T: Read + Serialize>(text: &str) -> Option<T> {
     let read = value::read::<T>(text)?;
-    let written = serde_json::to_string(&read).expect("it is written");
-    let again = value::read::<T>(&written).expect("what was written is read");
-    assert_eq!(serde_json::to_string(&again).expect("it is written"), written);
+    let written = serde_json::to_string(&read).expect("it serializes");
+    let again = value::read::<T>(&written).expect("serialized text parses");
+    assert_eq!(serde_json::to_string(&again).expect("it serializes"), written);
     if let Some(rest) = written.strip_prefix('{') {
         let comma = if rest == "}" { "" } else { "," };
-        assert!(value::read::<T>(&format!("{{\"\u{1}\":0{comma}{rest}")).is_none(), "an unknown member: {written}");
+        assert!(
+            value::read::<T>(&format!("{{\"\u{1}\":0{comma}{rest}")).is_none(),
+            "an unknown member was accepted: {written}"
+        );
     }
     Some(read)
 }
@@ -48,7 +51,7 @@ fn records() {
         let Some(client) = check_read::<Client>(&text) else { return assert!(Client::parse(&text).is_err()) };
         assert_eq!(Client::parse(&text).is_ok(), client.version == 1);
         let shown = client.show(150, &Credentials::default());
-        let shown: serde_json::Value = serde_json::from_str(&shown).expect("it is shown as JSON");
+        let shown: serde_json::Value = serde_json::from_str(&shown).expect("a shown client is JSON");
         for hidden in ["salt", "sha256", "totp", "revision", "version"] {
             assert!(shown.get(hidden).is_none() && shown["secrets"][0].get(hidden).is_none(), "{hidden}");
         }
@@ -82,7 +85,7 @@ fn stored_rows() {
         }
         if let Ok(rows) = rows::parse(&text) {
             let rows: Vec<_> = rows.into_iter().map(|(key, row)| (key, row.value, row.expires_at)).collect();
-            let again = rows::parse(&serde_json::to_string(&rows).unwrap()).expect("what was written is read");
+            let again = rows::parse(&serde_json::to_string(&rows).unwrap()).expect("serialized text parses");
             assert_eq!(again.len(), rows.len());
         }
     });
@@ -110,7 +113,7 @@ fn id(nth: u8) -> String {
 /// Any KV value: a parsed replica refuses every token that it lists as ended or that its client's state forbids, and
 /// still does after a round trip.
 #[test]
-fn replicas_that_are_read() {
+fn parsed_replicas() {
     let seeds = [
         r#"{"version":1,"status":"active","tokens_valid_from":100,"scopes":["jobs:*"],"consistency":"eventual","ends":"0000000000000000000001=0,0000000000000000000002=500","is_full":false}"#,
         r#"{"version":1,"status":"suspended","tokens_valid_from":100,"scopes":["jobs:*"],"consistency":"immediate","ends":"","is_full":true}"#,
@@ -119,7 +122,7 @@ fn replicas_that_are_read() {
         let text = text.lossy();
         let Some(replica) = Replica::parse(&text) else { return };
         check_read::<Replica>(&text);
-        let again = Replica::parse(&replica.to_json()).expect("what was written is read");
+        let again = Replica::parse(&replica.to_json()).expect("serialized text parses");
         let plain: serde_json::Value = serde_json::from_str(&text).expect("serde_json reads it");
         for nth in 0..3 {
             let token = token(nth, u64::from(*auth_time));
@@ -136,7 +139,7 @@ fn replicas_that_are_read() {
                 Some(Err(fault)) => assert_eq!(fault, TokenFault::Revoked),
                 Some(Ok((_, end))) => {
                     assert!(counts && plain["is_full"] == false && plain["consistency"] == "eventual");
-                    assert!(end.is_none_or(|end| end > now), "an end that has come");
+                    assert!(end.is_none_or(|end| end > now), "a token whose end has come was accepted");
                     let listed = format!("{}=0", token_id::key(&token.id));
                     assert!(plain["ends"].as_str().unwrap().split(',').all(|entry| entry != listed || end.is_some()));
                 }
@@ -147,7 +150,7 @@ fn replicas_that_are_read() {
 
 /// Any set of early ends: a replica judges each token as the object would, and stays small.
 #[test]
-fn replicas_that_are_made() {
+fn serialized_replicas() {
     check!((produce::<Vec<(u8, u16)>>(), produce::<(u8, u16, bool)>()), |(ends, (nth, now, is_suspended))| {
         let ends: std::collections::BTreeMap<u8, u64> = ends.iter().map(|(nth, at)| (*nth, u64::from(*at))).collect();
         let ids: Vec<_> = ends.iter().map(|(nth, at)| (id(*nth), *at)).collect();
@@ -174,7 +177,7 @@ fn replicas_that_are_made() {
 
 /// Requests to objects, and their answers: any answer makes a valid response.
 #[test]
-fn questions_and_answers() {
+fn requests_and_answers_of_objects() {
     let ask = |ask: &str| format!(r#"{{"client_id":"c","ask":{ask}}}"#);
     let seeds = [
         ask(r#"{"Issue":{"credential":{"Secret":"s"},"origin":"https://a","scopes":["jobs:*"],"ttl":3600}}"#),
@@ -213,14 +216,14 @@ fn questions_and_answers() {
         match read_answer(&text) {
             Ok(answer) => {
                 let written = serde_json::to_string(&Ok::<_, Error>(answer)).unwrap();
-                let again = read_answer(&written).expect("what was written is read");
+                let again = read_answer(&written).expect("serialized text parses");
                 assert_eq!(serde_json::to_string(&Ok::<_, Error>(again)).unwrap(), written);
             }
             Err(error) => {
                 let response = error.respond();
                 assert!(response.status >= 400 && response.body.is_some());
-                let written = serde_json::to_string(&Err::<(), _>(&error)).expect("an object can answer with it");
-                assert_eq!(read_answer(&written).expect_err("a refusal"), error);
+                let written = serde_json::to_string(&Err::<(), _>(&error)).expect("an object's error serializes");
+                assert_eq!(read_answer(&written).expect_err("an error stays an error"), error);
             }
         }
     });

@@ -1,5 +1,5 @@
-//! The environment of a client's object: rows, one alarm, a clock, randomness, KV and the feed. What `host::Host` is to
-//! operations.
+//! The environment of a client's object: rows, one alarm, a clock, randomness, KV and the feed. Its counterpart for
+//! operations is `host::Host`.
 
 use super::jwk::PublicJwk;
 use crate::error::Unavailable;

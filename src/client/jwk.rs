@@ -1,4 +1,4 @@
-//! The public keys that sign a client's assertions (RFC 7517, RFC 8037).
+//! The public keys that verify a client's assertions (RFC 7517, RFC 8037).
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use curve25519_dalek::edwards::CompressedEdwardsY;

@@ -48,7 +48,7 @@ pub struct Client {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_name: Option<String>,
     pub status: Status,
-    /// What its credentials may be granted; tokens that exist are bounded by it too.
+    /// The scopes that it may be granted. They also limit tokens that were issued before.
     pub scopes: Scopes,
     pub mechanisms: Vec<Mechanism>,
     /// The longest lifetime of its long-term tokens, seconds.
@@ -63,7 +63,7 @@ pub struct Client {
     /// The TOTP seed, sealed (`keys::KeySet::seal`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub totp: Option<String>,
-    /// The public keys of its assertions.
+    /// The public keys that verify its assertions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks: Option<JwkSet<PublicJwk>>,
     /// Unix seconds.
@@ -246,8 +246,8 @@ impl Client {
         self.consistency == Consistency::Immediate
     }
 
-    /// Whether the client's state lets a token with this `auth_time` (Unix seconds) count: the client is active, and
-    /// the token not ended by `end-tokens`.
+    /// Checks that the client is active, and that `end-tokens` has not ended tokens with this `auth_time` (Unix
+    /// seconds).
     pub fn honours(&self, auth_time: u64) -> Result<(), TokenFault> {
         let counts = self.status == Status::Active && auth_time >= self.tokens_valid_from;
         if counts { Ok(()) } else { Err(TokenFault::ClientEnded) }
@@ -296,7 +296,8 @@ impl StoredSecret {
     }
 }
 
-/// Whether `secret` matches a live one of these. Takes the same time for every client, known or not.
+/// Whether `secret` matches one of the stored secrets that are live. Takes the same time for every client, known or
+/// not.
 pub fn secret_matches(stored: &[StoredSecret], secret: &Secret, now: u64) -> bool {
     let mut matched = Choice::from(0);
     for slot in 0..MAX_SECRETS {
@@ -312,7 +313,7 @@ fn digest(salt: &[u8; SALT_LENGTH], secret: &Secret) -> [u8; DIGEST_LENGTH] {
     Sha256::new().chain_update(salt).chain_update(secret.expose()).finalize().into()
 }
 
-/// Whether a text has the form of a secret's id. Every secret is longer.
+/// Whether a text has the form of a secret's id. A client secret is longer, so it is never mistaken for one.
 pub fn is_secret_id(text: &str) -> bool {
     text.len() <= 20 && text.starts_with("sec_") && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -72,7 +72,7 @@ impl<G: Ground> Object<G> {
             _ => None,
         };
         let mut step = self.step(settings, client_id)?;
-        // Committed even if refused: a wrong code is counted.
+        // Committed even if the request is refused: wrong codes are counted.
         let judgement = step.judge(ask, genuine);
         step.commit()?;
         let Judgement { answer, await_change, await_end, await_second, confirms } = judgement?;
@@ -102,7 +102,7 @@ impl<G: Ground> Object<G> {
         let mut step = self.step(settings, "")?;
         let client = step.stored_client()?;
         if step.state.wipe > 0 && step.state.wipe <= step.state.clock {
-            // In the same step that found no client, so that none can have been created in between.
+            // The step that wipes also checks that there is no client, so none can have been created in between.
             if client.is_none() && step.load(OPERATOR)?.is_none() {
                 return Ok(self.ground.wipe()?);
             }
@@ -159,7 +159,7 @@ impl<G: Ground> Object<G> {
         let is_report_owed = step.state.told < step.state.owed;
         step.commit()?;
         self.opened.set(true);
-        // The end may have been stored while the feed was off, without an alarm.
+        // The end may have been stored while the feed was off, when no alarm is set for it.
         if is_report_owed { self.schedule_alarm(settings) } else { Ok(()) }
     }
 
@@ -193,7 +193,7 @@ impl<G: Ground> Object<G> {
         Ok(assertion::check(settings, verify, client_id, keys, text, &issue.origin, now).await?)
     }
 
-    /// Waits until KV shows a change. Concurrent callers share one write.
+    /// Writes the replica, unless KV already shows `change`. Concurrent callers share one write.
     async fn publish(&self, settings: &Settings, client_id: &str, change: u64) -> Result<(), Error> {
         let (began, (failures, _)) = (self.millis(), self.failed.get());
         // A change that KV already shows does not wait for the lock.
@@ -273,7 +273,8 @@ impl<G: Ground> Object<G> {
         Ok(written?)
     }
 
-    /// Waits until the feed, unless it is off, has every end up to `upto`. Concurrent callers share one report.
+    /// Reports to the feed, unless it is off or already has every end up to `upto`. Concurrent callers share one
+    /// report.
     async fn report(&self, settings: &Settings, client_id: &str, upto: u64) -> Result<(), Error> {
         if !settings.has_feed() || self.step(settings, client_id)?.state.told >= upto {
             return Ok(());

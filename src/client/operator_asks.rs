@@ -37,7 +37,7 @@ impl<G: Ground> Step<'_, G> {
         if client.allows(Mechanism::Otp) {
             credentials.totp = Some(self.make_totp(&mut client)?);
         }
-        // The history of codes that were tried before the client existed.
+        // Codes that were tried before the client existed do not count.
         self.remove(CODES);
         self.state.wipe = 0;
         self.save_client(&client)?;
@@ -99,7 +99,7 @@ impl<G: Ground> Step<'_, G> {
             client = changed;
         }
         let answer = self.client_answer(&client, &Credentials::default());
-        // A repeat waits for the same as the first call, even if it is worded differently.
+        // A repeat waits for the same change and end as the first call, even if its body differs.
         let await_change = may_narrow.then_some(self.state.narrowed);
         let await_end = if client.status == Status::Suspended && may_narrow { self.state.renounced } else { 0 };
         Ok(Judgement { await_change, await_end, confirms: repeated.or(Some(before)), ..answer.into() })
@@ -196,7 +196,7 @@ impl<G: Ground> Step<'_, G> {
         })
     }
 
-    /// Reports to the feed from when on the client's tokens are valid, or that none is.
+    /// Reports to the feed since when the client's tokens are valid, or that none of them is.
     fn report_client(&mut self, client: &Client, awaited: bool) {
         let (at, keep) = match client.status {
             // An hour is enough for followers to learn of a restoration. An earlier `end-tokens` stays for the rest of

@@ -7,8 +7,8 @@ use crate::value::readable;
 
 /// The pause between the starts of two writes, milliseconds: KV accepts one write per second to a key.
 pub const PACE: u64 = 1_100;
-/// If a caller waits for a change, its own call publishes it. Only after this time does the alarm, in case that call
-/// was lost. Milliseconds.
+/// How long the alarm waits before it publishes a change that a caller waits for, milliseconds. The caller's own
+/// request publishes it; the alarm acts only if that request was lost.
 const CALLER_PATIENCE: u64 = 10_000;
 /// The longest pause between two attempts, milliseconds.
 const LONGEST_PAUSE: u64 = 60_000;
@@ -41,18 +41,18 @@ pub struct State {
     pub owed: u64,
     /// The number of the last end that the feed has.
     pub told: u64,
-    /// The number of the last suspension, `end-tokens` or deletion in the feed. It and its repeats are answered when
-    /// the feed has it.
+    /// The number that the last suspension, `end-tokens` or deletion has in the feed. That request and its repeats are
+    /// answered when the feed has it.
     pub renounced: u64,
     /// When the next report is due, Unix milliseconds. Valid while `told` is behind `owed`.
     telling: u64,
-    /// The last change that took something away, or switched to `immediate`, and that KV shows. It and its repeats are
-    /// answered when KV shows it.
+    /// The last change that KV must show before it is answered: one that took something away, or made the client
+    /// `immediate`. Repeats of that request wait for it too.
     pub narrowed: u64,
     /// The client's `ETag`s before changes that have not been answered with success.
     pub unconfirmed: Vec<String>,
-    /// The earliest end ahead of a token that KV lists, Unix seconds; then KV must show that it has come. 0 if there is
-    /// none.
+    /// The earliest future end that KV lists, Unix seconds; 0 if there is none. At that time KV must show that it has
+    /// come.
     pub next_end: u64,
     /// A digest of the value that KV is known to hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,8 +111,8 @@ impl State {
         (self.is_pending() && self.due <= self.clock) || self.must_rewrite()
     }
 
-    /// Records that a write begins: until its outcome is stored, what KV holds is unknown. `rewriting` is needed only
-    /// for a rewrite; a pending change says by itself that a write may have begun.
+    /// Records that a write begins: until its outcome is stored, what KV holds is unknown. `rewriting` is set only for
+    /// a rewrite: a pending change already implies that a write may have begun.
     pub fn write_began(&mut self) {
         self.digest = None;
         self.rewriting = (!self.is_pending()).then_some(self.clock);
@@ -138,7 +138,7 @@ impl State {
         self.unconfirmed.push(etag.to_owned());
     }
 
-    /// Records an end ahead, Unix seconds.
+    /// Records a future end for the alarm, Unix seconds.
     pub fn schedule_end(&mut self, at: u64) {
         if self.next_end == 0 || at < self.next_end {
             self.next_end = at;
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_never_end_and_a_write_that_may_land_late_is_followed() {
+    fn retries_never_stop_and_a_failed_write_is_followed_by_rewrites() {
         let mut state = State { clock: 0, ..State::default() };
         state.record_change(false);
         let mut pauses = Vec::new();
@@ -265,11 +265,11 @@ mod tests {
         state.clock = 61_100;
         assert!(state.is_due());
         state.write_confirmed(1, 61_100, digest(), false);
-        assert_eq!(state.alarm(true), Some(120_000), "and followed from the failure on");
+        assert_eq!(state.alarm(true), Some(120_000), "the delays count from the failure");
     }
 
     #[test]
-    fn a_new_instance_makes_a_rewrite_that_is_due_and_follows_one_that_was_begun() {
+    fn a_new_instance_schedules_rewrites_only_if_one_had_begun() {
         let mut state = State::default();
         state.record_change(false);
         state.write_failed();
@@ -287,11 +287,11 @@ mod tests {
         assert_eq!(state.again, REWRITES.map(|later| 90_000 + later));
         let followed = state.clone();
         state.recover();
-        assert_eq!(state, followed, "its end is known");
+        assert_eq!(state, followed, "its outcome is known");
     }
 
     #[test]
-    fn a_full_replica_is_looked_at_again() {
+    fn a_full_replica_is_rebuilt_after_a_day() {
         let mut state = State::default();
         state.record_change(false);
         state.write_confirmed(1, 0, digest(), true);
@@ -316,7 +316,7 @@ mod tests {
         state.write_confirmed(1, 0, digest(), false);
         assert!(state.kv_holds("d") && !state.kv_holds("e"));
         state.write_began();
-        assert!(!state.kv_holds("d"), "its end may never be stored");
+        assert!(!state.kv_holds("d"), "its outcome may never be stored");
         state.write_failed();
         assert!(!state.kv_holds("d"));
         state.clock = 2_000;

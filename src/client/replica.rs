@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_does_not_count() {
+    fn tokens_of_a_suspended_client_or_before_end_tokens_are_refused() {
         let mut suspended = client();
         suspended.status = Status::Suspended;
         assert!(replica(&suspended, &[]).standing(&token(1), 0).unwrap().is_err());
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_object_must_be_asked() {
+    fn when_the_object_must_be_asked() {
         let mut immediate = client();
         immediate.consistency = Consistency::Immediate;
         assert!(replica(&immediate, &[(1, 0)]).standing(&token(2), 0).is_none());
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn keeping_is_bounded_and_forgets_no_end() {
+    fn the_number_of_cached_replicas_is_bounded() {
         let cache = ReplicaCache::default();
         let value = Rc::new(replica(&client(), &[]));
         for nth in 0..10 * MAX_REPLICAS {

@@ -157,7 +157,7 @@ impl<G: Ground> Step<'_, G> {
         if !is_own && !caller.scopes.bounded_by(&client.scopes).allow(REVOKE) {
             return Err(Error::CallerScope { needed: REVOKE.into() });
         }
-        // Where a clock is behind this one, the token still counts for a moment.
+        // An API whose clock is behind still accepts the token for a moment.
         if target.expires_at + LEEWAY <= self.now {
             return Ok(Answer::Done.into());
         }

@@ -4,8 +4,8 @@
 import { env } from "cloudflare:workers";
 import { object } from "./webcrypto.js";
 
-// wasm-bindgen-futures 0.4.80 schedules wake-ups with `queueMicrotask` if it exists, otherwise with a promise, which is cheaper in
-// workerd. Nothing else here needs it.
+// wasm-bindgen-futures 0.4.80 schedules wake-ups with `queueMicrotask` if it exists, otherwise with a promise, which is
+// cheaper in workerd. Nothing else here needs `queueMicrotask`.
 globalThis.queueMicrotask = undefined;
 
 // The bindings, for `start`. Only at the first load: after a panic the WASM is loaded again while a request is waiting.

@@ -49,8 +49,7 @@ impl DurableObject for Client {
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let text = request.text().await?;
         let (object, env, (sender, receiver)) = (Rc::clone(&self.object), self.env.clone(), oneshot::channel());
-        // Runs to its end even if the caller disconnects, so that nothing is left half done and no other caller waits
-        // for it.
+        // Runs to completion even if the caller disconnects, so that nothing is left half done and no lock stays held.
         self.state.wait_until(async move {
             let _ = sender.send(ask(&object, &env, &text).await);
         });

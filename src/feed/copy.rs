@@ -1,5 +1,5 @@
-//! An isolate's copy of the feed, and the texts that it has signed. However many verifiers ask, for whatever part, the
-//! feed's object is asked for new entries at most once per `MAX_AGE`.
+//! An isolate's copy of the feed, and the texts that it has signed. However many verifiers poll, the feed's object is
+//! asked for new entries only if the copy is older than `MAX_AGE` or behind a caller's `since`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -49,8 +49,8 @@ pub struct Part {
 }
 
 impl FeedCache {
-    /// What the feed's object must be asked for, to serve a caller who has all entries up to `since`: the entries after
-    /// the returned number, or all. `None`: nothing, the copy is fresh.
+    /// What must be requested from the feed's object before a caller who has all entries up to `since` can be served:
+    /// `Some(Some(seq))` for the entries after `seq`, `Some(None)` for all of them, `None` if the copy is fresh.
     pub fn lacks(&self, since: Option<u64>, millis: u64) -> Option<Option<u64>> {
         let copy = self.copy.borrow();
         // If the clock was set back, the age is unknown, so the copy is not used.
@@ -164,7 +164,7 @@ mod tests {
         let part = cache.part(None, 10);
         assert!(cache.ended(part).contains(r#""a":1"#) && cache.ended(part).contains(r#""b":1"#));
         assert_eq!(part, Part { seq: 5, since: None });
-        assert_eq!(cache.lacks(None, 13_500), Some(Some(5)), "nor does it count as fresh");
+        assert_eq!(cache.lacks(None, 13_500), Some(Some(5)), "the late answer does not make the copy fresh");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub enum Kind {
     Client,
 }
 
-/// An end: a token, or all tokens of a client, must be refused from a time on. As a client's object reports it.
+/// An end, as a client's object reports it: from `at` on, a token, or all tokens of a client, must be refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct End {
     /// Kind and hash, in the format of `key`.
@@ -57,9 +57,9 @@ pub enum Ask {
 pub struct Ends {
     /// The number of the latest entry.
     pub seq: u64,
-    /// The latest entry that was dropped. A caller who has not seen it needs the whole feed.
+    /// The number of the latest entry that was dropped. A caller who has not seen it needs the full feed.
     pub dropped: u64,
-    /// `None`: `entries` is the whole feed.
+    /// `None`: `entries` is the full feed.
     pub since: Option<u64>,
     pub entries: Vec<Entry>,
 }

@@ -67,7 +67,7 @@ impl<G: Rows> Feed<G> {
                 let State { seq, dropped } = *state;
                 let since = since.filter(|since| (dropped..=seq).contains(since));
                 let mut newer = Vec::new();
-                // Most callers are up to date, however many entries there are.
+                // Most callers are up to date, so the entries need not be searched for them.
                 if since != Some(seq) {
                     newer.extend(entries.values().filter(|entry| since.is_none_or(|since| entry.seq > since)).cloned());
                 }

@@ -72,8 +72,8 @@ pub fn openapi(settings: &Settings, host: &impl Host) -> Response {
     document(JSON, fill(settings, &host.document(Document::OpenApi)))
 }
 
-/// The reference page, with this deployment's URL in its examples. It loads nothing from elsewhere: the policy in its
-/// first line is sent as the Content-Security-Policy.
+/// The reference page, with this deployment's URL in its examples. The first line of the stored text is the page's
+/// Content-Security-Policy, which lets it load nothing from other hosts.
 pub fn docs(settings: &Settings, host: &impl Host) -> Response {
     let text = host.document(Document::Docs);
     let (policy, page) = text.split_once('\n').unwrap_or(("default-src 'none'", &text));

@@ -52,7 +52,7 @@ struct List {
 }
 
 impl Operation {
-    /// The `operationId`, and what success is called in the audit line.
+    /// The `operationId`, and the audit line's `outcome` if the call succeeds.
     pub const fn event(&self) -> (&'static str, &'static str) {
         match self {
             Self::Create => ("createClient", "changed"),
@@ -114,7 +114,7 @@ pub async fn operate(
         Operation::AddSecret { .. } => Ask::AddSecret,
         Operation::EndSecret { secret_id, .. } => {
             let delay = call.number("in", 0..=MAX_TTL)?.unwrap_or(0);
-            // Logged only if it has the form of an id: somebody may have pasted the secret itself.
+            // Logged only if it has the form of an id: the caller may have sent the secret itself by mistake.
             audit.secret_id = Some(secret_id.clone()).filter(|id| is_secret_id(id));
             Ask::EndSecret { secret_id: secret_id.clone(), delay }
         }

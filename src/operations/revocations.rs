@@ -1,7 +1,7 @@
 //! `GET /.well-known/revocations`: the signed revocation feed, for APIs that verify offline.
 //!
 //! 1. `REVOCATION_FEED`: `off` → 404; `private` requires a live token with `tokens:introspect` → 401
-//! 2. The entries after `since`, or the whole feed if some of those may have been dropped
+//! 2. The entries after `since`, or the full feed if some of those may have been dropped
 //! 3. The feed, signed with the key of short-term tokens → 200, or 304 if the caller has it
 
 use crate::audit::Audit;
@@ -41,7 +41,7 @@ pub async fn revocations(
             false
         }
     };
-    // 2. A `since` that can't be parsed gets the whole feed.
+    // 2. A `since` that can't be parsed gets the full feed.
     let since = call.parameter("since").ok().flatten().and_then(|text| text.parse().ok());
     // 3
     let Text { token, etag, .. } = text(settings, host, since).await?;

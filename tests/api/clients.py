@@ -1,5 +1,6 @@
-"""Generates clients from openapi.yaml with the official generator, and runs each through the three token operations, with every
-credential configured at once, as the generator's own documentation shows, and through the operators' calls."""
+"""Generates clients from openapi.yaml with the official generator, and calls the token operations and the operators' API with each.
+
+Every credential is configured at once, as the generator's own documentation shows."""
 
 import os
 import shutil

@@ -1,5 +1,5 @@
-// Tests the reference page in a browser, over the DevTools protocol: a reader searches, gets a token, exchanges it,
-// revokes the new one. Needs Chromium (CHROMIUM names it); without one it says so and passes.
+// Tests the reference page in a browser, over the DevTools protocol: a reader searches, gets a token, exchanges it and
+// revokes the new one. Needs Chromium (CHROMIUM names it). Without Chromium it prints that and passes.
 //   ORIGIN=… CLIENT_ID=… CLIENT_SECRET=… node tests/api/page.mjs
 
 import assert from 'node:assert/strict'
@@ -13,7 +13,7 @@ const { ORIGIN, CLIENT_ID, CLIENT_SECRET, CHROMIUM } = process.env
 const names = CHROMIUM ? [CHROMIUM] : ['chromium', 'chromium-browser', 'google-chrome']
 const found = names.find((name) => spawnSync(name, ['--version']).status === 0)
 if (!found) {
-  console.log('Left out: the page in a browser, since there is no Chromium here')
+  console.log('Skipped: the page in a browser, since Chromium was not found (set CHROMIUM to its path)')
   process.exit()
 }
 
@@ -21,7 +21,7 @@ const profile = mkdtempSync(join(tmpdir(), 'page-'))
 const flags = ['--headless', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--remote-debugging-port=0']
 if (process.getuid() === 0) flags.push('--no-sandbox')
 const browser = spawn(found, [...flags, `--user-data-dir=${profile}`], { stdio: ['ignore', 'ignore', 'pipe'] })
-const overall = setTimeout(() => fail(new Error('the browser takes too long')), 60_000)
+const overall = setTimeout(() => fail(new Error('the browser test took longer than 60 seconds')), 60_000)
 const end = () => {
   clearTimeout(overall)
   browser.kill('SIGKILL')
@@ -34,7 +34,7 @@ const fail = (error) => {
 }
 process.on('uncaughtException', fail)
 
-/** One tab, as a function that sends a command, and what happened in it. */
+/** Opens a tab. Returns a function that sends it a command, and the list of its events. */
 async function tab() {
   let address
   for await (const line of createInterface({ input: browser.stderr })) {
@@ -97,7 +97,7 @@ await until(`document.readyState === 'complete' && document.querySelector('.open
 assert(await run(`document.querySelector('h1').getBoundingClientRect().top < document.querySelector('nav').getBoundingClientRect().top`), 'on a phone the title comes first')
 for (const width of [390, 1280]) {
   await size(width, 900)
-  assert.equal(await run('document.documentElement.scrollWidth - document.documentElement.clientWidth'), 0, `nothing is cut at ${width} pixels`)
+  assert.equal(await run('document.documentElement.scrollWidth - document.documentElement.clientWidth'), 0, `nothing overflows at ${width} pixels`)
 }
 
 // The current section is marked, and a key opens the search.
@@ -113,7 +113,7 @@ await send('Input.insertText', { text: 'no such thing' })
 assert.match(await until(status), /^No results/)
 await press('Escape')
 
-/** Opens an operation's form, fills in its body if one is given, sends it by the keyboard and returns what is said of the response. */
+/** Opens an operation's form, fills in its body if one is given, sends it by the keyboard and returns the page's line about the response. */
 const tried = async (id, body) => {
   const form = `document.querySelector('#${id} form')`
   if (!(await run(`${form}?.checkVisibility()`))) {
@@ -138,9 +138,9 @@ await click('issueShortTermToken', 'Revoke a token')
 await until(`document.querySelector('#revokeToken form input')?.value.startsWith('tok_st_')`)
 assert.equal(await run(`document.querySelector('#revokeToken .bearer').type`), 'password')
 assert.match(await tried('revokeToken'), /^204/)
-assert.match(await tried('revokeToken'), /^204/, 'what revoked itself may say so again')
+assert.match(await tried('revokeToken'), /^204/, 'a token that revoked itself may repeat the call')
 
-// Where a token is, and where it is not.
+// The token is in no URL, storage, attribute or request to another origin.
 assert.equal(await run(`document.URL`), `${ORIGIN}/docs`)
 assert.equal(await run(`localStorage.length + sessionStorage.length + document.cookie.length`), 0)
 assert.equal(await run(`(async () => (await indexedDB.databases()).length + (await caches.keys()).length)()`), 0)
@@ -150,15 +150,15 @@ const urls = events.filter(({ method }) => method === 'Network.requestWillBeSent
 assert(urls.length >= 6)
 for (const url of urls) assert(url.startsWith(`${ORIGIN}/`) && !url.includes(token), url)
 
-// Nor can it leave the page: the policy blocks requests to other origins.
+// The token can't leave the page: the policy blocks requests to other origins.
 assert.equal(await run(`fetch('http://127.0.0.2:1/').then(() => 'sent', () => 'refused')`), 'refused')
 assert.deepEqual(await run(`[...new Set(window.blocked)]`), ['connect-src http://127.0.0.2:1/'])
-// After navigating away and back, nothing of it is left.
+// After navigation away and back, the token is gone.
 await send('Page.navigate', { url: `${ORIGIN}/healthz` })
 await until(`location.pathname === '/healthz'`)
 await run(`history.back()`)
 await until(`location.pathname === '/docs' && document.readyState === 'complete'`)
 assert(!(await run(`document.documentElement.textContent.includes('${token}')`)))
 end()
-console.log('The page works in a browser, and keeps a token to itself')
+console.log('The page works in a browser, and no token leaves it')
 process.exit()

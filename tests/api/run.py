@@ -21,7 +21,7 @@ def schemathesis():
     }
     command = Path(sys.executable).with_name("schemathesis")
     location = f"{server.ORIGIN}/openapi.json"
-    # First without configuration, as anyone would run it, then with ours and the operator's credentials.
+    # First with Schemathesis' defaults, then with our configuration and the operator's credentials.
     for arguments in [["run", location, "--seed", "1", "-n", "60"], ["--config-file", HERE / "schemathesis.toml", "run", location]]:
         run = subprocess.run([command, *arguments], env=os.environ | known)
         if run.returncode:
@@ -37,15 +37,15 @@ def page():
 
 
 def main():
-    print("== Clients made by the official generator", flush=True)
+    print("== Clients from the official generator", flush=True)
     clients.main()
     print("== The reference page: its samples, and in a browser", flush=True)
     samples.main()
     page()
-    print("== The service against its description: every documented answer", flush=True)
+    print("== The service against its OpenAPI description: every documented answer", flush=True)
     statuses.main()
     # Last, since as an operator it may change and delete every other client.
-    print("== The service against its description: Schemathesis", flush=True)
+    print("== The service against its OpenAPI description: Schemathesis", flush=True)
     schemathesis()
 
 

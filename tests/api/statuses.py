@@ -92,7 +92,7 @@ SHOWN_ONCE = {"client_secret", "totp_secret", "otpauth_uri"}
 
 
 def everything(walk):
-    """One call of each operation that gets far enough to reach the broken service or setting."""
+    """Calls each operation once, with a request that reaches the service or the setting that is broken."""
     token = walk.tokens["long"]
     walk.saw("issueLongTermToken", server.long())
     walk.saw("issueShortTermToken", server.short(walk.tokens["immediate"]))
@@ -166,7 +166,7 @@ def tokens(walk):
 
 
 def operators(walk):
-    """The same for the operators' calls."""
+    """Every status of the operators' calls, except 429, 500 and 503."""
 
     def call(operation, client_id="c2m_nobody", by=walk.tokens["operator"], **request):
         return walk.saw(operation, server.operate(operation, by, client_id, **request))
@@ -220,7 +220,7 @@ def operators(walk):
         call("deleteClient", client_id)
     call("createClient", json=CLIENT | {"client_id": client_id})
 
-    # What only the first operator may do, and what nobody may do to it.
+    # The calls that only the first operator may make, and those that no caller may make about it.
     another = server.short_token(call("createClient", json=CLIENT | {"scopes": ["clients:write"]}).json())
     call("createClient", by=another, json=CLIENT | {"scopes": ["clients:read"]})
     call("updateClient", server.CLIENTS["valid"]["client_id"], by=another, json={"scopes": ["clients:read"]})
@@ -249,7 +249,7 @@ def operators(walk):
 
 
 def refused(status, code, response, allow=None):
-    """What the description's prose says of all paths."""
+    """Checks a refusal's status, code and Allow header."""
     assert (response.status_code, response.json()["code"]) == (status, code), f"{response.url}: {response.text}"
     assert response.headers.get("Allow") == allow, response.url
 
@@ -283,7 +283,7 @@ def feed(walk):
 
 
 def breakdowns(walk):
-    """503: the clients' objects can't be reached. 500: a setting is missing, another is malformed."""
+    """503: the clients' objects can't be reached, or the feed's. 500: a setting is missing or malformed."""
     with changed("wrangler.toml", 'class_name = "Client" }', 'class_name = "Client", script_name = "absent" }'):
         until(503, lambda: get("/healthz"))
         everything(walk)
@@ -325,7 +325,7 @@ def until(status, call):
             if call().status_code == status:
                 return
         time.sleep(0.25)
-    raise AssertionError(f"no {status} came")
+    raise AssertionError(f"no answer with status {status} within {TRIES // 4} seconds")
 
 
 def main():

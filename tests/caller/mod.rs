@@ -87,7 +87,7 @@ impl Answer {
         assert_eq!(self.headers["x-content-type-options"], "nosniff");
         assert_eq!(
             self.headers.contains_key("www-authenticate"),
-            status == 401 || (status == 403 && self.body.contains("bearer token does not hold"))
+            status == 401 || (status == 403 && self.body.contains("The bearer token lacks"))
         );
         let retry_after = self.headers.get("retry-after").map(|seconds| seconds.to_str().unwrap().parse::<u64>());
         assert_eq!(retry_after.is_some(), matches!(status, 429 | 503), "{retry_after:?}");

@@ -1,4 +1,5 @@
-//! A fake KV namespace, which can fail, hang, be slow, or be down. It speaks the HTTP protocol of workerd's KV binding.
+//! A fake KV namespace that can fail, hang, be slow, or refuse connections. It speaks the HTTP protocol of workerd's KV
+//! binding.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,12 +15,12 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-/// How calls behave.
+/// What happens to a call.
 #[derive(Clone, Copy, Default)]
 pub enum Mood {
     #[default]
     Well,
-    /// 500
+    /// Answered 500.
     Fails,
     /// Neither executed nor answered.
     Hangs,
@@ -71,7 +72,7 @@ impl Kv {
         self.replace(Server::Listens(task));
     }
 
-    /// From now on connections are refused.
+    /// Refuses connections from now on.
     pub async fn refuse(&self) {
         if let Server::Listens(task) = self.replace(Server::Between) {
             task.abort();
@@ -106,7 +107,7 @@ impl Kv {
         self.store().writing = mood;
     }
 
-    /// How many reads and writes there were since this was last called.
+    /// The number of reads and of writes since the last call of this function.
     pub fn calls(&self) -> (usize, usize) {
         let mut store = self.store();
         (std::mem::take(&mut store.reads), std::mem::take(&mut store.writes).len())
@@ -137,7 +138,7 @@ impl Kv {
         self.store().values.insert(key.to_owned(), Entry { value: value.to_owned(), metadata: None });
     }
 
-    /// Copies everything from another one.
+    /// Replaces its values with those of another namespace.
     pub fn copy(&self, other: &Self) {
         let values = other.store().values.clone();
         self.store().values = values;
@@ -155,7 +156,7 @@ impl Kv {
             }
             sleep(Duration::from_millis(20)).await;
         }
-        panic!("KV does not come to {what}; it holds\n{}", self.contents());
+        panic!("timed out waiting for {what}; KV holds\n{}", self.contents());
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
@@ -231,6 +232,6 @@ impl Store {
 }
 
 fn respond(status: u16, body: String) -> Response {
-    // One call per connection, so that none is open when connections are refused.
+    // One call per connection, so that no connection is open when new ones are refused.
     Response::builder().status(status).header("Connection", "close").body(Body::from(body)).unwrap()
 }

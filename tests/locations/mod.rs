@@ -120,7 +120,7 @@ impl Locations {
         let _ = self.workerd.wait();
     }
 
-    /// Starts it again with the same state.
+    /// Starts the process again with the same state.
     pub async fn restart(&mut self) {
         self.workerd = serve(&self.folder);
         self.wait().await;
@@ -129,7 +129,7 @@ impl Locations {
     async fn wait(&self) {
         for location in [&self.home, &self.away, &self.cut_off] {
             let up = location.wait().await;
-            up.unwrap_or_else(|()| panic!("workerd did not come up; see {}", self.folder.join("log").display()));
+            up.unwrap_or_else(|()| panic!("workerd did not start; see {}", self.folder.join("log").display()));
         }
     }
 
@@ -172,7 +172,7 @@ impl Locations {
         fs::read_to_string(self.folder.join("log")).unwrap()
     }
 
-    /// What the objects have stored, by the name of its file.
+    /// The files in which the objects have stored their state: name and content.
     pub fn stored(&self) -> Vec<(String, Vec<u8>)> {
         let files = fs::read_dir(self.folder.join("objects/client")).unwrap();
         let files = files.map(|file| file.unwrap().path());
@@ -198,7 +198,7 @@ impl Made {
     }
 }
 
-/// Bound at the same time, so that they differ.
+/// Three different ports: all three are bound before any is released.
 fn free_ports() -> [u16; 3] {
     let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())

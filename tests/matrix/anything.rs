@@ -1,5 +1,5 @@
-//! Random requests: each gets a response of the matrix, never a 5xx, and no token without a valid credential. `service`
-//! checks what holds for all responses.
+//! Random requests: each is answered as the matrix says, never with a 5xx, and none gets a token without a valid
+//! credential. `service` checks every response.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn header() -> impl Strategy<Value = Option<String>> {
     ])
 }
 
-/// Values for a request, few of them valid, none a valid credential.
+/// Values for a request. Few are valid, and none is a valid credential.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn no_made_up_id_is_found(id in "tok_(lt|st)_[A-Za-z0-9_-]{44}|[A-Za-z0-9_.~-]{1,60}", long in any::<bool>()) {
+    fn no_invented_id_is_found(id in "tok_(lt|st)_[A-Za-z0-9_-]{44}|[A-Za-z0-9_.~-]{1,60}", long in any::<bool>()) {
         SERVICE.with(|(service, long_token, short_token)| {
             let by = if long { long_token } else { short_token };
             let answer = service.send(&crate::service::revocation(by, &id));
@@ -134,9 +134,9 @@ proptest! {
         })?;
     }
 
-    /// A valid request is accepted whatever the order of its members, its spaces and its media type's parameters.
+    /// A valid request is accepted with any spaces between its members and with parameters of its media type.
     #[test]
-    fn a_sound_request_is_taken_however_it_is_written(spaces in "[ \n\r\t]{0,9}", ttl in 3_600u64..=7_776_000, upper in any::<bool>()) {
+    fn a_valid_request_is_accepted_in_any_notation(spaces in "[ \n\r\t]{0,9}", ttl in 3_600u64..=7_776_000, upper in any::<bool>()) {
         let body = format!(
             r#"{spaces}{{{spaces}"ttl_seconds"{spaces}:{ttl},{spaces}"client_secret":"{SECRET}","client_id":"{ALICE}",{spaces}"grant_type":"client_credentials"}}{spaces}"#
         );

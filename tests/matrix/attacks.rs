@@ -19,10 +19,10 @@ fn is_active(service: &Service, caller: &Token, token: &Token) -> bool {
     answer.body["active"].as_bool().unwrap()
 }
 
-/// A thief keeps exchanging a stolen long-term token, at a location that learns of nothing, while the operator ends all
-/// tokens. The new short-term tokens carry the old `auth_time`, so they are refused too.
+/// A thief keeps exchanging a stolen long-term token, at a location whose KV shows no change, while the operator ends
+/// all tokens. The new short-term tokens carry the old `auth_time`, so they are refused too.
 #[test]
-fn a_thief_who_exchanges_while_the_tokens_are_ended() {
+fn a_thief_who_keeps_exchanging_gains_nothing() {
     let desk = Desk::new();
     let there = desk.service.elsewhere();
     let api = desk.service.send(&crate::service::root_by_secret()).token();
@@ -79,10 +79,10 @@ fn a_chain_of_rotations_gains_nothing() {
     service.send(&rotation(&service.short_token(&new))).token();
 }
 
-/// A token forged with a leaked signing key names an `auth_time` ahead of the clock, so that no `end-tokens` reaches it. It
-/// can't be rotated into one of ours.
+/// A token forged with a leaked signing key has an `auth_time` ahead of the clock, so that `end-tokens` does not end
+/// it. A rotation refuses it.
 #[test]
-fn an_auth_time_ahead_of_the_clock() {
+fn an_auth_time_ahead_of_the_clock_is_refused() {
     let (service, forger) = (Service::new(), Service::new());
     forger.pass(60);
     let forged = forger.short_token(&forger.long_token("tokens:write"));
@@ -91,8 +91,7 @@ fn an_auth_time_ahead_of_the_clock() {
     service.send(&rotation(&forged)).token();
 }
 
-/// A write to KV times out, and lands after a later revocation was confirmed. The object repairs that by itself; until
-/// then a repeated revocation is not answered with success.
+/// A write to KV times out, and lands after a later revocation was confirmed. The object's rewrites repair KV.
 #[test]
 fn a_late_write_over_a_confirmed_revocation() {
     let service = Service::new();
@@ -108,7 +107,7 @@ fn a_late_write_over_a_confirmed_revocation() {
     assert!(!service.is_alive(&two));
 }
 
-/// The same, when the object could not store that its write timed out.
+/// As `a_late_write_over_a_confirmed_revocation`, but the object could not store that its write timed out.
 #[test]
 fn a_late_write_whose_outcome_was_not_stored() {
     let service = Service::new();
@@ -128,7 +127,7 @@ fn a_late_write_whose_outcome_was_not_stored() {
 
 /// A deleted id can't be created again: the new client would inherit the old tokens.
 #[test]
-fn an_id_made_anew() {
+fn a_deleted_id_is_not_created_again() {
     let desk = Desk::new();
     let service = &desk.service;
     let body = json!({"client_id": "carol", "scopes": ["tokens:*"], "mechanisms": ["secret", "otp", "rotation"]});
@@ -147,7 +146,7 @@ fn an_id_made_anew() {
         assert_eq!(service.send(&request).status, 204);
         let create = crate::service::clients("POST", "").bearer(&desk.root.token).json(&body);
         service.send(&create).is(409, "conflict");
-        // Nor after a crash of the object.
+        // The same holds after a crash of the object.
         service.world.crash();
         service.send(&create).is(409, "conflict");
         service.send(&exchange(&long)).is(401, "invalid_token");
@@ -171,7 +170,7 @@ fn lost_scopes_are_not_exchanged() {
         service.send(&exchange(&long).scopes("templates:read")).is(400, "invalid_scope");
         service.send(&rotation(&answer.token()).scopes("templates:read")).is(403, "insufficient_scope");
     }
-    // Nor by a rotation.
+    // A rotation does not give it back either.
     let rotated = service.send(&rotation(&service.short_token(&long)));
     assert_eq!(rotated.body["scopes"], json!(["jobs:submit", "tokens:write"]));
 }
@@ -254,7 +253,7 @@ fn invented_ids() {
 
 /// Nothing that the service reads, stores or answers shows whether a client exists, or has codes, keys or secrets.
 #[test]
-fn what_an_id_has_does_not_show() {
+fn an_unknown_and_a_known_client_leave_the_same_trace() {
     let trace = |prepare: fn(&Service), id: &str, request: &crate::service::Request| {
         let service = Service::new();
         prepare(&service);
@@ -293,8 +292,8 @@ fn what_an_id_has_does_not_show() {
     }
 }
 
-/// A patient guesser of one-time codes, who waits until the owner logs in: at most ten codes are checked within 24
-/// hours.
+/// Guesses of one-time codes, spread over days between the owner's logins: at most ten wrong codes are checked within
+/// 24 hours.
 #[test]
 fn a_patient_guesser() {
     let service = Service::new();
@@ -311,7 +310,7 @@ fn a_patient_guesser() {
         if answer.audit.problem.is_none() {
             looked_at.push(now);
         }
-        // Sometimes the owner logs in, which resets the count of five minutes, but not that of the day.
+        // Sometimes the owner logs in. That resets the count of five minutes, but not the count of the day.
         if nth % 3 == 0 {
             owner += usize::from(service.send(&service.code()).status == 201);
         }

@@ -1,4 +1,4 @@
-//! The calls that each operation makes to its environment: what it costs, and what it depends on.
+//! The calls that each operation makes to its environment: its cost, and the services on which it depends.
 
 use auth_edge::host;
 
@@ -71,7 +71,7 @@ fn an_exchange_reads_once() {
 }
 
 #[test]
-fn one_question_is_enough() {
+fn one_call_to_the_object_decides() {
     let service = Service::new();
     let long = service.long_token("tokens:write");
     let short = service.short_token(&long);

@@ -9,7 +9,7 @@ use crate::service::{
     self, ALICE, Answer, Request, Service, bob_by_secret, by_secret, exchange, post, revocation, rotation,
 };
 
-/// What is done to a new service, and the resulting response.
+/// Prepares a new service, sends it a request, and returns the response.
 type Cell = (u16, &'static str, fn(&Service) -> Answer);
 
 const LONG: [Cell; 11] = [
@@ -70,8 +70,8 @@ fn every_cell() {
     }
 }
 
-/// The whole matrix with a service that does not answer: 503, never success. Only KV reads are not needed, since the
-/// object can be asked.
+/// The whole matrix while a service does not answer: 503, never success. The exception is a read of KV: the object is
+/// asked instead.
 #[test]
 fn nothing_succeeds_without_storage() {
     for part in [Part::Limit, Part::Replica, Part::Store, Part::Object, Part::Sign, Part::Verify] {
@@ -123,7 +123,7 @@ fn successes_succeed() {
     }
 }
 
-/// Some generated clients repeat headers: the same value counts once, different values are refused.
+/// Some generated clients repeat headers. A repeated value counts once, and different values are refused.
 #[test]
 fn repeated_headers() {
     for request in successes() {

@@ -1,5 +1,5 @@
-//! What an exchange asks and which changes are visible where: `immediate` tokens, `immediate` replicas, and KV or the
-//! object being down.
+//! Whether an exchange asks KV or the object, and at which location a change takes effect: for `immediate` and
+//! `eventual` clients, with all services up, and with KV or the object down.
 
 use auth_edge::scope::Scopes;
 use serde_json::{Value, json};
@@ -49,9 +49,9 @@ fn everything_of_an_immediate_client_holds_at_once_everywhere() {
     }
 }
 
-/// For an `eventual` client, everything but exchanges.
+/// For an `eventual` client, a change takes effect at once in every operation but an exchange.
 #[test]
-fn what_holds_at_once_of_an_eventual_client() {
+fn an_eventual_clients_change_holds_at_once_except_in_exchanges() {
     let desk = Desk::new();
     desk.patch(BOB, &json!({"scopes": ["tokens:introspect"]}));
     let there = desk.service.elsewhere();
@@ -83,7 +83,8 @@ fn what_holds_at_once_of_an_eventual_client() {
     there.send(&rotation(&short)).is(401, "invalid_token");
 }
 
-/// An `immediate` client's exchange sees a retirement on the second, by the object's clock.
+/// An `immediate` client's exchange refuses a retired token from the second of its retirement on, by the object's
+/// clock.
 #[test]
 fn a_retirement_of_an_immediate_client() {
     let service = Service::with(&[("ROTATION_GRACE_SECONDS", "60".to_owned())]);
@@ -102,7 +103,7 @@ fn a_retirement_of_an_immediate_client() {
     service.send(&exchange(&long)).is(401, "invalid_token");
 }
 
-/// The switch to `immediate`: once answered, older tokens are judged by the object too, since KV says so.
+/// Once the switch to `immediate` is answered, the object decides about older tokens too, since KV's value says so.
 #[test]
 fn the_switch_to_immediate() {
     let desk = Desk::new();
@@ -122,13 +123,13 @@ fn the_switch_to_immediate() {
     assert_eq!(
         cost(service, &exchange(&other)),
         (201, vec![Limit, Object, Sign]),
-        "a token of since then says it itself"
+        "a token issued after the switch says `immediate` itself"
     );
     // From now on KV is not needed.
     service.world.fail_part(Part::Store);
     service.send(&revocation(&other, &other.id)).is(204, "");
     assert_eq!(desk.patch(ALICE, &json!({"status": "suspended"})).status, 200);
-    // And back: such a token still asks the object.
+    // After the switch back, the object still decides about such a token.
     service.world.recover();
     desk.patch(ALICE, &json!({"status": "active"}));
     let immediate = service.long_token("tokens:write");
@@ -139,7 +140,8 @@ fn the_switch_to_immediate() {
     service.send(&exchange(&other)).is(401, "invalid_token");
 }
 
-/// A retirement from before the switch back to `eventual`: when it comes, KV says that it has come, not only its time.
+/// A retirement from before the switch back to `eventual`: when it is due, KV lists the token as ended, no longer with
+/// a time.
 #[test]
 fn a_retirement_of_an_immediate_client_that_becomes_eventual() {
     let desk = Desk::at(Service::with(&[("ROTATION_GRACE_SECONDS", "60".to_owned())]));
@@ -155,9 +157,9 @@ fn a_retirement_of_an_immediate_client_that_becomes_eventual() {
     assert_eq!(service.replica(ALICE)["ends"], format!("{}=0", &long.id[7..29]));
 }
 
-/// If KV has no value, an unreadable one, or is down, the object decides.
+/// If KV is down, or its value is missing or unreadable, the object decides.
 #[test]
-fn kv_has_nothing_to_say() {
+fn the_object_decides_without_a_value_in_kv() {
     let service = Service::new();
     let (live, dead) = (service.long_token("jobs:submit"), service.long_token("jobs:submit"));
     service.send(&revocation(&dead, &dead.id)).is(204, "");
@@ -288,7 +290,7 @@ fn kv_is_down() {
 /// An isolate drops its cached replica when a call through it changes the client, and a read that was in progress then
 /// is not cached.
 #[test]
-fn what_an_isolate_keeps() {
+fn a_replica_is_cached_until_the_client_changes() {
     use std::pin::pin;
 
     use crate::host;
@@ -315,7 +317,7 @@ fn what_an_isolate_keeps() {
     there.world.lag(|| false);
     there.send(&exchange(&long)).is(401, "invalid_token");
 
-    // Other isolates use it for a quarter of a second, no longer.
+    // Another isolate uses its cached replica for a quarter of a second, no longer.
     let there = service.elsewhere();
     let long = service.long_token("jobs:submit");
     assert!(there.is_alive(&long));

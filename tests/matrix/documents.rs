@@ -119,8 +119,8 @@ fn examples_of_errors(document: &Value) -> BTreeSet<(&str, &str, String)> {
     examples
 }
 
-/// Each example is what the service answers, word for word, to a request of that operation. What is refused before it
-/// reaches an operation (`none`) is an example of any.
+/// Each example is, word for word, an answer of the service to a request of that operation. An answer that precedes any
+/// operation (`none`) may be an example of each.
 #[test]
 fn examples_of_errors_are_answers_of_the_service() {
     let service = Service::new();
@@ -198,7 +198,7 @@ fn answers_of_errors() -> Vec<Answer> {
         desk.request("POST", &format!("/{ALICE}/secrets")),
         desk.request("DELETE", "/c2m_bob/secrets/only?in=x"),
         desk.request("DELETE", "/c2m_bob/secrets/none"),
-        // Around the tokens
+        // Other paths and methods
         Request { method: "GET", ..post("/v1") },
         post("/.well-known/jwks.json"),
     ];

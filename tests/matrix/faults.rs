@@ -1,5 +1,5 @@
-//! Any single call fails, in either way: the response is 503, nothing was issued or revoked by it, and a retry
-//! succeeds. A failed read of KV is replaced by asking the object, a refused write by a second one.
+//! Any single call fails, with or without taking effect: the response is 503, and a retry succeeds. If a read of KV
+//! fails, the object is asked; if KV refuses a write, a second one follows.
 
 use crate::cells::successes;
 use crate::host::{Fault, Part};
@@ -26,12 +26,12 @@ fn any_call() {
                     continue;
                 }
                 answer.is(503, "temporarily_unavailable");
-                assert!(answer.audit.problem.is_some(), "the operator is told what is down");
+                assert!(answer.audit.problem.is_some(), "the audit line names the service that is down");
                 service.world.recover();
                 let again = service.send(&request);
                 let is_spent = failed == Part::Object && fault == Fault::AnswerLost;
                 match request.body.as_slice() {
-                    // What is spent stays spent, even if no token was issued for it.
+                    // A spent code or assertion stays spent, even if no token was issued for it.
                     body if is_spent && is_once(body) => again.is(401, "invalid_client"),
                     _ => again.is(success, ""),
                 };
@@ -80,7 +80,7 @@ fn a_revocation_waits_for_the_object() {
     assert!(!service.is_alive(&long));
 }
 
-/// A code or an assertion is never worth two tokens, whatever fails.
+/// A code or an assertion never gets two tokens, whatever fails.
 #[test]
 fn nothing_is_accepted_twice() {
     for request in [|service: &Service| service.code(), |service: &Service| service.assertion(Key::Ed, "j")] {
@@ -98,9 +98,9 @@ fn nothing_is_accepted_twice() {
 
 const UNREADABLE: [&str; 6] = ["", "{}", "null", "-1", "0x", r#"{"version":2}"#];
 
-/// An unreadable stored value counts as a service that does not answer; nothing is guessed.
+/// An unreadable stored value is handled like a service that does not answer.
 #[test]
-fn what_cannot_be_read_is_not_honoured() {
+fn an_unreadable_value_is_an_unavailable_service() {
     for entry in UNREADABLE {
         let service = Service::new();
         let long = service.long_token("tokens:write");
@@ -136,7 +136,7 @@ fn what_cannot_be_read_is_not_honoured() {
     }
 }
 
-/// Without randomness no token is made, and nothing is spent or retired for it.
+/// Without randomness no token is issued, and nothing is spent or retired.
 #[test]
 fn no_randomness() {
     for request in successes() {

@@ -32,7 +32,7 @@ impl Fetched {
     }
 }
 
-/// Reads the feed, in an isolate whose copy is no older than the clock allows.
+/// Requests the feed, after the alarms that are due.
 fn fetch(service: &Service, query: &str, authorization: Option<&str>, if_none_match: Option<&str>) -> Fetched {
     service.wake();
     let route = Route::find(&service.settings, "GET", PATH);
@@ -57,7 +57,7 @@ fn fetch(service: &Service, query: &str, authorization: Option<&str>, if_none_ma
     Fetched { status: response.status, headers: response.headers, text }
 }
 
-/// The current payload: more than two seconds after the last.
+/// The payload two seconds later, when the isolate's copy is too old to be served.
 fn now(service: &Service) -> Value {
     service.pass(2);
     fetch(service, "", None, None).payload()
@@ -83,7 +83,7 @@ fn the_hash_is_pinned() {
 }
 
 #[test]
-fn the_whole_text() {
+fn every_part_of_the_text() {
     let service = Service::new();
     let fetched = fetch(&service, "", None, None);
     assert_eq!(fetched.status, 200);
@@ -168,7 +168,7 @@ fn entries_stay_as_long_as_they_must() {
 }
 
 #[test]
-fn a_retirement_is_told_when_it_is_near() {
+fn a_retirement_within_the_hour_is_reported_at_once() {
     for (grace, is_told) in [(0, true), (3_599, true), (3_600, false), (86_400, false)] {
         let service = Service::with(&[("ROTATION_GRACE_SECONDS", grace.to_string())]);
         let long = service.long_token("tokens:write tokens:revoke");
@@ -185,7 +185,7 @@ fn a_retirement_is_told_when_it_is_near() {
 }
 
 #[test]
-fn parts_and_wholes() {
+fn since_gives_a_part_or_the_full_feed() {
     let service = Service::new();
     let ids: Vec<_> = (0..3)
         .map(|_| {
@@ -204,19 +204,19 @@ fn parts_and_wholes() {
     assert_eq!(part("since=0"), (Some(0), vec![true; 3]));
     assert_eq!(part("since=1"), (Some(1), vec![false, true, true]));
     assert_eq!(part("since=3"), (Some(3), vec![false; 3]));
-    for whole in
+    for full in
         ["since=4", "since=-1", "since=x", "since=", "since=1.0", "since=1&since=1", "since=99999999999999999999"]
     {
-        assert_eq!(part(whole), (None, vec![true; 3]), "{whole}");
+        assert_eq!(part(full), (None, vec![true; 3]), "{full}");
     }
-    // An entry after 1 was dropped, so the whole feed is served.
+    // An entry after 1 was dropped, so the full feed is served.
     service.pass(3_700);
     assert_eq!(part("since=1").0, None);
     assert_eq!(part("since=3"), (Some(3), vec![false; 3]));
 }
 
 #[test]
-fn a_text_is_kept_and_confirmed() {
+fn a_text_is_cached_and_revalidated() {
     let service = Service::new();
     let first = fetch(&service, "", None, None);
     let etag = first.header("ETag").to_owned();
@@ -225,8 +225,8 @@ fn a_text_is_kept_and_confirmed() {
         let again = fetch(&service, "", None, Some(&etag));
         assert_eq!((again.status, again.text.as_str(), again.header("ETag")), (304, "", etag.as_str()));
     }
-    assert_eq!(service.world.parts_called(), [], "what is fresh is served without a question");
-    // Nothing has changed: the same text, until it has less than 150 s left.
+    assert_eq!(service.world.parts_called(), [], "a fresh copy is served without any call");
+    // Without changes, the same text is served while more than 150 s of its validity are left.
     for (later, status) in [(2, 304), (149, 304), (150, 200), (299, 304), (300, 200)] {
         service.now.set(NOW + later);
         let etag = if later <= 150 { etag.clone() } else { last_etag(&service, later) };
@@ -242,7 +242,7 @@ fn a_text_is_kept_and_confirmed() {
     assert!(entry(&now(&service), Kind::Parent, &long.id).is_some());
 }
 
-/// The `ETag` of the text that was signed at 150 s, while that is valid.
+/// The `ETag` of the text that was signed at 150 s.
 fn last_etag(service: &Service, later: u64) -> String {
     service.now.set(NOW + later.min(299));
     let etag = fetch(service, "", None, None).header("ETag").to_owned();
@@ -273,7 +273,8 @@ fn who_may_read_it() {
     assert!(!service.world.parts_called().contains(&Part::Feed));
 }
 
-/// With the feed down, a revocation is 503, but stored, and the alarm reports it; what needs no feed works.
+/// While the feed is down, a revocation is answered 503 but stored, and the alarm reports it later. Calls that need no
+/// feed work.
 #[test]
 fn the_feed_is_down() {
     let desk = Desk::new();
@@ -291,7 +292,7 @@ fn the_feed_is_down() {
         service.send(request).is(503, "temporarily_unavailable");
         service.send(request).is(503, "temporarily_unavailable");
     }
-    assert!(!service.is_alive(&long) && service.is_alive(&other), "it stands");
+    assert!(!service.is_alive(&long) && service.is_alive(&other), "the revocation is stored");
     assert_eq!(service.stored(BOB).status, Status::Suspended);
     desk.patch(ALICE, &json!({"client_name": "Alice"})).is(200, "");
     service.world.recover();
@@ -310,7 +311,7 @@ fn the_feed_is_down() {
 
 /// A repeat needs no report if the feed already has the end, so it succeeds while the feed is down.
 #[test]
-fn a_repeat_of_what_is_told_waits_for_nothing() {
+fn a_repeat_of_a_reported_end_waits_for_nothing() {
     let service = Service::new();
     let long = service.long_token("jobs:submit");
     service.send(&revocation(&long, &long.id)).is(204, "");
@@ -318,8 +319,8 @@ fn a_repeat_of_what_is_told_waits_for_nothing() {
     service.send(&revocation(&long, &long.id)).is(204, "");
 }
 
-/// No client can fill the feed: from the 1,001st revoked short-term token in an hour on, its further revocations of
-/// short-term tokens, and nothing else, are 503.
+/// No client can fill the feed: from its 1,001st revoked short-term token within an hour on, its revocations of
+/// short-term tokens are answered 503, and no other calls are.
 #[test]
 fn no_client_fills_the_feed() {
     let service = Service::new();
@@ -352,8 +353,8 @@ fn no_client_fills_the_feed() {
     service.send(&revocation(&caller, &short.id)).is(204, "");
 }
 
-/// Changes made while the feed was off are reported when it is on: by the next call about the client, or by a repeat at
-/// once.
+/// Changes made while the feed was off are reported once it is on: by the alarm after the next call about the client,
+/// or before the answer to a repeat.
 #[test]
 fn a_feed_that_was_off_catches_up() {
     let feed = |mode: &str| [("REVOCATION_FEED", mode.to_owned())];
@@ -366,7 +367,7 @@ fn a_feed_that_was_off_catches_up() {
     desk.service.pass(10);
     desk.service.wake();
     desk.service = desk.service.deployed_with(&feed("public"));
-    // The repeated suspension waits until the feed has it; for Alice, any read is enough.
+    // The repeated suspension waits for the feed. For Alice, any read leads to the report.
     desk.patch(BOB, &json!({"status": "suspended"})).is(200, "");
     assert_eq!(entry(&now(&desk.service), Kind::Client, BOB), Some(FOR_EVER));
     assert_eq!(desk.send("GET", "/c2m_abc123").status, 200);
@@ -375,9 +376,9 @@ fn a_feed_that_was_off_catches_up() {
     assert_eq!(entry(&now(&desk.service), Kind::Client, ALICE), Some(valid_from));
 }
 
-/// An end that has come counts as come by the feed's clock too, however far the object's clock was ahead.
+/// The feed lists a revocation with a time that is not ahead of its own clock, however far the object's clock is ahead.
 #[test]
-fn an_end_that_has_come_is_not_ahead() {
+fn an_end_is_not_ahead_of_the_feeds_clock() {
     let service = Service::new();
     let [first, second] = [0; 2].map(|_| service.long_token("jobs:submit"));
     service.send(&revocation(&first, &first.id)).is(204, "");
@@ -389,7 +390,7 @@ fn an_end_that_has_come_is_not_ahead() {
 }
 
 #[test]
-fn it_is_named_and_read_only() {
+fn the_metadata_names_the_feed_and_it_is_read_only() {
     let service = Service::new();
     let metadata = auth_edge::operations::discovery::metadata(&service.settings).body.unwrap();
     assert!(metadata.contains(r#""revocations_uri":"https://auth.example.com/.well-known/revocations""#));

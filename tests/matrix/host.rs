@@ -26,7 +26,7 @@ use auth_edge::token_id::Random;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ring::signature::{self, Ed25519KeyPair, UnparsedPublicKey};
 
-/// A service, as calls to it are counted.
+/// The services whose calls are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     Limit,
@@ -46,35 +46,35 @@ pub enum Part {
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It does nothing.
+    /// The call has no effect.
     Nothing,
-    /// It takes effect, but reports a failure.
+    /// The call takes effect, but its answer is a failure.
     AnswerLost,
     /// A write to KV times out, and lands when `land` is called.
     Late,
 }
 
-/// All that is stored.
+/// Everything that is stored.
 #[derive(Clone, Default)]
 pub struct State {
     /// KV: each client's replica, its status in the metadata, and until when it must be kept.
     pub replicas: BTreeMap<String, (String, String, Option<u64>)>,
     /// The rows of every object, by the client's id and their key.
     pub rows: BTreeMap<(String, String), Row>,
-    /// When each object is to be woken, Unix milliseconds.
+    /// When each object's alarm is due, Unix milliseconds.
     pub alarms: BTreeMap<String, u64>,
 }
 
-/// Decides whether the nth call, to this service, fails.
+/// Whether the nth call, which is to this service, fails, and how.
 type Faults = Box<dyn Fn(usize, Part) -> Option<Fault>>;
 
-/// A write to KV: the key, and what it stores.
+/// A write to KV: the key and the new value.
 type Write = (String, (String, String, Option<u64>));
 
-/// An older state, and whether the next read still shows it.
+/// An older state, and a function that decides whether the next read still shows it.
 type Lag = (State, Box<dyn Fn() -> bool>);
 
-/// The world, and one isolate in it.
+/// One isolate, and the world that it shares with others.
 pub struct World {
     pub shared: Rc<Shared>,
     settings: Rc<Settings>,
@@ -88,24 +88,24 @@ pub struct World {
     pub counted: RefCell<Vec<(Limit, String)>>,
     /// The limit that is exceeded.
     pub reached: Cell<Option<Limit>>,
-    /// The requests to objects so far.
+    /// This isolate's requests to objects so far.
     pub asked: RefCell<Vec<String>>,
 }
 
-/// What isolates and objects share.
+/// The world: the state that isolates and objects share.
 pub struct Shared {
     pub state: RefCell<State>,
     /// The calls so far, in the order in which they were made.
     pub calls: RefCell<Vec<Part>>,
     /// Every value that was written to KV, confirmed or not.
     pub writes: RefCell<Vec<String>>,
-    /// When each of them was begun, Unix milliseconds.
+    /// When each of these writes was begun, Unix milliseconds.
     pub written_at: RefCell<Vec<u64>>,
-    /// The keys that are being written.
+    /// The keys with a write in progress.
     writing: RefCell<Vec<String>>,
     /// The clock, Unix milliseconds.
     pub millis: Cell<u64>,
-    /// Whether an alarm is running: its calls are not counted.
+    /// Whether an alarm is running. Its calls are not counted.
     waking: Cell<bool>,
     faults: RefCell<Faults>,
     turns: RefCell<Turns>,
@@ -177,7 +177,7 @@ impl World {
     /// The same world with other settings.
     pub fn with(&self, settings: Rc<Settings>, seed: &[u8]) -> Self {
         let other = Self::isolate(Rc::clone(&self.shared), settings, seed);
-        // Ids are made from random values, so the two must not draw the same.
+        // Ids contain random values, so the two must not draw the same ones.
         other.randoms.set(Some(u64::MAX / 2));
         other
     }
@@ -188,12 +188,12 @@ impl World {
         Rc::clone(objects.entry(client_id.to_owned()).or_insert_with(|| Rc::new(Object::new(table()))))
     }
 
-    /// The objects die; what is stored stays.
+    /// Drops every object from memory. Their storage stays.
     pub fn crash(&self) {
         self.objects.borrow_mut().clear();
     }
 
-    /// From now on a read of KV by this isolate shows what is stored at this moment, whenever `lags` says so.
+    /// From now on, a read by this isolate returns the present state whenever `lags` returns true.
     pub fn lag(&self, lags: impl Fn() -> bool + 'static) {
         *self.lag.borrow_mut() = Some((self.state.borrow().clone(), Box::new(lags)));
     }
@@ -226,7 +226,7 @@ impl World {
         let _ = object.wake(&self.settings).await;
     }
 
-    /// Like `ring`, when its turn is chosen.
+    /// Like `ring`, once an exploration chooses its turn.
     pub async fn ring_in_turn(&self, client_id: &str) {
         Turn { world: &self.shared, part: Part::Object, ticket: None }.await;
         self.ring(client_id).await;
@@ -242,7 +242,7 @@ impl World {
             run(self.ring(&client_id));
             self.waking.set(false);
         }
-        panic!("an alarm that is always due");
+        panic!("an alarm is due after every run");
     }
 }
 
@@ -282,7 +282,7 @@ impl Shared {
 
     /// Waits for a turn. Returns the fault to apply to the answer.
     async fn turn(&self, part: Part) -> Result<Option<Fault>, Unavailable> {
-        // A fault that counts calls does not count those of alarms.
+        // Alarms' calls are not counted, so they have no number that a fault could match.
         let nth = if self.waking.get() { usize::MAX } else { self.calls.borrow().len() };
         if !self.waking.get() {
             self.calls.borrow_mut().push(part);
@@ -420,8 +420,8 @@ impl Ground for Table {
         ask_feed(&self.shared, &feed::Ask::Report(ends.to_vec())).await.map(|_| ())
     }
 
-    /// The pause between two writes takes no time here, so that a test controls the clock; the wait for the next second
-    /// does.
+    /// The pause between two writes takes no time here, so that a test controls the clock. The wait for the next second
+    /// advances it.
     async fn sleep(&self, millis: u64) {
         if self.shared.in_time.get() {
             return self.shared.pass(millis).await;
@@ -561,7 +561,7 @@ pub fn verify(key: &PublicJwk, message: &[u8], signature: &[u8]) -> bool {
 struct Turns {
     next: usize,
     waiting: Vec<usize>,
-    /// The services whose calls wait to be chosen; others proceed at once.
+    /// The services whose calls wait to be chosen. Other calls proceed at once.
     chosen_from: &'static [Part],
     chosen: Option<usize>,
 }
@@ -596,7 +596,7 @@ impl Future for Turn<'_> {
     }
 }
 
-/// Done or dropped: either way it waits no longer.
+/// A call waits no longer once it has had its turn or is dropped.
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.world.turns.borrow_mut().waiting.retain(|waiting| Some(*waiting) != self.ticket);
@@ -668,9 +668,9 @@ pub fn run_in_time<'a, T>(
             break;
         }
         rounds_at_rest = if progress || world.turns.borrow().next != turns { 0 } else { rounds_at_rest + 1 };
-        // One may have released a lock that another waits for.
+        // Not after the first idle round: in it, one future may have released a lock that an earlier one waits for.
         if rounds_at_rest > 1 {
-            world.millis.set(world.next_wake.get().expect("somebody waits for the clock"));
+            world.millis.set(world.next_wake.get().expect("a future waits for the clock"));
         }
     }
     world.in_time.set(false);
@@ -695,7 +695,7 @@ impl Choices {
             script.made.push((0, of));
         }
         let (choice, then_of) = script.made[script.at];
-        assert_eq!(of, then_of, "a run must depend on nothing but its choices");
+        assert_eq!(of, then_of, "a run must depend only on its choices");
         script.at += 1;
         choice
     }
@@ -729,7 +729,7 @@ pub fn run_together<'a, T>(
     *world.turns.borrow_mut() = Turns { chosen_from: parts, ..Turns::default() };
     let mut futures: Vec<_> = futures.into_iter().map(Ok).collect();
     loop {
-        // Until every request waits for a choice.
+        // Polls until every request waits for a choice or has finished.
         loop {
             let next = world.turns.borrow().next;
             let mut done = 0;

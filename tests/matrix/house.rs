@@ -57,7 +57,7 @@ fn expand(tree: &str, prefix: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// The modules that a file uses: by `use`, and by paths in its code. A path is resolved to the longest module in it.
+/// The modules that a file names in `use` and in other paths. A path stands for the longest module that it begins with.
 fn imports(module: &str, text: &str, modules: &BTreeMap<String, String>) -> BTreeSet<String> {
     let mut paths = Vec::new();
     let lines = text.match_indices('\n').map(|(at, _)| text[at + 1..].trim_start()).chain([text]);
@@ -79,7 +79,7 @@ fn imports(module: &str, text: &str, modules: &BTreeMap<String, String>) -> BTre
             "crate" => Some(rest.to_owned()),
             "super" => Some(format!("{parent}::{rest}").trim_start_matches("::").to_owned()),
             "self" => Some(format!("{module}::{rest}")),
-            // A child of a folder's own file.
+            // A child, named by its folder's mod.rs.
             _ if modules.contains_key(&format!("{module}::{first}")) => Some(format!("{module}::{path}")),
             _ => None,
         }
@@ -97,7 +97,7 @@ fn imports(module: &str, text: &str, modules: &BTreeMap<String, String>) -> BTre
 }
 
 /// A cycle through `from`, if there is one.
-fn circle(from: &str, graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+fn cycle(from: &str, graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     let mut ways = vec![vec![from.to_owned()]];
     let mut seen = BTreeSet::new();
     while let Some(way) = ways.pop() {
@@ -115,19 +115,18 @@ fn circle(from: &str, graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<
 }
 
 #[test]
-fn no_file_reaches_back() {
+fn no_imports_form_a_cycle() {
     let modules = modules();
     let graph: BTreeMap<_, _> =
         modules.iter().map(|(module, text)| (module.clone(), imports(module, text, &modules))).collect();
     assert!(graph.len() > 30 && graph.values().map(BTreeSet::len).sum::<usize>() > 100, "{graph:?}");
     assert!(graph["app"].contains("operations::revoke") && graph["client::object"].contains("client::step"));
-    let circles: Vec<_> =
-        graph.keys().filter_map(|module| circle(module, &graph)).map(|way| way.join(" -> ")).collect();
-    assert!(circles.is_empty(), "{}", circles.join("\n"));
+    let cycles: Vec<_> = graph.keys().filter_map(|module| cycle(module, &graph)).map(|way| way.join(" -> ")).collect();
+    assert!(cycles.is_empty(), "{}", cycles.join("\n"));
 }
 
 #[test]
-fn one_folder_knows_the_runtime() {
+fn only_one_folder_names_the_runtime() {
     let modules = modules();
     let names = |text: &str| {
         let word = |c: char| c.is_alphanumeric() || c == '_';
@@ -148,10 +147,10 @@ fn one_folder_knows_the_runtime() {
     assert!(of_edge.contains("worker"), "{of_edge:?}");
 }
 
-/// Code that depends on a library's internals names its version. If Cargo.lock has another, check that code before you
-/// update the comment.
+/// Code that depends on a library's internals names the library's version in a comment. If Cargo.lock has another
+/// version, check that code before you update the comment.
 #[test]
-fn versions_that_are_leant_on_are_the_locked_ones() {
+fn library_versions_in_comments_are_the_locked_ones() {
     let lock = include_str!("../../Cargo.lock");
     for (file, text, name) in [
         ("entry.js", include_str!("../../src/edge/entry.js"), "worker"),

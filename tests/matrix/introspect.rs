@@ -10,7 +10,7 @@ use crate::service::{
 
 const INTROSPECT: &str = "/v1/auth/tokens/introspect";
 
-/// Bob's API introspects what Alice's jobs send it.
+/// Bob's API introspects the tokens that Alice's jobs send it.
 struct Api {
     service: Service,
     caller: Token,
@@ -35,7 +35,7 @@ impl Api {
 
     #[track_caller]
     fn is_inactive(&self, token: &str) {
-        // RFC 7662, section 2.2: nothing else is revealed about it.
+        // RFC 7662, section 2.2: the response reveals nothing else about the token.
         assert_eq!(self.ask(token), json!({"active": false}));
     }
 }
@@ -62,7 +62,7 @@ fn all_of_an_active_token() {
 }
 
 #[test]
-fn what_does_not_count_is_inactive_and_no_more() {
+fn a_token_that_is_not_live_is_inactive_and_nothing_else_is_said() {
     type Change = fn(&Api);
     let changes: [(&str, Change); 6] = [
         ("its end", |api| api.service.pass(900)),
@@ -110,7 +110,7 @@ fn who_may_not_ask() {
     // A short-term token may ask as well.
     let short = api.service.short_token(&api.caller);
     assert_eq!(send(by(&short, &form)).body["active"], true);
-    // A caller whose token is no longer live is refused, whatever it asks.
+    // A caller whose token is no longer live is refused, whatever its form.
     send(revocation(&api.caller, &api.caller.id)).is(204, "");
     for caller in [&api.caller, &short] {
         send(by(caller, &form)).is(401, "invalid_token");
@@ -127,7 +127,7 @@ fn forms() {
         send(by(&api.caller, form)).is(400, "invalid_request").names("token");
     }
     send(by(&api.caller, "").set("token", token.as_str())).is(400, "invalid_request").names("Content-Type");
-    // In the header, the token is the caller's, not the one to introspect.
+    // A token in the header is the caller's own, not the one to introspect.
     send(post(INTROSPECT).bearer(token)).is(401, "insufficient_scope");
     let mut broken = by(&api.caller, &format!("token={token}"));
     broken.broken = true;

@@ -1,4 +1,4 @@
-//! Keys are rotated without a failed request: announced keys verify, and replaced ones still do.
+//! No request fails while keys are rotated: announced keys verify already, and replaced ones still do.
 
 use std::rc::Rc;
 
@@ -30,7 +30,8 @@ fn new_keys() -> [Value; 4] {
     ]
 }
 
-/// Before, with the new keys announced, with the new keys signing, and with the old ones dropped.
+/// The phases of a rotation: before it, with the new keys announced, with the new keys signing, and with the old ones
+/// dropped.
 fn phases() -> [Service; 4] {
     let before = with(&key_set());
     let announced = with(&changed(|keys| keys.extend(new_keys())));
@@ -48,7 +49,7 @@ fn phases() -> [Service; 4] {
 }
 
 #[test]
-fn neighbouring_phases_honour_each_others_tokens() {
+fn each_phase_accepts_tokens_of_the_phases_before_and_after() {
     for (made, at) in [(0, 1), (1, 0), (1, 2), (2, 1), (2, 3), (3, 2)] {
         let phases = phases();
         let long = phases[made].long_token("tokens:write tokens:revoke");
@@ -73,7 +74,7 @@ fn a_dropped_key_is_unknown() {
 }
 
 #[test]
-fn a_seed_sealed_by_an_older_key_still_opens() {
+fn a_seed_sealed_by_an_older_key_can_be_decrypted() {
     let [before, announced, signing, _] = phases();
     for service in [announced, signing] {
         service.register(&before.stored(crate::service::ALICE));
@@ -83,7 +84,7 @@ fn a_seed_sealed_by_an_older_key_still_opens() {
 
 /// A seed that no key can decrypt is the operator's fault, so the client gets 503, not 401.
 #[test]
-fn a_seed_that_does_not_open_is_no_wrong_code() {
+fn a_seed_that_no_key_decrypts_is_503_and_not_a_wrong_code() {
     let service = Service::new();
     let bobs =
         service.settings.keys.seal(crate::service::BOB, &auth_edge::secret::Secret::new(SEED.as_slice()), [1; 24]);

@@ -1,4 +1,4 @@
-//! `issueLongTermToken`: four mechanisms, and the order in which things are refused.
+//! `issueLongTermToken`: four mechanisms, and the order of refusals.
 
 use auth_edge::client::{Mechanism, StoredSecret};
 use auth_edge::host::Limit;
@@ -67,7 +67,7 @@ fn scopes_default_to_the_clients_and_fold() {
     }
 }
 
-/// Each request would be refused by one step and by all later ones; the first one responds.
+/// Each request would be refused by one step and by all later ones. The response is the first step's.
 #[test]
 fn the_order_of_refusals() {
     let service = Service::new();
@@ -167,7 +167,7 @@ fn the_largest_body() {
     service.send(&by_secret().set("scopes", json!(most))).token();
 }
 
-/// Whatever is wrong with a credential, the response is identical, byte by byte.
+/// Whatever is wrong with a credential, the response is the same, byte for byte.
 #[test]
 fn refused_credentials_look_alike() {
     let service = Service::new();
@@ -203,7 +203,7 @@ fn refused_credentials_look_alike() {
 }
 
 #[test]
-fn a_suspended_client_is_told_so_only_if_it_is_that_client() {
+fn only_a_valid_credential_reveals_that_a_client_is_suspended() {
     let service = Service::new();
     service.suspend(ALICE);
     for request in [by_secret(), service.code(), service.assertion(Key::Ps, "j")] {
@@ -302,7 +302,7 @@ fn four_wrong_codes_do_not_lock() {
     service.send(&service.code()).token();
 }
 
-/// A claim, its value, and whether the assertion is still accepted.
+/// Each entry of `changes`: a claim, its value, and whether the assertion is still accepted.
 #[test]
 fn the_claims_of_an_assertion() {
     let endpoint = format!("{ISSUER}{LONG}");
@@ -402,7 +402,7 @@ fn an_assertion_for_another_client() {
     service.send(&by_assertion(&Key::Ed.jwt(&of_bob))).is(401, "invalid_client");
     service.send(&bobs(by_assertion(&Key::Ed.jwt(&of_bob)))).is(401, "invalid_client");
     service.send(&bobs(by_assertion(&Key::Bobs.jwt(&of_bob)))).token();
-    // The same jti from Alice is another one.
+    // A jti belongs to one client: the same value from Alice is unused.
     service.send(&service.assertion(Key::Ed, "j")).token();
 }
 
@@ -435,7 +435,7 @@ fn both_names_of_the_assertion_type() {
 
 /// A refusal after the credential check has still spent the credential.
 #[test]
-fn a_code_and_an_assertion_are_spent_before_anything_is_made() {
+fn a_code_and_an_assertion_are_spent_before_a_token_is_issued() {
     let service = Service::new();
     for request in [service.code(), service.assertion(Key::Ed, "j")] {
         service.send(&request.clone().scopes("billing:read")).is(403, "insufficient_scope");
@@ -467,7 +467,7 @@ fn the_audit_line_of_a_rotation() {
     let by = |request: &Request| service.send(request).audit.by;
     assert_eq!(by(&rotation(&short)).as_ref(), Some(&short.id));
     assert_eq!(by(&rotation(&short).set("client_id", BOB)).as_ref(), Some(&short.id));
-    assert_eq!(by(&by_secret().bearer(&short.token)), None, "what is ignored is not named");
+    assert_eq!(by(&by_secret().bearer(&short.token)), None, "an ignored bearer token is not in the audit line");
 }
 
 #[test]
@@ -521,14 +521,14 @@ fn what_a_rotation_needs() {
     service.send(&rotation(&long)).is(401, "invalid_token");
     service.send(&rotation(&short).authorization("Basic YTpi")).is(401, "invalid_token");
     service.send(&rotation(&short).authorization("Bearer")).is(401, "invalid_token");
-    // X-Client-Id is not needed, and ignored.
+    // X-Client-Id is ignored.
     service.send(&rotation(&short).client(BOB)).token();
     service.pass(900);
     service.send(&rotation(&short)).is(401, "invalid_token");
 }
 
 #[test]
-fn a_rotation_does_not_carry_on_what_the_client_has_lost() {
+fn a_rotation_does_not_restore_what_the_client_has_lost() {
     let service = Service::new();
     let short = service.short_token(&service.long_token("tokens:write jobs:submit"));
     service.change(ALICE, |record| record.scopes = auth_edge::scope::Scopes::parse_claim("tokens:write").unwrap());
@@ -558,6 +558,6 @@ fn a_refused_rotation_has_no_effect() {
 }
 
 #[test]
-fn nothing_at_all_is_a_missing_credential() {
+fn an_empty_request_lacks_a_credential() {
     Service::new().send(&post(LONG)).is(401, "invalid_client");
 }

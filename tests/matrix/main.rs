@@ -1,5 +1,5 @@
-//! The status matrix: every cell, every code and every mechanism, through `app`, in an in-memory environment whose
-//! services can fail, lag, lose answers, and be run in any order.
+//! The status matrix: every cell, every code and every mechanism, through `app`. The environment is in memory. Its
+//! services can fail, lag and lose answers, and their calls can run in any order.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]

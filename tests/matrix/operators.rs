@@ -14,7 +14,7 @@ use crate::sign::{Key, RSA_N};
 
 const INTROSPECT: &str = "/v1/auth/tokens/introspect";
 
-/// A service, and a short-term token of the first operator.
+/// A service, and a short-term token of its first operator.
 pub struct Desk {
     pub service: Service,
     pub root: Token,
@@ -47,7 +47,7 @@ impl Desk {
         service.send(&exchange(&service.send(&root_by_secret()).token())).token()
     }
 
-    /// Gets a new token: a short-term token lives for 15 minutes.
+    /// Gets a new token, since a short-term token lives for only 15 minutes.
     pub fn log_in_again(&mut self) {
         self.root = Self::log_in(&self.service);
     }
@@ -80,7 +80,7 @@ impl Desk {
         answer.header("ETag").unwrap().to_owned()
     }
 
-    /// Another operator, made by this one.
+    /// Creates another operator. Returns a short-term token of it.
     pub fn another(&self, client_id: &str, scopes: &[&str]) -> Token {
         let made = self.create(&json!({"client_id": client_id, "scopes": scopes, "mechanisms": ["secret"]}));
         let long = self.service.send(&by(client_id, made.body["client_secret"].as_str().unwrap())).token();
@@ -88,7 +88,7 @@ impl Desk {
     }
 }
 
-/// A login by secret.
+/// A request for a long-term token, with a secret.
 pub fn by(client_id: &str, secret: &str) -> Request {
     by_secret().client(client_id).set("client_id", client_id).set("client_secret", secret)
 }
@@ -97,7 +97,7 @@ fn names(body: &Value) -> Vec<&str> {
     body.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// One request for each operation, on Bob. None of them changes what the next ones need.
+/// One request for each operation, on Bob. They succeed one after another in this order.
 fn every_operation() -> [Request; 9] {
     [
         clients("GET", ""),
@@ -115,7 +115,7 @@ fn every_operation() -> [Request; 9] {
 // Creation
 
 #[test]
-fn a_new_client_and_all_of_it() {
+fn a_new_client_with_every_member() {
     let desk = Desk::new();
     let made = desk.create(&whole("carol"));
     let at = "2027-01-15T08:00:00Z";
@@ -140,7 +140,7 @@ fn a_new_client_and_all_of_it() {
     let uri = made.body["otpauth_uri"].as_str().unwrap();
     assert!(uri.starts_with("otpauth://totp/") && uri.contains(&format!("secret={seed}")), "{uri}");
 
-    // All of it works at once.
+    // Every mechanism of the new client works at once.
     let service = &desk.service;
     let long = service.send(&by("carol", made.body["client_secret"].as_str().unwrap())).token();
     service.send(&rotation(&service.short_token(&long)).set("client_id", "carol")).token();
@@ -152,11 +152,11 @@ fn a_new_client_and_all_of_it() {
     let mut claims = crate::service::claims(NOW, "j");
     (claims["iss"], claims["sub"]) = (json!("carol"), json!("carol"));
     let assertion = crate::service::by_assertion(&Key::Ed.jwt(&claims)).client("carol").set("client_id", "carol");
-    assert_eq!(service.send(&assertion).body["expires_in"], 86_400, "its own maximum");
+    assert_eq!(service.send(&assertion).body["expires_in"], 86_400, "the client's own maximum");
 }
 
 #[test]
-fn what_is_left_out() {
+fn omitted_members_have_defaults() {
     let desk = Desk::new();
     let made = desk.create(&json!({"scopes": ["jobs:a", "jobs:a"], "mechanisms": ["secret", "secret"]}));
     let expected = [
@@ -182,13 +182,13 @@ fn what_is_left_out() {
     assert_ne!(one, other.body["client_id"]);
     assert!(other.body["client_secret"].is_null() && other.body["totp_secret"].is_string());
     assert_eq!(made.audit.client_id.as_deref(), Some(one));
-    // The deployment's default, and the client's own setting.
+    // `consistency` is the deployment's default unless the request sets it.
     let desk = Desk::at(Service::with(&[("DEFAULT_CONSISTENCY", "immediate".to_owned())]));
     assert_eq!(desk.create(&least("a")).body["consistency"], "immediate");
     assert_eq!(desk.create(&whole("b")).body["consistency"], "eventual");
 }
 
-/// A member, its value, and the resulting code: invalid in a new client and in a patch.
+/// Members that are invalid in a new client and in a patch: each with its value, and the code of the answer.
 fn wrong_members() -> Vec<(&'static str, Value, &'static str)> {
     let key = |change: &dyn Fn(&mut Value)| {
         let mut key = serde_json::to_value(Key::Ed.public()).unwrap();
@@ -255,7 +255,7 @@ fn wrong_members() -> Vec<(&'static str, Value, &'static str)> {
 }
 
 #[test]
-fn a_new_client_that_makes_no_sense() {
+fn an_invalid_new_client_is_refused() {
     let desk = Desk::new();
     let sound = || {
         let mut body = whole("carol");
@@ -312,7 +312,7 @@ fn a_new_client_that_makes_no_sense() {
 }
 
 #[test]
-fn what_is_still_in_order() {
+fn valid_members_at_their_bounds_are_accepted() {
     let desk = Desk::new();
     for (nth, (name, value)) in [
         ("client_name", json!("ä".repeat(128))),
@@ -342,7 +342,7 @@ fn what_is_still_in_order() {
 }
 
 #[test]
-fn an_id_is_given_once() {
+fn an_id_is_used_once() {
     let desk = Desk::new();
     for taken in [ALICE, ROOT] {
         desk.create(&least(taken)).is(409, "conflict");
@@ -351,7 +351,7 @@ fn an_id_is_given_once() {
     desk.create(&least("carol")).is(409, "conflict");
     assert_eq!(desk.send("DELETE", "/carol").status, 204);
     desk.create(&least("carol")).is(409, "conflict");
-    // The body's shape is checked earlier, the resulting client later.
+    // A malformed body is refused before a taken id, a client that lacks its keys after it.
     let mut body = least("carol");
     body["colour"] = json!("red");
     desk.create(&body).is(400, "invalid_request");
@@ -381,7 +381,7 @@ fn pages() {
         listed("d2", "active"),
         listed("d4", "active"),
     ];
-    assert_eq!(all.body, json!({"clients": expected}), "neither the deleted one nor the operator's");
+    assert_eq!(all.body, json!({"clients": expected}), "without the deleted client and the operator's");
     for limit in 1..=8 {
         let (mut found, mut pages, mut cursor) = (Vec::new(), 0, String::new());
         loop {
@@ -394,12 +394,12 @@ fn pages() {
             }
         }
         assert_eq!(found, expected, "{limit}");
-        assert_eq!(pages, 7usize.div_ceil(limit), "the deleted one makes a page short");
+        assert_eq!(pages, 7usize.div_ceil(limit), "the deleted client leaves a page shorter");
     }
 }
 
 #[test]
-fn pages_that_make_no_sense() {
+fn an_invalid_page_request_is_refused() {
     let desk = Desk::new();
     let cursor = desk.send("GET", "?limit=1").body["cursor"].as_str().unwrap().to_owned();
     let mut changed = cursor.clone().into_bytes();
@@ -436,7 +436,7 @@ fn pages_that_make_no_sense() {
 }
 
 #[test]
-fn who_is_not_there() {
+fn a_client_that_does_not_exist_is_not_found() {
     let desk = Desk::new();
     desk.create(&least("gone"));
     desk.send("DELETE", "/gone");
@@ -509,7 +509,7 @@ fn a_patch_changes_what_it_names() {
         assert_eq!(answer.header("ETag"), Some(after.as_str()));
         assert_ne!(before, after, "{name}");
     }
-    // Null removes a member; the same value again, or nothing, changes nothing.
+    // A patch without a difference changes nothing. Null removes a member.
     desk.service.pass(60);
     let before = desk.etag("carol");
     for same in [json!({}), json!({"max_ttl_seconds": 3_600}), json!({"status": "active"})] {
@@ -518,13 +518,13 @@ fn a_patch_changes_what_it_names() {
     let answer = desk.patch("carol", &json!({"client_name": null, "jwks": null, "mechanisms": ["otp"]}));
     assert_eq!(answer.status, 200);
     assert!(answer.body.get("client_name").is_none() && answer.body.get("jwks").is_none());
-    // Members of a key set are not merged: it is replaced.
+    // A key set is replaced as a whole; its members are not merged.
     let answer = desk.patch("carol", &json!({"jwks": {"keys": [Key::Es.public()]}}));
     assert_eq!(answer.body["jwks"], json!({"keys": [Key::Es.public()]}));
 }
 
 #[test]
-fn a_patch_that_makes_no_sense() {
+fn an_invalid_patch_is_refused() {
     let desk = Desk::new();
     let before = desk.etag(ALICE);
     for (name, value, code) in wrong_members() {
@@ -535,7 +535,7 @@ fn a_patch_that_makes_no_sense() {
         ("region", json!("weur")),
         ("status", json!("deleted")),
         ("status", json!(null)),
-        // It needs its keys.
+        // Alice has the mechanism `assertion`, which needs keys.
         ("jwks", json!(null)),
     ] {
         desk.patch(ALICE, &json!({name: value})).is(400, "invalid_request").names(name);
@@ -582,7 +582,7 @@ fn if_match() {
     assert_eq!(patch("*", "Carola").status, 200);
     let current = desk.etag("carol");
     assert_eq!(patch(&format!("{stale}, {current}"), "Carol").status, 200);
-    // Where `If-Match` is ignored.
+    // Operations that ignore `If-Match`.
     for (method, path) in
         [("POST", "/carol/secrets"), ("POST", "/carol/totp"), ("POST", "/carol/end-tokens"), ("GET", "/carol")]
     {
@@ -593,9 +593,9 @@ fn if_match() {
     assert_eq!(desk.service.send(&desk.request("DELETE", "/carol").if_match(&stale)).status, 204, "repeated");
 }
 
-/// An `ETag` identifies one state: every change gives another, even within the same second.
+/// An `ETag` identifies one state: every change results in another `ETag`, even within the same second.
 #[test]
-fn every_change_has_its_validator() {
+fn every_change_has_its_own_etag() {
     let mut desk = Desk::new();
     desk.create(&whole("carol"));
     let mut seen = vec![desk.etag("carol")];
@@ -614,13 +614,13 @@ fn every_change_has_its_validator() {
         assert!(!seen.contains(&etag), "{method} {path}");
         seen.push(etag);
     }
-    // The end of a secret changes what is shown.
+    // When a secret expires, it is no longer shown, so the `ETag` changes.
     desk.service.pass(61);
     desk.log_in_again();
     assert!(!seen.contains(&desk.etag("carol")));
 }
 
-/// Each request is refused by one step and by all that come after it; the first one answers.
+/// Each request would be refused by one step and by all later ones. The response is the first step's.
 #[test]
 fn the_order_of_refusals() {
     let desk = Desk::new();
@@ -659,7 +659,7 @@ fn who_may_not_ask() {
     for request in every_operation() {
         let is_read = request.method == "GET";
         let needed = if is_read { "clients:read" } else { "clients:write" };
-        // Whatever the body holds.
+        // The caller is checked before the body.
         for request in [request.clone(), request.clone().text("{")] {
             service.send(&request).is(401, "invalid_token");
             service.send(&request.clone().client(ROOT).authorization("Basic YTpi")).is(401, "invalid_token");
@@ -682,9 +682,9 @@ fn who_may_not_ask() {
     }
 }
 
-/// Only the operator of the secret `OPERATOR` makes operators.
+/// Only the operator of the secret `OPERATOR` may grant the operators' scopes.
 #[test]
-fn who_gives_the_operators_scopes() {
+fn only_the_first_operator_grants_the_operators_scopes() {
     let desk = Desk::new();
     let second = desk.another("second", &["clients:read", "clients:write"]);
     let send = |request: Request| desk.service.send(&request.bearer(&second.token));
@@ -698,13 +698,17 @@ fn who_gives_the_operators_scopes() {
     }
     patch("second", &["clients:*"]).is(403, "insufficient_scope").names("clients:*");
     assert_eq!(desk.service.rows("carol"), 0);
-    // It may give scopes that it does not hold, and leave another operator's as they are.
+    // Another operator may grant other scopes that it does not hold, and may keep operators' scopes that a client has.
     assert_eq!(create(&["jobs:a", "tokens:introspect", "clientsx:read"]).status, 201);
-    assert_eq!(desk.patch("carol", &json!({"scopes": ["clients:read", "jobs:a"]})).status, 200, "the first may");
+    assert_eq!(
+        desk.patch("carol", &json!({"scopes": ["clients:read", "jobs:a"]})).status,
+        200,
+        "the first operator may grant it"
+    );
     assert_eq!(patch("carol", &["clients:read", "jobs:b"]).status, 200);
     assert_eq!(patch("carol", &["jobs:b"]).status, 200);
     patch("carol", &["clients:read"]).is(403, "insufficient_scope");
-    // It may change itself as it may change others.
+    // An operator may change itself as it may change others.
     assert_eq!(patch("second", &["clients:read"]).status, 200);
     send(clients("POST", "/second/secrets")).is(401, "insufficient_scope");
     assert_eq!(send(clients("GET", "/second")).status, 200);
@@ -736,7 +740,7 @@ fn the_client_of_the_secret_operator() {
     }
     assert_eq!(desk.etag(ROOT), before);
     let long = desk.service.send(&root_by_secret()).token();
-    // end-tokens works, also on the token that calls it, and it is stored.
+    // end-tokens works and is stored. It ends the token of its own call too.
     assert_eq!(desk.send("POST", "/c2m_root/end-tokens").status, 204);
     desk.send("GET", "").is(401, "invalid_token");
     assert!(!desk.service.is_alive(&long));
@@ -745,7 +749,7 @@ fn the_client_of_the_secret_operator() {
     assert_ne!(desk.etag(ROOT), before);
     assert_eq!(desk.show(ROOT).body["tokens_valid_from"], "2027-01-15T08:00:01Z");
     desk.service.wake();
-    assert_eq!(desk.service.replica(ROOT), Value::Null, "KV knows nothing of it");
+    assert_eq!(desk.service.replica(ROOT), Value::Null, "KV has no value for the operator");
 
     // A newer secret OPERATOR ends tokens as well. Without the secret the operator is gone, and its id can't be used
     // again.
@@ -791,7 +795,7 @@ fn a_suspension_and_its_end() {
     service.send(&by_secret()).token();
 }
 
-/// A client's lost scopes are lost to its tokens too: in exchanges, rotations, revocations, introspection and
+/// A client's lost scopes are lost to its tokens too, in exchanges, rotations, revocations, introspection and
 /// operators' calls.
 #[test]
 fn lost_scopes() {
@@ -815,7 +819,7 @@ fn lost_scopes() {
     assert_eq!(
         exchanged.body["scopes"],
         json!(["jobs:submit", "jobs:read", "tokens:write", "tokens:introspect"]),
-        "its order"
+        "in the order of the token's scopes"
     );
     for lost in ["templates:read", "jobs:*", "jobs:other", "jobs:submit templates:read"] {
         service.send(&exchange(&long).scopes(lost)).is(400, "invalid_scope");
@@ -899,12 +903,12 @@ fn secrets_and_their_ends() {
     desk.service.send(&bob_by_secret()).token();
     desk.service.pass(1);
     desk.service.send(&bob_by_secret()).is(401, "invalid_client");
-    assert_eq!(shown(&desk), [(second.clone(), Value::Null)], "an ended one is not shown");
+    assert_eq!(shown(&desk), [(second.clone(), Value::Null)], "an ended secret is not shown");
     end(&desk, "only", "").is(404, "not_found");
     end(&desk, "nothing", "").is(404, "not_found");
     end(&desk, "", "").is(404, "not_found");
 
-    // Now, everywhere.
+    // `in=0` ends a secret at once, at every location.
     let elsewhere = desk.service.elsewhere();
     let (third, new) = secret(&desk.send("POST", "/c2m_bob/secrets"));
     assert_eq!(end(&desk, &second, "?in=0").status, 204);
@@ -919,7 +923,8 @@ fn secrets_and_their_ends() {
     secret(&desk.send("POST", "/c2m_bob/secrets"));
 }
 
-/// Once a secret was refused because of its end, it stays refused, whatever clock another instance starts with.
+/// Once a secret has been refused as expired, it stays refused, even if another instance starts with a clock that is
+/// behind.
 #[test]
 fn an_ended_secret_does_not_come_back() {
     let desk = Desk::new();
@@ -958,9 +963,10 @@ fn a_new_seed() {
     assert_eq!(desk.show("carol").body["has_totp"], true);
 }
 
-/// A new seed, and a patch to `active`, forget wrong codes, but not spent ones.
+/// A new seed and a patch to `active`, even of an active client, reset the count of wrong codes. Spent codes stay
+/// spent.
 #[test]
-fn wrong_codes_are_forgiven() {
+fn the_count_of_wrong_codes_is_reset() {
     let desk = Desk::new();
     let service = &desk.service;
     let lock = || {
@@ -973,7 +979,7 @@ fn wrong_codes_are_forgiven() {
     lock();
     desk.patch(ALICE, &json!({"client_name": "Alice"}));
     service.send(&service.code()).is(401, "invalid_client");
-    assert_eq!(desk.patch(ALICE, &json!({"status": "active"})).status, 200, "though it was");
+    assert_eq!(desk.patch(ALICE, &json!({"status": "active"})).status, 200);
     service.send(&service.code()).token();
     service.send(&service.code()).is(401, "invalid_client");
     lock();
@@ -993,7 +999,7 @@ fn the_kill_switch() {
     let bobs = service.send(&bob_by_secret()).token();
     let answer = desk.send("POST", "/c2m_abc123/end-tokens");
     assert_eq!(answer.status, 204);
-    assert!(service.world.millis.get() >= (NOW + 1) * 1000, "answered when that second has begun");
+    assert!(service.world.millis.get() >= (NOW + 1) * 1000, "the answer waits until that second has begun");
     assert_eq!(desk.show(ALICE).body["tokens_valid_from"], "2027-01-15T08:00:01Z");
     service.send(&exchange(&long)).is(401, "invalid_token");
     service.send(&rotation(&short)).is(401, "invalid_token");
@@ -1033,7 +1039,11 @@ fn a_deletion() {
     let nobody = service.send(&by("nobody", secret));
     for service in [service, &service.elsewhere()] {
         let answer = service.send(&by(id, secret));
-        assert_eq!((&answer.body, &answer.headers), (&nobody.body, &nobody.headers), "as an unknown one");
+        assert_eq!(
+            (&answer.body, &answer.headers),
+            (&nobody.body, &nobody.headers),
+            "a deleted client is answered as an unknown one"
+        );
         service.send(&exchange(&long)).is(401, "invalid_token");
         service.send(&rotation(&short).set("client_id", id)).is(401, "invalid_token");
         service.send(&revocation(&long, &long.id)).is(401, "invalid_token");
@@ -1041,7 +1051,7 @@ fn a_deletion() {
     assert_eq!(desk.send("DELETE", "/c2m_bob").status, 204);
     desk.send("DELETE", "/never").is(404, "not_found");
     desk.create(&least(id)).is(409, "conflict");
-    assert_eq!(service.rows("never"), 0, "nothing is left of having asked");
+    assert_eq!(service.rows("never"), 0, "a failed deletion stores nothing");
     // KV keeps the tombstone longer than any of its tokens is valid.
     let state = service.world.state.borrow();
     let (value, status, until) = &state.replicas[id];
@@ -1049,10 +1059,10 @@ fn a_deletion() {
     assert!(!state.rows[&(id.to_owned(), "client".to_owned())].value.contains("sha256"));
 }
 
-// The rest
+// Bodies, calls, audit lines and secrets
 
 #[test]
-fn bodies_that_are_not_asked_for_are_ignored() {
+fn a_body_that_an_operation_does_not_need_is_ignored() {
     let desk = Desk::new();
     for request in every_operation().into_iter().filter(|request| request.body.is_empty()) {
         let mut request = request.text("{").bearer(&desk.root.token);
@@ -1061,9 +1071,9 @@ fn bodies_that_are_not_asked_for_are_ignored() {
     }
 }
 
-/// Two requests, to the caller's object and to the client's; the list comes from KV.
+/// An operation asks two objects, the caller's and the client's. The list comes from KV.
 #[test]
-fn what_an_operation_asks() {
+fn the_calls_of_each_operation() {
     use Part::{Feed, List, Object, Store, Verify};
     let expected: [&[Part]; 9] = [
         &[List, Object, Verify],
@@ -1144,14 +1154,14 @@ fn audit_lines() {
         let is_read = matches!(event, "listClients" | "getClient");
         assert_eq!(line["outcome"], if is_read { "served" } else { "changed" });
     }
-    // Also for a refusal.
+    // The line of a refusal names them too.
     let answer = desk.patch("nobody", &json!({}));
     assert_eq!((answer.audit.outcome, answer.audit.operator.as_deref()), ("not_found", Some(ROOT)));
     assert_eq!(answer.audit.client_id.as_deref(), Some("nobody"));
 }
 
-/// No response but the first, no audit line and no KV value contains a secret, its hash, its salt, or a seed, encrypted
-/// or not.
+/// Only the response that creates a secret or a seed contains it. No other response, no audit line and no KV value
+/// contains it, or its hash, salt or encrypted form.
 #[test]
 fn what_is_secret_stays_secret() {
     let desk = Desk::new();

@@ -1,5 +1,5 @@
-//! Concurrent requests, in every order of their calls to storage, with reads that may show an older state, and in some
-//! tests with one failure at any point.
+//! Concurrent requests, in every order of their calls to storage. Reads may return an older state, and in some tests
+//! one call may fail.
 //!
 //! Only calls whose result another request can change are ordered; the others commute.
 
@@ -58,7 +58,7 @@ impl Start {
         answers.into_iter().flatten().collect()
     }
 
-    /// At most one call to storage fails, in either way.
+    /// Lets at most one call to storage fail, with or without taking effect.
     fn may_fail_once(&self, choices: &Choices) {
         let choices = choices.clone();
         let left = std::cell::Cell::new(true);
@@ -73,7 +73,7 @@ impl Start {
         });
     }
 
-    /// When a token ends early; 0 if that has come.
+    /// The time at which a token ends early, as stored: 0 if it has ended.
     fn stored_end(&self, token: &Token) -> Option<u64> {
         self.service.row(ALICE, &format!("end:{}", token.id)).map(|end| end.split(' ').next().unwrap().parse().unwrap())
     }
@@ -146,7 +146,7 @@ fn a_revoked_token_is_not_rotated_where_the_revocation_is_not_known_yet() {
     }
 }
 
-/// Nor with a revoked short-term token: the new long-term token would live for months instead of minutes.
+/// A revoked short-term token does not rotate either: its new long-term token would live for months instead of minutes.
 #[test]
 fn a_revoked_bearer_does_not_rotate_where_its_revocation_is_not_known_yet() {
     let service = Service::new();
@@ -156,7 +156,7 @@ fn a_revoked_bearer_does_not_rotate_where_its_revocation_is_not_known_yet() {
     service.send(&revocation(&short, &short.id)).is(204, "");
     service.pass(10);
     service.send(&rotation(&short)).is(401, "invalid_token");
-    assert!(service.is_alive(&long), "nor does it end its parent");
+    assert!(service.is_alive(&long), "the refused rotation does not end the parent");
 }
 
 #[test]
@@ -172,8 +172,8 @@ fn two_rotations_retire_once() {
     assert!(runs > 10, "{runs}");
 }
 
-/// A later rotation must not postpone a retirement, nor one judged with a clock that is behind: the object's clock
-/// never runs backwards, even in another instance.
+/// Neither a later rotation nor a rotation by a clock that is behind postpones a retirement: the object's clock never
+/// runs backwards, even in another instance.
 #[test]
 fn the_earliest_retirement_stays() {
     for (first, second) in [(5, 0), (0, 5), (5, 5)] {
@@ -226,7 +226,7 @@ fn one_use_of_three() {
     }
 }
 
-/// With a failure, at most one of three uses does.
+/// If one call fails, at most one of three concurrent uses gets a token.
 #[test]
 fn at_most_one_use_of_three() {
     let service = Service::new();
@@ -241,8 +241,8 @@ fn at_most_one_use_of_three() {
     }
 }
 
-/// An exchange concurrent with a revocation may get a token, but that one is refused after the revocation's response
-/// wherever the object is asked.
+/// An exchange concurrent with a revocation may get a token. After the revocation's response, every operation that asks
+/// the object refuses that token.
 #[test]
 fn an_exchange_beside_a_revocation() {
     let (start, long, short) = rotating();
@@ -262,7 +262,7 @@ fn an_exchange_beside_a_revocation() {
     assert!(runs > 10, "{runs}");
 }
 
-/// Two concurrent revocations, of which one write to KV may fail or land late: a revocation that was answered 204 is
+/// Two concurrent revocations, and one write to KV that may fail or land late. A revocation that was answered 204 is
 /// visible in KV, and still is after the late write and the rewrites.
 #[test]
 fn two_ends_and_a_write_that_lands_late() {

@@ -1,4 +1,4 @@
-//! What an object has stored reaches KV, whether or not a caller waits, and through crashes, failures and late writes.
+//! An object's stored changes reach KV, whether or not a caller waits, and despite crashes, failures and late writes.
 
 use std::pin::pin;
 
@@ -20,10 +20,10 @@ fn writes(service: &Service) -> usize {
     service.world.writes.borrow().len()
 }
 
-/// A revocation or narrowing change, and whether KV's value shows it.
+/// A request that revokes or narrows, and whether KV's value shows its effect.
 type Narrowing = (fn(&Desk, &Token) -> Request, fn(&Service, &Token) -> bool);
 
-/// Each is applied to Alice, and ends this long-term token.
+/// Each request is about Alice, and ends this long-term token of hers.
 const NARROWINGS: [Narrowing; 5] = [
     (|_, long| revocation(long, &long.id), shows),
     (
@@ -42,7 +42,7 @@ const NARROWINGS: [Narrowing; 5] = [
 ];
 
 /// Whether an exchange that reads only KV accepts the token.
-fn is_taken(service: &Service, long: &Token) -> bool {
+fn is_accepted(service: &Service, long: &Token) -> bool {
     service.world.forget_kept();
     service.world.fail_part(Object);
     let status = host::run(service.respond(&exchange(long))).status;
@@ -65,15 +65,15 @@ fn a_crash_between_the_commit_and_kv() {
         }
         service.world.crash();
         host::let_go(&service.world);
-        assert!(!is_shown(service, &long) && is_taken(service, &long), "{request:?}");
+        assert!(!is_shown(service, &long) && is_accepted(service, &long), "{request:?}");
         service.pass(10);
         service.wake();
         assert!(is_shown(service, &long), "{request:?}");
-        assert!(!is_taken(service, &long));
+        assert!(!is_accepted(service, &long));
     }
 }
 
-/// A crash during a write leaves unknown whether it lands, also during a rewrite: it is followed by rewrites.
+/// After a crash during a write, or during a rewrite, it is unknown whether the write lands. Rewrites follow.
 #[test]
 fn a_crash_in_a_write_is_followed_by_rewrites() {
     let service = Service::new();
@@ -92,8 +92,8 @@ fn a_crash_in_a_write_is_followed_by_rewrites() {
         written.extend((before..writes(&service)).map(|_| second));
         service.pass(1);
     }
-    assert_eq!(written, [10, 70, 310, 3610], "at once, after a minute, after five, and after an hour");
-    assert!(service.world.state.borrow().alarms.is_empty(), "and then no more");
+    assert_eq!(written, [10, 70, 310, 3610], "at once, and after a minute, five minutes and an hour");
+    assert!(service.world.state.borrow().alarms.is_empty(), "no further rewrite");
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn a_crash_after_the_answer_of_a_rotation() {
     assert!(shows(&service, &long));
 }
 
-/// 503, but stored, and effective where the object is asked. A repeat does not succeed before KV has it, and then
-/// answers like the first.
+/// A change is answered 503, but is stored and takes effect wherever the object is asked. A repeat succeeds once KV has
+/// the change, and is answered as the first call would have been.
 #[test]
 fn kv_is_down() {
     for (request, is_shown) in NARROWINGS {
@@ -124,19 +124,19 @@ fn kv_is_down() {
             answer.is(503, "temporarily_unavailable");
             assert!(answer.header("Retry-After").is_some());
         }
-        assert!(matches!(service.send(&rotation(&short)).status, 401 | 403), "it stands");
+        assert!(matches!(service.send(&rotation(&short)).status, 401 | 403), "the change is stored");
         assert!(!is_shown(service, &long));
         service.world.recover();
         let answer = service.send(&request);
         assert!(matches!(answer.status, 200 | 204), "{request:?} {answer:?}");
         assert!(is_shown(service, &long));
         service.send(&rotation(&short));
-        assert!(!is_taken(service, &long));
+        assert!(!is_accepted(service, &long));
     }
 }
 
-/// However long KV is down, and through crashes, there is always an alarm, at most a minute ahead. Within that minute
-/// after KV is back, it has the value.
+/// However long KV is down, and despite crashes, an alarm is always due within a minute. Within a minute after KV is
+/// back, it has the value.
 #[test]
 fn the_alarm_never_gives_up() {
     for (request, is_shown) in NARROWINGS {
@@ -163,9 +163,9 @@ fn the_alarm_never_gives_up() {
     }
 }
 
-/// An alarm that fails at its first call, or whose object dies during it, runs again by itself.
+/// An alarm that fails, or whose object crashes during it, runs again.
 #[test]
-fn an_alarm_that_dies_comes_again() {
+fn an_alarm_that_fails_runs_again() {
     let service = Service::new();
     let long = service.long_token("jobs:submit");
     service.world.fail_part(Part::Store);
@@ -183,7 +183,7 @@ fn an_alarm_that_dies_comes_again() {
     service.pass(30);
     service.wake();
     assert!(shows(&service, &long));
-    // An unreadable row stops the work, but not the alarm.
+    // An unreadable row makes the alarm fail, but it runs again.
     let service = Service::new();
     let long = service.long_token("jobs:submit");
     service.world.fail_part(Part::Store);
@@ -202,9 +202,10 @@ fn an_alarm_that_dies_comes_again() {
     assert!(shows(&service, &long));
 }
 
-/// KV refuses one write, as it does when a key is written too often: callers don't notice.
+/// If KV refuses one write, as it does when a key is written too often, a second write follows, and the caller gets
+/// success.
 #[test]
-fn one_refused_write_is_made_up_for() {
+fn a_refused_write_is_retried() {
     let service = Service::new();
     let long = service.long_token("jobs:submit");
     service.world.fail(|nth, part| (part == Part::Store && nth < 2).then_some(Fault::Nothing));
@@ -212,10 +213,10 @@ fn one_refused_write_is_made_up_for() {
     assert!(shows(&service, &long));
 }
 
-/// A write of an older value timed out, and lands at any later time: the rewrites repair it.
+/// A write of an older value times out and lands later. Whenever it lands, the next rewrite repairs KV.
 #[test]
 fn a_write_that_lands_late() {
-    for (landing, mended) in [(0, 60), (59, 60), (61, 300), (299, 300), (301, 3_600), (3_599, 3_600)] {
+    for (landing, repaired) in [(0, 60), (59, 60), (61, 300), (299, 300), (301, 3_600), (3_599, 3_600)] {
         let service = Service::new();
         let long = service.long_token("tokens:write");
         let other = service.long_token("tokens:write");
@@ -231,16 +232,16 @@ fn a_write_that_lands_late() {
         service.pass(landing);
         service.wake();
         assert!(service.world.land() > 0);
-        assert!(!shows(&service, &other), "what landed knows nothing of it");
-        service.now.set(NOW + mended);
+        assert!(!shows(&service, &other), "the late write does not contain the revocation");
+        service.now.set(NOW + repaired);
         service.wake();
         assert!(shows(&service, &other), "{landing}");
-        assert!(!is_taken(&service, &other));
+        assert!(!is_accepted(&service, &other));
     }
 }
 
-/// The runtime evicts an idle object after seconds, so each rewrite is made by a new instance. There the rewrite is
-/// due, not begun by an earlier instance.
+/// The runtime evicts an idle object after seconds, so each rewrite falls to a new instance. That instance finds it
+/// due, although an earlier one scheduled it.
 #[test]
 fn rewrites_are_made_by_new_instances_too() {
     let service = Service::new();
@@ -250,7 +251,7 @@ fn rewrites_are_made_by_new_instances_too() {
     service.world.recover();
     service.send(&revocation(&other, &other.id)).is(204, "");
     assert!(service.world.land() > 0);
-    assert!(!shows(&service, &other), "what landed knows nothing of it");
+    assert!(!shows(&service, &other), "the late write does not contain the revocation");
     let mut written = Vec::new();
     for second in 0..2 * 3_600 {
         let before = writes(&service);
@@ -260,8 +261,8 @@ fn rewrites_are_made_by_new_instances_too() {
         service.pass(1);
     }
     assert!(shows(&service, &other), "{written:?}");
-    assert_eq!(written, [60, 300, 3_600], "after a minute, after five, and after an hour");
-    assert!(service.world.state.borrow().alarms.is_empty(), "and then no more");
+    assert_eq!(written, [60, 300, 3_600], "after a minute, five minutes and an hour");
+    assert!(service.world.state.borrow().alarms.is_empty(), "no further rewrite");
 }
 
 /// A hundred concurrent revocations share their writes.
@@ -306,7 +307,7 @@ fn writes_of_one_client_are_a_second_apart() {
 
 /// A write that takes 3 seconds delays only the calls that need it.
 #[test]
-fn a_slow_kv_holds_up_nothing_else() {
+fn a_slow_write_delays_no_call_that_does_not_need_it() {
     let desk = Desk::new();
     let service = &desk.service;
     let [one, two, three] = [0; 3].map(|_| service.long_token("tokens:write tokens:revoke"));
@@ -328,7 +329,7 @@ fn a_slow_kv_holds_up_nothing_else() {
     ];
     let needs_it = revocation(&three, &three.id);
     let mut requests = vec![(0, &slow)];
-    // In sequence: the code belongs to the seed that a later one replaces.
+    // In sequence, since a later request replaces the seed of the code.
     requests.extend((490..).zip(&others));
     requests.push((500, &needs_it));
     let mut answers = service.send_in_time(&requests);
@@ -344,7 +345,7 @@ fn a_slow_kv_holds_up_nothing_else() {
 
 /// A repeat of what KV already shows needs no write, so it succeeds at once, even while KV is down.
 #[test]
-fn a_repeat_of_what_is_shown_waits_for_nothing() {
+fn a_repeat_of_a_published_change_waits_for_nothing() {
     let service = Service::new();
     let [one, two, three] = [0; 3].map(|_| service.long_token("tokens:write"));
     service.send(&revocation(&one, &one.id)).is(204, "");
@@ -353,7 +354,7 @@ fn a_repeat_of_what_is_shown_waits_for_nothing() {
     let answers = service.send_in_time(&[(0, &slow), (500, &repeat)]);
     assert_eq!((answers[1].0.status, answers[1].1), (204, 0));
     service.world.write_takes.set(0);
-    // Nor does an unpublished retirement delay it.
+    // An unpublished retirement does not delay the repeat either.
     let short = service.short_token(&three);
     service.world.fail_part(Part::Store);
     assert_eq!(service.send(&rotation(&short)).status, 201);
@@ -438,10 +439,10 @@ fn more_ends_than_are_listed() {
     service.pass(DAY + 60);
     service.wake();
     assert_eq!(cost(&exchange(&live)), (201, vec![Limit, Replica, Sign]));
-    assert!(!is_taken(&service, &dead), "and none that counts is forgotten");
+    assert!(!is_accepted(&service, &dead), "a revocation of a live token is still listed");
 }
 
-/// Creations wait only for the object; KV gets the value soon after.
+/// A creation waits only for the object. KV gets the value soon after.
 #[test]
 fn a_creation_waits_for_nothing() {
     let desk = Desk::new();
@@ -473,7 +474,7 @@ fn a_patch_is_repeated_with_the_validator_from_before() {
     service.world.fail_part(Part::Store);
     patch(&desk, &suspend, &before).is(503, "temporarily_unavailable");
     patch(&desk, &suspend, &before).is(503, "temporarily_unavailable");
-    assert_eq!(desk.show(ALICE).body["status"], "suspended", "it stands");
+    assert_eq!(desk.show(ALICE).body["status"], "suspended", "the change is stored");
     // With that ETag, only a repeat of the change is accepted.
     patch(&desk, &json!({"status": "active"}), &before).is(412, "precondition_failed");
     patch(&desk, &json!({"client_name": "x"}), &before).is(412, "precondition_failed");
@@ -483,11 +484,11 @@ fn a_patch_is_repeated_with_the_validator_from_before() {
     assert_eq!((answer.status, &answer.body["status"]), (200, &json!("suspended")));
     assert_eq!(answer.header("ETag"), Some(desk.etag(ALICE).as_str()));
     assert_eq!(service.replica(ALICE)["status"], "suspended");
-    // It has been answered, so another repeat is a new change.
+    // The change has been answered 200, so another repeat is a new change.
     patch(&desk, &suspend, &before).is(412, "precondition_failed");
 }
 
-/// Also if the alarm published it first.
+/// The repeat succeeds although the alarm has published the change before it.
 #[test]
 fn a_patch_is_repeated_after_the_alarm_has_published_it() {
     let desk = Desk::new();
@@ -502,9 +503,9 @@ fn a_patch_is_repeated_after_the_alarm_has_published_it() {
     assert_eq!(patch(&desk, &narrow, &before).status, 200);
 }
 
-/// A repeat that is worded differently also waits for KV.
+/// A repeat with another body also waits for KV.
 #[test]
-fn a_repeat_in_other_words_waits_too() {
+fn a_repeat_with_another_body_waits_too() {
     let suspend = json!({"status": "suspended"});
     let named = json!({"status": "suspended", "client_name": "Alice"});
     for between in [None, Some(json!({"client_name": "Mallory"}))] {

@@ -1,4 +1,4 @@
-//! `revokeToken`: by id, by any permitted caller, repeatedly.
+//! `revokeToken`: by id, by every permitted caller, and repeatedly.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ fn a_token_may_always_revoke_itself() {
     let expected = json!({"event": "revokeToken", "outcome": "revoked", "status": 204, "client_id": ALICE,
                           "token_id": short.id, "by": short.id});
     assert_eq!(audit, expected);
-    // Only itself.
+    // It has revoked only itself.
     assert!(service.is_alive(&long));
     service.send(&revocation(&other, &other.id)).is(204, "");
     service.send(&revocation(&long, &long.id)).is(204, "");
@@ -24,7 +24,7 @@ fn a_token_may_always_revoke_itself() {
 }
 
 #[test]
-fn a_lost_answer_may_be_asked_for_again() {
+fn a_revocation_may_be_repeated_by_the_revoked_token() {
     let service = Service::new();
     let long = service.long_token("jobs:submit");
     let short = service.short_token(&long);
@@ -86,7 +86,7 @@ fn revoking_a_long_term_token_ends_its_short_term_tokens() {
 }
 
 #[test]
-fn what_is_not_the_callers_is_not_there() {
+fn an_id_that_is_not_the_callers_is_not_found() {
     let service = Service::new();
     let caller = service.long_token("tokens:revoke");
     let weak = service.long_token("jobs:submit");
@@ -126,7 +126,7 @@ fn what_is_not_the_callers_is_not_there() {
 }
 
 #[test]
-fn who_may_not_ask_learns_nothing() {
+fn without_a_valid_token_nothing_is_revoked() {
     let service = Service::new();
     let long = service.long_token("jobs:submit");
     let path = revocation(&long, &long.id).path;
@@ -154,7 +154,7 @@ fn a_body_is_ignored() {
     assert!(!service.is_alive(&long));
 }
 
-/// But for a minute after its end, since the clock of an API may be behind.
+/// An expired token's revocation stores nothing, except within a minute of the expiry: an API's clock may be behind.
 #[test]
 fn a_token_past_its_end_needs_no_revocation() {
     let service = Service::new();
@@ -169,7 +169,7 @@ fn a_token_past_its_end_needs_no_revocation() {
     assert!(is_stored(&just_ended));
     service.pass(1);
     assert!(!is_stored(&target));
-    // As the caller's token it is refused.
+    // As the caller's own token, an expired one is refused.
     service.send(&revocation(&target, &target.id)).is(401, "invalid_token");
 }
 
@@ -179,7 +179,7 @@ fn a_revocation_is_kept_for_as_long_as_the_token() {
     let kept_until = |id: &str| service.world.state.borrow().rows[&(ALICE.to_owned(), format!("end:{id}"))].expires_at;
     let long = service.long_token("jobs:submit");
     service.send(&revocation(&long, &long.id)).is(204, "");
-    // And 300 s longer: another location's clock may be behind.
+    // 300 s longer than the token, since another location's clock may be behind.
     assert_eq!(kept_until(&long.id), NOW + 30 * DAY + 300);
     let long = service.send(&by_secret().set("ttl_seconds", 3600)).token();
     service.pass(3599);
@@ -189,7 +189,7 @@ fn a_revocation_is_kept_for_as_long_as_the_token() {
     service.send(&revocation(&service.long_token("jobs:submit"), "x")).is(404, "not_found");
     let last = service.long_token("jobs:submit");
     service.send(&revocation(&last, &last.id)).is(204, "");
-    assert_eq!(service.replica(ALICE)["ends"], json!(format!("{}=0", &last.id[7..29])), "no other is kept");
+    assert_eq!(service.replica(ALICE)["ends"], json!(format!("{}=0", &last.id[7..29])), "no older end is kept");
 }
 
 #[test]

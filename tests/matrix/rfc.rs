@@ -27,7 +27,7 @@ fn hs256() {
     assert_eq!(validated.claims().expiration.unwrap().timestamp(), 1_300_819_380);
     let other = Hs256Key::new([0; 32]);
     assert!(Hs256.validator::<Value>(&other).validate(&untrusted).is_err());
-    is_no_token_of_ours(&token);
+    is_refused_as_a_token(&token);
 }
 
 /// RFC 7515, appendix A.2.
@@ -48,7 +48,7 @@ fn rs256() {
     // The signature is deterministic, so ours is the same.
     let ours = Key::Rs.jws(r#"{"alg":"RS256"}"#, std::str::from_utf8(&decode(PAYLOAD)).unwrap());
     assert_eq!(ours, format!("{message}.{signature}"));
-    is_no_token_of_ours(&ours);
+    is_refused_as_a_token(&ours);
 }
 
 /// RFC 7515, appendix A.3.
@@ -59,7 +59,7 @@ fn es256() {
     let message = format!("eyJhbGciOiJFUzI1NiJ9.{PAYLOAD}");
     let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
     check(&key, &message, &decode(signature));
-    is_no_token_of_ours(&format!("{message}.{signature}"));
+    is_refused_as_a_token(&format!("{message}.{signature}"));
 }
 
 /// RFC 8037, appendices A.4 and A.5.
@@ -73,16 +73,16 @@ fn eddsa() {
     check(&key, message, &decode(signature));
     let seed = decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").try_into().unwrap();
     assert_eq!(ed25519(&seed, message.as_bytes()), decode(signature));
-    is_no_token_of_ours(&format!("{message}.{signature}"));
+    is_refused_as_a_token(&format!("{message}.{signature}"));
 }
 
 /// RFC 7519, section 6.1, and RFC 7515, appendix A.5: a token without a signature.
 #[test]
 fn unsecured() {
-    is_no_token_of_ours(&format!("eyJhbGciOiJub25lIn0.{PAYLOAD}."));
+    is_refused_as_a_token(&format!("eyJhbGciOiJub25lIn0.{PAYLOAD}."));
 }
 
-/// The signature verifies, and with any change it does not.
+/// Checks that the signature verifies, and that it does not after a change of it or of the message.
 #[track_caller]
 fn check(key: &PublicJwk, message: &str, signature: &[u8]) {
     assert!(verify(key, message.as_bytes(), signature));
@@ -94,13 +94,13 @@ fn check(key: &PublicJwk, message: &str, signature: &[u8]) {
 }
 
 #[track_caller]
-fn is_no_token_of_ours(token: &str) {
+fn is_refused_as_a_token(token: &str) {
     let service = Service::new();
     service.send(&by_assertion(token)).is(401, "invalid_client");
     service.send(&exchange(&Token { token: token.to_owned(), id: String::new() })).is(401, "invalid_token");
 }
 
-/// Wycheproof's vectors, through the substitute for WebCrypto used here. `tests/wasm.rs` tests WebCrypto.
+/// Wycheproof's vectors, through ring, which replaces WebCrypto in these tests. `tests/wasm.rs` tests WebCrypto.
 #[test]
 fn wycheproof() {
     let vectors = vectors::all();

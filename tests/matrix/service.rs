@@ -1,4 +1,4 @@
-//! The service as a caller sees it, with two clients. Every response is checked for what holds for all responses.
+//! The service with two clients, as callers use it. Every response is checked for the rules that all responses follow.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -203,7 +203,7 @@ impl Service {
         self.world.wake();
     }
 
-    /// Sets the world's clock to the test's, but never back.
+    /// Advances the world's clock to the test's. It never runs backwards.
     pub fn set_clock(&self) {
         self.world.millis.set(self.world.millis.get().max(self.now.get() * 1000));
     }
@@ -227,7 +227,7 @@ impl Service {
         };
         let body = response.body.as_deref().map_or(Value::Null, |body| serde_json::from_str(body).unwrap());
         let answer = Answer { status: response.status, headers: response.headers, body, audit };
-        answer.keeps_all_promises(request);
+        answer.follows_all_rules(request);
         answer
     }
 
@@ -451,7 +451,8 @@ impl Request {
     }
 }
 
-/// The possible errors: status, code, and the operations that may return it. `none`: before any operation.
+/// Each possible error: status, code, and the operations that may return it. `none` means an error before any
+/// operation.
 const CODES: [(u16, &str, &[&str]); 15] = [
     (400, "invalid_grant", &[ISSUE_LONG]),
     (400, "invalid_request", &[ISSUE_LONG, ISSUE_SHORT, INTROSPECT, CREATE, LIST, UPDATE, END_SECRET]),
@@ -531,7 +532,7 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name));
         let value = values.next().map(|(_, value)| value.as_str());
-        assert!(values.next().is_none(), "{name} is there twice");
+        assert!(values.next().is_none(), "{name} occurs twice");
         value
     }
 
@@ -557,7 +558,7 @@ impl Answer {
         Token { token: text("access_token"), id: text("token_id") }
     }
 
-    fn keeps_all_promises(&self, request: &Request) {
+    fn follows_all_rules(&self, request: &Request) {
         let shown = format!("{request:?} {self:?}");
         assert_eq!(self.header("Cache-Control"), Some("no-store"), "{shown}");
         assert_eq!(self.header("X-Content-Type-Options"), Some("nosniff"), "{shown}");
@@ -587,7 +588,7 @@ impl Answer {
                 let named = challenge.split("error=\"").nth(1).and_then(|rest| rest.split('"').next());
                 assert_eq!(named, error, "{shown}");
             }
-            // RFC 6750, section 3.1, has one more.
+            // A challenge is optional here (RFC 6750, section 3.1).
             403 if self.code() == "insufficient_scope" => {}
             _ => assert_eq!(challenge, None, "{shown}"),
         }
@@ -604,7 +605,10 @@ impl Answer {
         assert_eq!(self.header("ETag").is_some(), is_shown, "{shown}");
         let is_operators = SUCCESSES[4..].iter().any(|(operation, ..)| *operation == event);
         if is_operators && self.status != 401 && self.status != 503 {
-            assert!(self.audit.operator.is_some() && self.audit.by.is_some(), "the line names the operator: {shown}");
+            assert!(
+                self.audit.operator.is_some() && self.audit.by.is_some(),
+                "the audit line must name the operator: {shown}"
+            );
         }
         let is_long = event == ISSUE_LONG && self.status == 201;
         assert_eq!(self.header("X-Token-Id"), is_long.then(|| self.body["token_id"].as_str().unwrap()), "{shown}");

@@ -59,16 +59,16 @@ fn the_token_in_the_body() {
     service.send(&in_body.clone().anonymous()).token();
     service.send(&in_body.clone().anonymous().client(ALICE)).token();
     service.send(&in_body.clone().bearer(&other.token)).is(400, "invalid_request").names("long_token");
-    // The header comes first: a token in the body does not replace it.
+    // A token in the body does not replace a wrong header.
     service.send(&in_body.clone().authorization("Basic YTpi")).is(401, "invalid_token");
     service.send(&in_body.clone().bearer("x")).is(401, "invalid_token");
     service.send(&exchange(&long).set("long_token", "x").anonymous()).is(401, "invalid_token");
     service.send(&exchange(&long).set("long_token", "").anonymous()).is(401, "invalid_token");
 }
 
-/// A live token in the body beside an invalid member: 400 for the body, not 401 for the token.
+/// A live token in the body with an invalid member: the response is 400 for the member, not 401 for the token.
 #[test]
-fn a_sound_token_in_an_unsound_body() {
+fn a_valid_token_in_an_invalid_body() {
     let service = Service::new();
     let long = service.long_token("jobs:submit");
     let in_body = exchange(&long).set("long_token", long.token.as_str()).anonymous();
@@ -80,7 +80,8 @@ fn a_sound_token_in_an_unsound_body() {
     service.send(&in_body.text("{")).is(401, "invalid_token");
 }
 
-/// Without a valid token the response is 401, whatever the body; then come the body, the limit and the scopes.
+/// An invalid body is answered 400, but 401 if the token is not live. With a valid body, the limit is checked first,
+/// then the token's state, then the scopes.
 #[test]
 fn the_order_of_refusals() {
     let service = Service::new();
@@ -100,9 +101,9 @@ fn the_order_of_refusals() {
     service.send(&exchange(&long).scopes("jobs:read")).is(400, "invalid_scope");
 }
 
-/// The token is checked before the body is read, and its expiry again afterwards: bodies can be delayed.
+/// The token is checked before the body is read. Its expiry is checked again afterwards, since a body may be delayed.
 #[test]
-fn a_token_that_ends_while_the_body_is_held_back() {
+fn a_token_that_expires_while_the_body_is_delayed() {
     let service = Service::new();
     let long = service.send(&by_secret().set("ttl_seconds", 3600)).token();
     let in_body = post(SHORT).json(&json!({"long_token": long.token}));
@@ -178,7 +179,7 @@ fn suspension_and_the_kill_switch_end_tokens_until_they_are_lifted() {
     change(NOW + 1);
     service.send(&exchange(&long)).is(401, "invalid_token");
     service.pass(1);
-    assert!(service.is_alive(&service.long_token("jobs:submit")), "a token issued since is not concerned");
+    assert!(service.is_alive(&service.long_token("jobs:submit")), "a token issued since then is live");
     change(0);
     service.suspend(ALICE);
     service.send(&exchange(&long)).is(401, "invalid_token");
@@ -188,12 +189,12 @@ fn suspension_and_the_kill_switch_end_tokens_until_they_are_lifted() {
 }
 
 #[test]
-fn a_revocation_counts_where_it_is_known() {
+fn a_revocation_takes_effect_where_kv_shows_it() {
     let service = Service::new();
     let long = service.long_token("jobs:submit");
     service.world.lag(|| true);
     service.send(&revocation(&long, &long.id)).is(204, "");
-    assert!(service.is_alive(&long), "a location that has not heard");
+    assert!(service.is_alive(&long), "this location's KV does not show it yet");
     service.world.catch_up();
     assert!(!service.is_alive(&long));
 }

@@ -42,25 +42,25 @@ impl Forge {
         jws(&header.to_string(), &claims.to_string(), |message| ed25519(&SERVICE_SEED, message))
     }
 
-    /// Whether any operation accepts it.
-    fn is_taken(&self, token: &str) -> bool {
+    /// Whether any operation accepts this token.
+    fn is_accepted(&self, token: &str) -> bool {
         let token = Token { token: token.to_owned(), id: String::new() };
         let in_body = post(SHORT).set("long_token", token.token.as_str());
         let requests = [in_body, exchange(&token), rotation(&token), revocation(&token, &self.long.id)];
         let statuses = requests.map(|request| self.service.send(&request).status);
-        assert_eq!(statuses[0], statuses[1], "in the body it is the same token");
+        assert_eq!(statuses[0], statuses[1], "a token in the body is judged as one in the header");
         statuses.iter().any(|status| *status != 401)
     }
 
     #[track_caller]
     fn refuses(&self, token: &str) {
-        assert!(!self.is_taken(token), "{token}");
+        assert!(!self.is_accepted(token), "{token}");
     }
 }
 
-/// An unchanged forged token is accepted, so the tests below fail only because of their change.
+/// A forged token without a change is accepted, so the tests below are refused only because of their change.
 #[test]
-fn an_unchanged_token_is_taken() {
+fn an_unchanged_token_is_accepted() {
     let forge = Forge::new();
     let long = Token { token: forge.long(|_, _| {}), id: forge.long.id.clone() };
     assert!(forge.service.is_alive(&long));
@@ -136,11 +136,11 @@ fn another_kid_another_key() {
     let (mut header, claims) = parts(&forge.short);
     header["kid"] = json!("s1");
     let older = jws(&header.to_string(), &claims.to_string(), |message| ed25519(&OLD_SEED, message));
-    assert!(forge.is_taken(&older));
+    assert!(forge.is_accepted(&older));
     let forge = Forge::new();
     let (mut header, claims) = parts(&forge.long);
     header["kid"] = json!("l1");
-    assert!(forge.is_taken(&jws(&header.to_string(), &claims.to_string(), |message| hs256(&[1; 32], message))));
+    assert!(forge.is_accepted(&jws(&header.to_string(), &claims.to_string(), |message| hs256(&[1; 32], message))));
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn broken_forms() {
     }
 }
 
-/// The last character of a part has unused bits. Only one encoding is accepted.
+/// A part's last character may have unused bits, and so several spellings. Only one is accepted.
 #[test]
 fn other_spellings_of_the_same_bytes() {
     let forge = Forge::new();
@@ -253,7 +253,7 @@ fn other_spellings_of_the_same_bytes() {
                 spellings += 1;
             }
         }
-        assert!(spellings >= 3, "the signature alone has that many");
+        assert!(spellings >= 3, "the signature alone has at least three others");
     }
 }
 
@@ -264,9 +264,9 @@ fn headers_that_are_read_strictly() {
     let (header, claims) = parts(&forge.long);
     let text = header.to_string();
     let sign = |header: &str| jws(header, &claims.to_string(), |message| hs256(&LONG_KEY, message));
-    assert!(!forge.is_taken(&sign(&text.replacen('{', r#"{"alg":"none","#, 1))), "alg twice");
-    assert!(!forge.is_taken(&sign(&text.replacen('{', r#"{"kid":"l1","#, 1))), "kid twice");
-    assert!(!forge.is_taken(&sign(&text.replacen('{', r#"{"typ":"at+jwt","#, 1))), "typ twice");
+    assert!(!forge.is_accepted(&sign(&text.replacen('{', r#"{"alg":"none","#, 1))), "alg twice");
+    assert!(!forge.is_accepted(&sign(&text.replacen('{', r#"{"kid":"l1","#, 1))), "kid twice");
+    assert!(!forge.is_accepted(&sign(&text.replacen('{', r#"{"typ":"at+jwt","#, 1))), "typ twice");
     for header in ["", "{", "[]", "null", "\"x\"", &format!("{text}x"), &text.replace("HS256", "HS256 ")] {
         forge.refuses(&sign(header));
     }
@@ -293,7 +293,7 @@ fn a_changed_byte_anywhere() {
     }
 }
 
-/// The scheme is `Bearer`, in any case; anything else is no token.
+/// The scheme is `Bearer`, in upper or lower case. With any other, the request has no token.
 #[test]
 fn authorization_headers() {
     let forge = Forge::new();
@@ -308,10 +308,10 @@ fn authorization_headers() {
     }
 }
 
-/// The warm-up runs an exchange with the real keys before the first request: it must touch no storage, and its token
-/// must be of no use.
+/// The warm-up runs an exchange with the real keys before the first request. It must call no storage, and its token
+/// must have expired.
 #[test]
-fn a_rehearsed_token_has_ended() {
+fn a_warm_up_token_has_expired() {
     let forge = Forge::new();
     let world = &forge.service.world;
     world.forget_calls();
@@ -322,7 +322,7 @@ fn a_rehearsed_token_has_ended() {
     let token = Token { token: body["access_token"].as_str().unwrap().to_owned(), id: String::new() };
     let (_, claims) = parts(&token);
     assert_eq!((&claims["exp"], &claims["sub"]), (&json!(1), &json!("")));
-    // If it fails, the first request reports that.
+    // If the warm-up fails, the first request reports the failure.
     world.fail_part(Part::Sign);
     assert_eq!(host::run(token::rehearse(&forge.service.settings, world)), None);
 }

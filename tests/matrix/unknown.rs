@@ -1,4 +1,4 @@
-//! Unknown client ids: handled like any other, and wiped within ten minutes.
+//! Unknown client ids: they are handled like known ones, and everything stored about them is wiped within ten minutes.
 
 use serde_json::json;
 
@@ -33,9 +33,9 @@ fn nothing_is_left_after_ten_minutes() {
     }
 }
 
-/// Also by an instance that started later.
+/// An instance that started later wipes it too.
 #[test]
-fn what_a_crash_left_is_swept() {
+fn attempts_before_a_crash_are_wiped() {
     for request in attempts("nobody") {
         let service = Service::new();
         service.send(&request).is(401, "invalid_client");
@@ -48,7 +48,7 @@ fn what_a_crash_left_is_swept() {
 
 /// An unknown client's lock is wiped, but lasts as long as a known client's.
 #[test]
-fn codes_of_nobody_lock_like_those_of_a_client() {
+fn wrong_codes_lock_an_unknown_client_like_a_known_one() {
     let service = Service::new();
     let [_, code, _] = attempts("nobody");
     let locked = |service: &Service, request: &Request| {
@@ -59,9 +59,9 @@ fn codes_of_nobody_lock_like_those_of_a_client() {
     assert_eq!(locked(&service, &code), [true; 7]);
 }
 
-/// The alarm that would wipe the id finds a client instead, without the earlier history.
+/// The alarm that would wipe the id finds a client, and keeps it. The client starts without the earlier wrong codes.
 #[test]
-fn a_client_made_meanwhile_is_not_wiped() {
+fn a_client_created_meanwhile_is_not_wiped() {
     for crashes in [false, true] {
         for request in attempts("carol") {
             let desk = Desk::new();
@@ -75,11 +75,11 @@ fn a_client_made_meanwhile_is_not_wiped() {
             let secret = made.body["client_secret"].as_str().unwrap();
             let long = service.send(&by("carol", secret)).token();
             let wrong = || service.send(&by_code("000000").client("carol").set("client_id", "carol"));
-            assert_eq!(wrong().audit.problem, None, "not locked by those before it");
+            assert_eq!(wrong().audit.problem, None, "not locked by the attempts before the creation");
             if crashes {
                 service.world.crash();
             }
-            // After the times of the unknown client's wipe, and of the one that its own wrong codes set.
+            // Later than the wipe of the unknown id would be, and than any that the client's own wrong codes might set.
             for _ in 0..3 {
                 service.pass(600);
                 service.wake();
@@ -91,7 +91,7 @@ fn a_client_made_meanwhile_is_not_wiped() {
     }
 }
 
-/// A deleted client is unknown too: attempts are wiped, and the alarm stops. Its id stays taken.
+/// A deleted client is handled as an unknown one: attempts are wiped, and no alarm stays. Its id can't be used again.
 #[test]
 fn a_deleted_client_keeps_nothing_either() {
     let desk = Desk::new();
@@ -111,7 +111,8 @@ fn a_deleted_client_keeps_nothing_either() {
     create.is(409, "conflict");
 }
 
-/// An id that was tried before it became that of the secret `OPERATOR`: what it spent stays spent.
+/// An id was tried before the secret `OPERATOR` named it: the wipe of those attempts does not undo the operator's
+/// `end-tokens`.
 #[test]
 fn an_operator_whose_id_was_tried_before() {
     let before = Service::with(&[("OPERATOR", crate::service::operator().replace(ROOT, "another"))]);

@@ -1,5 +1,6 @@
-// What the page does beyond being read. A token stays in this script's memory and in password fields that go with the page; it
-// is never stored, and never put into a URL or an attribute. All calls go to this origin.
+// The page's script: copy buttons, search and "Try it". A token is only in this script's memory and in password fields,
+// both of which end with the page. It is never stored, and never put into a URL or an attribute. All calls go to this
+// origin.
 
 const all = (selector, within = document) => [...within.querySelectorAll(selector)]
 const find = (selector, within = document) => within.querySelector(selector)
@@ -11,10 +12,10 @@ const make = (tag, properties, ...children) => {
 const button = (text, onclick, className = '') => make('button', { type: 'button', textContent: text, onclick, className })
 document.documentElement.classList.add('js')
 
-/** As in the samples: short arrays on one line. */
+/** JSON as in the samples: short arrays on one line. */
 const pretty = (value) => JSON.stringify(value, null, 2).replace(/\[\s+([^[\]{}]*?)\s+\]/g, (_, items) => `[${items.replace(/\s*\n\s*/g, ' ')}]`)
 
-// ---- Copying, and the language of all samples at once
+// ---- Copy buttons, and one choice of language for all samples
 
 const copies = (bar, text) => {
   const copy = button('Copy', async () => {
@@ -32,7 +33,7 @@ addEventListener('change', ({ target }) => {
   for (const radio of all(`.bar [value="${target.value}"]`)) radio.checked = true
 })
 
-// Names and strings are coloured without a change to the text.
+// Colours names and strings with the CSS highlight API, which leaves the text unchanged.
 const colours = window.Highlight && { name: new Highlight(), string: new Highlight(), comment: new Highlight() }
 const colour = (pre) => {
   const text = pre.firstChild
@@ -76,11 +77,11 @@ for (const id of links.keys()) reading.observe(document.getElementById(id))
 contents.onclick = ({ target }) => {
   if (target.hash) unfold()
 }
-// On a phone the bar moves up, for what opens below it to have room.
+// On a phone, scrolls the bar to the top, so that what opens below it has room.
 const lift = () => isWide.matches || scrollTo(0, nav.offsetTop)
 contents.ontoggle = () => contents.open && lift()
 
-// A column of samples that is taller than the window stops at its end, so that no part of it is out of reach.
+// A column of samples that is taller than the window sticks at its end, so that all of it can be scrolled to.
 const stop = new ResizeObserver((entries) => {
   for (const { target } of entries) target.style.top = `${Math.min(24, innerHeight - target.offsetHeight - 24)}px`
 })
@@ -123,7 +124,7 @@ const indexed = () => {
   return entries
 }
 const index = indexed()
-// A link to a field finds it now that it has an id.
+// Fields have only now got their ids, so a link to one is followed again.
 if (location.hash && !find(':target')) location.replace(location.hash)
 const search = () => {
   const words = query.value.toLowerCase().split(/\s+/).filter(Boolean)
@@ -191,7 +192,7 @@ const describe = () =>
       throw error
     }))
 
-/** The operation with this id, with its references replaced. */
+/** The operation with this id, its references resolved. */
 const operation = async (id) => {
   const api = await describe()
   const resolve = (node) => (node?.$ref ? node.$ref.slice(2).split('/').reduce((at, key) => at[key], api) : node)
@@ -413,7 +414,7 @@ for (const section of all('.operation')) {
   find('.code', section).append(make('p', { className: 'foot' }, opener), panel)
   tries.set(section.id, { opener, panel })
 }
-// A page that is kept for the back button keeps no token, secret or response.
+// The browser may keep the page for the back button, but must not keep a token, secret or response in it.
 addEventListener('pagehide', () => {
   bearer = ''
   for (const [id, its] of tries) {

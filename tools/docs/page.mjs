@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { transformSync } from 'esbuild'
 import { LANGUAGES, json, sample } from './samples.mjs'
 
-// The Worker puts its own URL in this one's place.
+// The Worker replaces this URL with its own.
 const URL_SHOWN = 'https://auth.example.com'
 
 const read = (name, loader) => {
@@ -15,7 +15,8 @@ const read = (name, loader) => {
 const style = read('page.css', 'css')
 const script = read('page.js', 'js')
 const hash = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
-// The script may call this deployment and nothing else, and can't make HTML of a text: Trusted Types are required, and none are made.
+// The script can call only this deployment. It can't turn text into HTML: Trusted Types are required, and no policy may
+// be created.
 const policy = [
   `default-src 'none'`,
   `style-src ${hash(style)}`,
@@ -31,7 +32,7 @@ const escaped = (text) => String(text).replace(/&/g, '&amp;').replace(/</g, '&lt
 const slug = (text) => text.toLowerCase().replace(/[^a-z]+/g, '-')
 const code = (text) => `<code>${escaped(text)}</code>`
 
-/** The part of Markdown that the document uses, in one line. RFCs become links. */
+/** Converts the inline Markdown that the document uses. RFCs become links. */
 const inline = (text) =>
   escaped(text.replace(/\s+/g, ' '))
     .split(/(`[^`]*`)/)
@@ -45,7 +46,7 @@ const inline = (text) =>
     )
     .join('')
 
-/** With the full stop that a description may lack. */
+/** Adds the full stop that a description may lack. */
 const sentence = (text) => inline(text.trim()) + (/[.:]$/.test(text.trim()) ? '' : '.')
 
 /** Paragraphs and lists. */
@@ -72,7 +73,7 @@ export function page(api) {
       parameters: (operation.parameters ?? []).map(resolve),
       schemes: (operation.security ?? []).flatMap(Object.keys),
       isOpen: (operation.security ?? []).some((scheme) => !Object.keys(scheme).length),
-      // What every operation of its kind may answer is told once, under Errors.
+      // Responses that many operations share are described once, under Errors.
       own: Object.entries(operation.responses).filter(([, response]) => !SHARED.has(response.$ref)),
       shared: Object.entries(operation.responses).filter(([, response]) => SHARED.has(response.$ref)),
     })),
@@ -98,7 +99,7 @@ export function page(api) {
     if (schema.type === 'array') return `array of ${typeOf(resolve(schema.items))}s`
     return (schema.format ?? schema.type) + (schema.nullable ? ' or null' : '')
   }
-  /** What an object holds. In a response, what is always there or always of one form goes without saying, and so does what lies deep. */
+  /** An object's members. Those of a response are listed without `required`, without most limits, and one level deep. */
   const fields = (schema, asked, depth = 0) => {
     const row = ([name, property]) => {
       const own = resolve(property)
@@ -132,7 +133,7 @@ export function page(api) {
     }
   }
 
-  /** One card with a tab for each language. Without the script too: the tabs are radio buttons. */
+  /** One card with a tab for each language. The tabs are radio buttons, so they work without the script. */
   const samples = (operation) => {
     const { operationId: id, requestBody } = operation
     const requests = Object.entries(requestBody?.content ?? {}).flatMap(([mediaType, { examples }]) =>
@@ -206,7 +207,7 @@ export function page(api) {
     return `<section class=operation id=${id}><div>${about.join('')}</div><div class=side>${samples(operation)}${example(operation)}</div></section>`
   }
 
-  /** Every code with its statuses, an example of its message, and who answers it. */
+  /** Every code with its statuses, an example of its message, and the operations that return it. */
   const codes = () => {
     const rows = new Map()
     for (const operation of operations) {
@@ -275,7 +276,7 @@ ${prose(lead)}<ol>${steps}</ol></header>
 <details open><summary>Contents</summary><ul><li><a href=#top>Overview</a><li><a href=#conventions>Conventions</a><li><a href=#authorization>Authorization</a>${sections.map(({ links }) => links).join('')}<li class=group><a href=#errors>Errors</a></ul></details>
 </nav>
 <main id=main>
-<section class=tag id=conventions><h2><a href=#conventions>Conventions</a></h2><p>The base URL is <code>${URL_SHOWN}${base}</code>. This page describes version ${api.info.version}; <a href=openapi.json>openapi.json</a> is the same for programs.</p>${prose(conventions.join('\n\n'))}</section>
+<section class=tag id=conventions><h2><a href=#conventions>Conventions</a></h2><p>The base URL is <code>${URL_SHOWN}${base}</code>. This page describes version ${api.info.version}; <a href=openapi.json>openapi.json</a> is its machine-readable form.</p>${prose(conventions.join('\n\n'))}</section>
 <section class=tag id=authorization><h2><a href=#authorization>Authorization</a></h2><dl>${schemes}</dl></section>
 ${sections.map(({ html }) => html).join('\n')}
 <section class=tag id=errors><h2><a href=#errors>Errors</a></h2><div class=pair><div><p>Every error response has the same body.</p>${fields(refusal)}</div><div class=side><div class=card><p class=bar><b class=s4>${refusedAs}</b> ${inline(resolve(refusing).description)}</p><pre>${escaped(json(kinds(resolve(refusing)).findLast(({ value }) => value.details).value))}</pre></div></div></div><h3>Error headers</h3><dl>${refused}</dl><h3>Error codes</h3><p>Each with an example of its message, and the operations that return it.</p>${codes()}</section>
@@ -285,6 +286,6 @@ ${sections.map(({ html }) => html).join('\n')}
 `
 }
 
-/** Responses that are the same wherever they occur, and headers that say the same of every error. */
+/** Responses that are the same wherever they occur, and headers that mean the same for every error. Both are described once. */
 const SHARED = new Set(['Misconfigured', 'Unavailable', 'MethodNotAllowed'].map((name) => `#/components/responses/${name}`))
 const TOLD_ONCE = new Set(['WWW-Authenticate', 'Retry-After', 'Allow'])

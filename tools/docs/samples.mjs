@@ -1,5 +1,5 @@
-// The code samples of the page: one request, written in four languages. Each runs as pasted once the example values, and the
-// token in the environment, are those of a real client.
+// The code samples of the page: one request, written in four languages. Each runs as pasted, once its example values
+// and the token in the environment are replaced with a real client's.
 
 export const LANGUAGES = ['curl', 'Python', 'JavaScript', 'Rust']
 
@@ -14,7 +14,7 @@ const python = (value) => json(value, 4).replace(/: (true|false|null)(?=,?$)/gm,
 const quoted = JSON.stringify
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`
 
-/** Without quotation marks around the names that need none. */
+/** A JavaScript literal, without quotation marks around names that need none. */
 const javascript = (value) => json(value).replace(/^(\s*)"(\w+)": /gm, '$1$2: ').replace(/([{,] ?)"(\w+)":/g, '$1$2:')
 
 /** curl and fetch must be told the type of a JSON body. The JSON helpers of requests and reqwest set `application/json` themselves. */
@@ -29,7 +29,7 @@ export const sample = {
   curl(request) {
     const { method, url, headers, bearer, json: body, form, returns } = request
     const implied = body || form ? 'POST' : 'GET'
-    // Without a body to print, the status line is what there is to see.
+    // If the response has no body, the sample prints the status line.
     const lines = [`curl ${returns === 'nothing' ? '-i ' : ''}${method === implied ? '' : `-X ${method} `}${url}`]
     if (bearer) lines.push(`-H "Authorization: Bearer $${bearer}"`)
     for (const [name, value] of Object.entries({ ...headers, ...contentType(request) })) lines.push(`-H ${shell(`${name}: ${value}`)}`)

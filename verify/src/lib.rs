@@ -138,4 +138,4 @@ pub use token::AccessToken;
 pub use verifier::{Due, Verifier};
 
 #[cfg(all(feature = "follow", target_arch = "wasm32"))]
-compile_error!("the features `follow`, `tower` and `axum` are for native targets: in a Worker, ask `Verifier::due`");
+compile_error!("the features `follow`, `tower` and `axum` are for native targets: in a Worker, use `Verifier::due`");

@@ -63,7 +63,7 @@ impl Schedule {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Forgets failures, once their cause is gone.
+    /// Makes a fetch due at once and forgets failures, once their cause is gone.
     pub fn reset(&mut self) {
         (self.asked, self.pending, self.failures) = (None, false, 0);
     }

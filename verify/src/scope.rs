@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_grammar_grants_nothing() {
+    fn a_malformed_scope_grants_nothing() {
         for claim in
             ["", " ", "*", "*:*", "*:submit", "jobs", "jobs:", ":submit", "jobs:s*", "Jobs:*", "jobs:*x", "jobs:*:*"]
         {

@@ -60,7 +60,7 @@ fn query(verifier: &Verifier, now: u64) -> String {
 
 /// Computed with `openssl dgst`: the other tests compute hashes with the function that this one checks.
 #[test]
-fn the_hash_is_the_contracts() {
+fn hashes_match_the_contract() {
     assert_eq!(hash("token", "tok_st_1"), "pOGwEcUNmHCksTFbLxXQyw");
     assert_eq!(hash("parent", "tok_lt_1"), "gKElpCtUJjEL0eCYfYR5jg");
     assert_eq!(hash("client", "alice"), "vbiauGtKau17bZu6N7725g");
@@ -83,12 +83,12 @@ fn a_token_ends_by_itself_by_its_parent_or_by_its_client() {
 }
 
 #[test]
-fn an_end_ahead_comes_by_the_later_of_both_clocks() {
+fn a_future_end_comes_by_the_later_of_both_clocks() {
     for (member, id) in [("token", "tok_st_1"), ("parent", "tok_lt_1")] {
         let retired = ending(feed(NOW, 1), member, id, NOW + 100);
         let verifier = following(core::slice::from_ref(&retired));
         assert_eq!((verify(&verifier, NOW + 99), verify(&verifier, NOW + 100)), (Ok(()), ended(member)));
-        // A clock half a minute behind the issuer's, whose feed says that the time has come.
+        // This clock is half a minute behind the issuer's, but the feed's `iat` shows that the time has come.
         let later = with(with(retired, "iat", Some(json!(NOW + 100))), "exp", Some(json!(NOW + 400)));
         verifier.take_feed(sign_feed(&later), None, NOW + 70).unwrap();
         assert_eq!(verify(&verifier, NOW + 70), ended(member));
@@ -96,7 +96,7 @@ fn an_end_ahead_comes_by_the_later_of_both_clocks() {
 }
 
 #[test]
-fn a_client_entry_ends_what_is_older_than_it() {
+fn a_client_entry_ends_tokens_with_an_earlier_auth_time() {
     let at = |auth_time: Option<u64>, valid_from| {
         let verifier = following(&[ending(feed(NOW, 1), "client", "alice", valid_from)]);
         verify_claims(&verifier, &with(claims(), "auth_time", auth_time.map(Into::into)), NOW)
@@ -111,7 +111,7 @@ fn a_client_entry_ends_what_is_older_than_it() {
 }
 
 #[test]
-fn a_restored_client_comes_by_a_delta() {
+fn a_delta_restores_a_client() {
     let verifier = following(&[ending(feed(NOW, 1), "client", "alice", SUSPENDED)]);
     assert_eq!(verify(&verifier, NOW), ended("client"));
     take(&verifier, &since(ending(feed(NOW, 2), "client", "alice", NOW - 1000), 1)).unwrap();
@@ -119,7 +119,7 @@ fn a_restored_client_comes_by_a_delta() {
 }
 
 #[test]
-fn a_delta_is_merged_and_a_whole_replaces() {
+fn a_delta_is_merged_and_a_full_feed_replaces() {
     let mallory = with(with(claims(), "jti", Some(json!("tok_st_2"))), "client_id", Some(json!("mallory")));
     let verifier = following(&[
         ending(feed(NOW, 5), "token", "tok_st_1", NOW),
@@ -132,7 +132,7 @@ fn a_delta_is_merged_and_a_whole_replaces() {
 }
 
 #[test]
-fn a_text_that_is_not_sound_is_not_taken() {
+fn an_invalid_feed_is_refused_and_the_held_one_stays() {
     let verifier = following(&[ending(feed(NOW, 5), "token", "tok_st_1", NOW)]);
     let refused = |text: &str| {
         let error = verifier.take_feed(text, None, NOW).unwrap_err();
@@ -172,7 +172,7 @@ fn a_text_that_is_not_sound_is_not_taken() {
 }
 
 #[test]
-fn claims_of_another_form_are_not_taken() {
+fn malformed_claims_are_refused() {
     let verifier = verifier();
     let refuses = |claims: &str| {
         let text = sign(r#"{"alg":"EdDSA","typ":"revocations+jwt","kid":"k1"}"#, claims.as_bytes());
@@ -224,7 +224,7 @@ fn claims_of_another_form_are_not_taken() {
 }
 
 #[test]
-fn without_keys_no_feed_is_taken() {
+fn without_keys_no_feed_is_accepted() {
     let verifier = Verifier::new(ISSUER, AUDIENCE);
     assert_eq!(take(&verifier, &feed(NOW, 1)), Err(FeedError::NoKeys));
     assert_eq!(
@@ -239,7 +239,7 @@ fn a_delta_must_follow_what_is_held() {
     assert_eq!(take(&verifier, &since(feed(NOW, 5), 3)), Err(FeedError::Gap { held: None, since: 3 }));
     assert_eq!(verify(&verifier, NOW), Err(Error::StaleFeed { iat: None }));
     take(&verifier, &feed(NOW, 5)).unwrap();
-    // It may overlap.
+    // A delta may overlap.
     take(&verifier, &since(feed(NOW, 6), 3)).unwrap();
     take(&verifier, &since(feed(NOW, 6), 6)).unwrap();
     assert_eq!(query(&verifier, NOW + 10), "?since=6");
@@ -251,7 +251,7 @@ fn a_delta_must_follow_what_is_held() {
 }
 
 #[test]
-fn what_is_held_is_bounded() {
+fn the_number_of_entries_is_bounded() {
     let many = |from: u64, since| {
         let mut feed = since_or_whole(feed(NOW, from), since);
         feed["ended"]["token"] =
@@ -297,13 +297,13 @@ fn a_feed_grows_stale() {
 }
 
 #[test]
-fn what_is_known_to_have_ended_is_refused_however_stale_the_feed() {
+fn a_token_known_to_have_ended_is_refused_even_if_the_feed_is_stale() {
     let verifier = following(&[ending(feed(NOW, 1), "token", "tok_st_1", NOW)]);
     assert_eq!(verify(&verifier, NOW + 301), ended("token"));
 }
 
 #[test]
-fn a_stale_feed_may_be_accepted() {
+fn tokens_may_be_accepted_while_the_feed_is_stale() {
     let verifier = with_keys(Verifier::new(ISSUER, AUDIENCE).when_stale(WhenStale::Accept));
     assert_eq!(verify(&verifier, NOW), Ok(()));
     take(&verifier, &ending(feed(NOW, 1), "token", "tok_st_1", NOW)).unwrap();
@@ -313,7 +313,7 @@ fn a_stale_feed_may_be_accepted() {
 }
 
 #[test]
-fn the_feed_is_asked_for_once_per_interval() {
+fn the_feed_is_fetched_once_per_interval() {
     let (verifier, good) = (verifier(), token(&header(), &claims()));
     let take = |seq, now| verifier.take_feed(sign_feed(&feed(now, seq)), Some("\"e\""), now).unwrap();
     assert_eq!(query(&verifier, NOW), "");
@@ -321,8 +321,8 @@ fn the_feed_is_asked_for_once_per_interval() {
     assert_eq!(verifier.due(&good, NOW), Due::Wait);
     take(3, NOW);
     assert_eq!(verifier.due(&good, NOW + 4), Due::Nothing);
-    assert_eq!(request(&verifier, NOW + 5).if_none_match, None, "a tag of another URI");
-    // This one need not wait: the held feed is fresh enough.
+    assert_eq!(request(&verifier, NOW + 5).if_none_match, None, "the ETag is of another URI");
+    // This caller need not wait: the held feed is fresh enough.
     assert_eq!(verifier.due(&good, NOW + 5), Due::Nothing);
     take(3, NOW + 5);
     let next = request(&verifier, NOW + 10);
@@ -330,7 +330,7 @@ fn the_feed_is_asked_for_once_per_interval() {
     assert_eq!(next.if_none_match.as_deref(), Some("\"e\""));
     verifier.feed_unchanged(NOW + 10);
     assert_eq!(verifier.due(&good, NOW + 14), Due::Nothing);
-    // After a long pause, nobody is let in by the old feed.
+    // After a long pause the held feed is too old, so other callers wait.
     assert_eq!(query(&verifier, NOW + 100), "?since=3");
     assert_eq!(verifier.due(&good, NOW + 100), Due::Wait);
     take(4, NOW + 100);
@@ -339,7 +339,7 @@ fn the_feed_is_asked_for_once_per_interval() {
 }
 
 #[test]
-fn failures_slow_the_asking_down() {
+fn failures_make_fetches_less_frequent() {
     let (verifier, good) = (following(&[feed(NOW, 1)]), token(&header(), &claims()));
     let mut asked = Vec::new();
     for now in NOW..NOW + 200 {
@@ -364,7 +364,7 @@ fn failures_slow_the_asking_down() {
 }
 
 #[test]
-fn a_whole_is_due_each_hour() {
+fn the_full_feed_is_due_each_hour() {
     let verifier = with_keys(Verifier::new(ISSUER, AUDIENCE));
     let refresh = |now| verifier.take_keys(key_set(&[jwk("k1", &key())]), 86_400, now);
     let take = |feed: Value, now: u64| {
@@ -391,7 +391,7 @@ fn a_feed_under_a_new_key_makes_the_keys_due() {
     let rotated = token(&json!({"alg": "EdDSA", "typ": "revocations+jwt", "kid": "k2"}), &feed(NOW + 20, 2));
     assert_eq!(query(&verifier, NOW + 20), "?since=1");
     assert_eq!(verifier.take_feed(&rotated, None, NOW + 20), Err(FeedError::UnknownKey));
-    // Also for tokens signed with the old key; then the feed at once.
+    // The keys are due for tokens signed with the old key too, and the feed is due right after them.
     assert_eq!(verifier.due(&good, NOW + 20), Due::Keys);
     let unrelated = SigningKey::from_bytes(&[8; 32]);
     verifier.take_keys(key_set(&[jwk("k1", &unrelated), jwk("k2", &key())]), 300, NOW + 20);
@@ -405,7 +405,7 @@ proptest! {
         let verifier = following(&[feed(NOW, 0)]);
         prop_assert!(verifier.take_feed(&text, None, NOW).is_err());
         prop_assert!(verifier.take_feed(&bytes, Some(&text), NOW).is_err());
-        // Past the signature too.
+        // With a valid signature, the payload is parsed too.
         let header = r#"{"alg":"EdDSA","typ":"revocations+jwt","kid":"k1"}"#;
         prop_assert!(verifier.take_feed(sign(header, &bytes), None, NOW).is_err());
         let mut claims = feed(NOW, 0);
@@ -414,7 +414,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_text_is_not_taken(at in any::<prop::sample::Index>(), to in "[A-Za-z0-9_.=+/ é\\-]") {
+    fn a_changed_feed_is_refused(at in any::<prop::sample::Index>(), to in "[A-Za-z0-9_.=+/ é\\-]") {
         let good = sign_feed(&ending(feed(NOW, 1), "token", "tok_st_1", NOW));
         let at = at.index(good.len());
         let mut changed = good.clone();

@@ -33,11 +33,11 @@ type Answer = fn(&Issuer) -> Response;
 
 struct World {
     keys: Vec<Value>,
-    /// Responses in place of the keys or the feed.
+    /// What is served instead of the keys or the feed: 503 for the keys, this answer for the feed.
     keys_fail: bool,
     feed_answers: Option<Answer>,
     seq: u64,
-    /// Its `seq`, member and id.
+    /// The `seq`, member and id of each entry.
     ended: Vec<(u64, &'static str, String)>,
     /// How often the keys were fetched; queries and headers of the feed's fetches.
     key_fetches: usize,
@@ -147,7 +147,7 @@ fn now() -> u64 {
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
-/// The reported lines.
+/// Collects the reported lines.
 fn listening(follow: Follow) -> (Follow, Lines) {
     let lines = Lines::default();
     let heard = Arc::clone(&lines);
@@ -167,7 +167,7 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(timeout(Duration::from_secs(10), wait).await.is_ok(), "{what} did not come about");
+    assert!(timeout(Duration::from_secs(10), wait).await.is_ok(), "timed out waiting for {what}");
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn an_end_is_refused_after_the_next_poll_and_nothing_else_is() {
 }
 
 #[tokio::test]
-async fn it_asks_for_what_is_new_and_names_what_it_has() {
+async fn it_requests_deltas_and_sends_the_etag() {
     let issuer = Issuer::start().await;
     let _follower = ready(issuer.verifier().follow()).await;
     until("five polls", async || issuer.feed_fetches() >= 5).await;
@@ -214,7 +214,7 @@ async fn it_asks_for_what_is_new_and_names_what_it_has() {
 }
 
 #[tokio::test]
-async fn a_private_feed_is_asked_for_with_a_token() {
+async fn a_private_feed_is_requested_with_a_token() {
     let issuer = Issuer::start().await;
     let _follower = ready(issuer.verifier().follow().bearer(|| "own".to_owned())).await;
     let headers = issuer.with(|world| world.feed_fetches[0].1.clone());
@@ -249,7 +249,7 @@ async fn a_rotated_key_is_fetched_once_for_all_requests() {
 }
 
 #[tokio::test]
-async fn made_up_key_ids_fetch_nothing_within_the_interval() {
+async fn unknown_key_ids_cause_no_fetch_within_the_interval() {
     let issuer = Issuer::start().await;
     let follower = ready(issuer.verifier().refresh_interval(3600).follow()).await;
     for n in 0..200 {
@@ -260,7 +260,7 @@ async fn made_up_key_ids_fetch_nothing_within_the_interval() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_stops_no_fetch() {
+async fn a_client_that_disconnects_does_not_stop_the_fetch() {
     let issuer = Issuer::start().await;
     let follower = ready(issuer.verifier().refresh_interval(1).follow()).await;
     sleep(Duration::from_millis(1100)).await;
@@ -290,7 +290,7 @@ async fn a_feed_under_a_rotated_key_is_followed() {
 }
 
 #[tokio::test]
-async fn what_is_unsound_is_not_taken_and_reported() {
+async fn an_invalid_feed_is_reported_and_not_accepted() {
     let rows: [(Answer, &str); 7] = [
         (|_| StatusCode::SERVICE_UNAVAILABLE.into_response(), "the issuer answered 503"),
         (|_| (StatusCode::FOUND, [(header::LOCATION, "/elsewhere")]).into_response(), "the issuer answered 302"),
@@ -321,7 +321,7 @@ async fn is_not_taken(answer: Answer, sentence: &str) {
 }
 
 #[tokio::test]
-async fn a_304_confirms_nothing_that_was_not_named() {
+async fn a_304_to_an_unconditional_request_is_a_failure() {
     let issuer = Issuer::start().await;
     issuer.with(|world| world.feed_answers = Some(|_| StatusCode::NOT_MODIFIED.into_response()));
     let (follow, lines) = listening(issuer.verifier().follow());
@@ -331,7 +331,7 @@ async fn a_304_confirms_nothing_that_was_not_named() {
 }
 
 #[tokio::test]
-async fn a_feed_that_is_down_is_asked_for_more_seldom() {
+async fn a_feed_that_is_down_is_requested_less_often() {
     let issuer = Issuer::start().await;
     issuer.with(|world| world.feed_answers = Some(|_| StatusCode::SERVICE_UNAVAILABLE.into_response()));
     let (follow, lines) = listening(issuer.verifier().when_stale(WhenStale::Accept).follow());
@@ -344,7 +344,7 @@ async fn a_feed_that_is_down_is_asked_for_more_seldom() {
 }
 
 #[tokio::test]
-async fn keys_that_are_not_there_yet_are_fetched_as_soon_as_they_are() {
+async fn missing_keys_are_fetched_as_soon_as_the_issuer_has_them() {
     let issuer = Issuer::start().await;
     issuer.with(|world| world.keys_fail = true);
     let (follow, lines) = listening(issuer.verifier().follow());
@@ -361,7 +361,7 @@ async fn keys_that_are_not_there_yet_are_fetched_as_soon_as_they_are() {
 }
 
 #[tokio::test]
-async fn it_says_what_kept_it_from_asking() {
+async fn a_report_names_the_cause_of_a_failed_connection() {
     let (follow, lines) = listening(Verifier::new("http://127.0.0.1:1", AUDIENCE).follow());
     let _follower = follow.start().unwrap();
     until("a report", async || !lines.lock().unwrap().is_empty()).await;
@@ -452,7 +452,7 @@ async fn routes_behind_scopes() {
 }
 
 #[tokio::test]
-async fn before_anything_is_known_a_request_is_503() {
+async fn until_the_first_feed_a_request_is_503() {
     let issuer = Issuer::start().await;
     issuer.with(|world| world.feed_answers = Some(|_| StatusCode::NOT_FOUND.into_response()));
     let follower = issuer.verifier().follow().start().unwrap();

@@ -1,4 +1,4 @@
-//! Introspection: asked when needed, cached within bounds, and never guessed.
+//! Introspection: when the issuer is asked, how long an answer is cached, and what is refused without one.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -43,7 +43,7 @@ fn nth(n: u64) -> String {
 }
 
 #[test]
-fn an_answer_is_remembered_for_its_time() {
+fn an_answer_is_cached_for_its_time() {
     for (answer, expected) in [(ACTIVE, Ok("alice".to_owned())), (INACTIVE, Err(Error::Inactive))] {
         let (issuer, introspection) = (Issuer::new(Ok(answer)), Introspection::new(30, 10));
         for (now, asked) in [(NOW, 1), (NOW + 29, 1), (NOW + 30, 2), (NOW + 59, 2)] {
@@ -54,7 +54,7 @@ fn an_answer_is_remembered_for_its_time() {
 }
 
 #[test]
-fn no_answer_means_not_active_and_is_not_remembered() {
+fn without_a_usable_answer_a_token_is_refused_and_nothing_is_cached() {
     for answer in [
         Err("connection refused"),
         Ok(""),
@@ -83,7 +83,7 @@ fn no_answer_means_not_active_and_is_not_remembered() {
 }
 
 #[test]
-fn an_answer_that_is_too_long_is_not_read() {
+fn an_answer_that_is_too_long_is_refused() {
     let (verifier, introspection) = (verifier(), Introspection::new(30, 10));
     let ask = |_| ready(Ok::<_, String>(format!("{}{ACTIVE}", " ".repeat(20_000))));
     let result = introspection.verify(&verifier, nth(0), NOW, ask).now_or_never().unwrap();
@@ -91,7 +91,7 @@ fn an_answer_that_is_too_long_is_not_read() {
 }
 
 #[test]
-fn what_fails_offline_is_never_asked_for() {
+fn a_token_that_fails_offline_is_never_introspected() {
     let (issuer, introspection) = (Issuer::new(Ok(ACTIVE)), Introspection::new(30, 10));
     let forged = nth(0).replacen('.', ".A", 1);
     for token in ["", "a.b.c", forged.as_str()] {
@@ -102,7 +102,7 @@ fn what_fails_offline_is_never_asked_for() {
 }
 
 #[test]
-fn no_answer_outlives_the_token() {
+fn no_cached_answer_outlives_the_token() {
     let (issuer, introspection) = (Issuer::new(Ok(ACTIVE)), Introspection::new(3600, 10));
     let issuer = Issuer { verifier: issuer.verifier.exp_leeway(60), ..issuer };
     for (now, asked) in [(NOW, 1), (NOW + 899, 1), (NOW + 900, 2), (NOW + 901, 3)] {
@@ -112,7 +112,7 @@ fn no_answer_outlives_the_token() {
 }
 
 #[test]
-fn the_memory_is_bounded() {
+fn the_cache_is_bounded() {
     let (issuer, introspection) = (Issuer::new(Ok(ACTIVE)), Introspection::new(30, 3));
     let ask = |n, now| {
         let before = issuer.asked.get();

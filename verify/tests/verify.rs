@@ -80,7 +80,7 @@ fn kind_and_algorithm() {
 }
 
 #[test]
-fn a_public_key_is_no_secret_for_hs256() {
+fn a_public_key_is_not_accepted_as_an_hs256_secret() {
     let hs256 = |header: &Value| {
         let signed = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims().to_string().as_bytes()));
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key().verifying_key().as_bytes()).unwrap();
@@ -94,7 +94,7 @@ fn a_public_key_is_no_secret_for_hs256() {
 }
 
 #[test]
-fn keys_that_the_token_brings_or_names() {
+fn only_the_issuers_key_that_kid_names_is_used() {
     assert_eq!(by_header("kid", json!("k2")), Error::UnknownKey);
     assert_eq!(by_header("kid", json!("")), Error::UnknownKey);
     assert_eq!(by_header("kid", None), Error::UnknownKey);
@@ -168,7 +168,7 @@ fn claims_that_are_missing_or_of_another_type() {
 }
 
 #[test]
-fn json_that_two_readers_may_read_differently() {
+fn json_that_two_parsers_may_read_differently() {
     let (header, claims) = (header().to_string(), claims().to_string());
     let twice = |json: &str, member: &str| json.replacen('{', &format!("{{{member},"), 1);
     let payload = |claims: &str| refused(sign(&header, claims.as_bytes()));
@@ -218,7 +218,7 @@ fn length_is_bounded_before_anything_is_read() {
 /// 64 scopes of 128 characters, a client id of 128, and an issuer and an audience of 512: the longest token that the
 /// service makes.
 #[test]
-fn the_longest_token_that_is_issued_is_taken() {
+fn the_longest_token_that_is_issued_is_accepted() {
     let scopes: Vec<_> = (0..64).map(|nth| format!("{nth:02}{}:{}", "r".repeat(60), "a".repeat(65))).collect();
     assert!(scopes.iter().all(|scope| scope.len() == 128));
     let named = |length: usize| format!("https://{}", "h".repeat(length - 8));
@@ -292,7 +292,7 @@ fn a_client_learns_less_than_an_operator() {
 }
 
 #[test]
-fn keys_are_fetched_when_they_must_be() {
+fn keys_are_fetched_when_they_are_due() {
     let good = token(&header(), &claims());
     let unknown = |n: u64| token(&with(header(), "kid", Some(json!(format!("x{n}")))), &claims());
     let take = |verifier: &Verifier, now| verifier.take_keys(key_set(&[jwk("k1", &key())]), 300, now);
@@ -336,7 +336,7 @@ fn keys_are_fetched_when_they_must_be() {
 }
 
 #[test]
-fn made_up_key_ids_cause_no_more_fetches_than_the_interval_allows() {
+fn unknown_key_ids_cause_no_more_fetches_than_the_interval_allows() {
     let verifier = verifier();
     let unknown = |n: u64| token(&with(header(), "kid", Some(json!(format!("x{n}")))), &claims());
     let mut fetches = 0;
@@ -355,7 +355,7 @@ fn made_up_key_ids_cause_no_more_fetches_than_the_interval_allows() {
 }
 
 #[test]
-fn a_key_that_left_the_set_no_longer_counts() {
+fn a_key_that_left_the_set_is_unknown() {
     let (verifier, good) = (verifier(), token(&header(), &claims()));
     assert!(verifier.verify(&good, NOW).is_ok());
     verifier.take_keys(key_set(&[jwk("k2", &SigningKey::from_bytes(&[8; 32]))]), 300, NOW);
@@ -363,7 +363,7 @@ fn a_key_that_left_the_set_no_longer_counts() {
 }
 
 #[test]
-fn the_key_set_is_beside_the_issuer_s_origin() {
+fn the_keys_and_the_feed_are_below_the_issuers_origin() {
     for (issuer, uri) in [
         ("https://a.example/", "https://a.example/.well-known/jwks.json"),
         ("http://127.0.0.1:8787/v1/x", "http://127.0.0.1:8787/.well-known/jwks.json"),
@@ -389,7 +389,7 @@ proptest! {
         let _ = (KeySet::parse(&text), KeySet::parse(&bytes), verifier().due(&bytes, NOW));
     }
 
-    /// With a valid signature too: whatever the issuer may sign.
+    /// Arbitrary headers and payloads, with a valid signature.
     #[test]
     fn no_signed_input_panics(header in "\\PC*", payload in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(verify(sign(&header, &payload)).is_err());

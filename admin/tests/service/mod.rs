@@ -16,11 +16,11 @@ pub const SECRET: &str = "the-operators-secret";
 pub enum Fault {
     /// Does nothing, and answers with this status and `Retry-After: 0`.
     Refuse(u16),
-    /// Does it, but answers with this status.
+    /// Executes the call, but answers with this status.
     DoAndAnswer(u16),
     /// Does nothing, and closes the connection.
     LoseRequest,
-    /// Does it, but closes the connection.
+    /// Executes the call, but closes the connection.
     LoseAnswer,
     /// Someone else changes all clients first.
     Overtake,
@@ -334,7 +334,7 @@ impl World {
         (201, None, shown.into())
     }
 
-    /// Pages of two, the first of them empty.
+    /// Pages of two clients, after an empty first page.
     fn page(&self, query: &str) -> Answer {
         let Some((_, cursor)) = query.split_once("cursor=") else {
             return (200, None, json!({"clients": [], "cursor": "a+b/0"}));

@@ -130,7 +130,7 @@ async fn feed(env: &Env, request: FeedRequest) -> Result<Option<(Vec<u8>, Option
     }
 }
 
-/// Follows no redirect, and gives up before `Verifier::due` stops making others wait.
+/// Follows no redirects. Gives up after 4 s, before `Verifier::due` stops telling other callers to wait.
 async fn get(uri: &str, headers: Headers) -> Result<Response> {
     let mut init = RequestInit::new();
     init.with_headers(headers).with_redirect(RequestRedirect::Manual);
