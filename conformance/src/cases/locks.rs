@@ -216,6 +216,80 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("mechanism-before-code", "checks before a code whether the mechanism is allowed")],
         ..ROW
     },
+    Case {
+        id: "locks.401.x-client-id",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "X-Client-Id counts for a one-time code too: another than the client_id of the body is rejected \
+                      with 401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.four-wrong"),
+        request: steps!(other_header),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("x-client-id-unchecked-by-code", "does not check X-Client-Id of calls with a code")],
+        ..ROW
+    },
+    Case {
+        id: "locks.403.suspended",
+        cell: Cell::Service(403),
+        level: Level::Service,
+        requirement: "A suspended client with a right code is rejected with 403 unauthorized_client, as with a right \
+                      secret.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.four-wrong"),
+        request: steps!(suspended),
+        expect: UNAUTHORIZED,
+        mutants: &[mutant("suspended-works-by-code", "accepts the codes of a suspended client")],
+        ..ROW
+    },
+    Case {
+        id: "locks.401.suspended-wrong",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A suspended client with a wrong code is rejected with 401 invalid_client, so that only right \
+                      credentials reveal the suspension.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.403.suspended"),
+        request: steps!(suspended_wrong),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("suspended-before-code", "reveals to any code that a client is suspended")],
+        ..ROW
+    },
+    Case {
+        id: "locks.403.scope-beyond",
+        cell: Cell::Service(403),
+        level: Level::Service,
+        requirement: "A code gives no scope that the client lacks: a call for one is rejected with 403 \
+                      insufficient_scope.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.four-wrong"),
+        request: steps!(beyond),
+        expect: BEYOND_SCOPE,
+        mutants: &[mutant("code-escalates", "grants any scope to a right code")],
+        ..ROW
+    },
+    Case {
+        id: "locks.201.max-ttl",
+        cell: Cell::Service(201),
+        level: Level::Service,
+        requirement: "A token issued for a code lives no longer than the client's max_ttl_seconds.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("locks.201.four-wrong"),
+        request: steps!(capped),
+        expect: GRANTED,
+        mutants: &[mutant("code-ttl-uncapped", "does not apply max_ttl_seconds to calls with a code")],
+        ..ROW
+    },
 ];
 
 async fn holder(t: &Trial<'_>) -> Result<Holder, Stop> {
@@ -406,4 +480,58 @@ async fn not_allowed(t: &Trial<'_>) -> Result<(), Stop> {
     t.change(&holder.guest, json!({"mechanisms": ["secret"]})).await?;
     let answer = send_wrong(t, &holder).await?;
     judged(t, &answer, "for a wrong code of a client that may not use codes")
+}
+
+/// The right code of now, with these members and this X-Client-Id.
+async fn send_with(t: &Trial<'_>, holder: &Holder, members: Value, header: &str) -> Result<Answer, Stop> {
+    let code = t.secret("GUEST_OTP_CODE", totp::code(&holder.seed, step_of_now(t).await?));
+    let mut body = json!({
+        "grant_type": "client_credentials", "client_id": holder.guest.id, "ttl_seconds": 3600, "otp_code": code,
+    });
+    if let (Some(body), Value::Object(members)) = (body.as_object_mut(), members) {
+        body.extend(members);
+    }
+    let mut request = crate::endpoint::post(crate::endpoint::LONG, None, Some(body));
+    request.set("x-client-id", header);
+    t.send(&request).await
+}
+
+async fn other_header(t: &Trial<'_>) -> Result<(), Stop> {
+    let holder = holder(t).await?;
+    let answer = send_with(t, &holder, json!({}), &t.unique()).await?;
+    judged(t, &answer, "for a right code under another X-Client-Id")
+}
+
+async fn suspended_holder(t: &Trial<'_>) -> Result<Holder, Stop> {
+    let holder = holder(t).await?;
+    t.change(&holder.guest, json!({"status": "suspended"})).await?;
+    Ok(holder)
+}
+
+async fn suspended(t: &Trial<'_>) -> Result<(), Stop> {
+    let answer = send_right(t, &suspended_holder(t).await?).await?;
+    judged(t, &answer, "for a right code of a suspended client")
+}
+
+async fn suspended_wrong(t: &Trial<'_>) -> Result<(), Stop> {
+    let answer = send_wrong(t, &suspended_holder(t).await?).await?;
+    judged(t, &answer, "for a wrong code of a suspended client")
+}
+
+async fn beyond(t: &Trial<'_>) -> Result<(), Stop> {
+    let holder = holder(t).await?;
+    let answer = send_with(t, &holder, json!({"scopes": ["conformance:unheld"]}), &holder.guest.id).await?;
+    judged(t, &answer, "for a right code and a scope that the client lacks")
+}
+
+async fn capped(t: &Trial<'_>) -> Result<(), Stop> {
+    let guest = t.guest_with(json!({"mechanisms": ["secret", "otp"], "max_ttl_seconds": 3600})).await?;
+    let holder = Holder { seed: seed_in(t, &guest.made)?, guest };
+    let answer = send_with(t, &holder, json!({"ttl_seconds": 86_400}), &holder.guest.id).await?;
+    t.expect(t.due, &answer)?;
+    let lives = &answer.json().unwrap_or_default()["expires_in"];
+    match lives.as_u64().is_some_and(|seconds| (3590..=3600).contains(&seconds)) {
+        true => Ok(()),
+        false => Err(Stop::fail("expires_in 3600, the max_ttl_seconds of the client", format!("expires_in {lives}"))),
+    }
 }

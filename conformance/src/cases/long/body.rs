@@ -526,6 +526,19 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("any-space-ok", "accepts any white space of Unicode around JSON")],
         ..ROW
     },
+    Case {
+        id: "long.400.grant-type-space",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "grant_type is compared exactly: with a space after it, it is rejected with 400 invalid_grant.",
+        section: "openapi.yaml, issueLongTermToken",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("grant_type", r#""client_credentials ""#)]),
+        expect: INVALID_GRANT,
+        mutants: &[mutant("grant-type-trimmed", "trims grant_type")],
+        ..ROW
+    },
 ];
 
 /// The valid request, with these texts before and after the JSON document.

@@ -288,6 +288,46 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("jti-race", "accepts an assertion more than once when it is sent simultaneously")],
         ..ROW
     },
+    Case {
+        id: "long.401.assertion-aud-slash",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "aud is compared exactly: the endpoint's URL with a slash after it is rejected with 401 \
+                      invalid_client.",
+        section: "RFC 7523 section 3",
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Claim("aud", r#""${endpoint}/""#)]),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("aud-slash-ok", "ignores a slash at the end of aud")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-iat-text",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "iat is a number: a string is rejected with 401 invalid_client.",
+        section: "RFC 7519 section 4.1.6",
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Claim("iat", r#""${now+0}""#)]),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("iat-text-ok", "accepts a string as iat")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-jti-empty",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "An empty jti is rejected with 401 invalid_client, as a missing one is.",
+        section: "RFC 7519 section 4.1.7",
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Claim("jti", r#""""#)]),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("jti-empty-ok", "accepts an empty jti")],
+        ..ROW
+    },
 ];
 
 async fn replayed(t: &Trial<'_>) -> Result<(), Stop> {

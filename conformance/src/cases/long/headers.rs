@@ -205,6 +205,36 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("rsa-either-way", "lets the header choose between RS256 and PS256")],
         ..ROW
     },
+    Case {
+        id: "long.401.assertion-crit-empty",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "An assertion whose crit is an empty array is rejected with 401 invalid_client.",
+        section: "RFC 7515 section 4.1.11",
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Jose("crit", "[]")]),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("crit-empty-ok", "accepts an empty crit")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-x-client-id-differs",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "X-Client-Id counts for an assertion too: another than the client_id of the body is rejected with \
+                      401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken",
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Header("x-client-id", "${unique}")]),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant(
+            "x-client-id-unchecked-by-assertion",
+            "does not check X-Client-Id of calls with an assertion",
+        )],
+        ..ROW
+    },
 ];
 
 async fn refused(t: &Trial<'_>, role: Role, assertion: String, what: &str) -> Result<(), Stop> {

@@ -365,4 +365,72 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("wildcard-reversed", "matches a wildcard's resource as a prefix in the wrong direction")],
         ..ROW
     },
+    Case {
+        id: "long.400.scope-no-resource",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "A scope without a resource is rejected with 400 invalid_scope.",
+        section: "openapi.yaml, Scope",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("scopes", r#"[":submit"]"#)]),
+        expect: INVALID_SCOPE,
+        mutants: &[mutant("scope-resource-optional", "accepts a scope without a resource")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.scope-dot",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "A dot in a scope is rejected with 400 invalid_scope.",
+        section: "openapi.yaml, Scope",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("scopes", r#"["jobs:a.b"]"#)]),
+        expect: INVALID_SCOPE,
+        mutants: &[mutant("scope-dot-ok", "accepts dots in scopes")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.scope-two-stars",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "An action is a word or one *: two are rejected with 400 invalid_scope.",
+        section: "openapi.yaml, Scope",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("scopes", r#"["jobs:**"]"#)]),
+        expect: INVALID_SCOPE,
+        mutants: &[mutant("scope-stars-ok", "accepts more than one * as an action")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.scope-line-end",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "A line break after a scope is rejected with 400 invalid_scope.",
+        section: "openapi.yaml, Scope",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("scopes", r#"["jobs:submit\n"]"#)]),
+        expect: INVALID_SCOPE,
+        mutants: &[mutant(
+            "scope-line-end-ok",
+            "accepts a line break after a scope, as $ does in many regular expressions",
+        )],
+        ..ROW
+    },
+    Case {
+        id: "long.400.scope-other-digits",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "Digits of another script in a scope are rejected with 400 invalid_scope.",
+        section: "openapi.yaml, Scope",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("scopes", r#"["jobs:s\u0661"]"#)]),
+        expect: INVALID_SCOPE,
+        mutants: &[mutant("scope-any-digits", "accepts the digits of other scripts in scopes")],
+        ..ROW
+    },
 ];

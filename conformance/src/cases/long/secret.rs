@@ -338,6 +338,32 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("scope-before-credential", "checks scopes before the credential")],
         ..ROW
     },
+    Case {
+        id: "long.401.secret-line-end",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A secret is compared exactly: with a line break after it, it is rejected.",
+        section: "openapi.yaml, issueLongTermToken",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("client_secret", r#""${valid.client_secret}\n""#)]),
+        expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
+        mutants: &[mutant("secret-line-end-ok", "removes a line break from the end of a secret")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.secret-nul",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A secret is compared exactly: with a NUL character and more after it, it is rejected.",
+        section: "openapi.yaml, issueLongTermToken",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("client_secret", r#""${valid.client_secret}\u0000x""#)]),
+        expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
+        mutants: &[mutant("secret-ends-at-nul", "compares secrets up to a NUL character")],
+        ..ROW
+    },
 ];
 
 async fn unknown_alike(t: &Trial<'_>) -> Result<(), Stop> {

@@ -330,6 +330,58 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("bearer-in-cookie", "takes the bearer token from a cookie")],
         ..ROW
     },
+    Case {
+        id: "short.201.scheme-case",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "The authentication scheme is case-insensitive: bearer in lower case is accepted.",
+        section: "RFC 9110 section 11.1",
+        effect: Effect::Mint,
+        control: Some("short.201.exchange"),
+        request: Ask(Exchange(Valid), &[Header("authorization", "bearer ${valid.long}")]),
+        expect: GRANTED,
+        mutants: &[mutant("scheme-case", "compares the scheme Bearer case-sensitively")],
+        ..ROW
+    },
+    Case {
+        id: "short.401.scheme-missing",
+        cell: Cell::Short(401),
+        level: Level::Contract,
+        requirement: "A token in Authorization without a scheme is rejected with 401 invalid_token.",
+        section: "RFC 6750 section 2.1",
+        effect: Effect::Read,
+        control: Some("short.201.exchange"),
+        request: Ask(Exchange(Valid), &[Header("authorization", "${valid.long}")]),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("scheme-optional", "accepts a token without a scheme")],
+        ..ROW
+    },
+    Case {
+        id: "short.401.trailing-dot",
+        cell: Cell::Short(401),
+        level: Level::Contract,
+        requirement: "A JWT has three parts: a long-term token with a dot after it is rejected with 401 invalid_token.",
+        section: "RFC 7515 section 7.1",
+        effect: Effect::Read,
+        control: Some("short.201.exchange"),
+        request: Ask(Exchange(Valid), &[Header("authorization", "Bearer ${valid.long}.")]),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("trailing-dot-ok", "ignores a dot after a token")],
+        ..ROW
+    },
+    Case {
+        id: "short.401.fourth-part",
+        cell: Cell::Short(401),
+        level: Level::Contract,
+        requirement: "A JWT has three parts: a long-term token with a fourth one is rejected with 401 invalid_token.",
+        section: "RFC 7515 section 7.1",
+        effect: Effect::Read,
+        control: Some("short.201.exchange"),
+        request: Ask(Exchange(Valid), &[Header("authorization", "Bearer ${valid.long}.AAAA")]),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("more-parts-ok", "ignores what follows the third part of a token")],
+        ..ROW
+    },
 ];
 
 /// The long-term token's own claims, signed with keys that anybody could guess.

@@ -27,10 +27,17 @@ impl Reference {
             _ => return Err(refused),
         };
         let token = match header.split_once(' ') {
+            None if self.on("scheme-optional") => header.as_str(),
             Some(("Bearer", token)) => token,
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") && !self.on("scheme-case") => token,
             Some((_, token)) if self.on("any-scheme") => token,
             Some((_, token)) if self.on("introspection-any-scheme") && asked.path.ends_with("/introspect") => token,
             _ => return Err(refused),
+        };
+        let token = match self.fault {
+            Some("trailing-dot-ok") => token.trim_end_matches('.'),
+            Some("more-parts-ok") => &token[..token.match_indices('.').nth(2).map_or(token.len(), |(at, _)| at)],
+            _ => token,
         };
         let Some(jwt) = Jwt::read(token) else { return Err(refused) };
         if kind == "long"

@@ -17,6 +17,8 @@ impl Reference {
         any(&|own| own == secret)
             || self.on("any-secret")
             || (self.on("secret-trimmed") && any(&|own| own == secret.trim()))
+            || (self.on("secret-line-end-ok") && any(&|own| secret.strip_suffix('\n') == Some(own)))
+            || (self.on("secret-ends-at-nul") && any(&|own| secret.split('\0').next() == Some(own)))
             || (self.on("secret-prefix") && any(&|own| secret.starts_with(own)))
             || (self.on("secret-folded") && any(&|own| own.eq_ignore_ascii_case(secret)))
             || (self.on("any-clients-secret")
@@ -154,6 +156,7 @@ impl Reference {
         if let Some(Value::Array(critical)) = jwt.header.get("crit") {
             let understood = |name: &str| critical.iter().all(|critical| critical == name);
             let forgiven = self.on("crit-ignored")
+                || (self.on("crit-empty-ok") && critical.is_empty())
                 || (self.on("crit-b64-ok") && understood("b64"))
                 || (self.on("crit-kid-ok") && understood("kid"));
             if !forgiven {
@@ -173,6 +176,7 @@ impl Reference {
         let named = |aud: &Value| {
             let text = aud.as_str().unwrap_or_default();
             text == endpoint
+                || (self.on("aud-slash-ok") && text.strip_suffix('/') == Some(&endpoint))
                 || (text == self.issuer && !self.on("aud-issuer-refused"))
                 || (self.on("aud-prefix") && text.starts_with(&endpoint))
                 || (self.on("aud-beginning") && !text.is_empty() && endpoint.starts_with(text))
@@ -207,6 +211,9 @@ impl Reference {
                 }
             }
         }
+        if claims["iat"].is_string() && !self.on("iat-text-ok") {
+            return None;
+        }
         if claims.get("iat").is_none() && self.on("iat-required") {
             return None;
         }
@@ -220,6 +227,7 @@ impl Reference {
             }
         }
         let jti = match claims["jti"].as_str() {
+            Some("") if !self.on("jti-empty-ok") => return None,
             Some(jti) if self.on("jti-folded") => format!("{} {}", by.id, jti.to_lowercase()),
             Some(_) if self.on("jti-by-text") => assertion.to_owned(),
             Some(jti) => format!("{} {jti}", by.id),

@@ -46,6 +46,7 @@ impl Reference {
             None if self.on("grant-type-optional") => "client_credentials".to_owned(),
             _ => return Err(self.refuse(asked, 400, "invalid_grant", "grant_type is missing.")),
         };
+        let grant = if self.on("grant-type-trimmed") { grant.trim().to_owned() } else { grant };
         let grant = if self.on("grant-type-folded") { grant.to_lowercase() } else { grant };
         if !["client_credentials", "assertion"].contains(&grant.as_str()) && !self.on("grant-type-any") {
             return Err(self.refuse(asked, 400, "invalid_grant", "grant_type is unknown."));
@@ -128,6 +129,8 @@ impl Reference {
             None => self.on("x-client-id-optional"),
             Some(id) if self.on("x-client-id-folded") => id.eq_ignore_ascii_case(&client_id),
             Some(id) if self.on("client-id-trimmed") => *id == client_id.trim(),
+            Some(_) if code.is_some() && self.on("x-client-id-unchecked-by-code") => true,
+            Some(_) if assertion.is_some() && self.on("x-client-id-unchecked-by-assertion") => true,
             Some(id) => *id == client_id || self.on("x-client-id-unchecked"),
         };
         if !same {
@@ -151,7 +154,8 @@ impl Reference {
             let told = if told { "No such client." } else { "The client could not be authenticated." };
             return Err(self.refuse(asked, 401, "invalid_client", told));
         };
-        if client.suspended && self.on("suspended-before-secret") {
+        let by_code = code.is_some() && self.on("suspended-before-code");
+        if client.suspended && (by_code || self.on("suspended-before-secret")) {
             return Err(self.refuse(asked, 403, "unauthorized_client", "The client is suspended."));
         }
         let locked = self.memory.codes.get(&client.id).is_some_and(|c| c.locked_until > self.clock.now());
@@ -194,7 +198,8 @@ impl Reference {
             let code = if self.on("wrong-secret-invalid-token") { "invalid_token" } else { "invalid_client" };
             return Err(self.refuse(asked, 401, code, "The client could not be authenticated."));
         }
-        if client.suspended && !self.on("suspended-works") {
+        let works = self.on("suspended-works") || (code.is_some() && self.on("suspended-works-by-code"));
+        if client.suspended && !works {
             return Err(self.refuse(asked, 403, "unauthorized_client", "The client is suspended."));
         }
         let mechanism = match (&secret, &code) {
@@ -216,7 +221,13 @@ impl Reference {
             None if self.on("scopes-omitted-everything") => vec!["billing:*".to_owned()],
             None => self.scopes_of(&client, "long-default"),
         };
-        let scopes = self.grantable(asked, asked_for, &self.scopes_of(&client, "long-asked"), 403)?;
+        let scopes = match code.is_some() && self.on("code-escalates") {
+            true => asked_for,
+            false => self.grantable(asked, asked_for, &self.scopes_of(&client, "long-asked"), 403)?,
+        };
+        if code.is_some() && self.on("code-ttl-uncapped") {
+            client.max_ttl = None;
+        }
         let auth_time = self.auth_time(client.valid_from, assertion.as_deref());
         Ok(self.mint_long(&client, scopes, ttl, auth_time))
     }
