@@ -61,7 +61,9 @@ impl Ledger {
     /// Called before the client is requested: the answer may be lost, and deleting a client that does not exist is harmless.
     pub fn add_client(&self, id: &str) {
         let mut all = self.clients.borrow_mut();
-        if !all.iter().any(|known| known == id) {
+        // In a URL these are no ids but steps in a path: a deletion would go elsewhere.
+        let is_a_step = [".", ".."].contains(&id);
+        if !is_a_step && !all.iter().any(|known| known == id) {
             all.push(id.to_owned());
         }
     }
