@@ -1,4 +1,5 @@
-//! What all cases of a run share: the HTTP client, the identities, the minted tokens, and what is known of the server.
+//! What all cases of a run share: the HTTP client, the identities, the minted tokens, and what the run knows about the
+//! server.
 
 use crate::clock::Clock;
 use crate::http::{Answer, Broken, Client, Request, Way, is_at_origin};
@@ -31,7 +32,7 @@ pub const GONE: &str = "the server is no longer reachable: see sanity.last";
 /// Waits between tries if the server refuses connections: it may be restarting.
 const RESTART: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
-/// Time limit of the probe whether the server is still there.
+/// Time limit of the probe that checks whether the server is still there.
 const PULSE: Duration = Duration::from_secs(3);
 pub const INTERRUPTED: &str = "the run was interrupted: run it again";
 
@@ -78,7 +79,7 @@ pub struct Run {
     /// How many calls in a row got no answer.
     silent_in_a_row: Cell<u32>,
     gone: Cell<bool>,
-    /// Until when the server's rate limit holds, in milliseconds since the epoch.
+    /// When the server's rate limit ends, in milliseconds since the epoch.
     limited_until: Cell<u64>,
     /// The number of answers of each operation, without 429 and 503.
     answered: RefCell<BTreeMap<Op, u32>>,
@@ -254,7 +255,7 @@ impl Run {
         !self.answered.borrow().is_empty()
     }
 
-    /// Forgets that the server seemed gone.
+    /// Forgets that the server seemed to be gone.
     pub fn forget_refusals(&self) {
         self.gone.set(false);
         self.silent_in_a_row.set(0);
@@ -332,7 +333,7 @@ impl Run {
         }
         self.minting.set(self.minting.get() + u32::from(mints));
         let outcome = self.client.send(request, limit).await;
-        // Not reached if an interruption drops this future: then nobody knows whether a token was minted.
+        // Not reached if an interruption drops this future: then it is unknown whether a token was minted.
         self.minting.set(self.minting.get() - u32::from(mints));
         match &outcome {
             Err(Broken::Unreachable(_) | Broken::Unfinished(_)) => {

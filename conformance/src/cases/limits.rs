@@ -1,5 +1,4 @@
-//! Rate limits: the same request over and over, until the first 429. These cases run last, on a client reserved for
-//! them.
+//! Rate limits: each case repeats one request until the first 429. These cases run last, on a client reserved for them.
 
 use crate::case::*;
 use crate::endpoint;
@@ -50,7 +49,7 @@ async fn long(t: &Trial<'_>) -> Result<(), Stop> {
     rush_long(t).await
 }
 
-/// A wrong secret: the limit comes before the credentials, and no token is issued.
+/// Sends a wrong secret: the rate limit is checked before the credentials, and no token is issued.
 pub async fn rush_long(t: &Trial<'_>) -> Result<(), Stop> {
     let request = draft::build(t, Secret(Burst), &[Set("client_secret", r#""wrong-${unique}""#)]).await?;
     rush(t, &request, INVALID_CLIENT).await
@@ -89,8 +88,8 @@ pub fn limited_token(t: &Trial<'_>) -> Option<String> {
     t.run.memory::<Kept>().limited.borrow().clone()
 }
 
-/// Sends one request until the first 429, many at a time. Every answer is judged as usual: under load it must be what
-/// was due otherwise, or a proper 429.
+/// Sends one request until the first 429, many at a time. Every answer is judged as usual: it must be the expected
+/// one, or a conformant 429.
 pub async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Stop> {
     t.expects_429.set(true);
     *t.judged.borrow_mut() = Some(request.clone());
@@ -102,7 +101,7 @@ pub async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Sto
     let mut shown = Vec::new();
     let mut verdict = Ok(false);
     let mut count = 0;
-    // Requests in flight are awaited after the decision, so that every token that they issue is known. They are judged
+    // After the decision, wait for the requests in flight, so that every token that they issue is known. They are judged
     // too.
     while let Some(outcome) = sent.next().await {
         count += 1;

@@ -18,8 +18,8 @@ const CONDITION: Case = Case {
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.etag-stable",
-        requirement: "A client's ETag stays the same while nobody changes it, across the 201, each GET and the PATCH \
-                      before it.",
+        requirement: "A client's ETag stays the same until the client is changed: a GET returns the same ETag as the \
+                      201, GET or PATCH before it.",
         section: "openapi.yaml, ETag; RFC 9110 section 8.8.3",
         request: steps!(stable),
         mutants: &[mutant("etag-random", "sends another ETag each time")],
@@ -172,7 +172,7 @@ async fn stable(t: &Trial<'_>) -> Result<(), Stop> {
         [(&client.etag, &shown, "the 201"), (&shown, &again, "a GET"), (&changed, &later, "the PATCH")]
     {
         if first != second || first.is_empty() {
-            return Err(Stop::fail(format!("the ETag of {of}, {first}, with the next GET"), format!("ETag {second}")));
+            return Err(Stop::fail(format!("the ETag of {of}, {first}, in the next GET"), format!("ETag {second}")));
         }
     }
     Ok(())
@@ -185,7 +185,7 @@ async fn changes(t: &Trial<'_>) -> Result<(), Stop> {
     let mut before = t.show(&client).await?.1;
     let calls = [
         ("a change of a member", "PATCH", client.path.clone(), named("another"), 200),
-        ("a secret that ended", "DELETE", client.below(&format!("secrets/{second}")), None, 204),
+        ("the end of a secret", "DELETE", client.below(&format!("secrets/{second}")), None, 204),
         ("a new secret", "POST", client.below("secrets"), None, 201),
         (
             "an end set ahead for a secret",
