@@ -5,9 +5,9 @@ use crate::identities::Role;
 /// The valid request that a row starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base {
-    /// POST /auth/tokens/long by client secret.
+    /// POST /auth/tokens/long with a client secret.
     Secret(Role),
-    /// POST /auth/tokens/long by a freshly signed assertion.
+    /// POST /auth/tokens/long with a freshly signed assertion.
     Assertion(Role),
     /// POST /auth/tokens/long with a short-term bearer that has `tokens:write`.
     Rotation(Role),
@@ -15,19 +15,19 @@ pub enum Base {
     Exchange(Role),
     /// POST /auth/tokens/short with `{"scopes":["jobs:submit"]}`.
     ExchangeFor(Role),
-    /// POST /auth/tokens/{tokenId}/revoke by a short-term token with `tokens:*`, on a spare long-term token.
+    /// POST /auth/tokens/{tokenId}/revoke with a short-term token that has `tokens:*`, for a spare long-term token.
     Revoke(Role),
-    /// POST /auth/tokens/introspect by the role's short-term token, about one of role `valid`.
+    /// POST /auth/tokens/introspect with the role's short-term token, for a short-term token of role `valid`.
     Introspect(Role),
     /// POST /clients by the operator, for a client of this case alone.
     CreateClient,
     /// GET /clients.
     ListClients,
-    /// GET /clients/{id} of a client that the run's cases share; so are the two below.
+    /// GET /clients/{id}, for a client that the cases of a run share. The two below use the same client.
     GetClient,
     /// PATCH /clients/{id} with a `client_name`.
     UpdateClient,
-    /// DELETE /clients/{id}/secrets/{secret_id}, in 90 days.
+    /// DELETE /clients/{id}/secrets/{secret_id}, with an end in 90 days.
     EndClientSecret,
 }
 
@@ -104,14 +104,14 @@ pub enum Also {
     /// `expires_in` is the role's own maximum.
     LongCap(Role),
     ShortDefault,
-    /// Exactly these, in this order.
+    /// `scopes` has exactly these, in this order.
     Scopes(&'static [&'static str]),
-    /// At least one, and none that the identity does not have.
+    /// `scopes` has at least one, and none that the identity does not have.
     ScopesWithin(Role),
     ManyScopes(usize),
     /// `message` or `details` names this field.
     Names(&'static str),
-    /// `message` says, in any words, that a header was there more than once.
+    /// `message` says, in any words, that a header was sent more than once.
     SaysRepeated,
     AllowsPost,
     /// The `error` of the challenge (RFC 6750 section 3).

@@ -31,8 +31,8 @@ pub struct Case {
     pub needs: &'static [(Role, Credential)],
     pub effect: Effect,
     pub phase: Phase,
-    /// The case with the valid request, from which this one differs in one thing. If it does not pass in the same run, this
-    /// case proves nothing and is blocked.
+    /// The case with the valid request, from which this one differs in one thing. If the control does not pass in the same
+    /// run, this case proves nothing and is blocked.
     pub control: Option<&'static str>,
     pub request: Act,
     /// The expected answer. Steps have it as `t.due`.
@@ -65,7 +65,7 @@ pub enum Phase {
     Usual,
     /// Starts early, and waits in `Trial::later` while the other cases run.
     Rests,
-    /// Runs after all others, alone: it waits for a time that would disturb them.
+    /// Runs alone, after all others: it waits until the rate limit that they test ends.
     Last,
 }
 

@@ -77,7 +77,7 @@ impl Choice {
         })
     }
 
-    /// The promises that every answer is judged by, also those whose row was not chosen.
+    /// The promises by which every answer is judged, including those whose row was not chosen.
     pub fn promises(&self) -> Vec<Promise> {
         let judged = cases::all().filter(|case| self.profile.judges(case.level));
         judged

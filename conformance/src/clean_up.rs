@@ -43,7 +43,7 @@ pub async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
     let quiet = Quiet::default();
     tokio::select! {
         () = async {
-            // First the clients: deleting one ends its tokens.
+            // Delete the clients first, which ends their tokens.
             delete_clients(run, &problems, &quiet).await;
             revoke_all(run, cascades, &problems, &quiet).await;
         } => {}
@@ -68,7 +68,7 @@ pub async fn clean_up(run: &Run, cascades: bool) -> Cleanup {
             beginning(&run.vault.mask_foreign(&why), REASON),
         )
     }));
-    let unknown = "the run was interrupted before the answer came, so this token may have been made".to_owned();
+    let unknown = "the run was interrupted before the answer came, so a token may have been made".to_owned();
     left.extend((0..run.unanswered_minting()).map(|_| ("an unknown token".to_owned(), unknown.clone())));
     let (minted, revoked) = run.ledger.count();
     Cleanup { minted, revoked, left }
@@ -125,7 +125,7 @@ async fn revoke_all(run: &Run, cascades: bool, problems: &RefCell<HashMap<String
         all.buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
     }
     if cascades {
-        // Children of a parent that a case has revoked.
+        // The short-term tokens of a long-term token that a case has revoked.
         for child in run.ledger.open(Kind::Short).iter().filter(|child| run.ledger.parent_ended(child)) {
             child.id.iter().for_each(|id| run.ledger.ended(id));
         }
@@ -148,7 +148,7 @@ async fn revoke(run: &Run, minted: &Minted, quiet: &Quiet) -> Option<String> {
 }
 
 /// Sends a request of the clean-up until it is done. Returns why it could not be done. After 429 or 503 all requests wait
-/// together for `Retry-After`, so that a rate limit is met once.
+/// together for `Retry-After`, so that only one of them hits a rate limit.
 async fn insist(run: &Run, request: &Request, quiet: &Quiet, is_done: impl Fn(&Answer) -> bool) -> Option<String> {
     let what = if request.method == "DELETE" { "deletion" } else { "revocation" };
     let mut problem = None;
@@ -170,12 +170,12 @@ async fn insist(run: &Run, request: &Request, quiet: &Quiet, is_done: impl Fn(&A
         match outcome {
             Ok(answer) if is_done(&answer) => return None,
             Ok(answer) if [429, 503].contains(&answer.status) => {
-                problem = Some(format!("the {what} was answered {}", run.summary(&answer)));
+                problem = Some(format!("the server answered the {what} with {}", run.summary(&answer)));
                 if !quiet.until(run, retry_after(&answer).unwrap_or(A_MOMENT)) {
                     return problem;
                 }
             }
-            Ok(answer) => return Some(format!("the {what} was answered {}", run.summary(&answer))),
+            Ok(answer) => return Some(format!("the server answered the {what} with {}", run.summary(&answer))),
             Err(broken) => {
                 problem = Some(broken.to_string());
                 tokio::time::sleep(A_MOMENT).await;
@@ -209,7 +209,7 @@ impl Quiet {
         true
     }
 
-    /// After an interruption it does not wait.
+    /// Waits until requests may be sent again. Does not wait after an interruption.
     async fn wait(&self, run: &Run) {
         tokio::select! {
             () = run.clock.wait_until_ms(self.until_ms.get()) => {}

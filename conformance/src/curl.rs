@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_runs_nothing_that_a_server_said() {
+    fn a_shell_runs_no_server_text() {
         let vault = Vault::default();
         vault.learn("TOKEN", "secret'token");
         let evil = "$(touch ran) `touch ran` ${HOME} \"; touch ran; ' touch ran ' \\ !! # & | \u{202e}\u{1b}[31m\nx";

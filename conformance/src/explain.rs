@@ -7,7 +7,7 @@ use crate::result::{Answer, Exchange};
 use crate::selftest;
 use crate::terminal::{Paint, printable};
 
-/// How much of a body is shown, in characters, and how many of a case's calls.
+/// How many characters of a body are shown, and how many calls of a case.
 const BODY: usize = 1000;
 const CALLS: usize = 8;
 
@@ -32,7 +32,7 @@ pub async fn explain(case: &'static Case, choice: Choice, paint: Paint) -> Resul
     let result = report.cases.iter().find(|result| result.id == case.id);
     let calls = result.map_or(&[][..], |result| &result.exchanges);
     if calls.is_empty() {
-        return Ok(out + "\nIt sends no request: it judges the answers to the cases before it.\n");
+        return Ok(out + "\nThis case sends no request: it judges the answers to the cases before it.\n");
     }
     let shown = calls.len().min(CALLS);
     for (nth, call) in calls.iter().enumerate().take(shown) {
@@ -47,7 +47,7 @@ pub async fn explain(case: &'static Case, choice: Choice, paint: Paint) -> Resul
         out += &format!("\n{}\n{}", paint.strong(&due), call.response.as_ref().map(answer).unwrap_or_default());
     }
     if calls.len() > shown {
-        out += &format!("\nand {} more calls of this kind\n", calls.len() - shown);
+        out += &format!("\nMore calls, not shown: {}\n", calls.len() - shown);
     }
     for (role, id) in selftest::ids() {
         out = out.replace(&id, &format!("${}_CLIENT_ID", Role::name(role).to_uppercase()));

@@ -56,7 +56,7 @@ fn identities() {
     });
 }
 
-/// A private key: if it can be read, its public half verifies its signatures. An error contains no value.
+/// A private key: if it is accepted, its public half verifies its signatures. An error contains no value.
 #[test]
 fn private_keys() {
     let seeds = [
@@ -144,7 +144,7 @@ fn jwts() {
                 continue;
             };
             assert!(jwt.header.is_object() && jwt.claims.is_object() && text.split('.').count() == 3);
-            let again = Jwt::read(&format!("{}.", jose::signing_input(&jwt.header, &jwt.claims))).expect("it is one");
+            let again = Jwt::read(&format!("{}.", jose::signing_input(&jwt.header, &jwt.claims))).expect("it is a JWT");
             assert_eq!((&again.header, &again.claims), (&jwt.header, &jwt.claims));
             assert_eq!(Jwt::read(&forge::unsigned(&text).unwrap()).unwrap().header["alg"], "none");
             let extended = Jwt::read(&forge::extended(&text).unwrap()).unwrap();
@@ -215,7 +215,7 @@ fn answers() {
     });
 }
 
-/// A secret of digits alone may be a part of a longer number.
+/// A secret of digits alone may also be part of a longer number.
 fn hides(shown: &str, secret: &str) -> bool {
     shown.contains(secret) && !secret.bytes().all(|byte| byte.is_ascii_digit())
 }

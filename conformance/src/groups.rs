@@ -99,7 +99,7 @@ pub fn failures(cases: &[CaseResult]) -> Vec<Failures<'_>> {
     groups
         .into_iter()
         .map(|(_, mut group)| {
-            // A standing row states the promise itself; otherwise prefer the case with the fewest exchanges.
+            // Prefer a standing row, which states the promise itself, then the case with the fewest exchanges.
             let rank = |case: &CaseResult| (case.status.is_some(), case.level != "seed", case.exchanges.len());
             let at = (0..group.len()).min_by_key(|at| (rank(group[*at]), *at)).unwrap_or_default();
             Failures { telling: group.remove(at), others: group }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_otherwise_is_told_apart() {
+    fn other_differences_are_told_apart() {
         let cases = [
             failed("a", "201", "401 invalid_client (Wrong.)", "{}"),
             failed("b", "201", "401 invalid_client (Also wrong.)", "{}"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lacks_a_control_is_one_sentence() {
+    fn cases_without_a_control_are_one_sentence() {
         let mut cases: Vec<_> = (0..9).map(|nth| failed(&nth.to_string(), "", "", "")).collect();
         for (nth, case) in cases.iter_mut().enumerate() {
             case.outcome = Outcome::Blocked;

@@ -5,14 +5,14 @@ use std::convert::Infallible;
 use std::error::Error as _;
 use std::time::Duration;
 
-/// The most that is read of a body. No answer of the contract comes near it.
+/// The longest body that is read. No answer of the contract comes near it.
 const BODY_CAP: usize = 64 * 1024;
 /// The revocation feed grows with the deployment: 16 MiB hold about 300,000 entries.
 const FEED_CAP: usize = 16 * 1024 * 1024;
 
 /// Paths below this are relative to the origin, whatever the base path (RFC 8615 section 3).
 const WELL_KNOWN: &str = "/.well-known/";
-/// So are the documents about the service.
+/// So are the paths of the documents about the service.
 const DOCUMENTS: [&str; 3] = ["/openapi.json", "/docs", "/healthz"];
 
 /// Whether a path is relative to the origin. These documents are public: no token is in them.
@@ -343,7 +343,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_for_everyone_is_rooted_at_the_origin() {
+    fn public_documents_are_at_the_origin() {
         let client = Client::new("https://auth.example.com:8443/v1", Duration::from_secs(1), Way::default()).unwrap();
         assert_eq!(client.url("/auth/tokens/long"), "https://auth.example.com:8443/v1/auth/tokens/long");
         assert_eq!(client.url("/.well-known/jwks.json"), "https://auth.example.com:8443/.well-known/jwks.json");
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_told_by_its_name_alone() {
+    fn an_error_names_a_header_and_hides_its_value() {
         assert_eq!(check_header("CF-Access: canary"), Ok(("cf-access".to_owned(), "canary".to_owned())));
         for wrong in ["canary", "Authorization: canary", "a b: canary", "x: canary\u{1}canary", "x:"] {
             let error = check_header(wrong).unwrap_err();

@@ -62,7 +62,7 @@ impl Role {
         }
     }
 
-    /// The scopes that the role must have at least.
+    /// The scopes that the role must at least have.
     pub fn scopes(self) -> &'static [&'static str] {
         match self {
             Self::Valid | Self::Immediate => &["jobs:*", "templates:*", "tokens:*"],
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_where_and_never_what() {
+    fn an_error_names_the_setting_and_hides_its_value() {
         let error = parse("[valid]\nclient_id = \"a\"\nclient_secret = canary").err().unwrap();
         assert!(error.contains("line 3") && !error.contains("canary"), "{error}");
         let error = parse("[valid]\nclient_id = \"a\"\ntotp_secret = \"canary1\"").err().unwrap();
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_at_all_is_an_error() {
+    fn a_file_without_any_client_id_is_an_error() {
         assert!(parse("").is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first ends the cases, the second the clean-up, the third the process.
 //!
 //! A thread of its own listens for them, from before the first request until the process ends. So no signal is lost, and
-//! one also ends a process that is blocked writing its report.
+//! a signal also ends a process that is blocked while it writes its report.
 
 use crate::exit::Exit;
 use std::future::pending;

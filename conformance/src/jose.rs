@@ -1,5 +1,5 @@
-//! The parts of JOSE that a client and a forger need: signing with a private JWK (RFC 7517), reading a JWT (RFC 7519). No
-//! code is shared with any server, so that a fault can't cancel itself out.
+//! The parts of JOSE that a client and a forger need: signing with a private JWK (RFC 7517), reading a JWT (RFC 7519). It
+//! shares no code with any server: a fault that both sides had would not be noticed.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -171,10 +171,10 @@ impl PrivateKey {
         let x = self.public.get("x").or(self.public.get("n")).and_then(Value::as_str).unwrap_or_default();
         vec![
             ("the raw public key", raw),
-            ("its SPKI DER", der),
-            ("its PEM", pem.into_bytes()),
-            ("its JWK", self.public.to_string().into_bytes()),
-            ("its JWK's x", x.as_bytes().to_vec()),
+            ("the public key's SPKI in DER", der),
+            ("the public key's PEM", pem.into_bytes()),
+            ("the public key's JWK", self.public.to_string().into_bytes()),
+            ("the x or n of the public key's JWK", x.as_bytes().to_vec()),
         ]
     }
 }

@@ -1,5 +1,5 @@
-//! Measures how long a revoked token is still accepted, at each place that checks tokens: mints tokens, revokes them, and
-//! tries them until they are refused.
+//! Measures how long a revoked token is still accepted, at each place that checks tokens. It mints tokens, revokes them,
+//! and tries them until they are refused.
 
 use crate::ask::plain;
 use crate::clean_up::clean_up;
@@ -61,7 +61,7 @@ impl Place {
 struct Found {
     place: Place,
     delays: Vec<u64>,
-    /// Why a token could not be measured, for the first one.
+    /// Why the first token without a measurement has none.
     stop: Option<Stop>,
     exchanges: Vec<result::Exchange>,
 }
@@ -147,7 +147,7 @@ async fn request(t: &Trial<'_>, place: Place, short: &Token, spare: &Token) -> R
     match place {
         Place::Exchange => Ok(endpoint::exchange(&short.token)),
         Place::Rotation => t.rotate_request(Role::Valid, &short.token, Some(&["jobs:submit"])),
-        // While it is accepted, it revokes a spare token.
+        // As long as the token is accepted, this call revokes a spare token.
         Place::Revocation => Ok(endpoint::revoke(&short.token, &spare.id)),
         Place::Feed => t.feed_request("").await,
         Place::Introspection => {
@@ -189,8 +189,8 @@ async fn until_refused(
         t.thin_out();
         if asked > t.run.window && in_a_row == 0 {
             return Err(Stop::fail(
-                format!("refused within {}", crate::http::human(t.run.window)),
-                format!("still {}", t.run.summary(&answer)),
+                format!("the token refused within {} (--consistency-window)", crate::http::human(t.run.window)),
+                format!("{} after that time", t.run.summary(&answer)),
             ));
         }
         poll.wait(in_a_row > 0).await;

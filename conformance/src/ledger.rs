@@ -7,7 +7,7 @@ use crate::mask::{self, Vault};
 use serde_json::Value;
 use std::cell::RefCell;
 
-/// The most tokens and secrets taken from one answer: a server that sends thousands must not fill the memory.
+/// The limit on tokens and secrets taken from one answer: a server that sends thousands must not fill the memory.
 const MOST: usize = 32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +184,8 @@ pub fn look(path: &str, answer: &Answer, vault: &Vault, now: u64) -> Haul {
         }
     });
     let mut haul = Haul { tokens: found.collect(), secrets: Vec::new() };
-    // Answers about clients and introspected tokens contain many words that are not secret: there only names count.
+    // Answers about clients and introspected tokens contain many words that are not secret, so only members with the name
+    // of a secret are taken from them.
     let named = |name: &str| !(path.starts_with("/clients") || path.ends_with("/introspect")) || mask::is_secret(name);
     if granted && let Some(body) = &body {
         strings(body, "", &mut |name, text| {
@@ -193,7 +194,7 @@ pub fn look(path: &str, answer: &Answer, vault: &Vault, now: u64) -> Haul {
             }
         });
     }
-    // A token was issued, but the answer has nothing to revoke it with.
+    // A token was issued, but the answer lacks what is needed to revoke it.
     let minting = path.ends_with("/auth/tokens/long") || path.ends_with("/auth/tokens/short");
     if minting && answer.status == 201 && haul.tokens.is_empty() {
         let kind = if path.ends_with("/short") { Kind::Short } else { Kind::Long };
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_nothing_that_was_made() {
+    fn a_token_that_was_sent_is_not_a_new_one() {
         let vault = Vault::default();
         let sent = jwt("sent");
         vault.learn("ASSERTION", &sent);
@@ -311,14 +312,14 @@ mod tests {
     }
 
     #[test]
-    fn a_201_without_a_token_that_can_be_read_is_kept_in_mind() {
+    fn a_201_without_a_readable_token_is_recorded() {
         let haul = look("/auth/tokens/long", &answer(201, &[("x-token-id", "t1")], "{"), &Vault::default(), 1000);
         assert_eq!((haul.tokens[0].id.as_deref(), haul.tokens[0].token.as_str()), (Some("t1"), ""));
         assert!(look("/auth/tokens/x/revoke", &answer(201, &[], "{"), &Vault::default(), 1000).tokens.is_empty());
     }
 
     #[test]
-    fn a_client_shows_its_secret_and_words_that_are_none() {
+    fn only_the_secret_of_a_client_is_taken_from_its_201() {
         let body = json!({"client_id": "conformance-1", "client_secret": "canary-secret", "mechanisms": ["assertion"]});
         let haul = look("/clients", &answer(201, &[], &body.to_string()), &Vault::default(), 1000);
         assert_eq!((haul.secrets, haul.tokens), (vec!["canary-secret".to_owned()], Vec::new()));
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_as_it_should_be_is_clean() {
+    fn a_conformant_grant_is_clean() {
         let mut body = json!({
             "token_type": "Bearer", "access_token": jwt("x"), "expires_in": 60, "expires_at": "2026-11-24T06:50:11Z",
             "scopes": ["jobs:*"], "token_id": "tok_lt_1",

@@ -1,21 +1,22 @@
 //! `conformance`: tests any deployment of the token API against its contract, over HTTP.
 //!
-//! The files, in the order of a run. No file imports one that is listed above it:
+//! The files, in the order of a run. No files import each other in a circle:
 //!
 //! | files | what they do |
 //! |---|---|
-//! | `cli`, `command`, `exit` | the command line, what each command does, the exit codes |
+//! | `cli`, `command` | the command line, what each command does |
 //! | `explain`, `lag` | shows a case as HTTP; measures how long revocations take |
 //! | `selftest` | tests the harness against its own reference server and mutants of it |
-//! | `terminal`, `report`, `groups` | show a `result` |
+//! | `terminal`, `report` | show a `result` |
 //! | `schedule`, `preflight`, `clean_up`, `verdict` | the order of a run, the checks before it, the clean-up after it, the verdict |
+//! | `groups`, `exit` | which failures have one cause; the exit codes |
 //! | `own` | cases from the user's file |
 //! | `choice` | chooses the rows of a run, by `profile` and flags |
 //! | `cases` | the table of cases, one file for each operation and theme; `case` defines a row |
 //! | `trial` | one running case: tokens, requests, judging |
 //! | `run`, `watch`, `transcript` | what cases share: sending, promises about every answer, what may be shown |
 //! | `ask`, `matrix`, `endpoint`, `stop` | the types that rows are made of |
-//! | `http`, `identities`, `ledger`, `mask`, `patience`, … | one thing each, independent of the above |
+//! | `http`, `identities`, `ledger`, `mask`, `patience`, … | one thing each |
 //!
 //! All output passes `mask`. Every token minted is revoked at the end (`ledger`), also after an interruption
 //! (`interrupt`).

@@ -10,12 +10,12 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-/// Shorter values are not masked everywhere: they would mask half of every page, and no real secret is so short. Secrets are
+/// Shorter values are not masked everywhere: that would mask half of every page, and no real secret is so short. Secrets are
 /// looked up by a prefix of this length, so that thousands of them cost no more than one.
 const SHORTEST: usize = 4;
 /// This much of a truncated secret is enough to recognise and mask it.
 const TELLING: usize = 12;
-/// The name for a value that looks like a secret or is where secrets are, but is not known to the run.
+/// The name for a value that looks like a secret, or is where a secret would be, but that the run does not know.
 const UNNAMED: &str = "$SECRET";
 
 /// All secrets of a run. All output passes through it.
@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_tokens_form_is_masked_wherever_it_stands() {
+    fn what_looks_like_a_token_is_masked_everywhere() {
         let vault = Vault::default();
         let (head, rest) = JWT.split_at(30);
         for (text, shown) in [
@@ -589,7 +589,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_the_name_of_a_secret_is_masked_in_a_servers_text() {
+    fn a_value_after_a_secrets_name_is_masked_in_server_text() {
         let vault = vault(&[("TOKEN_1", "opaque-canary")]);
         for (text, shown) in [
             (r#"{"accessToken":"canary"}"#, r#"{"accessToken":"$SECRET"}"#),
@@ -609,14 +609,14 @@ mod tests {
     }
 
     #[test]
-    fn a_suspect_answer_shows_no_long_word() {
+    fn a_suspicious_answer_shows_no_long_word() {
         let text = "OK canary_live_opaque_one (tok_lt_1234567890) $VALID_CLIENT_SECRET";
         assert_eq!(Vault::default().mask_suspect(text), "OK $SECRET (tok_lt_1234567890) $VALID_CLIENT_SECRET");
     }
 
     proptest::proptest! {
         #[test]
-        fn no_text_is_too_odd(before in ".{0,20}", after in ".{0,20}") {
+        fn any_text_can_be_masked(before in ".{0,20}", after in ".{0,20}") {
             let vault = vault(&[("SECRET", "sec_0123456789-abcdefghij")]);
             for secret in [JWT, "sec_0123456789-abcdefghij"] {
                 let text = format!("{before}{secret}{after}");

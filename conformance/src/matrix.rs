@@ -32,7 +32,7 @@ pub enum Cell {
     Short(u16),
     Revoke(u16),
     Outside(u16),
-    /// Outside, and about answers of any status.
+    /// Outside the matrix, about answers of any status.
     Throughout,
     Service(u16),
 }
@@ -88,7 +88,7 @@ pub enum Level {
     Seed,
     /// The contract promises it, where that page leaves it open.
     Contract,
-    /// The contract promises it, of everything around the three operations.
+    /// The contract promises it about everything around the three operations.
     Service,
 }
 

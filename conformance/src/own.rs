@@ -113,7 +113,7 @@ fn read(row: Row) -> Result<Case, String> {
         return Err("requirement and section must not be empty".to_owned());
     }
     if cell.status().is_some_and(|status| status != expect.status) {
-        return Err(format!("its cell is {cell}, but it expects {expect}: make the statuses equal"));
+        return Err(format!("its cell is {cell}, but it expects {expect}: give both the same status"));
     }
     let needs = row.needs.iter().map(|need| credential(need)).collect::<Result<Vec<_>, _>>()?;
     Ok(Case {
@@ -158,7 +158,7 @@ fn want(text: &str) -> Result<Want, String> {
         .ok_or_else(|| format!("expect \"{text}\": write a status and its code, such as \"401 invalid_client\""))?;
     let codes: Vec<&'static str> = words.map(|word| leaked(word.to_owned())).collect();
     if codes.is_empty() && status >= 400 && status != 405 {
-        return Err(format!("expect \"{text}\": a refusal has a code, such as \"401 invalid_client\""));
+        return Err(format!("expect \"{text}\": a refusal has a code: write both, such as \"401 invalid_client\""));
     }
     Ok(Want { status, codes: codes.leak(), or: &[] })
 }
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_place() {
+    fn an_error_names_the_line_or_the_case() {
         for (from, to, told) in [
             ("long 401", "long", "unknown cell \"long\""),
             ("long 401", "long 403", "expects 401"),

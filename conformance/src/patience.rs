@@ -20,7 +20,7 @@ pub struct Patience {
     waited: Cell<Duration>,
     /// Calls that were sent again.
     pub repeated: Cell<u32>,
-    /// Those of them that were answered 503 each time.
+    /// How many of them were answered 503 every time.
     pub in_vain: Cell<u32>,
 }
 
@@ -54,8 +54,8 @@ pub fn is_busy(answer: &Answer) -> bool {
     answer.status == 503 && answer.header("retry-after").is_some()
 }
 
-/// Whether the same call may be sent again after a 503. Not if the first try may have used something up: a one-time code,
-/// an assertion, the id of a new client.
+/// Whether the same call may be sent again after a 503: not if the first try may have used up a one-time code, an
+/// assertion or the id of a new client.
 pub fn is_repeatable(request: &Request) -> bool {
     let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let single_use = ["otp_code", "assertion"].iter().any(|name| body.get(name).is_some());

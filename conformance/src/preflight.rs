@@ -35,7 +35,7 @@ fn is_elsewhere(answer: &Answer) -> bool {
     [404, 405].contains(&answer.status) || (html && answer.status < 400)
 }
 
-/// A token service answers a call with an empty object with 400 or 401 and a code.
+/// Whether this is a token service's answer to an empty object: 400 or 401 with a code.
 fn is_service(answer: &Answer) -> bool {
     [400, 401].contains(&answer.status) && answer.json().is_some_and(|body| body["code"].is_string())
 }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_are_close() {
+    fn similar_urls_are_found() {
         assert_eq!(neighbours("https://a.example"), ["https://a.example/v1", "https://a.example/v2"]);
         let all = neighbours("https://a.example/v1/auth/tokens");
         assert!(all.contains(&"https://a.example/v1".to_owned()), "{all:?}");

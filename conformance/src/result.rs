@@ -29,7 +29,7 @@ pub struct Report {
     /// The measured delays of revocations; absent if no case waited for one.
     pub consistency: Option<Consistency>,
     pub cleanup: Cleanup,
-    /// What the reader should do next, one sentence each, such as which credential is missing.
+    /// What the reader should do next, one sentence each, such as which credential to add.
     pub advice: Vec<String>,
 }
 

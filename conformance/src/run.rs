@@ -1,4 +1,5 @@
-//! What all cases of a run share: the HTTP client, the identities, the minted tokens, and what is known of the server.
+//! What all cases of a run share: the HTTP client, the identities, the minted tokens, and what the run knows about the
+//! server.
 
 use crate::clock::Clock;
 use crate::http::{Answer, Broken, Client, Request, Way, is_at_origin};
@@ -81,7 +82,7 @@ pub struct Run {
     /// How many calls in a row got no answer.
     silent_in_a_row: Cell<u32>,
     gone: Cell<bool>,
-    /// Until when the server's rate limit holds, in milliseconds since the epoch.
+    /// When the server's rate limit ends, in milliseconds since the epoch.
     limited_until: Cell<u64>,
     /// The number of answers of each operation, without 429 and 503.
     answered: RefCell<BTreeMap<Op, u32>>,
@@ -259,7 +260,7 @@ impl Run {
         !self.answered.borrow().is_empty()
     }
 
-    /// Forgets that the server seemed gone.
+    /// Forgets that the server seemed to be gone.
     pub fn forget_refusals(&self) {
         self.gone.set(false);
         self.silent_in_a_row.set(0);
@@ -338,7 +339,7 @@ impl Run {
         self.minting.set(self.minting.get() + u32::from(mints));
         let (sent, ahead) = (self.clock.now_ms(), self.clock.shift(0));
         let outcome = self.client.send(request, limit).await;
-        // Not reached if an interruption drops this future: then nobody knows whether a token was minted.
+        // Not reached if an interruption drops this future: then it is unknown whether a token was minted.
         self.minting.set(self.minting.get() - u32::from(mints));
         match &outcome {
             Err(Broken::Unreachable(_) | Broken::Unfinished(_)) => {

@@ -135,7 +135,7 @@ fn early_first(rows: Vec<&'static Case>) -> Vec<&'static Case> {
     first.into_iter().chain(rest).collect()
 }
 
-/// Puts each case right behind its control: a case that looks at a rate limit must come before the limit ends.
+/// Puts each case right behind its control: a case about a rate limit must run before the limit ends.
 fn behind_their_controls(rows: Vec<&'static Case>) -> Vec<&'static Case> {
     let leans_on = |case: &Case, on: &Case| case.control == Some(on.id);
     let first = rows.iter().filter(|case| !rows.iter().any(|on| leans_on(case, on)));
@@ -274,7 +274,7 @@ impl<'a> Book<'a> {
         let effect = case.effect.name();
         if case.effect != Effect::Read && !self.allowed.contains(effect) {
             return Some(Stop::Blocked(format!(
-                "the effect of this case is {effect}, and the host is not loopback: give --allow {effect}"
+                "this case has the effect {effect}, which is not allowed on a host that is not loopback: give --allow {effect}"
             )));
         }
         let control = case.control?;
@@ -415,8 +415,9 @@ impl<'a> Book<'a> {
             result.outcome = match result.outcome {
                 Outcome::Fail if result.reason.as_ref().is_some_and(|r| r.contains(by)) => Outcome::ExpectedFail,
                 Outcome::Pass => {
-                    result.reason =
-                        Some("listed as a known failure, but it passed: remove it from the list".to_owned());
+                    result.reason = Some(
+                        "this case is listed as a known failure, but it passed: remove it from the list".to_owned(),
+                    );
                     Outcome::UnexpectedPass
                 }
                 other => other,

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_servers_text_does_not_steer_the_terminal() {
+    fn server_text_does_not_control_the_terminal() {
         assert_eq!(
             printable("a\u{1b}[2J\r\nb\u{202e}c\u{2066}d\u{9b}31m\te\u{7}"),
             "a‹U+001B›[2J‹U+000A›b‹U+202E›c‹U+2066›d‹U+009B›31m e‹U+0007›"

@@ -54,7 +54,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// The same on one line, for attributes, which lose line ends, and for lists.
+/// The same on one line: for lists, and for attributes, where line ends would be lost.
 pub fn one_line(text: &str) -> String {
     visible(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -20,7 +20,7 @@ pub fn words(vault: &Vault, answer: &Answer) -> String {
     beginning(&masker(vault, answer)(&answer.text()), WORDS).replace(['\n', '\r'], " ")
 }
 
-/// An answer in half a line.
+/// A short summary of an answer.
 pub fn summary(vault: &Vault, answer: &Answer) -> String {
     let mask = masker(vault, answer);
     let told = |text: &str| beginning(&mask(text), WORDS * 2);

@@ -122,13 +122,13 @@ fn advice(cases: &[CaseResult], cleanup: &Cleanup) -> Vec<String> {
         1 => format!("1 case not judged: {}.", group.reason),
         n => format!("{n} cases not judged: {}.", group.reason),
     };
-    // `sanity.last` reports a server that went down.
+    // `sanity.last` reports a server that went down, so the advice does not.
     let mut lines: Vec<_> =
         groups::not_judged(cases).into_iter().filter(|group| group.reason != GONE).map(told).collect();
     let (tokens, clients) = cleanup.counts_left();
     if clients > 0 {
         lines.push(format!(
-            "{clients} of the clients that cases made could not be deleted, so the run is incomplete: delete them as an operator. \
+            "{clients} of the clients that cases created could not be deleted, so the run is incomplete: delete them as an operator. \
              Their ids begin with conformance-."
         ));
     }

@@ -103,7 +103,7 @@ impl Watch {
         charged
     }
 
-    /// Removes the result: this is called once for each row, at the end.
+    /// Takes the result of a row. Called once for each row, at the end of the run.
     pub fn kept(&self, id: &str) -> Kept {
         self.kept.borrow_mut().remove(id).unwrap_or(Kept::Unseen)
     }

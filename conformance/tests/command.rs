@@ -87,7 +87,7 @@ fn a_body_without_end() {
 }
 
 #[test]
-fn mistakes_on_the_command_line_are_never_0() {
+fn mistakes_on_the_command_line_are_exit_code_2() {
     let dir = scratch("usage");
     for (file, content) in [
         ("stray.toml", "[[absent]]\ncase = \"no.such.*\"\nreason = \"none\"\n"),
@@ -135,7 +135,7 @@ fn two_runs_in_a_row_pass_and_leave_nothing() {
 
 /// Looks for every secret of the identities, and anything that looks like a signed token, in all output.
 #[test]
-fn no_secret_leaves() {
+fn no_output_has_a_secret() {
     for fault in [None, Some("always-201"), Some("html-errors"), Some("echoes")] {
         let dir = scratch(&format!("canary-{}", fault.unwrap_or("none")));
         let reference = Reference::start(&dir, fault);
@@ -175,7 +175,7 @@ fn interrupted(name: &str, fault: &str, more: &[&str], signals: &[&str]) -> (Opt
         .spawn()
         .unwrap();
     std::thread::sleep(Duration::from_millis(1500));
-    assert!(child.try_wait().unwrap().is_none(), "{name}: it had ended before the signal");
+    assert!(child.try_wait().unwrap().is_none(), "{name}: the run ended before the signal");
     let started = Instant::now();
     for signal in signals {
         Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
@@ -202,7 +202,7 @@ fn an_interrupted_run_revokes_what_it_minted() {
 
 #[cfg(unix)]
 #[test]
-fn a_clean_up_that_is_interrupted_ends_in_time_and_tells_what_is_left() {
+fn an_interrupted_clean_up_ends_in_time_and_reports_what_is_left() {
     let only = ["--case", "long.201.secret"];
     for (name, signals, most) in [("hup-in-clean-up", &["-HUP"][..], 10), ("twice-in-clean-up", &["-INT", "-TERM"], 3)]
     {
@@ -217,7 +217,7 @@ fn a_clean_up_that_is_interrupted_ends_in_time_and_tells_what_is_left() {
 /// The answer never came, so the report says that a token may have been made.
 #[cfg(unix)]
 #[test]
-fn a_call_that_was_dropped_is_told() {
+fn a_dropped_call_is_reported() {
     let (code, took, report) = interrupted("dropped", "hang-on-long", &["--case", "long.201.secret"], &["-INT"]);
     assert_eq!(code, Some(3));
     assert!(took < Duration::from_secs(5), "{took:?}");
@@ -234,7 +234,7 @@ fn tokens_that_stay_make_a_run_incomplete() {
     assert_eq!(output.status.code(), Some(3), "{out}");
     assert_eq!(report["counts"]["pass"].as_u64(), report["cases"].as_array().map(|all| all.len() as u64));
     assert_eq!(report["verdict"], "incomplete");
-    assert!(out.contains("could not be revoked") && out.contains("answered 503"), "{out}");
+    assert!(out.contains("could not be revoked") && out.contains("answered the revocation with 503"), "{out}");
     assert!(std::fs::read_to_string(dir.join("r.xml")).unwrap().contains("1 token could not be revoked"));
 }
 
@@ -268,7 +268,7 @@ fn a_report_on_standard_output_is_alone_there() {
 }
 
 #[test]
-fn every_output_says_that_it_is_about_a_part() {
+fn every_output_names_a_partial_run() {
     let dir = scratch("part");
     let reference = Reference::start(&dir, None);
     let reports = ["json=r.json", "junit=r.xml", "markdown=r.md", "html=r.html"];

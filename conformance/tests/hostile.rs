@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Part of every secret and every token, and of nothing that may be shown.
 const CANARY: &str = "cAnArY";
 
-/// The parts of one answer.
+/// What an answer is made from.
 struct Scene {
     /// The request's head and body as sent.
     sent: String,
@@ -76,7 +76,7 @@ fn refused(_: &Scene) -> Vec<u8> {
     http("401 Unauthorized", &[JSON, ("WWW-Authenticate", "Bearer")], body.to_string())
 }
 
-/// As a debug page does, in all encodings of such pages.
+/// Repeats the request as a debug page does, in all encodings of such pages.
 fn echo(s: &Scene) -> String {
     let encoded = STANDARD.encode(s.sent.lines().find(|l| l.to_lowercase().starts_with("authorization")).unwrap_or(""));
     let url: String = s.sent.bytes().map(|b| format!("%{b:02x}")).collect();
@@ -266,19 +266,19 @@ fn no_secret_is_shown_and_no_token_outlives_the_run() {
         let world = world.lock().unwrap();
         let left: Vec<_> = world.minted.iter().filter(|(id, _)| !world.revoked.contains(id)).collect();
         let told = report(&dir.join("r.json"))["cleanup"]["left"].as_array().unwrap().len();
-        assert!(!world.minted.is_empty(), "{name} made nothing");
+        assert!(!world.minted.is_empty(), "{name}: no token was minted");
         if revocable && name != "revoke-200" {
             assert!(left.is_empty(), "{name}: {} of {} are left: {:?}", left.len(), world.minted.len(), left[0]);
             assert_eq!(told, 0, "{name}");
         } else {
-            assert!(told > 0, "{name}: tokens are left, and nobody is told");
+            assert!(told > 0, "{name}: tokens are left, and the report does not say so");
         }
     }
 }
 
-/// Text from the server does nothing in the terminal, nor in a shell into which a line is pasted.
+/// Text from the server has no effect in the terminal, or in a shell into which a line is pasted.
 #[test]
-fn a_servers_words_neither_run_nor_steer() {
+fn server_text_neither_runs_nor_controls_the_terminal() {
     fn evil(s: &Scene) -> String {
         format!(
             "{}$(touch ran)`touch ran`';touch ran;'\";touch ran;\"\n\u{1b}[2J\u{9b}31m\u{202e}\u{2066}\u{200f}\u{7}\r",

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// No bursts and no one-time codes: the try that was answered 503 uses up the code.
+/// Cases without bursts and one-time codes: a request that was answered 503 uses up its code.
 fn tokens<'a>(flags: &[&'a str]) -> Vec<&'a str> {
     let cases =
         "--case long.* --case short.* --skip *otp* --skip *alike-code --skip *.429.* --skip *limited* --skip *served";
@@ -28,7 +28,7 @@ fn case<'a>(report: &'a Value, id: &str) -> &'a Value {
 }
 
 #[test]
-fn a_503_that_says_when_is_sent_again() {
+fn a_call_answered_503_with_retry_after_is_sent_again() {
     let dir = scratch("rough-busy");
     let reference = Reference::start(&dir, Some("busy"));
     let output = reference.run(&dir, &tokens(&["--jobs", "16", "--report", "json=r.json"]));
@@ -50,7 +50,7 @@ fn the_clean_up_waits_for_a_busy_server() {
 
 /// The run is incomplete and says why. No case fails.
 #[test]
-fn a_server_that_stays_busy_is_incomplete_in_bounded_time() {
+fn a_run_against_a_busy_server_is_incomplete_in_bounded_time() {
     let dir = scratch("rough-busy-for-good");
     let reference = Reference::start(&dir, Some("busy-for-good"));
     let started = Instant::now();
@@ -65,7 +65,7 @@ fn a_server_that_stays_busy_is_incomplete_in_bounded_time() {
 
 /// One kind of request is always answered 503 while the others work: that case fails.
 #[test]
-fn a_503_that_one_case_alone_meets_is_its_failure() {
+fn a_case_fails_if_it_alone_gets_503() {
     let dir = scratch("rough-503-alone");
     let reference = Reference::start(&dir, Some("busy-with-assertions"));
     let output = reference.run(&dir, &["--case", "long.201.*", "--skip", "*otp*", "--report", "json=r.json"]);
@@ -78,7 +78,7 @@ fn a_503_that_one_case_alone_meets_is_its_failure() {
 
 /// However the server goes down, there is one failure.
 #[test]
-fn a_server_that_dies_half_way_is_one_sentence() {
+fn a_server_that_dies_half_way_is_one_failure() {
     for fault in ["dies-half-way", "falls-silent", "502-half-way"] {
         let dir = scratch(&format!("rough-{fault}"));
         let reference = Reference::start(&dir, Some(fault));
@@ -97,7 +97,7 @@ fn a_server_that_dies_half_way_is_one_sentence() {
 }
 
 #[test]
-fn a_servers_own_limit_is_waited_for() {
+fn a_run_waits_for_the_servers_own_limit() {
     let dir = scratch("rough-limit");
     let reference = Reference::start(&dir, Some("counts-polls"));
     let flags =
@@ -160,7 +160,7 @@ fn polling_stays_below_any_limit() {
 }
 
 #[test]
-fn a_base_url_that_is_too_short_or_too_long_is_told_the_right_one() {
+fn the_error_for_a_wrong_base_url_names_the_right_one() {
     let dir = scratch("rough-url");
     let reference = Reference::start(&dir, None);
     let root = reference.base_url.strip_suffix("/v1").unwrap();
@@ -186,7 +186,7 @@ fn with_wrong(dir: &Path, reference: &Reference, role: &str, setting: &str, valu
 }
 
 #[test]
-fn wrong_credentials_are_told_and_cause_no_lock() {
+fn wrong_credentials_are_reported_and_cause_no_lock() {
     let dir = scratch("rough-credentials");
     let reference = Reference::start(&dir, None);
     with_wrong(&dir, &reference, "narrow", "client_secret", "sec_wrong_canary_0123456789");
@@ -199,7 +199,7 @@ fn wrong_credentials_are_told_and_cause_no_lock() {
     );
     assert!(!out.contains("canary") && !err.contains("canary"));
 
-    // A wrong TOTP secret costs fewer wrong codes than the five that lock; then the right one works at once.
+    // A wrong TOTP secret costs fewer wrong codes than the five that lock, so the right secret works at once afterwards.
     let reference = Reference::start(&dir, None);
     with_wrong(&dir, &reference, "valid", "totp_secret", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
     let codes = ["--case", "long.*otp*", "--report", "json=r.json"];
@@ -212,7 +212,7 @@ fn wrong_credentials_are_told_and_cause_no_lock() {
 
 #[cfg(unix)]
 #[test]
-fn identities_that_others_can_read_are_warned_of() {
+fn identities_that_others_can_read_cause_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let dir = scratch("rough-mode");
     let reference = Reference::start(&dir, None);
@@ -225,7 +225,7 @@ fn identities_that_others_can_read_are_warned_of() {
 
 /// The access proxy lets only calls with its header through, and repeats the header in its answer.
 #[test]
-fn a_header_opens_the_way_and_is_never_shown() {
+fn a_header_is_sent_with_every_request_and_never_shown() {
     let dir = scratch("rough-header");
     let (base_url, calls) = counting(|sent, _| {
         let header = sent.lines().find(|line| line.to_lowercase().starts_with("cf-access-client-secret"));
@@ -245,7 +245,7 @@ fn a_header_opens_the_way_and_is_never_shown() {
     let read: Vec<_> = files.into_iter().chain(scripts).map(|file| std::fs::read_to_string(file).unwrap()).collect();
     assert!(read.len() > 5, "no script was written");
     read.iter().for_each(|text| all += text);
-    assert!(all.contains("$HEADER_CF_ACCESS_CLIENT_SECRET") && !all.contains("canary-"), "it is shown");
+    assert!(all.contains("$HEADER_CF_ACCESS_CLIENT_SECRET") && !all.contains("canary-"), "the header is shown");
 
     let refused = run(&dir, &base_url, &["--header", "Authorization: Basic canary"]);
     assert_eq!(refused.status.code(), Some(2));
@@ -253,7 +253,7 @@ fn a_header_opens_the_way_and_is_never_shown() {
 }
 
 #[test]
-fn a_file_of_no_certificates_is_a_mistake() {
+fn a_file_without_certificates_is_an_error() {
     let dir = scratch("rough-cacert");
     std::fs::write(dir.join("not.pem"), "nothing").unwrap();
     for (file, told) in [("missing.pem", "can't be read"), ("not.pem", "--cacert")] {
@@ -339,7 +339,7 @@ fn delays_are_measured_at_each_place() {
 }
 
 #[test]
-fn cases_of_ones_own_run_beside_the_others() {
+fn own_cases_run_beside_the_others() {
     let dir = scratch("rough-own");
     let file = r#"
         [[case]]
@@ -437,5 +437,5 @@ fn the_action_leaves_its_results() {
     for file in ["results.json", "junit.xml", "report.html", "badge.svg", "lag.svg"] {
         assert!(temp.join("conformance-results").join(file).exists(), "{file}");
     }
-    assert!(!temp.join("identities.toml").exists(), "the secrets stay");
+    assert!(!temp.join("identities.toml").exists(), "the identities file was left behind");
 }

@@ -23,7 +23,7 @@ macro_rules! check {
     };
 }
 
-/// Bytes, used as a text.
+/// Bytes that a target reads as text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Text(pub Vec<u8>);
 
@@ -213,8 +213,8 @@ impl fmt::Debug for Text {
     }
 }
 
-/// Whether a document that serde_json accepts repeats a name in an object, at any depth. Found without another JSON
-/// parser: each member has a colon outside of strings, and serde_json drops repeated members.
+/// Whether a document that serde_json accepts repeats a name in an object, at any depth. This needs no other JSON parser:
+/// each member has one colon outside of strings, and serde_json drops repeated members.
 pub fn repeats_a_name(json: &[u8], value: &Value) -> bool {
     fn members(value: &Value) -> usize {
         match value {
@@ -241,14 +241,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_its_tokens() {
+    fn a_text_is_split_into_tokens() {
         let spans: Vec<_> = tokens(br#"{"a_b":-1.5}"#).into_iter().map(|range| range.len()).collect();
         assert_eq!(spans, [1, 1, 3, 1, 1, 2, 1, 1, 1]);
     }
 
-    /// Among many texts some are valid, most are not, and texts get shorter and longer.
+    /// Some of the generated texts are valid, and the others include shorter and longer ones.
     #[test]
-    fn sound_and_unsound_texts_come() {
+    fn valid_and_invalid_texts_are_generated() {
         use std::cell::Cell;
         thread_local!(static SEEN: Cell<[bool; 3]> = const { Cell::new([false; 3]) });
         let seed = r#"{"a":1,"b":2}"#;

@@ -1,10 +1,10 @@
-//! Fuzz targets that compare three independent parsers, those of the Worker, the verifying crate and the harness: if
-//! two accept the same bytes, they must read the same from them.
+//! Fuzz targets that compare three independent parsers: those of the Worker, of the verifying crate and of the harness.
+//! If two of them accept the same bytes, they must read the same from them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
 #[path = "../../conformance/src/jose.rs"]
-#[allow(dead_code, clippy::expect_used, reason = "the harness is a program, of which this needs one file")]
+#[allow(dead_code, clippy::expect_used, reason = "the harness is a program, and this test needs only one of its files")]
 mod jose;
 
 use core::panic::AssertUnwindSafe;
@@ -43,7 +43,7 @@ fn readers_of_one_token() {
         let verified = verifier.verify(&token, NOW).ok();
         let kinds = [token_id::Kind::Short];
         let presented = token::authenticate(&worker, &Known(signature), &token, &kinds, NOW).now_or_never().unwrap().ok();
-        assert!(read.is_some() || (verified.is_none() && presented.is_none()), "the harness reads what any reads");
+        assert!(read.is_some() || (verified.is_none() && presented.is_none()), "the harness reads every token that another parser reads");
         let Some(Jwt { claims, .. }) = read else { return };
         if let Some(verified) = &verified {
             assert!(claims["jti"] == verified.jti && claims["client_id"] == verified.client_id && claims["scope"] == verified.scope);
@@ -94,7 +94,7 @@ fn readers_of_one_feed() {
         let (text, _) = signed(&signer, br#"{"alg":"EdDSA","typ":"revocations+jwt","kid":"s"}"#, payload.as_bytes());
         let verifier = verifier();
         with_keys(&verifier);
-        verifier.take_feed(&text, None, NOW).expect("what is served is taken");
+        verifier.take_feed(&text, None, NOW).expect("the verifier takes every feed that the Worker serves");
         for (nth, token) in &tokens {
             let last = |kind, prefix: &str| {
                 let key = key(kind, &format!("{prefix}{nth}"));
@@ -142,7 +142,7 @@ struct Known(Vec<u8>);
 
 impl Signatures for Known {
     async fn sign(&self, _: &[u8]) -> Result<[u8; 64], Unavailable> {
-        Err(Unavailable::new("signing", "is not asked for"))
+        Err(Unavailable::new("signing", "this test only verifies"))
     }
 
     async fn verify(&self, _: &PublicJwk, _: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {

@@ -1,7 +1,7 @@
 //! Searches the model. `model`: the large bounds; `model small`: those of `cargo test`; `model NAME`: those whose names
-//! begin so.
+//! begin with NAME.
 
-#![allow(clippy::disallowed_methods, reason = "how long it takes is measured")]
+#![allow(clippy::disallowed_methods, reason = "the search is timed")]
 
 use std::process::ExitCode;
 use std::time::Instant;

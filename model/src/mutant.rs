@@ -34,7 +34,7 @@ pub enum Mutant {
     RewritesAreSkipped,
     /// A write whose outcome a crash left unknown is not followed by rewrites.
     CrashesAreNotFollowed,
-    /// The same, for rewrites only.
+    /// As the previous fault, but for rewrites only.
     CrashesInRewritesAreNotFollowed,
     /// A new instance treats a due rewrite as one that was begun, and postpones it. This bug was in the code until the
     /// model found it.
@@ -77,7 +77,7 @@ pub enum Mutant {
     /// An isolate accepts an older answer that arrives late.
     OvertakenAnswerIsTaken,
     // The exchange.
-    /// An isolate caches a replica for ever.
+    /// An isolate caches a replica forever.
     KeptForTooLong,
     /// The exchange of an `immediate` client's token reads KV.
     ImmediateFollowsKv,
@@ -121,7 +121,7 @@ impl Mutant {
         Self::ImmediateFollowsKv,
     ];
 
-    /// The property that it breaks, and a bound within which it breaks it.
+    /// The property that the fault breaks, and a bound within which it does so.
     pub const fn breaks(self) -> (&'static str, Scope) {
         match self {
             Self::PublishesBeforeItStores => (sentence::BLAMES, scope::REVOCATIONS),

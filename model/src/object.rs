@@ -202,7 +202,7 @@ impl Step<'_> {
     fn report_client(&mut self, awaited: bool) {
         let (at, keep) = match (self.rows.suspended, self.rows.renewed) {
             (true, _) => (FOR_EVER, FOR_EVER),
-            // On a scale where an hour is three ticks, 90 days are for ever.
+            // If an hour is three ticks, 90 days never pass in a history.
             (false, true) => (1, FOR_EVER),
             (false, false) => (0, HOUR),
         };

@@ -9,44 +9,44 @@ use crate::scope::Scope;
 use crate::world::{At, CLIENT, COME, CallState, FOR_EVER, HOUR, Isolate, Kv, START, TOKENS, Value, World};
 
 /// A revocation that was not stored is never answered 204. What was answered survives every crash.
-pub const STORED: &str = "what is answered is stored";
+pub const STORED: &str = "an answered change is stored";
 /// Revocations and narrowing changes are answered when KV has the value that shows them, if it shows them. A timed-out
 /// write may land over it; then it is rewritten. So an exchange of an `eventual` client lags as KV does, and no
 /// further.
-pub const SHOWN: &str = "what is answered is in KV";
+pub const SHOWN: &str = "an answered change is in KV";
 /// What the object counts as shown is in KV: a write contains everything stored before it.
-pub const CONFIRMED: &str = "what counts as shown is in KV";
-/// And, for ends, when the feed has them.
-pub const TOLD: &str = "what is answered is in the feed";
+pub const CONFIRMED: &str = "a change that counts as shown is in KV";
+/// Calls that end something are answered when the feed has the end, too.
+pub const TOLD: &str = "an answered end is in the feed";
 /// /short of an `immediate` client, /long, /revoke, /introspect, operators: the object is asked, so answered changes
 /// take effect at once, everywhere.
-pub const AT_ONCE: &str = "what is answered holds at once where the object is asked";
+pub const AT_ONCE: &str = "an answered change holds at once where the object is asked";
 /// An exchange with a location's cache and an isolate's cache lags as KV does, and no further.
 pub const LAG: &str = "an eventual exchange lags as KV does and no further";
 /// An earlier end is never undone by a later one, whatever fails, restarts or overtakes.
 pub const EARLIEST: &str = "an earlier end is never undone by a later one";
 /// Pending publications, and the alarm for them, are committed with the change itself.
-pub const ALARM: &str = "what is owed has an alarm";
+pub const ALARM: &str = "pending work has an alarm";
 /// The alarm never gives up, however long KV or the feed is down, and across crashes. When the faults have ended,
 /// everything is published, and the alarm is gone.
-pub const DONE: &str = "what is owed is done in the end";
-/// Whatever happens, some step can follow until then.
+pub const DONE: &str = "pending work is done in the end";
+/// Until then, some step can always follow.
 pub const GOES_ON: &str = "nothing is stuck";
 /// No write to KV starts while one is awaited.
 pub const ONE_WRITE: &str = "no write starts while one is awaited";
 /// KV and the feed end no token that the object has not ended.
-pub const BLAMES: &str = "nobody is blamed";
+pub const BLAMES: &str = "KV and the feed end only what the object has ended";
 /// A verifier that follows the feed refuses within its polling interval plus 5 s of the 204.
-pub const MISSES: &str = "a follower misses nothing";
+pub const MISSES: &str = "a follower refuses every ended token";
 /// A restored client is in the feed for an hour with its `tokens_valid_from`, so that a follower of deltas learns of it.
 pub const RESTORED: &str = "a follower learns of a restoration";
 /// A follower replaces its copy with a full feed and merges a delta: the result is the same.
-pub const SAME: &str = "deltas come to the same as a whole";
+pub const SAME: &str = "merged deltas equal the full feed";
 /// `seq` grows with each entry and never goes back.
 pub const SEQ: &str = "seq never goes back";
 /// An entry stays for an hour after its time or its last report, whichever is later.
 pub const HOUR_LONG: &str = "an entry stays for an hour after its last report";
-/// Of any number of concurrent attempts exactly one gets 201.
+/// Of any number of concurrent attempts, exactly one gets 201.
 pub const ONE_USE: &str = "an assertion is good for one use";
 
 type Condition = fn(&Protocol, &World) -> bool;
@@ -69,7 +69,7 @@ pub fn of(scope: &Scope) -> Vec<Property<Protocol>> {
         (ONE_USE, |_, world| world.ghost.uses <= 1),
     ];
     let mut sometimes: Vec<(&'static str, Condition)> = vec![
-        ("a history comes to its end", |protocol, world| protocol.is_over(world)),
+        ("a history ends", |protocol, world| protocol.is_over(world)),
         ("a call is answered", |_, world| world.calls.iter().any(|call| call.state == CallState::Answered)),
     ];
     let has = |ask: fn(&Ask) -> bool| scope.asks.iter().any(ask);
@@ -92,7 +92,7 @@ pub fn of(scope: &Scope) -> Vec<Property<Protocol>> {
         sometimes.push(("a call is repeated", repeats));
     }
     if scope.left.late > 0 && scope.left.puts > 0 && narrowing > 1 && has(|ask| matches!(ask, Ask::Revoke(_))) {
-        sometimes.push(("a late write hides what was answered", |protocol, world| !is_in_kv(protocol, world)));
+        sometimes.push(("a late write hides an answered change", |protocol, world| !is_in_kv(protocol, world)));
         sometimes.push(("a rewrite is under way", |_, world| world.rows.rewriting));
     }
     if scope.left.late > 0 && scope.left.reports > 0 && has(|ask| *ask == Ask::Restore) {
@@ -148,7 +148,7 @@ pub fn of(scope: &Scope) -> Vec<Property<Protocol>> {
     always.chain(sometimes.into_iter().map(|(name, condition)| Property::sometimes(name, condition))).collect()
 }
 
-/// The calls that were answered with success and not undone since, with the tick of their answer.
+/// The calls that were answered with success and have not been undone, with the tick of their answer.
 fn answered<'a>(protocol: &'a Protocol, world: &'a World) -> impl Iterator<Item = (Ask, u8)> + 'a {
     let asks = protocol.scope.asks.iter().zip(&world.ghost.answered);
     asks.filter_map(|(ask, answered)| answered.map(|at| (*ask, at)))

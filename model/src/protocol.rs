@@ -65,7 +65,7 @@ pub enum Action {
     Tick {
         evicted: bool,
     },
-    /// In mutants only: what left the object before it was stored is stored.
+    /// In mutants only: the object stores what has already left it.
     Store,
     FeedStores,
     FeedCrashes,
@@ -167,7 +167,7 @@ impl World {
     fn put_fails(&mut self, put: usize, failure: Failure, protocol: &Protocol) {
         self.left.puts -= 1;
         if protocol.is(Mutant::WaitsForEver) && failure == (Failure::GivenUp { late: false }) {
-            // It neither times out nor is answered.
+            // The write neither times out nor is answered.
             self.puts.remove(put);
             return;
         }
@@ -277,7 +277,7 @@ impl Model for Protocol {
         actions.extend((0..world.late_puts.len()).map(Action::LatePutLands));
         for (report, is_landed) in world.reports.iter().map(|report| report.landed).enumerate() {
             actions.push(if is_landed { Action::ReportConfirmed(report) } else { Action::ReportLands(report) });
-            // How long it takes makes no difference to the object.
+            // The object behaves the same however long this takes.
             let failures = FAILURES.iter().filter(|failure| **failure != Failure::Refused);
             let failures = failures.filter(|failure| reports > 0 && fails(is_landed, failure));
             actions.extend(failures.map(|failure| Action::ReportFails(report, *failure)));

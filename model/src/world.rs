@@ -53,7 +53,7 @@ pub struct World {
 pub struct Rows {
     pub suspended: bool,
     pub immediate: bool,
-    /// `tokens_valid_from` lies after the `auth_time` of both tokens.
+    /// `tokens_valid_from` is later than the `auth_time` of both tokens.
     pub renewed: bool,
     /// The rows `end:…`.
     pub ends: [Option<End>; TOKENS],
@@ -136,7 +136,7 @@ pub struct Task {
     /// The failures when `publish` began, and whether that is less than `PATIENCE` ago.
     pub failures: u8,
     pub patient: bool,
-    /// Another call undid this one, so its answer promises nothing. Known only to the checker.
+    /// Another call undid this one, so its answer no longer promises anything. Only the checker knows this.
     pub undone: bool,
 }
 
@@ -250,7 +250,7 @@ pub struct Follower {
     pub polled: u8,
 }
 
-/// What only the checker remembers.
+/// What only the checker records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ghost {
     /// The earliest end ever stored for each token.
@@ -264,6 +264,6 @@ pub struct Ghost {
     pub reported: [u8; TOKENS + 1],
     /// A `seq` of the feed went back.
     pub went_back: bool,
-    /// How many calls got a token with the one assertion.
+    /// How many calls got a token with the assertion that all of them present.
     pub uses: u8,
 }

@@ -28,7 +28,9 @@ fn every_mutant_is_found() {
         let protocol = Protocol { scope, mutant: Some(mutant) };
         let wanted = HasDiscoveries::AnyOf(BTreeSet::from([property]));
         let checker = protocol.checker().finish_when(wanted).spawn_bfs().join();
-        let Some(path) = checker.discovery(property) else { panic!("{mutant:?} passes for sound: {property}") };
+        let Some(path) = checker.discovery(property) else {
+            panic!("{mutant:?} was not found: no history breaks \"{property}\"")
+        };
         println!("{mutant:?} breaks: {property}");
         path.into_actions().iter().for_each(|action| println!("    {}", checker.model().format_action(action)));
     }
@@ -46,7 +48,7 @@ fn every_promise_is_broken_by_a_mutant() {
 
 /// Each step of the model names the function that it stands for. If one was renamed or removed, update the model too.
 #[test]
-fn the_functions_that_it_names_are_there() {
+fn the_functions_that_the_model_names_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let read = |folder: &str| -> String {
         let files = fs::read_dir(root.join(folder)).unwrap().map(|file| file.unwrap().path());

@@ -1,5 +1,5 @@
-//! The actors around the service: clients, thieves of their tokens, operators, and APIs that verify offline. They
-//! follow the plan, know only what a caller knows, and repeat calls without a response.
+//! The actors around the service: clients, holders of stolen tokens, operators, and APIs that verify offline. They
+//! follow the plan, know only what a caller knows, and repeat calls that got no response.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -141,7 +141,7 @@ impl Actors {
         }
     }
 
-    /// Executes a call. Returns its status; `None` if there was nothing to send.
+    /// Executes a call. Returns the status of the response; `None` if there was nothing to send.
     async fn perform(&self, number: usize, location: usize, call: &Call) -> Option<u16> {
         let answer = match call {
             Call::Issue { client, by, narrow } => {
@@ -152,7 +152,7 @@ impl Actors {
                 self.slot(number, |slot| slot.proof = Some(((*client).to_owned(), proof.clone(), body.clone())));
                 self.issue(number, location, client, proof, body).await
             }
-            // Possibly at the same time as the first.
+            // The second call may run at the same time as the first.
             Call::Replay { of } => {
                 let (client, proof, body) = self.slots.borrow().get(of)?.proof.clone()?;
                 self.issue(number, location, &client, proof, body).await
@@ -335,7 +335,7 @@ impl Actors {
         answer
     }
 
-    /// A call of the operators' API. An ended token is replaced once.
+    /// An operators' call. If the operator's token has ended, it is replaced once.
     async fn operate(
         &self,
         number: usize,
@@ -380,7 +380,7 @@ impl Actors {
         Some(short)
     }
 
-    /// An API verifies a token offline, after fetching what is due.
+    /// An API verifies a token offline, after it has fetched the feed if that is due.
     async fn verify(&self, nth: usize, location: usize, token: Rc<Token>) -> Answer {
         let (verifier, offset) = &self.verifiers[nth];
         let now = || self.sim.world.now().saturating_add_signed(*offset) / 1000;
@@ -509,9 +509,9 @@ impl Actors {
         }
     }
 
-    /// Checks everything, once nothing fails any more.
+    /// Checks everything after all failures have ended.
     pub fn look_around(self: &Rc<Self>) {
-        // First what must happen without a call: a call would wake the objects.
+        // Check first what must happen without a call, because a call would wake the objects.
         for client in crate::sim::clients().filter(|client| *client != ROOT) {
             let longs = self
                 .tokens

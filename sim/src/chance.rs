@@ -23,12 +23,12 @@ impl Chance {
         mix(self.0.get())
     }
 
-    /// Below `n`; 0 if `n` is 0.
+    /// A number below `n`; 0 if `n` is 0.
     pub fn below(&self, n: u64) -> u64 {
         if n == 0 { 0 } else { self.next() % n }
     }
 
-    /// From `low` to `high`, both included.
+    /// A number from `low` to `high`, both included.
     pub fn between(&self, low: u64, high: u64) -> u64 {
         low + self.below(high - low + 1)
     }

@@ -1,9 +1,8 @@
 //! Checks a history against the contract. It knows the contract and the calls, but nothing of how the service works.
 //!
-//! A call takes effect at some time between its sending and its response. One without a response of success or refusal
-//! may have taken effect within a minute, or never. So for every end or change there are two questions: *must* a call
-//! see it (it was answered before that call looked), and *may* a call see it (it was sent before that call was
-//! answered)?
+//! A call takes effect at some time between its sending and its response. A call that got neither success nor a refusal
+//! takes effect within a minute, or never. So for every end or change there are two questions: *must* a later call see
+//! it (it was answered before that call looked), and *may* a call see it (it was sent before that call was answered)?
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -20,21 +19,22 @@ const UNKNOWN: u64 = 60_000;
 /// How long an isolate caches a replica. If its clock is set back, by up to twice the largest difference, it caches for
 /// longer by as much.
 const KEPT: u64 = 250 + 50;
-/// How old the feed may be that a location serves.
+/// The age limit of the feed that a location serves.
 const FEED_AGE: u64 = 2_000;
-/// How soon the feed has an end that no response waits for, if nothing fails.
+/// The time within which the feed has an end that no response waits for, if nothing fails.
 const TOLD: u64 = 5_000;
 /// Tokens that an exchange makes later than this after the end of their parent are outside the promise.
 const OUTSIDE: u64 = 45 * 60_000;
-/// How soon KV has everything after all failures have ended: the longest pause between two attempts is a minute.
+/// The time within which KV has everything after all failures have ended: the longest pause between two attempts is a
+/// minute.
 const PUBLISHED: u64 = 110_000;
-/// How soon the last rewrite is done after all failures have ended.
+/// The time within which the last rewrite is done after all failures have ended.
 const MENDED: u64 = 61 * 60_000;
-/// A verifier with an older copy refuses everything; includes the difference of clocks.
+/// A verifier refuses everything if its copy is older than this. Includes the difference of clocks.
 const STALE: u64 = 310_000;
 /// For how long after a failure a 503 is excused.
 const AFTERMATH: u64 = 20_000;
-/// An idle object's alarms within an hour. One whose clock is behind is woken a few times too early.
+/// The most alarms of an idle object within an hour. An object whose clock is behind is woken a few times too early.
 const MOST_ALARMS: u64 = 30;
 const SUSPENDED: u64 = 253_402_300_799;
 /// How long a call may take, and how long if nothing fails.
@@ -55,9 +55,9 @@ enum State {
     /// Not answered yet.
     Open,
     Done,
-    /// Nobody knows whether it took effect.
+    /// It is unknown whether the call took effect.
     Unknown,
-    /// Refused: it did not.
+    /// Refused: the call had no effect.
     Void,
 }
 
@@ -162,7 +162,7 @@ fn possible<T>(register: &Register<T>, from: u64, until: u64) -> impl Iterator<I
     register.iter().filter(move |(written, _)| stands(written)).map(|(_, value)| value)
 }
 
-/// RFC-like scopes: `jobs:*` covers `jobs:submit`.
+/// Whether these scopes cover this one: `jobs:*` covers `jobs:submit`.
 fn covers(held: &[String], scope: &str) -> bool {
     held.iter().any(|held| match held.strip_suffix('*') {
         Some(start) => scope.starts_with(start),
@@ -352,7 +352,10 @@ impl Checker<'_> {
         let is_offline = matches!(op, Op::Verify { .. });
         let is_calm = self.last_fault.is_none_or(|fault| fault + AFTERMATH < from);
         if matches!(status, 0 | 503) && is_calm && !is_offline {
-            return broken("What does not fail is not answered 503", format!("{status} though nothing had failed"));
+            return broken(
+                "No call is answered 503 while nothing fails",
+                format!("{status} though nothing had failed"),
+            );
         }
         if at - from > LONGEST || (is_calm && at - from > LONGEST_IN_CALM && !is_offline) {
             return broken("A call is answered within seconds", format!("it took {} ms", at - from));
@@ -364,7 +367,7 @@ impl Checker<'_> {
     /// `clock`, if it must. `retired`: a retirement counts too.
     fn must_refuse(&self, token: &Token, seen: u64, until: u64, clock: u64, retired: bool) -> Option<&'static str> {
         if token.expires_at * 1000 + self.skew <= clock {
-            return Some("A token ends at its end");
+            return Some("An expired token is refused");
         }
         for id in ids(token) {
             if is_done(self.revoked.get(id), seen) {
@@ -374,7 +377,7 @@ impl Checker<'_> {
                 rotation.is_done_by(seen) && rotation.until + self.plan.grace * 1000 + self.skew <= clock
             };
             if retired && self.rotated.get(id).is_some_and(|tries| tries.iter().any(has_retired)) {
-                return Some("A retired token counts as revoked after its grace");
+                return Some("A retired token counts as revoked after its grace period");
             }
         }
         let client = self.clients.get(&token.client)?;
@@ -382,9 +385,9 @@ impl Checker<'_> {
             return Some("A suspended client's tokens are refused");
         }
         if client.tokens_ended.iter().any(|end| end.is_done_by(seen) && token.root.1 <= end.from) {
-            return Some("end-tokens ends every token issued until then, and what comes of it");
+            return Some("end-tokens ends every token issued before it, and every token made from those");
         }
-        is_done(Some(&client.deleted), seen).then_some("Nothing of a deleted client works again")
+        is_done(Some(&client.deleted), seen).then_some("No token or credential of a deleted client works")
     }
 
     /// Whether a token may be refused by such a reader.
@@ -447,7 +450,7 @@ impl Checker<'_> {
         match answer.status {
             201 => {
                 if is_done(Some(&known.deleted), from) {
-                    return broken("Nothing of a deleted client works again", "a token was issued");
+                    return broken("No token or credential of a deleted client works", "a token was issued");
                 }
                 if !known.may_be_active(from, at) {
                     return broken("Nothing is issued to a suspended client", "a token was issued");
@@ -469,8 +472,8 @@ impl Checker<'_> {
                         });
                         if steps.any(|(other, answered)| other == *step || (other > *step && answered <= from)) {
                             return broken(
-                                "A code works once, and none before one that was accepted",
-                                format!("step {step} again"),
+                                "A code works once, and no code of an earlier step works after it",
+                                format!("the code of step {step} was accepted"),
                             );
                         }
                         if known.is_locked(from, at, skew) {
@@ -485,7 +488,7 @@ impl Checker<'_> {
                             .into_iter()
                             .any(|(_, other, _)| matches!(other, Proof::Assertion(other) if other == jti))
                         {
-                            return broken("An assertion works once", format!("{jti} again"));
+                            return broken("An assertion works once", format!("{jti} was accepted again"));
                         }
                     }
                 }
@@ -496,7 +499,7 @@ impl Checker<'_> {
                 Ok(())
             }
             401 => {
-                // Strictly before: what is sent in the millisecond of that answer may not know the secret yet.
+                // Strictly before: a call sent in the same millisecond as that answer may not have the secret yet.
                 let is_made = client == ROOT || is_done(Some(&known.created), from.saturating_sub(1));
                 let is_gone = is_begun(Some(&known.deleted), at);
                 let is_justified = match proof {
@@ -523,12 +526,12 @@ impl Checker<'_> {
                     }),
                 };
                 if is_made && !is_gone && !is_justified && !answer.disturbed {
-                    return broken("A good credential is not refused", "it was");
+                    return broken("A valid credential is accepted", "it was refused");
                 }
                 Ok(())
             }
             403 if known.may_be_suspended(from, at) || known.was_narrowed() => Ok(()),
-            status => broken("/long answers what the matrix says", format!("{status} {}", answer.code)),
+            status => broken("/long answers only the statuses of the matrix", format!("{status} {}", answer.code)),
         }
     }
 
@@ -541,20 +544,25 @@ impl Checker<'_> {
                 let Some(token) = &answer.token else { return Ok(()) };
                 let may_hold = self.client(&bearer.client).may_hold(&token.scopes, from, at);
                 if !all_covered(&token.scopes, &bearer.scopes) || !covers(&bearer.scopes, "tokens:write") || !may_hold {
-                    return broken("No scope grows along a rotation", token.scopes.join(" "));
+                    return broken(
+                        "A rotation grants no scope that the bearer or its client lacks",
+                        token.scopes.join(" "),
+                    );
                 }
                 self.hands_on(bearer, token)
             }
             401 if self.may_refuse(bearer, from, at, at) => Ok(()),
             403 if self.client(&bearer.client).was_narrowed() || !covers(&bearer.scopes, "tokens:write") => Ok(()),
-            status => broken("A live short-term token with tokens:write rotates", format!("{status} {}", answer.code)),
+            status => {
+                broken("A live short-term token with tokens:write can rotate", format!("{status} {}", answer.code))
+            }
         }
     }
 
     fn hands_on(&self, from: &Token, made: &Token) -> Verdict {
         if made.auth_time != from.auth_time || made.client != from.client {
             return broken(
-                "An exchange and a rotation hand auth_time on unchanged",
+                "An exchange and a rotation keep client and auth_time unchanged",
                 format!("{} → {}", from.auth_time, made.auth_time),
             );
         }
@@ -583,19 +591,22 @@ impl Checker<'_> {
                 {
                     return broken(promise, format!("{} exchanged for {}", token.name, made.name));
                 }
-                // Only the looks by which the token is accepted.
+                // Only the times at which the token is accepted.
                 let counted = looks.iter().zip(&reasons).filter(|(_, reason)| reason.is_none()).map(|(look, _)| *look);
                 let counted: Vec<_> = counted.collect();
                 let holds = |(seen, until): &(u64, u64)| {
                     self.clients.get(&token.client).is_none_or(|client| client.may_hold(&made.scopes, *seen, *until))
                 };
                 if !all_covered(&made.scopes, &token.scopes) || made.scopes.is_empty() || !counted.iter().any(holds) {
-                    return broken("No scope grows along an exchange", made.scopes.join(" "));
+                    return broken(
+                        "An exchange grants no scope that the long-term token or its client lacks",
+                        made.scopes.join(" "),
+                    );
                 }
                 let latest = (made.issued_at + 900).min(token.expires_at);
                 if made.expires_at > latest {
                     return broken(
-                        "A short-term token lives 900 s, never past its long-term token's end",
+                        "A short-term token lives at most 900 s, and never past the end of its long-term token",
                         made.name.clone(),
                     );
                 }
@@ -612,23 +623,23 @@ impl Checker<'_> {
                 if self.may_refuse(token, seen, at, at) {
                     return Ok(());
                 }
-                broken("A live long-term token is exchanged", format!("401 {}", answer.code))
+                broken("A live long-term token can be exchanged", format!("401 {}", answer.code))
             }
             400 => {
                 let narrowed = self.client(&token.client).was_narrowed();
                 if narrowed || asked.is_some_and(|asked| !all_covered(asked, &token.scopes)) {
                     return Ok(());
                 }
-                broken("A live long-term token is exchanged", format!("400 {}", answer.code))
+                broken("A live long-term token can be exchanged", format!("400 {}", answer.code))
             }
-            status => broken("/short answers what the matrix says", format!("{status} {}", answer.code)),
+            status => broken("/short answers only the statuses of the matrix", format!("{status} {}", answer.code)),
         }
     }
 
     fn revoke(&mut self, by: &Token, target: &Token, from: u64, at: u64, call: usize, answer: &Answer) -> Verdict {
         let is_own = by.id == target.id;
         let is_parent = by.parent.as_ref().is_some_and(|parent| parent.id == target.id);
-        // This call is not a reason to refuse itself.
+        // A call is not a reason for its own refusal.
         let before = |tries: Option<&Vec<Try>>, time| {
             tries.is_some_and(|tries| tries.iter().any(|attempt| attempt.call != call && attempt.is_done_by(time)))
         };
@@ -636,13 +647,16 @@ impl Checker<'_> {
         match answer.status {
             204 => {
                 if by.client != target.client {
-                    return broken("Another client's token is 404", "204");
+                    return broken("Revoking another client's token is answered 404", "204");
                 }
                 let client = self.clients.get(&by.client);
                 let may_revoke = covers(&by.scopes, "tokens:revoke")
                     && client.is_none_or(|client| client.may_hold(&["tokens:revoke".to_owned()], from, at));
                 if !is_own && !may_revoke {
-                    return broken("To revoke another token it needs tokens:revoke", format!("{} had none", by.name));
+                    return broken(
+                        "Only a token with tokens:revoke may revoke another",
+                        format!("{} lacks it", by.name),
+                    );
                 }
                 match self.must_refuse(by, from, at, from, true) {
                     Some(promise) if !((is_own || is_parent) && promise.contains("revo")) => {
@@ -654,7 +668,7 @@ impl Checker<'_> {
             401 if answer.code == "insufficient_scope" => {
                 if is_own || (covers(&by.scopes, "tokens:revoke") && !self.client(&by.client).was_narrowed()) {
                     return broken(
-                        "A token may always revoke itself, and others with tokens:revoke",
+                        "A token may always revoke itself, and another token if it has tokens:revoke",
                         "insufficient_scope",
                     );
                 }
@@ -666,12 +680,15 @@ impl Checker<'_> {
                 if self.may_refuse_but_for(by, from, at, at, but_for) {
                     return Ok(());
                 }
-                let promise =
-                    if is_repeat { "A token that revoked itself may repeat that call" } else { "A live token revokes" };
+                let promise = if is_repeat {
+                    "A token that revoked itself may repeat that call"
+                } else {
+                    "A live token is accepted by /revoke"
+                };
                 broken(promise, format!("401 {}", answer.code))
             }
             404 if by.client != target.client => Ok(()),
-            status => broken("/revoke answers what the matrix says", format!("{status} {}", answer.code)),
+            status => broken("/revoke answers only the statuses of the matrix", format!("{status} {}", answer.code)),
         }
     }
 
@@ -689,12 +706,14 @@ impl Checker<'_> {
                     .map(str::to_owned)
                     .collect();
                 if !all_covered(&scopes, &token.scopes) || !self.client(&token.client).may_hold(&scopes, from, at) {
-                    return broken("Introspection shows scopes as bounded by those of now", scopes.join(" "));
+                    return broken("Introspection shows only scopes that the client still holds", scopes.join(" "));
                 }
                 Ok(())
             }
             (200, Some(false)) if self.may_refuse(token, from, at, at) => Ok(()),
-            (200, Some(false)) => broken("A token that counts is active", format!("{} is not", token.name)),
+            (200, Some(false)) => {
+                broken("Introspection shows a live token as active", format!("{} is not active", token.name))
+            }
             (401, _) => self.refused_operator(at),
             (status, _) => broken("Introspection answers 200", format!("{status} {}", answer.code)),
         }
@@ -705,7 +724,7 @@ impl Checker<'_> {
         if self.clients.get(ROOT).is_some_and(|root| is_begun(Some(&root.tokens_ended), at)) {
             return Ok(());
         }
-        broken("The operator's token counts", "401")
+        broken("A live token of the operator is accepted", "401")
     }
 
     fn verify(&mut self, verifier: usize, token: &Token, at: u64, answer: &Answer) -> Verdict {
@@ -718,20 +737,20 @@ impl Checker<'_> {
                 if at > followed + STALE + self.skew {
                     return broken("A verifier whose copy is too old fails closed", "it accepted a token");
                 }
-                // An end has come when it has come by the verifier's clock.
+                // The verifier's own clock decides whether the time of an end has come.
                 let seen = followed.saturating_sub(FEED_AGE).min(at.saturating_sub(self.skew));
                 self.accepted_offline(token, seen, followed, at, false)
             }
             401 if self.may_refuse(token, self.told_by(followed.unwrap_or(0).saturating_sub(FEED_AGE)), at, at) => {
                 Ok(())
             }
-            401 => broken("The feed blames nobody", format!("{}: {}", token.name, answer.code)),
+            401 => broken("The feed lists only what has ended", format!("{} is refused: {}", token.name, answer.code)),
             _ => Ok(()),
         }
     }
 
-    /// When the feed has what no response waits for (a restoration, a retirement): the alarm reports it, at the latest
-    /// after failures have ended.
+    /// The time up to which the feed has what no response waits for (a restoration, a retirement). The alarm reports it,
+    /// at the latest after failures have ended.
     fn told_by(&self, time: u64) -> u64 {
         match self.healed {
             Some(healed) if healed + 60_000 <= time => time,
@@ -745,14 +764,14 @@ impl Checker<'_> {
         let Some(promise) = self.must_refuse(token, seen, until, clock, retired) else { return Ok(()) };
         let of_parent = |tries: &HashMap<String, Vec<Try>>, later: u64| {
             let tries = token.parent.as_ref().and_then(|parent| tries.get(&parent.id)).into_iter().flatten();
-            // A call without a response holds, if it took effect.
+            // A call without a response may have taken effect.
             tries.filter(|end| end.state != State::Void).map(|end| end.from + later).min()
         };
         let ends = [of_parent(&self.revoked, 0), of_parent(&self.rotated, self.plan.grace * 1000)];
         if ends.into_iter().flatten().min().is_some_and(|ended| token.made.0 > ended + OUTSIDE) {
             return Ok(());
         }
-        broken("The feed misses nothing", format!("{} is accepted, although: {promise}", token.name))
+        broken("The feed lists everything that has ended", format!("{} is accepted, although: {promise}", token.name))
     }
 
     fn by_kv_alone(&mut self, token: &Token, status: u16, begun: Option<u64>, at: u64) -> Verdict {
@@ -760,13 +779,13 @@ impl Checker<'_> {
         match status {
             201 => match self.must_refuse(token, at, at, at, is_published) {
                 Some(promise) => broken(
-                    "What ends or narrows is answered when KV has the value that shows it, and is never undone",
+                    "A call that ends or narrows something is answered when KV shows it, and is never undone",
                     format!("KV alone lets {} be exchanged, although: {promise}", token.name),
                 ),
                 None => Ok(()),
             },
             401 if self.may_refuse(token, begun.unwrap_or(at).min(at), at, at) => Ok(()),
-            401 => broken("KV refuses nothing that counts", format!("{} is refused", token.name)),
+            401 => broken("KV refuses no live token", format!("{} is refused", token.name)),
             503 if is_published => {
                 let Some(client) = self.clients.get(&token.client) else { return Ok(()) };
                 let may_be_immediate = token.is_immediate
@@ -777,8 +796,8 @@ impl Checker<'_> {
                     return Ok(());
                 }
                 broken(
-                    "What was to be published is published in the end",
-                    format!("KV knows nothing of {}", token.client),
+                    "Every pending publication is published in the end",
+                    format!("KV has no value of {}", token.client),
                 )
             }
             _ => Ok(()),
@@ -792,12 +811,15 @@ impl Checker<'_> {
         }
         self.seq = seq;
         for (id, client) in &self.clients {
-            // A concurrent one may have set a later second.
+            // A concurrent end-tokens may have set a later second.
             let has_just_ended = client.tokens_ended.iter().any(|end| end.until == at)
                 && client.tokens_ended.iter().all(|end| end.is_done_by(at));
             let begins = entry(&payload["ended"], "client", id).filter(|begins| *begins != SUSPENDED);
             if has_just_ended && begins.is_some_and(|begins| begins * 1000 > at + 2 * self.plan.skew) {
-                return broken("end-tokens is answered when its second has begun", format!("for {id} it had not"));
+                return broken(
+                    "end-tokens is answered when its second has begun",
+                    format!("for {id} the second had not begun"),
+                );
             }
         }
         for token in &self.shorts {
@@ -811,7 +833,7 @@ impl Checker<'_> {
             } else if refuses(&payload["ended"], token, at.saturating_sub(self.skew) / 1000)
                 && !self.may_refuse(token, self.told_by(at), at, at)
             {
-                return broken("The feed blames nobody", format!("{} is in it", token.name));
+                return broken("The feed lists only what has ended", format!("it ends {}", token.name));
             }
         }
         Ok(())
@@ -821,13 +843,14 @@ impl Checker<'_> {
         let known = self.client(client);
         let others = |created: &&Try| created.call != call;
         match status {
-            201 if known.created.iter().filter(others).any(|created| created.is_done_by(from)) => {
-                broken("409 if the id exists or ever did", "it was made twice")
-            }
+            201 if known.created.iter().filter(others).any(|created| created.is_done_by(from)) => broken(
+                "Creating a client whose id exists or ever did is answered 409",
+                format!("{client} was created twice"),
+            ),
             201 => Ok(()),
             409 if known.created.iter().filter(others).any(|created| created.is_begun_by(at)) => Ok(()),
             401 => self.refused_operator(at),
-            status => broken("A client is made", format!("{status}")),
+            status => broken("A client can be created", format!("{status}")),
         }
     }
 
@@ -848,13 +871,22 @@ impl Checker<'_> {
             200 | 201 | 204 => {
                 let is_repeat = matches!(op, Op::Delete { .. });
                 if is_done(Some(&known.deleted), from) && !is_repeat {
-                    return broken("A deleted id is 404 to all but DELETE", format!("{}", answer.status));
+                    return broken(
+                        "Every call on a deleted client except DELETE is answered 404",
+                        format!("{}", answer.status),
+                    );
                 }
                 if !is_root && !known.created.iter().any(|created| created.is_begun_by(at)) {
-                    return broken("A client that was never made is 404", format!("{}", answer.status));
+                    return broken(
+                        "A call on a client that never existed is answered 404",
+                        format!("{}", answer.status),
+                    );
                 }
                 if is_root && !matches!(op, Op::Show { .. } | Op::EndTokens { .. }) {
-                    return broken("Storage can't change the client of OPERATOR", format!("{}", answer.status));
+                    return broken(
+                        "No call but end-tokens changes the client of OPERATOR",
+                        format!("{}", answer.status),
+                    );
                 }
                 if let Op::Change { patch, if_match: Some(etag), .. } = op
                     && let Some(active) = patch.is_active
@@ -863,7 +895,10 @@ impl Checker<'_> {
                     if guarded
                         .any(|(other, other_active, done)| other == etag && *other_active != active && *done <= from)
                     {
-                        return broken("If-Match that does not match is 412", "two changes by one ETag");
+                        return broken(
+                            "A change whose If-Match does not match is answered 412",
+                            "two changes with one ETag",
+                        );
                     }
                     let others: Vec<_> = known.is_active.iter().filter(|(set, _)| set.from != from).cloned().collect();
                     let changes = possible(&others, from, from).all(|before| *before != active);
@@ -881,7 +916,10 @@ impl Checker<'_> {
             409 if is_root || matches!(op, Op::AddSecret { .. }) => Ok(()),
             412 if matches!(op, Op::Change { if_match: Some(_), .. }) => Ok(()),
             401 => self.refused_operator(at),
-            status => broken("An operator's call is answered as the table says", format!("{status} {}", answer.code)),
+            status => broken(
+                "An operator's call answers only the statuses of the contract",
+                format!("{status} {}", answer.code),
+            ),
         }
     }
 
@@ -898,7 +936,7 @@ impl Checker<'_> {
             );
         }
         if alarms > MOST_ALARMS {
-            return broken("An object that owes nothing sleeps", format!("{alarms} alarms of {client} in an hour"));
+            return broken("An object without pending work is idle", format!("{alarms} alarms of {client} in an hour"));
         }
         Ok(())
     }
@@ -916,7 +954,7 @@ impl Checker<'_> {
                 _ => false,
             };
             if !fits {
-                return broken("KV's list shows each client in the end", format!("{client}: {listed:?}"));
+                return broken("KV's list shows each client's status in the end", format!("{client}: {listed:?}"));
             }
         }
         Ok(())
@@ -930,11 +968,17 @@ impl Client {
         }
         let is_active = body["status"] == "active";
         if !possible(&self.is_active, from, at).any(|possible| *possible == is_active) {
-            return broken("A client is shown as it is", format!("status {}", body["status"]));
+            return broken(
+                "A client is shown with its current status and scopes",
+                format!("status {}", body["status"]),
+            );
         }
         let scopes: Vec<_> = body["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         if !possible(&self.scopes, from, at).any(|possible| *possible == scopes) {
-            return broken("A client is shown as it is", format!("scopes {}", scopes.join(" ")));
+            return broken(
+                "A client is shown with its current status and scopes",
+                format!("scopes {}", scopes.join(" ")),
+            );
         }
         Ok(())
     }

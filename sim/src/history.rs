@@ -22,11 +22,11 @@ pub struct Token {
     pub expires_at: u64,
     /// The long-term token says `immediate`, so exchanges ask the object.
     pub is_immediate: bool,
-    /// Of a short-term token: the long-term token that it came from.
+    /// The long-term token that a short-term token came from.
     pub parent: Option<Rc<Token>>,
     /// The call that issued it.
     pub made_by: usize,
-    /// When the call with the original credential was sent and answered. True time, Unix milliseconds.
+    /// When the call that presented the credential was sent and answered. True time, Unix milliseconds.
     pub root: (u64, u64),
     /// When the call that made it was sent and answered.
     pub made: (u64, u64),
@@ -40,7 +40,7 @@ pub struct Patch {
     pub is_immediate: Option<bool>,
 }
 
-/// A client's credential. Single-use ones are distinguished.
+/// A client's credential. Credentials that work only once are told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     Secret(usize),
@@ -150,7 +150,7 @@ pub enum What {
     },
     /// All failures have ended, and KV no longer lags.
     Healed,
-    /// A failure was injected, or, if not `is_fault`, something else worth showing.
+    /// A failure was injected. Without `is_fault`: anything else that the history shows.
     Told {
         text: String,
         is_fault: bool,
@@ -207,7 +207,7 @@ impl Op {
             Self::Revoke { by, target } => format!("/revoke of {} by {}", target.name, by.name),
             Self::Introspect { token } => format!("/introspect of {}", token.name),
             Self::Create { client } => format!("operator creates {client}"),
-            Self::Show { client } => format!("operator looks at {client}"),
+            Self::Show { client } => format!("operator reads {client}"),
             Self::Change { client, patch, if_match } => {
                 let mut told = format!("operator changes {client}:");
                 if let Some(active) = patch.is_active {
@@ -225,7 +225,7 @@ impl Op {
             Self::EndSecret { client, secret } => format!("operator ends the secret {secret} of {client}"),
             Self::EndTokens { client } => format!("operator ends all tokens of {client}"),
             Self::Delete { client } => format!("operator deletes {client}"),
-            Self::Verify { verifier, token } => format!("API {verifier} is shown {}", token.name),
+            Self::Verify { verifier, token } => format!("API {verifier} verifies {}", token.name),
         }
     }
 }

@@ -49,7 +49,7 @@ pub struct Version {
 pub enum Lag {
     /// Mostly a second, up to 90.
     Usual,
-    /// Also hours.
+    /// Up to hours.
     Wild,
     None,
 }
@@ -97,7 +97,7 @@ impl Kv {
         seen.and_then(|nth| key.versions.get(nth).cloned())
     }
 
-    /// Of the values that landed, the one whose write began last: what KV shows once no write lands late any more.
+    /// Of the values that landed, the one whose write began last. KV shows it once no write lands late any more.
     pub fn newest(&self, key: &str) -> Option<Version> {
         self.keys.borrow().get(key)?.versions.iter().max_by_key(|version| version.begun).cloned()
     }

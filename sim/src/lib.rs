@@ -1,5 +1,5 @@
-//! Simulates the service while everything that can fail does, and checks it with a checker that knows only the
-//! contract.
+//! Simulates the service while everything fails that can fail. A checker that knows only the contract checks the
+//! history.
 //!
 //! ```text
 //! plan       what happens, determined by a seed: calls, failures, crashes, clocks

@@ -1,6 +1,6 @@
 //! `simulate`: runs seeds on all cores, and shows the first one that breaks a promise, shrunk, as text.
 
-#![allow(clippy::disallowed_methods, reason = "how long it takes is measured")]
+#![allow(clippy::disallowed_methods, reason = "the run is timed")]
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -18,7 +18,7 @@ use sim::plan::{Plan, START};
 use sim::shrink::shrink;
 use sim::sim::Sim;
 
-/// Simulates the service under lag, crashes, lost calls and clocks that differ, and checks what it promises.
+/// Simulates the service under lag, crashes, lost calls and clocks that differ, and checks that its promises hold.
 ///
 /// Exit code: 0 if every promise held, 1 if one was broken.
 #[derive(Parser)]
@@ -42,7 +42,7 @@ struct Arguments {
     /// Show a broken promise and its seed, without the history.
     #[arg(long)]
     brief: bool,
-    /// Inject faults into the code (those whose names contain this text), and check that each is found.
+    /// Inject the faults whose names contain this text into the code, and check that each is found.
     #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with = "seed")]
     mutants: Option<String>,
 }
@@ -90,7 +90,7 @@ fn show(plan: &Plan, outcome: sim::sim::Outcome, steps: u64) {
     println!("\nBROKEN: {}", violation.promise);
     println!("  {}, {:.3} s after the start\n", violation.instead, violation.at.saturating_sub(START) as f64 / 1000.0);
     println!(
-        "Seed {}; {} of {items} items are enough to break it. Retired tokens work for {} s; clocks differ by up to {} ms.\n",
+        "Seed {}: {} of {items} items of the plan are enough to break the promise. Retired tokens work for {} s; clocks differ by up to {} ms.\n",
         plan.seed,
         shrunk.items.len(),
         plan.grace,
@@ -177,9 +177,10 @@ fn work(progress: &Progress, until: u64, steps: u64) {
         let outcome = std::panic::catch_unwind(|| Sim::run(&Plan::of(seed, steps)));
         let (steps, violation) = match outcome {
             Ok(outcome) => (outcome.steps, outcome.violation),
-            Err(_) => {
-                (0, Some(Violation { promise: "The code does not panic", instead: "it did".to_owned(), at: START }))
-            }
+            Err(_) => (
+                0,
+                Some(Violation { promise: "The code does not panic", instead: "it panicked".to_owned(), at: START }),
+            ),
         };
         progress.steps.fetch_add(steps, Ordering::Relaxed);
         progress.done.fetch_add(1, Ordering::Relaxed);

@@ -1,7 +1,8 @@
 //! Tests the simulation itself: injects faults into the protocol, each of which it must find.
 //!
-//! Makes a copy of the workspace in which the variable `MUTANT` switches a fault on, so that it is built only once. A
-//! fault is a piece of the source and its replacement; a test checks that the source contains each piece.
+//! Makes one copy of the workspace with all faults, so that it is built only once; the environment variable `MUTANT`
+//! switches a fault on. A fault is a piece of the source and its replacement; a test checks that the source contains
+//! each piece.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ fn with_switches(file: &str, source: &str) -> Result<String, String> {
     let mut rest = places.as_slice();
     while let Some((at, first)) = rest.first() {
         if *at < done {
-            return Err(format!("{}: it overlaps another one", first.name));
+            return Err(format!("{}: its piece of the source overlaps that of another fault", first.name));
         }
         let here = rest.iter().take_while(|(other, mutant)| other == at && mutant.from == first.from).count();
         let mut switch = String::new();
@@ -121,7 +122,7 @@ fn build(root: &Path) -> Result<PathBuf, String> {
         .status();
     match status {
         Ok(status) if status.success() => Ok(target.join("sim/simulate-mutants")),
-        Ok(_) => Err("the copy with the faults does not build".to_owned()),
+        Ok(_) => Err("the copy of the code with the faults does not build".to_owned()),
         Err(error) => Err(format!("cargo: {error}")),
     }
 }
@@ -160,7 +161,7 @@ fn sources(root: &Path, folder: &str) -> std::io::Result<Vec<String>> {
 
 /// Runs the simulation with each fault whose name contains `only`, for at most `seconds` each. Returns how many were
 /// not found.
-#[allow(clippy::disallowed_methods, reason = "how long it takes is measured")]
+#[allow(clippy::disallowed_methods, reason = "the runs are timed")]
 pub fn prove(root: &Path, only: &str, seconds: u64) -> Result<usize, String> {
     println!("Building a copy of the code with switchable faults …");
     let simulate = build(root)?;
@@ -198,7 +199,7 @@ mod tests {
             let source = fs::read_to_string(root.join(file)).unwrap_or_default();
             let switched = with_switches(file, &source);
             assert!(switched.as_ref().is_ok_and(|switched| switched.contains(name)), "{switched:.200?}");
-            assert!(MUTANTS[..nth].iter().all(|other| other.name != *name), "{name} is there twice");
+            assert!(MUTANTS[..nth].iter().all(|other| other.name != *name), "{name} is listed twice");
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::world::{Machine, Reply, Wait, reply};
 pub const FEED: &str = "feed!";
 /// How long an object waits for a write to KV or for the feed, milliseconds.
 const PATIENCE: u64 = 3_000;
-/// The latest time at which a timed-out write lands, milliseconds. One that lands after the last rewrite, an hour
+/// How long after its start a timed-out write may land, milliseconds. A write that lands after the last rewrite, an hour
 /// later, is outside the promise.
 const LATEST_LANDING: u64 = 55 * 60_000;
 
@@ -42,7 +42,7 @@ pub struct Home {
     alarm: Cell<(Option<u64>, u64)>,
     alarms: Cell<u64>,
     instance: RefCell<Option<Instance>>,
-    /// Its machine's clock, as an offset from the true time.
+    /// The offset of its machine's clock from the true time.
     offset: Cell<i64>,
     /// How often it was called.
     called: Cell<u64>,
@@ -89,7 +89,7 @@ impl Home {
     }
 
     fn sim(&self) -> Rc<Sim> {
-        // A home does not outlive its world.
+        // The world outlives its homes.
         self.sim.upgrade().unwrap_or_else(|| unreachable!("the world has ended"))
     }
 
@@ -150,7 +150,7 @@ impl Home {
         instance
     }
 
-    /// Evicts the instance once it has not been called for some time and awaits nothing, as the runtime does.
+    /// Evicts the instance if it has not been called for some time and awaits nothing, as the runtime does.
     fn evict_when_idle(self: &Rc<Self>) {
         let call = self.called.get() + 1;
         self.called.set(call);
@@ -200,7 +200,7 @@ impl Home {
             let mut wait = at.saturating_sub(sim.world.now()) + self.chance.below(300);
             if sim.strikes(Trouble::Alarms, &self.chance) {
                 wait += self.chance.below(60_000);
-                sim.tell(format!("the alarm of {} comes late", self.id), true);
+                sim.tell(format!("the alarm of {} runs late", self.id), true);
             }
             self.ring_after(wait, number + 1);
         }
@@ -329,7 +329,7 @@ impl Ground for Table {
             fate: chance.next(),
         };
         if sim.strikes(Trouble::KvHangs, chance) {
-            sim.tell(format!("KV hangs as it writes {key}"), true);
+            sim.tell(format!("KV hangs while it writes {key}"), true);
             match chance.below(10) {
                 0..=2 => landing.after(chance.between(10, PATIENCE)),
                 3..=4 => landing.after(PATIENCE + chance.below(20_000)),
@@ -445,7 +445,7 @@ pub async fn call(
         sim.world.after(out, chance.next(), move || home.take(&question, reply, back));
     };
     if doubled.is_some() && sim.strikes(Trouble::Doubles, chance) {
-        sim.tell(format!("a call to {object} comes twice"), true);
+        sim.tell(format!("a call to {object} arrives twice"), true);
         if let Some(doubled) = doubled {
             doubled.set(true);
         }
@@ -468,7 +468,7 @@ async fn within<T: 'static>(sim: &Rc<Sim>, wait: Wait<T>, patience: u64, chance:
 
 pub async fn ask_feed(sim: &Rc<Sim>, ask: &feed::Ask, patience: u64, chance: &Chance) -> Result<Ends, Unavailable> {
     let question = serde_json::to_string(ask).map_err(|_| down("the feed"))?;
-    // A duplicated report must change nothing.
+    // Reports may be duplicated, because a duplicate must change nothing.
     let doubled = Cell::new(false);
     let doubled = matches!(ask, feed::Ask::Report(_)).then_some(&doubled);
     let answer = call(sim, FEED, question, patience, chance, doubled).await.ok_or_else(|| down("the feed"))?;

@@ -172,7 +172,7 @@ pub enum Weather {
     Wild,
 }
 
-/// What a seed decides before anything happens.
+/// Everything that the seed decides.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -205,7 +205,7 @@ impl Plan {
             proofs: Vec::new(),
             secrets: Vec::new(),
             shown: Vec::new(),
-            // A seed has a pace, so that some runs take minutes and others days.
+            // Each seed has its own pace, so that some runs take minutes and others days.
             pace: 0,
         };
         planner.pace = planner.chance.below(4);
@@ -316,7 +316,7 @@ impl Planner {
         number
     }
 
-    /// Mostly one of the last ones.
+    /// One of these, mostly one of the last.
     fn recent<T: Copy>(&self, of: &[T]) -> Option<T> {
         let from = if self.chance.percent(75) { of.len().saturating_sub(6) } else { 0 };
         self.chance.pick(&of[from..]).copied()

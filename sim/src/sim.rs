@@ -28,12 +28,12 @@ pub const ROOTS_SECRET: &str = "the secret of root";
 /// RFC 8037, appendix A.
 const SEED: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
 pub const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
-/// After the last call all failures end. By this time everything that must happen by itself must be done, milliseconds:
-/// the last rewrite comes an hour after a failure.
+/// All failures end after the last call. Everything that must happen without a call is done within this time after that,
+/// milliseconds: the last rewrite comes an hour after a failure.
 const MENDING: u64 = 65 * 60_000;
 /// A failed call to the feed is repeated within a minute.
 const SOON: u64 = 120_000;
-/// With more events than this, an alarm is running in a loop.
+/// More events than this mean that an alarm runs in a loop.
 const MOST_STEPS: u64 = 50_000;
 const MOST_STEPS_PER_ITEM: u64 = 200;
 /// After that, objects must be idle for this time.
@@ -71,7 +71,7 @@ impl Sim {
     /// Runs a plan.
     pub fn run(plan: &Plan) -> Outcome {
         let Some(sim) = Self::begin(plan.clone()) else {
-            unreachable!("the settings and keys of the simulation are in order");
+            unreachable!("the settings and keys of the simulation are valid");
         };
         let actors = Actors::new(&sim);
         actors.set_up();
@@ -112,7 +112,7 @@ impl Sim {
         let sim = Rc::new(Self {
             seed: plan.seed,
             settings: Rc::new(settings),
-            // Setting up is not checked.
+            // The calls that set up the world are not checked.
             world: World::beginning(START - 3_600_000, MOST_STEPS + MOST_STEPS_PER_ITEM * plan.items.len() as u64),
             kv: Kv::default(),
             lag: Cell::new(Lag::None),
@@ -139,8 +139,8 @@ impl Sim {
         let history = self.history.take();
         let rests = !self.world.never_rests();
         let unrest = Violation {
-            promise: "The service comes to rest",
-            instead: format!("{} events, and no end", self.world.steps()),
+            promise: "The service becomes idle in the end",
+            instead: format!("it is still active after {} events", self.world.steps()),
             at: self.world.now(),
         };
         let violation = checker::check(&self.plan, &history).or_else(|| Some(unrest).filter(|_| !rests));
@@ -254,9 +254,9 @@ impl Trouble {
             Self::KvHangs => "a write to KV hangs",
             Self::Feed => "the feed's object does not answer in time",
             Self::Calls => "a call to a client's object is lost or late",
-            Self::Doubles => "a call to an object comes twice",
+            Self::Doubles => "a call to an object arrives twice",
             Self::Storage => "an object can't store",
-            Self::Alarms => "alarms come late",
+            Self::Alarms => "alarms run late",
         }
     }
 }

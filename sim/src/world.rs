@@ -68,7 +68,7 @@ impl PartialOrd for Event {
 }
 
 impl Ord for Event {
-    /// The earliest is the greatest.
+    /// The earliest event is the greatest, because the heap returns the greatest first.
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (other.at, other.tie, other.order).cmp(&(self.at, self.tie, self.order))
     }
@@ -92,7 +92,7 @@ impl World {
         self.machines.get()
     }
 
-    /// Schedules `act` in `millis`. `tie` orders events at the same time.
+    /// Schedules `act` to run after `millis`. `tie` orders events at the same time.
     pub fn after(&self, millis: u64, tie: u64, act: impl FnOnce() + 'static) {
         self.order.set(self.order.get() + 1);
         let event = Event { at: self.now() + millis, tie, order: self.order.get(), act: Box::new(act) };

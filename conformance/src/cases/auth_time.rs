@@ -9,7 +9,7 @@ use crate::trial::guests::Guest;
 use crate::trial::mint::token_in;
 use serde_json::json;
 
-/// A client made for the case, which may rotate, revoke and submit.
+/// A client created for the case. It may rotate, revoke and submit.
 const SCOPES: [&str; 3] = ["jobs:submit", "tokens:write", "tokens:revoke"];
 
 pub const CASES: &[Case] = &[
@@ -17,7 +17,7 @@ pub const CASES: &[Case] = &[
         id: "auth-time.201.exchange",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "An exchange keeps auth_time: it is not the time of the exchange.",
+        requirement: "An exchange keeps auth_time, and does not replace it with the time of the exchange.",
         section: "openapi.yaml, ShortTokenResponse; RFC 9068 section 2.2.1",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -87,7 +87,7 @@ pub const CASES: &[Case] = &[
         id: "auth-time.201.after-end-tokens",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "A token issued after end-tokens has answered works at once.",
+        requirement: "A token issued after the response to end-tokens works at once.",
         section: "openapi.yaml, endClientTokens",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -96,7 +96,7 @@ pub const CASES: &[Case] = &[
         expect: GRANTED,
         mutants: &[mutant(
             "auth-time-before-valid-from",
-            "sets an auth_time before tokens_valid_from in tokens that it issues in that second",
+            "sets an auth_time before tokens_valid_from in tokens that it issues in the second of end-tokens",
         )],
         ..ROW
     },
@@ -125,7 +125,7 @@ pub const CASES: &[Case] = &[
         control: Some("auth-time.201.exchange"),
         request: steps!(exchange_refused),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("kill-switch-spares-long", "does not revoke long-term tokens by end-tokens")],
+        mutants: &[mutant("kill-switch-spares-long", "does not revoke long-term tokens at end-tokens")],
         ..ROW
     },
     Case {
@@ -142,7 +142,7 @@ pub const CASES: &[Case] = &[
         expect: INVALID_TOKEN,
         mutants: &[mutant(
             "end-tokens-until-this-second",
-            "revokes by end-tokens only what was issued before the second of the call",
+            "revokes at end-tokens only what was issued before the second of the call",
         )],
         ..ROW
     },
@@ -158,7 +158,7 @@ pub const CASES: &[Case] = &[
         control: Some("auth-time.401.exchange-after-end-tokens"),
         request: steps!(rotated_refused),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("kill-switch-spares-rotated", "does not revoke rotated tokens by end-tokens")],
+        mutants: &[mutant("kill-switch-spares-rotated", "does not revoke rotated tokens at end-tokens")],
         ..ROW
     },
     Case {
@@ -173,7 +173,7 @@ pub const CASES: &[Case] = &[
         control: Some("auth-time.201.exchange"),
         request: steps!(short_refused),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("kill-switch-spares-short", "does not revoke short-term tokens by end-tokens")],
+        mutants: &[mutant("kill-switch-spares-short", "does not revoke short-term tokens at end-tokens")],
         ..ROW
     },
     Case {
@@ -306,7 +306,7 @@ async fn not_before(t: &Trial<'_>) -> Result<(), Stop> {
     let short = can_exchange(t, &t.guest_long(&guest, &SCOPES).await?).await?;
     let shown = t.operate("GET", &guest.path, None, 200).await?.json().unwrap_or_default();
     let from = shown["tokens_valid_from"].as_str().and_then(clock::parse_rfc3339);
-    let from = from.ok_or_else(|| Stop::Blocked("the client is shown without tokens_valid_from".to_owned()))?;
+    let from = from.ok_or_else(|| Stop::Blocked("the client in the response has no tokens_valid_from".to_owned()))?;
     match auth_time(&short)? {
         at if at >= from => Ok(()),
         at => Err(Stop::fail(format!("auth_time {from} or later, as tokens_valid_from"), format!("auth_time {at}"))),

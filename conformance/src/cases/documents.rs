@@ -57,7 +57,7 @@ pub const CASES: &[Case] = &[
         control: Some("short.201.exchange"),
         request: steps!(health),
         expect: plain(200),
-        mutants: &[mutant("documents-health-in-words", "answers readiness as plain text")],
+        mutants: &[mutant("documents-health-in-words", "serves /healthz as plain text")],
         ..ROW
     },
     Case {
@@ -155,7 +155,7 @@ async fn server(t: &Trial<'_>) -> Result<(), Stop> {
 async fn docs(t: &Trial<'_>) -> Result<(), Stop> {
     let answer = read(t, DOCS).await?;
     if answer.body.is_empty() {
-        return Err(Stop::fail("a page", "an empty body"));
+        return Err(Stop::fail("an HTML page", "an empty body"));
     }
     t.is_served(DOCS, "text/html").await
 }

@@ -1,4 +1,4 @@
-//! Clients whose consistency is immediate: whatever revokes or narrows applies to the very next call.
+//! Clients whose consistency is immediate: a revocation, or a change that removes rights, applies to the very next call.
 
 use crate::case::*;
 use crate::cases::operators::OPERATOR;
@@ -7,7 +7,7 @@ use crate::trial::mint::token_in;
 use crate::trial::operators::Client;
 use serde_json::{Value, json};
 
-/// How many simultaneous calls follow each change. None may be answered from the earlier state.
+/// How many simultaneous calls follow each change. All must reflect the change.
 const AT_ONCE: usize = 6;
 
 /// The role's own client.
@@ -41,8 +41,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.revoked",
-        requirement: "Once the revocation of an immediate client's long-term token is answered, every exchange of it \
-                      is rejected with 401 invalid_token.",
+        requirement: "Once the revocation of an immediate client's long-term token is confirmed, every exchange of \
+                      that token is rejected with 401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
         request: steps!(revoked),
         mutants: &[mutant("immediate-lags-revocation", "exchanges revoked tokens of an immediate client for a while")],
@@ -50,7 +50,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.self-revoked",
-        requirement: "Once an immediate client's long-term token has revoked itself, every exchange of it is \
+        requirement: "Once an immediate client's long-term token has revoked itself, every exchange of that token is \
                       rejected with 401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
         request: steps!(self_revoked),
@@ -60,7 +60,7 @@ pub const CASES: &[Case] = &[
     Case {
         id: "immediate.401.revoked-by-child",
         requirement: "Once an immediate client's short-term token has revoked its long-term token, every exchange of \
-                      that is rejected with 401 invalid_token.",
+                      the long-term token is rejected with 401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
         request: steps!(revoked_by_child),
         mutants: &[mutant(
@@ -71,8 +71,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.child",
-        requirement: "Once the revocation of a long-term token is answered, its short-term tokens cannot revoke \
-                      other tokens: 401 invalid_token.",
+        requirement: "Once the revocation of a long-term token is confirmed, its short-term tokens cannot revoke other \
+                      tokens: 401 invalid_token.",
         section: "openapi.yaml, revokeToken",
         request: steps!(child),
         mutants: &[mutant(
@@ -95,8 +95,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.suspended",
-        requirement: "Once the suspension of an immediate client is answered, every exchange by it is rejected with \
-                      401 invalid_token.",
+        requirement: "Once the suspension of an immediate client is confirmed, every exchange by the client is \
+                      rejected with 401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, ClientStatus",
         request: steps!(ended_by, "PATCH", "", || Some(json!({"status": "suspended"}))),
         mutants: &[mutant("immediate-lags-suspension", "exchanges tokens of a suspended immediate client for a while")],
@@ -104,7 +104,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.end-tokens",
-        requirement: "Once end-tokens of an immediate client is answered, every exchange of an earlier token is \
+        requirement: "Once end-tokens is confirmed for an immediate client, every exchange of an earlier token is \
                       rejected with 401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, endClientTokens",
         request: steps!(ended_by, "POST", "/end-tokens", || None),
@@ -113,8 +113,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.deleted",
-        requirement: "Once the deletion of an immediate client is answered, every exchange by it is rejected with \
-                      401 invalid_token.",
+        requirement: "Once the deletion of an immediate client is confirmed, every exchange by the client is rejected \
+                      with 401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, deleteClient",
         request: steps!(ended_by, "DELETE", "", || None),
         mutants: &[mutant("immediate-lags-deletion", "exchanges tokens of a deleted immediate client for a while")],
@@ -123,8 +123,8 @@ pub const CASES: &[Case] = &[
     Case {
         id: "immediate.400.narrowed",
         cell: Cell::Service(400),
-        requirement: "Once a PATCH that takes a scope from an immediate client is answered, every exchange that asks \
-                      for that scope is rejected with 400 invalid_scope.",
+        requirement: "Once a PATCH that removes a scope from an immediate client is confirmed, every exchange that \
+                      asks for that scope is rejected with 400 invalid_scope.",
         section: "openapi.yaml, Consistency; openapi.yaml, updateClient",
         request: steps!(narrowed),
         expect: INVALID_SCOPE,
@@ -134,8 +134,8 @@ pub const CASES: &[Case] = &[
     Case {
         id: "immediate.201.restored",
         cell: Cell::Service(201),
-        requirement: "Once the restoration of an immediate client is answered, every exchange by it is answered with \
-                      201.",
+        requirement: "Once the restoration of an immediate client is confirmed, every exchange by the client is \
+                      answered with 201.",
         section: "openapi.yaml, Consistency; openapi.yaml, ClientStatus",
         control: Some("immediate.401.suspended"),
         request: steps!(restored),
@@ -145,16 +145,16 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.switched",
-        requirement: "A client that PATCH makes immediate is immediate once the PATCH is answered, also for the \
-                      tokens that it already has.",
+        requirement: "Once a PATCH that makes a client immediate is confirmed, the client is immediate, also for \
+                      tokens issued before.",
         section: "openapi.yaml, Consistency; openapi.yaml, updateClient",
         request: steps!(switched),
-        mutants: &[mutant("immediate-by-creation", "treats only clients that were created immediate as immediate")],
+        mutants: &[mutant("immediate-by-creation", "treats a client as immediate only if it was created so")],
         ..GUEST
     },
     Case {
         id: "immediate.401.secret-ended",
-        requirement: "Once the end of a secret is answered, that secret is rejected with 401 invalid_client.",
+        requirement: "Once the end of a secret is confirmed, that secret is rejected with 401 invalid_client.",
         section: "openapi.yaml, endClientSecret",
         request: steps!(secret_ended),
         expect: INVALID_CLIENT,
@@ -164,7 +164,7 @@ pub const CASES: &[Case] = &[
     Case {
         id: "immediate.403.mechanism-gone",
         cell: Cell::Service(403),
-        requirement: "Once a PATCH that removes the mechanism secret or assertion is answered, a valid credential of \
+        requirement: "Once a PATCH that removes the mechanism secret or assertion is confirmed, a valid credential of \
                       that mechanism is rejected with 403 unauthorized_client.",
         section: "openapi.yaml, Mechanisms; openapi.yaml, issueLongTermToken",
         request: steps!(mechanism_gone),
@@ -178,8 +178,8 @@ pub const CASES: &[Case] = &[
     Case {
         id: "immediate.403.otp-gone",
         cell: Cell::Service(403),
-        requirement: "Once a PATCH that removes the mechanism otp is answered, a right one-time code is rejected \
-                      with 403 unauthorized_client.",
+        requirement: "Once a PATCH that removes the mechanism otp is confirmed, a right one-time code is rejected with \
+                      403 unauthorized_client.",
         section: "openapi.yaml, Mechanisms; openapi.yaml, issueLongTermToken",
         request: steps!(otp_gone),
         expect: UNAUTHORIZED,
@@ -192,7 +192,7 @@ pub const CASES: &[Case] = &[
     Case {
         id: "immediate.403.rotation-gone",
         cell: Cell::Service(403),
-        requirement: "Once a PATCH that removes the mechanism rotation is answered, a rotation is rejected with 403 \
+        requirement: "Once a PATCH that removes the mechanism rotation is confirmed, a rotation is rejected with 403 \
                       unauthorized_client.",
         section: "openapi.yaml, Mechanisms; openapi.yaml, issueLongTermToken",
         request: steps!(rotation_gone),
@@ -202,7 +202,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.rotation-suspended",
-        requirement: "Once the suspension of a client is answered, a rotation by it is rejected with 401 \
+        requirement: "Once the suspension of a client is confirmed, a rotation by the client is rejected with 401 \
                       invalid_token.",
         section: "openapi.yaml, ClientStatus; openapi.yaml, issueLongTermToken",
         request: steps!(rotation_suspended),
@@ -211,7 +211,7 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-/// Every one of several simultaneous exchanges.
+/// Expects the same of every one of several simultaneous exchanges.
 async fn all_are(t: &Trial<'_>, request: &Request) -> Result<(), Stop> {
     for answer in t.send_at_once(request, AT_ONCE).await? {
         t.expect(t.due, &answer)?;
@@ -224,7 +224,7 @@ async fn exchange(t: &Trial<'_>) -> Result<(), Stop> {
     t.exchange_is(&long, t.due).await
 }
 
-/// Asked once before, so that any cache holds the earlier answer.
+/// Asks once before the change, so that any cache holds the earlier answer.
 async fn fresh(t: &Trial<'_>, scopes: &[&str]) -> Result<Token, Stop> {
     let long = t.mint_long(Immediate, scopes).await?;
     t.exchanges(&long).await?;
@@ -347,7 +347,7 @@ async fn rotating(t: &Trial<'_>) -> Result<(Client, Request), Stop> {
     let answer = t.send(&request).await?;
     t.expect(GRANTED, &answer)?;
     if token_in(&answer).is_none() {
-        return Err(Stop::Blocked("a rotation must succeed first: see long.201.rotation".to_owned()));
+        return Err(Stop::Blocked("this case first needs a rotation, which failed: see long.201.rotation".to_owned()));
     }
     Ok((client, request))
 }

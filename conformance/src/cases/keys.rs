@@ -8,7 +8,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The private and symmetric members of RFC 7518 section 6.
+/// The members of private and symmetric keys (RFC 7518 section 6).
 const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "r"];
 
 pub const CASES: &[Case] = &[
@@ -33,7 +33,7 @@ pub const CASES: &[Case] = &[
         id: "keys.200.public",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "No published key has a private or symmetric member.",
+        requirement: "No published key is symmetric or has a member of a private key, such as d.",
         section: "openapi.yaml, getJwks; openapi.yaml, Jwk; RFC 7518 section 6",
         effect: Effect::Mint,
         control: Some("keys.200.served"),
@@ -96,7 +96,7 @@ pub const CASES: &[Case] = &[
         control: Some("keys.200.token-kid"),
         request: steps!(token_signature),
         expect: plain(200),
-        mutants: &[mutant("keys-other", "publishes another key than the one that it signs with")],
+        mutants: &[mutant("keys-other", "publishes a key other than the one that it signs with")],
         ..ROW
     },
     Case {
@@ -176,7 +176,7 @@ async fn served(t: &Trial<'_>) -> Result<(), Stop> {
 async fn public(t: &Trial<'_>) -> Result<(), Stop> {
     for key in keys(t).await? {
         if key["kty"] == "oct" {
-            return Err(Stop::fail("no symmetric key", format!("one with the kid {}", key["kid"])));
+            return Err(Stop::fail("no symmetric key", format!("a symmetric key with the kid {}", key["kid"])));
         }
         if let Some(name) = PRIVATE.into_iter().find(|name| key.get(name).is_some()) {
             return Err(Stop::fail(

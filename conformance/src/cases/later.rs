@@ -1,5 +1,5 @@
-//! Rules that are checked a second time, ten seconds later or at the end of the run: state that a server keeps only for
-//! a moment looks right at first.
+//! Rules that are checked a second time, ten seconds later or at the end of the run. They find servers that keep a
+//! state only for a moment.
 
 use super::long::otp;
 use crate::case::*;
@@ -13,8 +13,8 @@ pub const CASES: &[Case] = &[
         id: "long.201.rotation-grace-later",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "Ten seconds after a rotation the old long-term token still works: the grace period is not just \
-                      a moment.",
+        requirement: "Ten seconds after a rotation the old long-term token still works, because its grace period has \
+                      not ended.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -76,7 +76,7 @@ pub const CASES: &[Case] = &[
         id: "short.201.auth-time-later",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "An exchange keeps auth_time: it is that of the long-term token.",
+        requirement: "An exchange keeps auth_time: the short-term token has that of its long-term token.",
         section: "docs/api.md, Tokens",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -140,8 +140,8 @@ pub const CASES: &[Case] = &[
         id: "revoke.204.repeat-later",
         cell: Cell::Revoke(204),
         level: Level::Contract,
-        requirement: "Ten seconds after its revocation a token can be revoked again, by itself and by another token: \
-                      204.",
+        requirement: "Ten seconds after its revocation a token can be revoked again, by itself and by another token, \
+                      with 204.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,

@@ -1,4 +1,4 @@
-//! What holds while a client is rate-limited: the order of the checks, whom the limit applies to, and what a 429 says.
+//! Rules for rate-limited clients: the order of the checks, which clients the limit applies to, and what a 429 says.
 //! These cases follow the bursts, on the client that has just been limited.
 
 use crate::case::*;
@@ -48,8 +48,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.limited-no-credentials",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "Credential headers are checked before the rate limit: a rate-limited client that sends none is \
-                      rejected with 401.",
+        requirement: "Credential headers are checked before the rate limit: a rate-limited client that sends no \
+                      credential header is rejected with 401.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Burst, ClientId), (Burst, ClientSecret)],
         effect: Effect::Burst,
@@ -63,8 +63,8 @@ pub const CASES: &[Case] = &[
         id: "long.429.right-secret",
         cell: Cell::Long(429),
         level: Level::Contract,
-        requirement: "The rate limit is checked before the credentials: even the right secret gets 429 rate_limited, \
-                      so that the limit does not reveal which secret is right.",
+        requirement: "The rate limit is checked before the credentials: even the right secret is rejected with 429 \
+                      rate_limited, so that the limit does not reveal which secret is right.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, RateLimited",
         needs: &[(Burst, ClientId), (Burst, ClientSecret)],
         effect: Effect::Burst,
@@ -85,7 +85,7 @@ pub const CASES: &[Case] = &[
         control: Some("long.429.burst"),
         request: steps!(others),
         expect: GRANTED,
-        mutants: &[mutant("limit-for-all", "limits every client once one is rate-limited")],
+        mutants: &[mutant("limit-for-all", "limits every client as soon as one is rate-limited")],
         ..ROW
     },
     Case {
@@ -129,8 +129,8 @@ pub const CASES: &[Case] = &[
         section: "openapi.yaml, RateLimited",
         request: EveryAnswer(|s| message(s, Op::Long)),
         mutants: &[
-            mutant("429-message-silent", "does not say when to retry in the message of a 429"),
-            mutant("429-message-differs", "gives another time in the message than in Retry-After"),
+            mutant("429-message-silent", "sends a 429 whose message does not say when to retry"),
+            mutant("429-message-differs", "sends a 429 whose message gives another time than Retry-After"),
         ],
         ..ROW
     },
@@ -143,7 +143,7 @@ pub const CASES: &[Case] = &[
         request: EveryAnswer(|s| message(s, Op::Short)),
         mutants: &[mutant(
             "429-message-silent-short",
-            "does not say when to retry in the message of a 429 from /short",
+            "sends a 429 from /short whose message does not say when to retry",
         )],
         ..ROW
     },
@@ -161,7 +161,7 @@ pub const CASES: &[Case] = &[
         id: "long.201.retry-served",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "After the seconds of Retry-After have passed, the next request succeeds.",
+        requirement: "After the time in Retry-After has passed, the next request succeeds.",
         section: "openapi.yaml, RateLimited; RFC 9110 section 10.2.3",
         needs: &[(Burst, ClientId), (Burst, ClientSecret)],
         effect: Effect::Burst,
@@ -309,7 +309,7 @@ async fn limited(t: &Trial<'_>, changes: &[Change]) -> Result<(), Stop> {
         let request = draft::build(t, Secret(Burst), changes).await?;
         let answer = t.send(&request).await?;
         let verdict = t.expect(t.due, &answer);
-        // The answer to a request that met no limit shows nothing.
+        // The answer to a request that was not rate-limited proves nothing.
         if verdict.is_ok() || is_limited(t).await? {
             return verdict.map_err(|stop| stop.wanted(|wanted| format!("{wanted}, even for a rate-limited client")));
         }
@@ -388,7 +388,7 @@ async fn served_again(t: &Trial<'_>) -> Result<(), Stop> {
     t.run.wait_until(until).await?;
     let answer = t.send(&draft::build(t, Secret(Burst), &[]).await?).await?;
     t.expect(t.due, &answer)
-        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} after the seconds of Retry-After have passed")))
+        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} after the time in Retry-After has passed")))
 }
 
 fn is_429(seen: &Seen, op: Op) -> bool {

@@ -1,5 +1,4 @@
-//! Rate limits: the same request over and over, until the first 429. These cases run last, on a client reserved for
-//! them.
+//! Rate limits: each case repeats one request until the first 429. These cases run last, on a client reserved for them.
 
 use crate::case::*;
 use crate::endpoint;
@@ -106,7 +105,7 @@ pub fn spare_token(t: &Trial<'_>) -> Result<Token, Stop> {
     }
     let rest = kept.limited_until.get().saturating_sub(t.run.clock.now());
     Err(match rest {
-        0 => Stop::Blocked("role burst has no token left to revoke: see long.429.burst".to_owned()),
+        0 => Stop::Blocked("role burst got no token before its burst: see long.429.burst".to_owned()),
         _ => Stop::Absent(format!("an earlier run's rate limit still holds: try again in {rest} s")),
     })
 }
@@ -115,8 +114,8 @@ pub fn limited_token(t: &Trial<'_>) -> Option<String> {
     t.run.memory::<Kept>().limited.borrow().clone()
 }
 
-/// Sends one request until the first 429, many at a time. Every answer is judged as usual: under load it must be what
-/// was due otherwise, or a proper 429.
+/// Sends one request until the first 429, many at a time. Every answer is judged as usual: it must be the expected
+/// one, or a conformant 429.
 pub async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Stop> {
     t.expects_429.set(true);
     *t.judged.borrow_mut() = Some(request.clone());
@@ -128,7 +127,7 @@ pub async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Sto
     let mut shown = Vec::new();
     let mut verdict = Ok(false);
     let mut count = 0;
-    // Requests in flight are awaited after the decision, so that every token that they issue is known. They are judged
+    // After the decision, wait for the requests in flight, so that every token that they issue is known. They are judged
     // too.
     while let Some(outcome) = sent.next().await {
         count += 1;

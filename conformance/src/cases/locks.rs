@@ -6,7 +6,7 @@ use crate::totp;
 use crate::trial::guests::Guest;
 use serde_json::{Value, json};
 
-/// A client made for the case, with a seed for one-time codes.
+/// A client created for the case, with a seed for one-time codes.
 struct Holder {
     guest: Guest,
     seed: Vec<u8>,
@@ -89,14 +89,15 @@ pub const CASES: &[Case] = &[
         id: "locks.201.patch-active",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "A PATCH of status to active resets the count of wrong codes: a right code is accepted again.",
+        requirement: "A PATCH that sets status to active resets the count of wrong codes: a right code is accepted \
+                      again.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
         control: Some("locks.401.five-wrong"),
         request: steps!(forgiven),
         expect: GRANTED,
-        mutants: &[mutant("patch-keeps-lock", "keeps the lock after a PATCH of status to active")],
+        mutants: &[mutant("patch-keeps-lock", "keeps the lock after a PATCH that sets status to active")],
         ..ROW
     },
     Case {
@@ -117,7 +118,7 @@ pub const CASES: &[Case] = &[
         id: "locks.201.new-seed",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "A new seed resets the count of wrong codes: a right code of it is accepted.",
+        requirement: "A new seed resets the count of wrong codes: a right code of the new seed is accepted.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, createClientTotp",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -145,7 +146,7 @@ pub const CASES: &[Case] = &[
         id: "locks.401.spent-step",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A new seed does not free used time steps: its code of a step that was already used is rejected \
+        requirement: "A new seed does not make used time steps available again: its code for a used step is rejected \
                       with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, createClientTotp",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
@@ -397,7 +398,10 @@ async fn locked(t: &Trial<'_>) -> Result<Holder, Stop> {
     guess(t, &holder, 5).await?;
     let answer = send_right(t, &holder).await?;
     t.expect(INVALID_CLIENT, &answer).map_err(|_| {
-        Stop::Blocked(format!("a lock must be caused first: the right code was answered {}", t.summary(&answer)))
+        Stop::Blocked(format!(
+            "this case first needs a lock: the server answered a right code with {}",
+            t.summary(&answer)
+        ))
     })?;
     Ok(holder)
 }

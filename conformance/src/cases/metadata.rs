@@ -10,8 +10,8 @@ pub const CASES: &[Case] = &[
         id: "metadata.200.served",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "The metadata is at /.well-known/oauth-authorization-server of the origin, followed by the \
-                      issuer's path, and served as application/json.",
+        requirement: "The metadata is served as application/json at the origin, under \
+                      /.well-known/oauth-authorization-server followed by the issuer's path.",
         section: "openapi.yaml, getMetadata; RFC 8414 section 3",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -81,7 +81,7 @@ pub const CASES: &[Case] = &[
         id: "metadata.200.response-types",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "response_types_supported is present, and an array.",
+        requirement: "response_types_supported is present and is an array.",
         section: "openapi.yaml, Metadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -95,7 +95,7 @@ pub const CASES: &[Case] = &[
         id: "metadata.200.grant-types",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "grant_types_supported is present, and an array: its absence would mean authorization_code and \
+        requirement: "grant_types_supported is present and is an array: its absence would mean authorization_code and \
                       implicit.",
         section: "openapi.yaml, Metadata; RFC 8414 section 2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
@@ -182,7 +182,7 @@ pub const CASES: &[Case] = &[
         id: "metadata.404.other-issuer",
         cell: Cell::Service(404),
         level: Level::Service,
-        requirement: "The metadata path of an issuer with another path is answered with 404 not_found.",
+        requirement: "The metadata path for another issuer path is answered with 404 not_found.",
         section: "openapi.yaml, getMetadata; RFC 8414 section 3.1",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,

@@ -131,9 +131,9 @@ mod tests {
     use crate::matrix::{Level, MATRIX, Op};
     use std::collections::BTreeSet;
 
-    /// Others rely on ids: known failures, profiles, links. An id may be added but never changed.
+    /// Known failures, profiles and links name cases by id. An id may be added but never changed.
     #[test]
-    fn the_ids_are_those_that_were_published() {
+    fn the_ids_are_the_published_ones() {
         let published: Vec<_> = include_str!("ids.txt").lines().collect();
         let mut ids: Vec<_> = all().map(|case| case.id).collect();
         ids.sort_unstable();
@@ -142,8 +142,11 @@ mod tests {
         let missing: Vec<_> = ids.iter().filter(|id| !published.contains(id)).collect();
         assert!(missing.is_empty(), "add to ids.txt: {missing:?}");
         let gone: Vec<_> = published.iter().filter(|id| !all.contains(*id)).collect();
-        assert!(gone.is_empty(), "published, and in no table: {gone:?}");
-        assert_eq!(ids, published, "LC_ALL=C sort -u -o ids.txt ids.txt");
+        assert!(gone.is_empty(), "in ids.txt, but in no table: {gone:?}");
+        assert_eq!(
+            ids, published,
+            "ids.txt is not sorted, or has an id twice: run LC_ALL=C sort -u -o ids.txt ids.txt"
+        );
     }
 
     #[test]
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_sits_in_a_cell_or_outside_or_is_of_the_service() {
+    fn every_case_is_in_a_cell_or_outside_or_of_the_service() {
         for case in all() {
             let (op, status) = (case.cell.op(), case.cell.status());
             assert!(
@@ -176,7 +179,7 @@ mod tests {
             let mut steps = 0;
             while let Some(id) = at.control {
                 at = find(id).unwrap_or_else(|| panic!("{}: no case {id}", case.id));
-                assert!(!at.is_standing(), "{}: {id} is judged last", case.id);
+                assert!(!at.is_standing(), "{}: its control {id} is a standing row, which is judged last", case.id);
                 steps += 1;
                 assert!(steps < 10, "{}: its controls form a cycle", case.id);
             }
@@ -190,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_is_one_that_a_reader_finds() {
+    fn every_section_exists() {
         let read = |name: &str| {
             std::fs::read_to_string(format!("{}/../{name}", env!("CARGO_MANIFEST_DIR"))).expect("a document")
         };

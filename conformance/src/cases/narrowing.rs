@@ -1,5 +1,5 @@
-//! What existing tokens are worth after an operator changed their client's scopes. The clients are immediate, so their
-//! exchanges reflect a change once it is answered.
+//! What existing tokens may do after an operator has changed their client's scopes. The clients are immediate, so their
+//! exchanges reflect a change once it is confirmed.
 
 use crate::case::*;
 use crate::endpoint;
@@ -11,8 +11,8 @@ pub const CASES: &[Case] = &[
         id: "narrowing.201.exchange-default",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "After a client lost scopes, an exchange without scopes grants those of the token that the \
-                      client still has.",
+        requirement: "After a client has lost scopes, an exchange without scopes grants those of the token's scopes \
+                      that the client still has.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
         id: "narrowing.201.exchange-wildcard",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "After a client was narrowed to jobs:submit, an exchange of a token with jobs:* grants \
+        requirement: "After a client's scopes were reduced to jobs:submit, an exchange of a token with jobs:* grants \
                       jobs:submit.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
@@ -54,15 +54,15 @@ pub const CASES: &[Case] = &[
         control: Some("narrowing.201.exchange-default"),
         request: steps!(default, &["jobs:submit", "templates:read"], &["jobs:*"], &["jobs:submit"]),
         expect: GRANTED,
-        mutants: &[mutant("narrowing-by-text", "keeps a scope only if the client has that very string")],
+        mutants: &[mutant("narrowing-by-text", "keeps a scope only if the client has exactly that string")],
         ..ROW
     },
     Case {
         id: "narrowing.201.exchange-order",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "After a client lost scopes, an exchange without scopes grants the rest in the token's order, \
-                      not in the client's.",
+        requirement: "After a client has lost scopes, an exchange without scopes grants the remaining ones in the \
+                      token's order, not in the client's.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -74,14 +74,14 @@ pub const CASES: &[Case] = &[
             &["templates:read", "jobs:submit", "jobs:read", "tokens:write"]
         ),
         expect: GRANTED,
-        mutants: &[mutant("narrowing-in-the-clients-order", "grants the rest in the client's order")],
+        mutants: &[mutant("narrowing-in-the-clients-order", "grants the remaining scopes in the client's order")],
         ..ROW
     },
     Case {
         id: "narrowing.201.asked-kept",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "After a client lost scopes, an exchange can still ask for one that it kept.",
+        requirement: "After a client has lost scopes, an exchange can still ask for a scope that the client kept.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -110,7 +110,7 @@ pub const CASES: &[Case] = &[
         cell: Cell::Service(400),
         level: Level::Service,
         requirement: "An exchange that asks for a lost scope together with a kept one is rejected with 400 \
-                      invalid_scope: nothing is granted in part.",
+                      invalid_scope: the request is never granted in part.",
         section: "openapi.yaml, issueShortTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -197,7 +197,7 @@ pub const CASES: &[Case] = &[
         expect: GRANTED,
         mutants: &[mutant(
             "narrowing-ignored-by-long-default",
-            "grants by default the scopes that the client had at first",
+            "grants by default the scopes that the client was created with",
         )],
         ..ROW
     },
@@ -205,7 +205,7 @@ pub const CASES: &[Case] = &[
         id: "narrowing.403.long-asked",
         cell: Cell::Service(403),
         level: Level::Service,
-        requirement: "A secret that asks for a scope that the client has lost is rejected with 403 \
+        requirement: "A request with a secret for a scope that the client has lost is rejected with 403 \
                       insufficient_scope.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
@@ -215,7 +215,7 @@ pub const CASES: &[Case] = &[
         expect: BEYOND_SCOPE,
         mutants: &[mutant(
             "narrowing-ignored-by-long-asked",
-            "grants a secret the scopes that the client had at first",
+            "grants a request with a secret the scopes that the client was created with",
         )],
         ..ROW
     },
@@ -284,8 +284,8 @@ pub const CASES: &[Case] = &[
         id: "narrowing.204.revoke-by-wildcard",
         cell: Cell::Service(204),
         level: Level::Service,
-        requirement: "If a client was narrowed to tokens:revoke, its tokens with tokens:* can still revoke other \
-                      tokens.",
+        requirement: "If a client's scopes were reduced to tokens:revoke, its tokens with tokens:* can still revoke \
+                      other tokens.",
         section: "openapi.yaml, revokeToken; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -333,7 +333,7 @@ pub const CASES: &[Case] = &[
         id: "narrowing.200.introspection-wildcard",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "After a client was narrowed to jobs:submit, introspection shows jobs:* of its tokens as \
+        requirement: "After a client's scopes were reduced to jobs:submit, introspection shows jobs:* of its tokens as \
                       jobs:submit.",
         section: "openapi.yaml, IntrospectionResponse; openapi.yaml, updateClient",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],

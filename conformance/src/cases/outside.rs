@@ -1,4 +1,4 @@
-//! What no cell of the matrix covers: other paths and other methods.
+//! Outside the matrix: other paths and other methods.
 
 use crate::case::*;
 use crate::trial::draft;

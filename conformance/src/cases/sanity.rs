@@ -1,4 +1,4 @@
-//! Whether the server is there at all. The first of these rows runs before all others, the second after them.
+//! Whether a server answers at all. The first of these rows runs before all others, the second after them.
 
 use crate::case::*;
 use crate::endpoint;
@@ -10,8 +10,7 @@ pub const CASES: &[Case] = &[
         id: "sanity.first",
         cell: Cell::Throughout,
         level: Level::Seed,
-        requirement: "The base URL leads to an HTTP server that answers a request without credentials itself, \
-                      without redirecting.",
+        requirement: "At the base URL, an HTTP server answers a request without credentials, and does not redirect it.",
         section: "conformance/README.md, Reaching the deployment",
         effect: Effect::Read,
         request: steps!(sane),
@@ -29,7 +28,7 @@ pub const CASES: &[Case] = &[
         section: "conformance/README.md, Reaching the deployment",
         effect: Effect::Read,
         request: steps!(survived),
-        mutants: &[mutant("dies-half-way", "stops for good in the middle of the run")],
+        mutants: &[mutant("dies-half-way", "goes down in the middle of the run")],
         ..ROW
     },
 ];
@@ -40,11 +39,11 @@ async fn probe(t: &Trial<'_>) -> Result<Answer, Stop> {
     t.send(&request).await
 }
 
-/// Lenient on purpose: wrong answers are for the other cases to report. Only an address without such a server ends the
-/// run here.
+/// Lenient on purpose: the other cases report wrong answers. The run ends here only if there is no token service at this
+/// address.
 async fn sane(t: &Trial<'_>) -> Result<(), Stop> {
     let answer = probe(t).await.map_err(|stop| match stop {
-        // A silent socket was never reached; an answer that never ends was.
+        // A server that sends nothing counts as unreachable; one whose answer never ends counts as reached.
         Stop::Fail { got, .. } if got.starts_with(SILENT) || got.starts_with(BROKE) => Stop::Error(got),
         other => other,
     })?;
@@ -61,7 +60,7 @@ async fn sane(t: &Trial<'_>) -> Result<(), Stop> {
         return Err(Stop::fail(
             asked,
             format!(
-                "{} with an HTML page ({}): check --base-url, including its /v1",
+                "{} with an HTML page ({}): check --base-url, including a base path such as /v1",
                 answer.status,
                 transcript::words(&t.run.vault, &answer)
             ),
@@ -82,10 +81,10 @@ async fn survived(t: &Trial<'_>) -> Result<(), Stop> {
         Err(Stop::Unavailable(why)) if !t.run.is_gone() => Err(Stop::Unavailable(why)),
         Ok(answer) if answer.status < 500 => Ok(()),
         Ok(answer) => {
-            Err(Stop::fail("an answer as at the start", format!("{}: the server did not survive", t.summary(&answer))))
+            Err(Stop::fail("an answer, as at the start", format!("{}: the server did not survive", t.summary(&answer))))
         }
         Err(Stop::Fail { got, .. } | Stop::Error(got) | Stop::Blocked(got) | Stop::Unavailable(got)) => {
-            Err(Stop::fail("an answer as at the start", format!("{got}: the server did not survive")))
+            Err(Stop::fail("an answer, as at the start", format!("{got}: the server did not survive")))
         }
         Err(other) => Err(other),
     }

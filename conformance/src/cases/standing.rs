@@ -1,4 +1,4 @@
-//! Rules for every answer, one row per rule. `watch.rs` checks the answers of a run against them.
+//! Rules for every answer of a run, one row per rule. `watch.rs` checks the answers against them.
 
 use crate::case::*;
 use crate::clock;
@@ -109,8 +109,8 @@ pub const CASES: &[Case] = &[
         id: "outside.challenge-error",
         cell: Cell::Throughout,
         level: Level::Contract,
-        requirement: "A challenge has an error attribute if and only if a token was presented, and it equals the \
-                      body's code.",
+        requirement: "A challenge has an error attribute if and only if a token was presented, and the attribute \
+                      equals the body's code.",
         section: "RFC 6750 section 3.1",
         request: EveryAnswer(challenge_error),
         mutants: &[
@@ -195,7 +195,7 @@ pub const CASES: &[Case] = &[
         id: "outside.no-echo",
         cell: Cell::Throughout,
         level: Level::Contract,
-        requirement: "No response repeats a credential from the request, in its body or its headers.",
+        requirement: "No response repeats a credential from the request, neither in its body nor in its headers.",
         section: "openapi.yaml, AuthError",
         request: EveryAnswer(no_echo),
         mutants: &[
@@ -326,7 +326,7 @@ fn expires_at(seen: &Seen, op: Op) -> Standing {
     )
 }
 
-/// Clients read no body after a 204 (RFC 9112 section 6.3), so only the headers that announce a body can show it.
+/// HTTP clients read no body after a 204 (RFC 9112 section 6.3), so only headers that announce a body can reveal one.
 fn empty_204(seen: &Seen) -> Standing {
     if !of(seen, Op::Revoke, 204) {
         return Standing::NotConcerned;
@@ -368,7 +368,7 @@ fn challenge_error(seen: &Seen) -> Standing {
     let challenge = header(seen, "www-authenticate");
     let error = challenge.split("error=\"").nth(1).and_then(|rest| rest.split('"').next());
     let code = seen.answer.json().unwrap_or_default()["code"].as_str().unwrap_or_default().to_owned();
-    // It is ambiguous whether a token was presented if it is ignored, empty, in the body or one of two.
+    // Whether a token was presented is ambiguous if the token is ignored, empty, in the body, or one of two.
     let bearers = seen.request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case("authorization")).count();
     let open = bearers > 1
         || (seen.request.header("authorization").is_some() && (mechanism || !presented))

@@ -54,7 +54,7 @@ mod tests {
     use crate::report::sample;
 
     #[test]
-    fn a_badge_is_well_formed_and_says_what_came_of_it() {
+    fn a_badge_is_well_formed_and_shows_the_verdict() {
         for (report, told) in [
             (sample::conformant(), "conformant (84/84, contract)"),
             (sample::part(), "conformant, in part (38/38, contract)"),

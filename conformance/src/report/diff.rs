@@ -22,7 +22,7 @@ pub struct Diff {
     pub changed: Vec<Change>,
     pub came: Vec<Change>,
     pub went: Vec<Change>,
-    /// Failing in both runs. Not a change, but without them a list without changes would look like a pass.
+    /// Failing in both runs. These are not changes, but without them a list without changes would look like a pass.
     pub still_failing: Vec<Change>,
 }
 
@@ -87,7 +87,7 @@ fn notes(a: &Report, b: &Report) -> Vec<String> {
         differ("choices of cases", &choice(a), &choice(b)),
         differ("versions of the harness", &a.tool.version, &b.tool.version),
         (a.started_at > b.started_at).then(|| {
-            "The first report is of the later run: swap the two to see the changes in order of time.".to_owned()
+            "The first report is of the later run: swap the two to see the changes in chronological order.".to_owned()
         }),
     ]
     .into_iter()
@@ -172,7 +172,7 @@ mod tests {
     use crate::report::sample;
 
     #[test]
-    fn a_run_differs_in_nothing_from_itself() {
+    fn a_run_does_not_differ_from_itself() {
         let report = sample::conformant();
         let diff = diff(&report, &report);
         assert!(diff.is_empty() && !diff.is_worse());

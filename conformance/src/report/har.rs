@@ -73,7 +73,7 @@ mod tests {
 
     /// The members that the specification requires of an entry.
     #[test]
-    fn each_exchange_is_an_entry_with_all_that_readers_need() {
+    fn each_exchange_is_an_entry_with_the_required_members() {
         let report = sample::report();
         let har: Value = serde_json::from_str(&render(&report).unwrap()).unwrap();
         let entries = har["log"]["entries"].as_array().unwrap();

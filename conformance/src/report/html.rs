@@ -14,7 +14,7 @@ use crate::text::{escape, one_line};
 
 const STYLE: &str = include_str!("html.css");
 const ICONS: &str = include_str!("html.icons.svg");
-/// How many failures are expanded at most: more would bury the page.
+/// How many failures are expanded at most: more would hide the rest of the page.
 const OPEN_AT_MOST: usize = 20;
 
 pub fn render(report: &Report) -> String {
@@ -91,7 +91,8 @@ fn banner(report: &Report) -> String {
     )
 }
 
-/// The roles repeat what the elements mean: on a phone, the style sheet displays them as boxes, which drops their roles.
+/// The `role` attributes repeat what the elements mean: on a phone, the style sheet displays the elements as boxes, which
+/// drops their implicit roles.
 fn matrix(report: &Report) -> String {
     let statuses = statuses(report);
     let columns = statuses.len().max(1);
@@ -115,7 +116,7 @@ fn matrix(report: &Report) -> String {
         r##"<section id="matrix">
 <h2>Status matrix</h2>
 {tally}<table class="matrix" role="table" style="--columns:{columns}">
-<caption class="vh">Cases passed of all cases, for each operation and the statuses that it promises</caption>
+<caption class="vh">Passed and total cases, for each operation and each status that it promises</caption>
 <thead role="rowgroup">
 <tr role="row">
 <td role="cell"></td>
@@ -633,7 +634,7 @@ mod tests {
     }
 
     #[test]
-    fn every_link_leads_somewhere_within() {
+    fn every_link_leads_to_an_anchor_of_the_page() {
         for report in sample::all() {
             let html = render(&report);
             let document = parse(&html);
@@ -641,7 +642,7 @@ mod tests {
             let mut unique = ids.clone();
             unique.sort_unstable();
             unique.dedup();
-            assert_eq!(unique.len(), ids.len(), "an id is there twice");
+            assert_eq!(unique.len(), ids.len(), "two elements have the same id");
             for link in document.descendants().filter_map(|node| node.attribute("href")) {
                 assert!(link.strip_prefix('#').is_some_and(|id| ids.contains(&id)), "{link}");
             }
@@ -653,7 +654,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_asks_no_one_for_anything() {
+    fn the_page_loads_nothing() {
         let html = render(&sample::report());
         let document = parse(&html);
         for node in document.descendants().filter(Node::is_element) {
@@ -670,7 +671,7 @@ mod tests {
     }
 
     #[test]
-    fn the_matrix_shows_twelve_cells_and_the_outside() {
+    fn the_matrix_shows_twelve_cells_and_the_cases_outside() {
         let html = render(&sample::report());
         let document = parse(&html);
         let tiles: Vec<_> = document.descendants().filter(|node| class_is(*node, "tile")).collect();
@@ -679,7 +680,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_of_no_cell_is_shown() {
+    fn a_case_without_a_cell_is_shown() {
         let mut report = sample::report();
         report.cases[0].status = Some(418);
         assert!(render(&report).contains("id=\"cell-other\""));
@@ -706,7 +707,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn whatever_the_server_says_is_only_text(hostile in sample::hostile()) {
+        fn server_text_never_becomes_markup(hostile in sample::hostile()) {
             let html = render(&sample::poisoned(&hostile));
             let document = parse(&html);
             let harmless = render(&sample::poisoned("harmless"));

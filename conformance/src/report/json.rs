@@ -75,7 +75,7 @@ mod tests {
     use crate::report::sample;
 
     #[test]
-    fn a_report_comes_back_as_it_went() {
+    fn a_report_survives_writing_and_reading() {
         for report in sample::all() {
             let text = render(&report).unwrap();
             assert_eq!(render(&parse(&text).unwrap()).unwrap(), text);
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_it_acts_on_a_terminal() {
+    fn the_text_does_not_control_a_terminal() {
         let evil = "\u{1b}[31m \u{202e} \u{2066} \u{9b} \u{7f} \u{e0041} end";
         let text = render(&sample::poisoned(evil)).unwrap();
         assert!(text.contains("\\u001b[31m \\u202e \\u2066 \\u009b \\u007f \\udb40\\udc41 end"));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_says_what_to_do() {
+    fn an_error_says_how_to_make_a_report() {
         let newer = render(&sample::report()).unwrap().replace("\"report_version\": 1", "\"report_version\": 2");
         let older = newer.replace("\"report_version\": 2", "\"report_version\": 0");
         for (text, wanted) in [
@@ -115,8 +115,8 @@ mod tests {
         serde_json::from_str(include_str!("../../report.schema.json")).unwrap()
     }
 
-    /// Readers must bear members that they do not know, so the published schema is open. Closed, it shows every member
-    /// that it forgot.
+    /// The published schema allows unknown members, because readers must tolerate them. This copy does not, so it finds
+    /// every member that the schema forgot.
     fn closed(mut schema: Value) -> Value {
         match &mut schema {
             Value::Object(members) => {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_holds_and_knows_every_member() {
+    fn the_schema_is_valid_and_knows_every_member() {
         let schema = schema();
         jsonschema::draft202012::meta::validate(&schema).unwrap();
         let validator = jsonschema::draft202012::new(&closed(schema)).unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_refuses_what_is_no_report() {
+    fn the_schema_rejects_what_is_not_a_report() {
         let validator = jsonschema::draft202012::new(&schema()).unwrap();
         let good = serde_json::to_value(sample::report()).unwrap();
         assert!(validator.is_valid(&good));

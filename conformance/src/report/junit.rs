@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_those_of_the_elements() {
+    fn the_counts_match_the_elements() {
         for report in sample::all() {
             let xml = render(&report);
             let document = Document::parse(&xml).unwrap();
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_says_so_where_readers_look() {
+    fn a_partial_run_is_named_where_readers_look() {
         let xml = render(&sample::part());
         let document = Document::parse(&xml).unwrap();
         assert_eq!(document.root_element().attribute("name"), Some("conformance, 38 of 84 cases (--case long.*)"));
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn cases_of_no_known_cell_are_there_too() {
+    fn cases_without_a_known_cell_are_included() {
         let mut report = sample::report();
         report.cases[0].operation = "aNewOperation".to_owned();
         assert!(!report.matrix.iter().any(|cell| holds(cell, &report.cases[0])));
@@ -351,7 +351,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn whatever_the_server_says_is_well_formed_and_whole(hostile in sample::hostile()) {
+        fn server_text_keeps_the_file_well_formed_and_complete(hostile in sample::hostile()) {
             let report = sample::poisoned(&hostile);
             let xml = render(&report);
             let document = Document::parse(&xml).unwrap();

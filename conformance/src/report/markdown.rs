@@ -33,7 +33,7 @@ pub fn render(report: &Report) -> String {
     section(&mut out, room, &mut cut, "Failed as expected", by_reason(&expected));
     if cut > 0 {
         out.push_str(&format!(
-            "\n**Cut here:** {cut} more, to fit into a comment. The HTML and JSON reports have all of them.\n"
+            "\n**Cut here:** {cut} more entries do not fit into a comment. The HTML and JSON reports have all of them.\n"
         ));
     }
     out.push_str(&tail);
@@ -90,7 +90,7 @@ fn matrix(report: &Report) -> String {
         out.push('\n');
     }
     out.push_str(
-        "\nCases passed of all cases, per operation and status. The API promises no answer for an empty cell.\n",
+        "\nPassed and total cases, per operation and status. An empty cell is a status that the API does not promise.\n",
     );
     out.push_str(&outside.concat());
     out
@@ -168,7 +168,7 @@ fn failure(group: &Failures<'_>) -> String {
 fn by_reason(cases: &[&CaseResult]) -> Vec<String> {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for case in cases {
-        let reason = case.reason.as_deref().unwrap_or("No reason is given.");
+        let reason = case.reason.as_deref().unwrap_or("No reason was recorded.");
         match groups.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, ids)) => ids.push(&case.id),
             None => groups.push((reason, vec![&case.id])),
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
     use crate::report::sample;
 
-    /// The text outside of code blocks and spans, which the server must not influence.
+    /// The text outside of code blocks and code spans. Nothing from the server may be in it.
     fn outside_code(markdown: &str) -> String {
         let mut out = String::new();
         let mut fence: Option<&str> = None;
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn verdict_comes_first_and_the_matrix_next() {
+    fn the_verdict_comes_first_and_the_matrix_next() {
         let markdown = render(&sample::report());
         assert!(markdown.starts_with("## ❌ Not conformant\n\nOf 84 cases, 5 failed"), "{markdown}");
         assert!(markdown.contains("\n| | 201 | 204 | 400 | 401 | 403 | 404 | 429 |\n"), "{markdown}");
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_works_no_mark() {
+    fn prose_contains_no_markup() {
         assert_eq!(
             prose("a <b> *c* [d](e) `f` @g #1 & https://h.example"),
             "a &lt;b&gt; \\*c\\* \\[d\\]\\(e\\) \\`f\\` @&#8203;g #&#8203;1 &amp; https\\://h.example"
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn backticks_stay_inside() {
+    fn backticks_do_not_end_a_code_span() {
         assert_eq!(code("a``b"), "```a``b```");
         assert_eq!(code("`"), "`` ` ``");
         assert_eq!(fence("text", "a\n```\nb\n"), "````text\na\n```\nb\n````\n");
@@ -341,7 +341,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn whatever_the_server_says_stays_in_its_fence(hostile in sample::hostile()) {
+        fn server_text_stays_in_its_fence(hostile in sample::hostile()) {
             let markdown = render(&sample::poisoned(&hostile));
             let harmless = render(&sample::poisoned("harmless"));
             prop_assert_eq!(outside_code(&markdown), outside_code(&harmless));

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_the_same_text_for_the_same_report() {
+    fn the_same_report_gives_the_same_text_in_every_kind() {
         let report = sample::report();
         let again = json::parse(&render(Kind::Json, &report).unwrap()).unwrap();
         for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Scripts) {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_says_that_it_is_about_a_part() {
+    fn every_kind_names_a_partial_run() {
         // These two do not show which cases were chosen.
         for kind in Kind::ALL.into_iter().filter(|kind| ![Kind::Lag, Kind::Scripts].contains(kind)) {
             let text = render(kind, &sample::part()).unwrap();

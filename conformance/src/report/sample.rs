@@ -17,114 +17,114 @@ const REVOKE: &str = "revokeToken";
 #[rustfmt::skip]
 const CELLS: &[(&str, &str, Option<u16>, Rows)] = &[
     ("long", LONG, Some(201), &[
-        ("secret", "A right client secret with a matching X-Client-Id mints a long-term token."),
-        ("otp", "A right one-time code mints a long-term token."),
-        ("assertion-es256", "An assertion signed with ES256 by a registered key mints a long-term token."),
-        ("assertion-eddsa", "An assertion signed with EdDSA by a registered key mints a long-term token."),
-        ("rotation", "A short-term token with tokens:write mints a new long-term token."),
+        ("secret", "A client secret with X-Client-Id issues a long-term token."),
+        ("otp", "A one-time code with X-Client-Id issues a long-term token."),
+        ("assertion-es256", "An assertion signed by ES256 with a registered key issues a long-term token."),
+        ("assertion-eddsa", "An assertion signed by EdDSA with a registered key issues a long-term token."),
+        ("rotation", "A short-term token with tokens:write can be rotated into a new long-term token."),
         ("token-id-header", "Every 201 carries X-Token-Id, equal to the body's token_id."),
         ("ttl-min", "ttl_seconds may be 3600."),
         ("ttl-max", "ttl_seconds may be 7776000."),
-        ("ttl-clamped", "A TTL within the limits is clamped to the client's own maximum."),
-        ("scopes-fold", "Scopes given twice are folded, and keep their order."),
+        ("ttl-clamped", "A ttl_seconds above the client's own maximum is clamped to that maximum."),
+        ("scopes-fold", "Duplicate scopes are granted once, in the order requested."),
         ("authorization-ignored", "An Authorization header sent along with a mechanism in the body is ignored."),
     ]),
     ("long", LONG, Some(400), &[
-        ("grant-type-missing", "Without grant_type the answer is 400 invalid_grant."),
-        ("grant-type-unknown", "An unknown grant_type is 400 invalid_grant."),
-        ("field-unknown", "An unknown field is 400 invalid_request, and the message names it."),
-        ("ttl-below", "ttl_seconds of 3599 is 400 invalid_request."),
-        ("ttl-above", "ttl_seconds of 7776001 is 400 invalid_request."),
-        ("two-mechanisms", "Two mechanisms in one body are 400 invalid_request."),
-        ("key-repeated", "A key given twice in the body is 400 invalid_request."),
-        ("not-utf8", "A body that is not UTF-8 is 400 invalid_request."),
-        ("scopes-empty", "An empty scopes array is 400 invalid_scope."),
-        ("scopes-65", "More than 64 scopes are 400 invalid_scope."),
-        ("body-16385", "A body of 16,385 bytes is 400 invalid_request."),
+        ("grant-type-missing", "A missing grant_type is rejected with 400 invalid_grant."),
+        ("grant-type-unknown", "An unknown grant_type is rejected with 400 invalid_grant."),
+        ("field-unknown", "An unknown field is rejected with 400 invalid_request, and the error names the field."),
+        ("ttl-below", "A ttl_seconds of 3599 is rejected with 400 invalid_request."),
+        ("ttl-above", "A ttl_seconds of 7776001 is rejected with 400 invalid_request."),
+        ("two-mechanisms", "A body with two mechanisms is rejected with 400 invalid_request."),
+        ("key-repeated", "A repeated key in the JSON is rejected with 400 invalid_request."),
+        ("not-utf8", "A body that is not valid UTF-8 is rejected with 400 invalid_request."),
+        ("scopes-empty", "An empty scopes array is rejected with 400 invalid_scope."),
+        ("scopes-65", "A request for 65 scopes is rejected with 400 invalid_scope."),
+        ("body-16385", "A body of 16,385 bytes is rejected with 400 invalid_request."),
     ]),
     ("long", LONG, Some(401), &[
-        ("secret-wrong", "A wrong client secret is 401 invalid_client."),
-        ("client-unknown", "An unknown client is answered like a wrong secret, to the byte."),
-        ("client-id-missing", "Without X-Client-Id the answer is 401 invalid_client."),
-        ("otp-replayed", "A one-time code that was accepted once is refused ever after."),
-        ("jti-replayed", "An assertion's jti is accepted once."),
-        ("alg-none", "An assertion with alg none is 401 invalid_client."),
-        ("alg-hs256-public-key", "An assertion with HS256, keyed with the public key, is 401 invalid_client."),
-        ("aud-wrong", "An assertion for another audience is 401 invalid_client."),
-        ("expired", "An expired assertion is 401 invalid_client."),
-        ("www-authenticate", "Every 401 carries WWW-Authenticate: Bearer; error= only when a token was presented."),
+        ("secret-wrong", "A wrong secret is rejected with 401 invalid_client."),
+        ("client-unknown", "An unknown client gets 401 invalid_client with the same body as a wrong secret."),
+        ("client-id-missing", "A missing X-Client-Id is rejected with 401 invalid_client."),
+        ("otp-replayed", "A code that was accepted before is rejected with 401 invalid_client."),
+        ("jti-replayed", "A replayed assertion is rejected with 401 invalid_client: a jti is accepted once."),
+        ("alg-none", "An unsigned assertion is rejected with 401 invalid_client."),
+        ("alg-hs256-public-key", "An assertion signed by HS256 with the public key as the secret is rejected with 401 invalid_client."),
+        ("aud-wrong", "An aud that names another service is rejected with 401 invalid_client."),
+        ("expired", "An expired assertion is rejected with 401 invalid_client."),
+        ("www-authenticate", "Every 401 carries WWW-Authenticate: Bearer."),
     ]),
     ("long", LONG, Some(403), &[
-        ("scope-beyond", "A scope beyond what the credential may grant is 403 insufficient_scope."),
-        ("no-tokens-write", "A rotation without tokens:write is 403 insufficient_scope."),
-        ("suspended", "A suspended client with the right secret is 403 unauthorized_client."),
-        ("mechanism-not-allowed", "A mechanism that is not allowed to the client is 403 unauthorized_client."),
+        ("scope-beyond", "A scope beyond the client's is rejected with 403 insufficient_scope."),
+        ("no-tokens-write", "A rotation without tokens:write is rejected with 403 insufficient_scope."),
+        ("suspended", "A suspended client with right credentials is rejected with 403 unauthorized_client."),
+        ("mechanism-not-allowed", "A valid credential of a mechanism that the client may not use is rejected with 403 unauthorized_client."),
     ]),
     ("long", LONG, Some(429), &[
-        ("burst", "Beyond the limit the answer is 429 rate_limited with Retry-After."),
+        ("burst", "Too many requests are rejected with 429 rate_limited and Retry-After."),
         ("message", "The message of a 429 says when to retry."),
     ]),
     ("short", SHORT, Some(201), &[
         ("header", "A long-term token in the Authorization header is exchanged for a short-term one."),
         ("body", "A long-term token in the body is exchanged for a short-term one."),
-        ("scopes-narrowed", "Scopes may be narrowed to what the long-term token covers."),
+        ("scopes-narrowed", "A request for one of the long-term token's scopes is granted that scope alone."),
         ("wildcard", "jobs:* covers jobs:submit."),
-        ("lifetime", "A short-term token lives 900 seconds, never past its long-term token's own end."),
-        ("no-body", "The whole body is optional."),
+        ("lifetime", "A short-term token is valid for 900 s, and never expires after its long-term token."),
+        ("no-body", "The body is optional."),
     ]),
     ("short", SHORT, Some(400), &[
-        ("scope-uncovered", "A scope that the long-term token does not cover is 400 invalid_scope."),
-        ("two-tokens", "Two long-term tokens that differ are 400 invalid_request."),
-        ("not-json", "A body that is not JSON is 400 invalid_request."),
-        ("content-type", "A Content-Type other than application/json is 400 invalid_request."),
+        ("scope-uncovered", "A scope that the long-term token does not cover is rejected with 400 invalid_scope."),
+        ("two-tokens", "Two different valid tokens in long_token and Authorization are rejected with 400 invalid_request."),
+        ("not-json", "A body that is not JSON is rejected with 400 invalid_request."),
+        ("content-type", "A Content-Type other than application/json is rejected with 400 invalid_request."),
     ]),
     ("short", SHORT, Some(401), &[
-        ("missing", "Without a token the answer is 401 invalid_token."),
-        ("malformed", "A malformed token is 401 invalid_token."),
-        ("short-for-long", "A short-term token in a long-term token's place is 401 invalid_token."),
-        ("revoked", "A revoked long-term token is 401 invalid_token."),
-        ("forged", "A token whose signature was changed is 401 invalid_token."),
-        ("before-body", "With no valid token the answer is 401 whatever the body holds."),
+        ("missing", "A request without a token is rejected with 401 invalid_token."),
+        ("malformed", "A bearer that is not a token is rejected with 401 invalid_token."),
+        ("short-for-long", "A short-term token cannot be exchanged: it is rejected with 401 invalid_token."),
+        ("revoked", "A revoked long-term token is rejected with 401 invalid_token."),
+        ("forged", "A token with an invalid signature is rejected with 401 invalid_token."),
+        ("before-body", "The bearer is checked before the body: a request with an invalid token and an invalid body is rejected with 401 invalid_token."),
     ]),
     ("short", SHORT, Some(429), &[
-        ("burst", "Beyond the limit the answer is 429 rate_limited with Retry-After."),
+        ("burst", "Too many requests are rejected with 429 rate_limited and Retry-After."),
     ]),
     ("revoke", REVOKE, Some(204), &[
-        ("self-long", "A long-term token may revoke itself."),
-        ("self-short", "A short-term token may revoke itself."),
-        ("other", "A token with tokens:revoke may revoke another token of its client."),
-        ("again", "Revoking a revoked token is 204."),
-        ("repeat-after-loss", "A token that revoked itself may repeat that very call and gets 204."),
-        ("cascade", "Revoking a long-term token ends the short-term tokens made from it."),
-        ("body-ignored", "A request body is ignored, whatever it is."),
+        ("self-long", "A long-term token can always revoke itself."),
+        ("self-short", "A short-term token can always revoke itself."),
+        ("other", "A token with tokens:revoke can revoke another token of its own client."),
+        ("again", "Revoking a token that is already revoked is answered with 204."),
+        ("repeat-after-loss", "A token that revoked itself can repeat that call and gets 204."),
+        ("cascade", "Revoking a long-term token also revokes the short-term tokens issued from it."),
+        ("body-ignored", "A request body is ignored, whatever its content."),
     ]),
     ("revoke", REVOKE, Some(401), &[
-        ("missing", "Without a token the answer is 401 invalid_token."),
-        ("no-tokens-revoke", "Without tokens:revoke another token's revocation is 401 insufficient_scope."),
-        ("wrong-kind", "A token of another issuer is 401 invalid_token."),
+        ("missing", "A request without a token is rejected with 401 invalid_token."),
+        ("no-tokens-revoke", "Revoking another token of the client without tokens:revoke is rejected with 401 insufficient_scope."),
+        ("wrong-kind", "A token of another issuer is rejected with 401 invalid_token."),
     ]),
     ("revoke", REVOKE, Some(404), &[
-        ("malformed", "A malformed token id is 404 not_found."),
-        ("forged", "A forged token id is 404 not_found."),
-        ("other-client", "Another client's token id is 404, like one that never was."),
-        ("broken-escape", "A broken percent-escape in a token id is 404."),
+        ("malformed", "A malformed id is answered with 404 not_found."),
+        ("forged", "A forged id is answered with 404 not_found."),
+        ("other-client", "The id of another client's token is answered with 404 not_found, like one that was never issued."),
+        ("broken-escape", "An id with a broken percent-escape is answered with 404 not_found."),
     ]),
     ("outside", "outside", None, &[
-        ("sanity-first", "The server answers before the run."),
-        ("unknown-path", "An unknown path is 404 not_found."),
-        ("trailing-slash", "A trailing slash is another path: 404."),
-        ("double-slash", "A doubled slash is another path: 404."),
-        ("upper-case", "Another case is another path: 404."),
-        ("get-long", "A known path with another method is 405 with Allow: POST."),
-        ("head-long", "HEAD on a known path is 405 with Allow: POST."),
-        ("options-long", "OPTIONS on a known path is 405 with Allow: POST."),
-        ("get-short", "A known path with another method is 405 with Allow: POST."),
-        ("get-revoke", "A known path with another method is 405 with Allow: POST."),
+        ("sanity-first", "The server answers at the start of the run."),
+        ("unknown-path", "An unknown path is answered with 404 not_found."),
+        ("trailing-slash", "Paths are compared exactly: a trailing slash is answered with 404 not_found."),
+        ("double-slash", "Paths are compared exactly: a doubled slash is answered with 404 not_found."),
+        ("upper-case", "Paths are compared case-sensitively: another case is answered with 404 not_found."),
+        ("get-long", "GET on /long is answered with 405 and Allow: POST."),
+        ("head-long", "HEAD on /long is answered with 405 and Allow: POST."),
+        ("options-long", "OPTIONS on /long is answered with 405 and Allow: POST."),
+        ("get-short", "GET on /short is answered with 405 and Allow: POST."),
+        ("get-revoke", "GET on /revoke is answered with 405 and Allow: POST."),
         ("no-store", "Every response carries Cache-Control: no-store."),
         ("nosniff", "Every response carries X-Content-Type-Options: nosniff."),
-        ("json", "Every body is JSON."),
-        ("snake-case", "Every member of a body is snake_case."),
-        ("sanity-last", "The server still answers after the run."),
+        ("json", "Every response body is JSON, with Content-Type: application/json."),
+        ("snake-case", "Every member of a response body is in snake_case."),
+        ("sanity-last", "The server still answers at the end of the run."),
     ]),
 ];
 
@@ -186,10 +186,10 @@ pub fn report() -> Report {
         match case.id.as_str() {
             "long.401.client-unknown" => fail(
                 case,
-                "401 invalid_client, the same body as for a wrong secret",
+                "401 invalid_client with the same body as for a wrong secret",
                 "404 not_found",
                 404,
-                r#"{"code":"not_found","message":"no client acme-nobody"}"#,
+                r#"{"code":"not_found","message":"There is no client acme-nobody."}"#,
             ),
             "long.401.otp-replayed" => fail(
                 case,
@@ -199,14 +199,14 @@ pub fn report() -> Report {
                 r#"{"token_type":"Bearer","access_token":"***","expires_in":2592000,"expires_at":"2026-04-13T09:26:59Z","scopes":["jobs:*","templates:*"],"token_id":"tok_lt_7GkQ2mXw"}"#,
             ),
             "short.400.scope-uncovered" => {
-                case.reason = Some("The status is right, but its code belongs to another status.".to_owned());
+                case.reason = Some("The status is right, but the code belongs to another status.".to_owned());
                 let reason = case.reason.clone();
                 fail(
                     case,
                     "400 invalid_scope",
                     "400 insufficient_scope",
                     400,
-                    r#"{"code":"insufficient_scope","message":"scope not covered"}"#,
+                    r#"{"code":"insufficient_scope","message":"The long-term token does not cover the scope jobs:cancel."}"#,
                 );
                 case.reason = reason;
             }
@@ -219,15 +219,15 @@ pub fn report() -> Report {
             ),
             "revoke.204.repeat-after-loss" => fail(
                 case,
-                "204, empty body",
+                "204 with an empty body",
                 "401 invalid_token",
                 401,
-                r#"{"code":"invalid_token","message":"token revoked"}"#,
+                r#"{"code":"invalid_token","message":"The bearer token was revoked; get a new one."}"#,
             ),
             "long.400.not-utf8" => {
                 case.outcome = Outcome::Error;
                 case.reason = Some(
-                    "The connection was reset while the body was read: run it again, and look for a proxy between."
+                    "The connection was reset while the body was read: run the case again, and check proxies in front of the server."
                         .to_owned(),
                 );
                 for exchange in &mut case.exchanges {
@@ -237,12 +237,13 @@ pub fn report() -> Report {
             }
             "long.201.scopes-fold" => {
                 case.outcome = Outcome::UnexpectedPass;
-                case.reason = Some("It is listed in known-failures.toml and passed: take it off the list.".to_owned());
+                case.reason =
+                    Some("The case is listed as a known failure, but it passed: remove it from the list.".to_owned());
             }
             "long.400.key-repeated" => {
                 case.outcome = Outcome::ExpectedFail;
                 case.reason = Some(
-                    "known-failures.toml, until AUTH-412 is rolled out: the parser takes the last of two keys."
+                    "Known failure until AUTH-412 is rolled out: the parser uses the last of two equal keys."
                         .to_owned(),
                 );
                 case.wanted = Some("400 invalid_request".to_owned());
@@ -252,20 +253,20 @@ pub fn report() -> Report {
                 let role = if case.id.ends_with("suspended") { "suspended" } else { "no_otp" };
                 case.outcome = Outcome::Blocked;
                 case.reason =
-                    Some(format!("No identity has the role {role}: add a table [{role}] to the identities file."));
+                    Some(format!("No identity has the role {role}: add the table [{role}] to the identities file."));
                 case.exchanges.clear();
                 case.curl = None;
             }
             "long.429.burst" | "long.429.message" => {
                 case.outcome = Outcome::Blocked;
                 case.reason =
-                    Some("A burst is not allowed against a host that is not loopback: give --allow burst.".to_owned());
+                    Some("A burst is not allowed on a host that is not loopback: give --allow burst.".to_owned());
                 case.exchanges.clear();
                 case.curl = None;
             }
             "short.429.burst" => {
                 case.outcome = Outcome::NotApplicable;
-                case.reason = Some("The profile file declares no rate limit on /short.".to_owned());
+                case.reason = Some("The profile declares the rate limit on /short absent.".to_owned());
                 case.exchanges.clear();
                 case.curl = None;
             }
@@ -275,12 +276,14 @@ pub fn report() -> Report {
     report.verdict = Verdict::NotConformant;
     report.exit_code = 1;
     report.cleanup.minted = 42;
-    report.cleanup.left =
-        vec![("tok_lt_7GkQ2mXw".to_owned(), "the server answered 503 three times; it ends on 2026-04-13".to_owned())];
+    report.cleanup.left = vec![(
+        "tok_lt_7GkQ2mXw".to_owned(),
+        "the server answered 503 three times; the token expires on 2026-04-13".to_owned(),
+    )];
     report.advice = vec![
-        "Two roles are missing, and block 2 cases: add the tables [suspended] and [no_otp] to the identities file."
+        "2 cases are blocked because two roles are missing: add the tables [suspended] and [no_otp] to the identities file."
             .to_owned(),
-        "Give --allow burst, with a client that may be locked out for a minute, to judge 2 more cases.".to_owned(),
+        "To judge 2 more cases, give --allow burst, with a client that may be rate-limited for a minute.".to_owned(),
     ];
     finish(report)
 }
@@ -300,7 +303,7 @@ pub fn unreachable() -> Report {
     finish(report)
 }
 
-/// A small report with this text in every place where text from the server can be.
+/// A small report with this text in every place that can contain text from the server.
 pub fn poisoned(hostile: &str) -> Report {
     let mut report = conformant();
     report
@@ -327,7 +330,7 @@ pub fn poisoned(hostile: &str) -> Report {
     finish(report)
 }
 
-/// Text that breaks pages, alone and mixed.
+/// Text that could break a page or a terminal, alone and mixed with other text.
 pub fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         any::<String>(),
@@ -463,18 +466,18 @@ fn exchange(operation: &str, status: u16) -> Exchange {
         }
         204 => "",
         400 => {
-            r#"{"code":"invalid_request","message":"ttl_seconds must be between 3600 and 7776000","details":{"field":"ttl_seconds"}}"#
+            r#"{"code":"invalid_request","message":"ttl_seconds must be an integer from 3600 to 7776000.","details":{"field":"ttl_seconds"}}"#
         }
         401 => {
             headers.push(pair("www-authenticate", "Bearer realm=\"auth\""));
-            r#"{"code":"invalid_client","message":"Client authentication failed."}"#
+            r#"{"code":"invalid_client","message":"The client is unknown, or its secret, one-time code or assertion is wrong."}"#
         }
         429 => {
             headers.push(pair("retry-after", "60"));
             r#"{"code":"rate_limited","message":"Too many requests. Please retry after 60 seconds."}"#
         }
-        403 => r#"{"code":"insufficient_scope","message":"The credential may not grant admin:write."}"#,
-        _ => r#"{"code":"not_found","message":"There is no such thing here."}"#,
+        403 => r#"{"code":"insufficient_scope","message":"The client may not be granted the scope admin:write."}"#,
+        _ => r#"{"code":"not_found","message":"There is no such path."}"#,
     };
     Exchange {
         method: "POST".to_owned(),

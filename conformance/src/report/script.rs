@@ -9,7 +9,7 @@ use crate::result::{CaseResult, Exchange, Report};
 use crate::text::{one_line, visible};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most calls that a script repeats. More are only polls or bursts.
+/// How many calls a script repeats at most. Only polls and bursts have more.
 const CALLS: usize = 30;
 
 const TOTP: &str = r#"
@@ -71,7 +71,7 @@ fn about(name: &str) -> &'static str {
             "The header for the proxy in front of the deployment, as given with --header."
         }
         _ if name.contains("ASSERTION") => "A JWT signed by the client's key, as the case describes it.",
-        _ => "A value that the case itself made: see the requirement above.",
+        _ => "A value that the case generated: see the requirement above.",
     }
 }
 
@@ -211,8 +211,8 @@ fn names(text: &str) -> Vec<&str> {
     all
 }
 
-/// The first name of a secret that the harness itself gives. Any other `$NAME` stays text: otherwise a server's answer could
-/// make the script send a variable of the user's.
+/// The first name of a secret that comes from the harness. Any other `$NAME` stays text: otherwise a server's answer could
+/// make the script send one of the user's variables.
 fn first_name(text: &str) -> Option<(usize, &str)> {
     text.match_indices('$').find_map(|(at, _)| {
         let rest = &text[at + 1..];
@@ -264,7 +264,7 @@ mod tests {
 
     /// Runs a script with a curl that prints its arguments and grants tokens.
     #[test]
-    fn a_script_mints_what_it_needs_and_runs_nothing_that_a_server_said() {
+    fn a_script_mints_what_it_needs_and_runs_no_server_text() {
         let mut report = sample::conformant();
         let grant = |n: u32, kind: &str| format!(r#"{{"access_token":"${kind}_TOKEN_{n}","token_id":"tok_{n}"}}"#);
         let (other, mut case) = (report.cases[0].clone(), report.cases[1].clone());
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_makes_its_own_codes() {
+    fn a_script_computes_its_one_time_codes() {
         let mut case = sample::conformant().cases.remove(0);
         case.exchanges = vec![exchange("http://h/long", None, Some(r#"{"otp_code":"$VALID_OTP_CODE"}"#), "{}")];
         let script = render(&sample::conformant(), &case);

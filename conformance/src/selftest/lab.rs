@@ -25,10 +25,11 @@ use std::time::Duration;
 /// The middle of a TOTP step, so that codes of the neighbouring steps are valid. The clock moves only when a task waits.
 const START: u64 = 1_800_000_000 + 15;
 
-/// The reference server lists a revocation at once, so only mutants are waited for.
+/// How long cases wait for a revocation in the feed. The reference server lists it at once, so only mutants use this time
+/// up.
 const FEED_MILLISECONDS: u64 = 60;
 
-/// Faults that no case tests: they are for tests of the command itself.
+/// Faults for tests of the command itself. No case tests for them.
 const BY_HAND: &[&str] = &[
     "busy",
     "busy-on-revoke",
@@ -80,7 +81,7 @@ pub async fn one(fault: Option<&'static str>, feed: FeedMode, mut choice: Choice
         retry_seconds: 120,
         ..Limits::default()
     };
-    // The short time limit is for the mutants that never answer.
+    // The time limit is short because of the mutants that never answer.
     let never_answers = matches!(fault, Some("hang" | "hang-on-short" | "slow-trickle"));
     let settings = Settings {
         choice,

@@ -7,8 +7,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
-/// An RSA key of 2048 bits made only for these tests, for the cases that need a key with two algorithms. It is fixed, since
-/// `ring` can't generate RSA keys.
+/// An RSA key of 2048 bits, made only for these tests, for the cases that need a key type with two algorithms. It is
+/// fixed, because `ring` can't generate RSA keys.
 const RSA: [(&str, &str); 8] = [
     ("e", "AQAB"),
     (

@@ -38,8 +38,8 @@ fn feed_alone() -> Result<Choice, String> {
     choice("service", &["feed.*"])
 }
 
-/// The cases that run against a mutant: its killer with the controls. If the killer judges every answer or whether the server
-/// survived, all cases of its level or kind, such as `feed.*`. Cases without mutants of their own run too.
+/// The cases that run against a mutant: its killer with the controls, and cases that have no mutants of their own. If the
+/// killer judges every answer, or whether the server survived: all cases of its level or kind, such as `feed.*`.
 fn about(killer: &Case) -> Result<Choice, String> {
     let kind = killer.id.split('.').next().unwrap_or_default();
     match (killer.level, judges_all(killer)) {
@@ -65,7 +65,7 @@ fn all_reports(chosen: &[Pair]) -> Result<Vec<(Pair, Report)>, String> {
     queue.sort_by_key(|(_, (killer, _))| judges_all(killer));
     let queue = Mutex::new(queue);
     let done = Mutex::new(Vec::new());
-    // Some mutants make the run wait; others use the processor meanwhile.
+    // Some mutants only make the run wait; meanwhile other threads use the processor.
     let threads = std::thread::available_parallelism().map_or(2, usize::from) * 8;
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -85,7 +85,7 @@ fn all_reports(chosen: &[Pair]) -> Result<Vec<(Pair, Report)>, String> {
     all.into_iter().map(|(_, report)| report).collect()
 }
 
-/// Whether the result of a case against the reference server is as it must be.
+/// Whether a case has the required result against the reference server.
 fn is_as_it_should_be(case: &CaseResult, feed: FeedMode) -> bool {
     match (feed, case.outcome) {
         (_, Outcome::Pass) => true,
@@ -135,7 +135,7 @@ pub fn run(only: &[String], paint: Paint) -> Result<Exit, String> {
         by.iter().for_each(|id| *kills.entry((*id).to_owned()).or_default() += 1);
         let named = by.contains(&killer.id) && report.exit_code != 0;
         if !named {
-            broken.push(format!("mutant {} was not killed by {}, but by {by:?}", mutant.name, killer.id));
+            broken.push(format!("mutant {} was not killed by {}; it was killed by {by:?}", mutant.name, killer.id));
         }
         let others: Vec<_> = by.iter().filter(|id| **id != killer.id).take(4).copied().collect();
         let more = by.len().saturating_sub(others.len() + usize::from(named));
@@ -177,7 +177,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn a_mutant_stands_with_one_case() {
+    fn a_mutant_is_declared_by_one_case() {
         let mut names = BTreeSet::new();
         for (killer, mutant) in mutants() {
             assert!(names.insert(mutant.name), "{} is declared twice, also with {}", mutant.name, killer.id);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_passes_everything_and_keeps_nothing() {
+    fn the_reference_passes_everything_and_nothing_is_left() {
         for (feed, choice) in [(FeedMode::Public, whole()), (FeedMode::Private, feed_alone())] {
             let report = block_on(one(None, feed, choice.unwrap())).unwrap().report;
             let odd: Vec<_> =
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_serves_no_feed_and_names_none_owes_none() {
+    fn feed_cases_do_not_apply_without_a_feed() {
         let report = block_on(one(None, FeedMode::Off, feed_alone().unwrap())).unwrap().report;
         let feed: Vec<_> = report.cases.iter().filter(|c| c.id.starts_with("feed.")).collect();
         assert!(!feed.is_empty() && feed.iter().all(|c| c.outcome == Outcome::NotApplicable), "{feed:?}");

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 server for the reference, so that a mutant can hang, trickle, or break off in the middle.
+//! A small HTTP/1.1 server for the reference, so that a mutant can hang, send slowly, or break off in the middle.
 
 use super::reference::message::{Asked, Form, Reply};
 use super::reference::state::Reference;
@@ -11,7 +11,7 @@ const DIES_AFTER: u64 = 200;
 
 pub async fn serve(listener: TcpListener, reference: Arc<Mutex<Reference>>) {
     while let Ok((stream, _)) = listener.accept().await {
-        // About halfway through a run. Closes the port, as a process that ended does.
+        // About halfway through a run. Closes the port, as if the process had ended.
         if reference.lock().is_ok_and(|r| r.on("dies-half-way") && r.memory.requests > DIES_AFTER) {
             return;
         }
@@ -43,7 +43,7 @@ async fn connection(mut stream: TcpStream, reference: Arc<Mutex<Reference>>) {
     }
 }
 
-/// Answers of a server that is overloaded or limits calls, which conforms. Any call may get one.
+/// The answers of a server that is overloaded or limits calls. They conform, and any call may get one.
 fn busy(fault: &str, asked: &Asked, count: u64) -> Option<(u16, &'static str)> {
     let polls = asked.path.ends_with("/short") || asked.path.ends_with("/revoke");
     match fault {
@@ -124,7 +124,7 @@ async fn write(stream: &mut TcpStream, asked: &Asked, reply: &Reply, fault: &str
         kind = "text/html";
     }
     if fault == "echoes" && reply.status >= 400 {
-        // As debug pages do: the answer repeats what was sent.
+        // The answer repeats what was sent, as debug pages do.
         let sent = String::from_utf8_lossy(&asked.body).into_owned();
         body = serde_json::json!({
             "code": reply.body["code"], "message": format!("{} {sent}", asked.header("authorization").unwrap_or_default()),

@@ -1,4 +1,4 @@
-//! One-time codes. There is one per 30 seconds and client, and none may be used twice.
+//! One-time codes. A client has one per 30 seconds, and none may be used twice.
 
 use crate::endpoint::{self, LONG};
 use crate::http::Request;
@@ -17,7 +17,7 @@ impl<'a> Trial<'a> {
             let last = self.run.state.get(&key).unwrap_or_default().step;
             let now = self.run.clock.now();
             let current = totp::step_at(now);
-            // The next step's code is accepted as drift, once a server whose clock is a little behind accepts it too.
+            // The next step's code is also valid, as clock drift, once a server whose clock is a little behind accepts it too.
             let settled = now % totp::STEP_SECONDS >= 3;
             let chosen =
                 if current > last { Some(current) } else { (settled && current + 1 > last).then_some(current + 1) };

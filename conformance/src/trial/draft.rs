@@ -149,7 +149,7 @@ pub fn assertion_parts(t: &Trial<'_>, role: Role) -> Result<(Value, Value), Stop
     Ok((Value::Object(assertion.header), Value::Object(assertion.claims)))
 }
 
-/// A valid call with another assertion, which is masked from now on.
+/// A valid call with this assertion in place of its own. The assertion is masked from now on.
 pub async fn with_assertion(t: &Trial<'_>, role: Role, assertion: String) -> Result<Request, Stop> {
     let mut draft = start(t, Base::Assertion(role)).await?;
     draft.members.get_or_insert_default().insert("assertion".into(), t.secret("ASSERTION", assertion).into());
@@ -362,7 +362,7 @@ async fn value_of(t: &Trial<'_>, name: &str) -> Result<String, Stop> {
             let token = t.shared(role, &setting[..setting.len() - 9]).await?.token;
             t.secret("EXTENDED_TOKEN", forge::extended(&token)?)
         }
-        // Change a character in between: the first ones encode the kind, and the last may have unused bits.
+        // Change a character in the middle: the first ones encode the kind, and the last may have unused bits.
         "spare_id_altered" => {
             let id = t.shared(role, "spare").await?.id;
             jose::change_at(&id, id.len() * 2 / 3)

@@ -1,4 +1,4 @@
-//! The revocation feed as an API that verifies offline uses it: how it is read, and what it says of a token.
+//! The revocation feed as an API that verifies offline uses it: how it is read, and whether it rejects a token.
 
 use crate::endpoint::{FEED, bare};
 use crate::http::{Answer, Request};
@@ -45,8 +45,8 @@ struct Read {
 }
 
 impl Known {
-    /// The `seq` of two reads, of which the later has the lower one, though it was requested when no location could still serve
-    /// an older feed than the earlier read's.
+    /// The `seq` of an earlier read and a lower `seq` of a later read, if there are such reads: the later one was requested
+    /// when no location could still serve an older feed than the earlier read's.
     pub fn went_back(&self, kept: Duration) -> Option<(u64, u64)> {
         let reads = self.reads.borrow();
         let pairs = reads.iter().flat_map(|a| reads.iter().map(move |b| (a, b)));
@@ -76,7 +76,8 @@ impl Feed {
         self.answer.header("etag").ok_or_else(|| Stop::fail("an ETag", "none"))
     }
 
-    /// Whether an API that verifies offline must refuse the token: the contract's rule alone. `now` in seconds since the epoch.
+    /// Whether an API that verifies offline must reject the token, by the contract's rule alone. `now` in seconds since the
+    /// epoch.
     pub fn refuses(&self, token: &Token, now: u64) -> Result<bool, Stop> {
         let claims = claims(token)?;
         let id = |claim: &str| {
@@ -146,7 +147,7 @@ impl Trial<'_> {
                 match metadata["revocations_uri"].as_str() {
                     Some(uri) => Err(Stop::fail(
                         "a revocation feed, since the metadata has revocations_uri",
-                        format!("404 ({uri})"),
+                        format!("404 (revocations_uri is {uri})"),
                     )),
                     None => Err(Stop::Absent(
                         "this deployment has no revocation feed: it is 404, and the metadata has no revocations_uri"
@@ -185,7 +186,7 @@ impl Trial<'_> {
         let token = answer.text();
         match Jwt::read(&token) {
             Some(jwt) => Ok(Feed { answer, token, jwt }),
-            None => Err(Stop::fail("a JWT", self.summary(&answer))),
+            None => Err(Stop::fail("the revocation feed as a JWT", self.summary(&answer))),
         }
     }
 
@@ -221,12 +222,12 @@ impl Trial<'_> {
         .await
     }
 
-    /// Waits until an API that follows the feed would refuse the token.
+    /// Waits until an API that follows the feed would reject the token.
     pub async fn feed_refuses(&self, token: &Token) -> Result<Feed, Stop> {
         let (feed, ()) = self
             .feed_until("", |feed| match feed.refuses(token, self.run.clock.now() + CLOCKS)? {
                 true => Ok(()),
-                false => Err(Stop::fail(format!("a feed that refuses {}", token.id), "one that does not")),
+                false => Err(Stop::fail(format!("a feed that rejects {}", token.id), "one that does not")),
             })
             .await?;
         Ok(feed)
@@ -235,7 +236,10 @@ impl Trial<'_> {
     pub fn accepted(&self, feed: &Feed, token: &Token, what: &str) -> Result<(), Stop> {
         match feed.refuses(token, self.run.clock.now())? {
             false => Ok(()),
-            true => Err(Stop::fail(format!("a feed that does not refuse {what}"), format!("it refuses {}", token.id))),
+            true => Err(Stop::fail(
+                format!("a feed that does not reject {what}"),
+                format!("a feed that rejects {}", token.id),
+            )),
         }
     }
 }

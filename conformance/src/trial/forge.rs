@@ -1,13 +1,13 @@
-//! Near misses: a text with one letter in the other case, a token without its signature or with a changed claim.
+//! Texts and tokens that are almost valid: one letter in the other case, no signature, a changed claim.
 
 use crate::jose;
 use crate::stop::Stop;
 
 /// Changes the case of the first letter.
 pub fn recased(text: &str) -> Result<String, Stop> {
-    let at = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .ok_or_else(|| Stop::Absent("the text has no letter whose case could be changed".to_owned()))?;
+    let at = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(|| {
+        Stop::Absent("the value to change has no letter, so its upper and lower case do not differ".to_owned())
+    })?;
     Ok(text
         .char_indices()
         .map(|(i, c)| match c {
@@ -20,7 +20,7 @@ pub fn recased(text: &str) -> Result<String, Stop> {
 
 fn parts(token: &str) -> Result<jose::Jwt, Stop> {
     jose::Jwt::read(token)
-        .ok_or_else(|| Stop::Blocked("the server's token is not a JWT, so it can't be forged as one".into()))
+        .ok_or_else(|| Stop::Blocked("the server's token is not a JWT, so no forged JWT can be made from it".into()))
 }
 
 pub fn unsigned(token: &str) -> Result<String, Stop> {
@@ -45,7 +45,7 @@ mod tests {
 
     /// A server may put anything into its own token.
     #[test]
-    fn a_life_without_an_end_is_extended_too() {
+    fn any_exp_is_extended() {
         let token =
             |exp: Value| format!("{}.AAAA", jose::signing_input(&json!({"alg": "EdDSA"}), &json!({ "exp": exp })));
         for (exp, extended_to) in [(json!(5), 65), (json!(u64::MAX), u64::MAX), (json!("x"), 60)] {

@@ -28,7 +28,7 @@ impl Trial<'_> {
     pub async fn revoked(&self, bearer: &Token, victim: &Token) -> Result<(), Stop> {
         let answer = self.send(&endpoint::revoke(&bearer.token, &victim.id)).await?;
         self.expect(ENDED, &answer).map_err(|_| {
-            Stop::Blocked(format!("a revocation was needed first: the server answered {}", self.summary(&answer)))
+            Stop::Blocked(format!("this case first needs a revocation: the server answered {}", self.summary(&answer)))
         })
     }
 
@@ -42,7 +42,9 @@ impl Trial<'_> {
             return Ok(answer);
         }
         let got = self.summary(&answer);
-        Err(Stop::Blocked(format!("the operators' call {method} {path} was needed first: the server answered {got}")))
+        Err(Stop::Blocked(format!(
+            "this case first needs the operators' call {method} {path}: the server answered {got}"
+        )))
     }
 
     /// A client for this case alone; the clean-up deletes it.
@@ -64,12 +66,13 @@ impl Trial<'_> {
         }
         let made = self.operate("POST", CLIENTS, Some(body), 201).await?.json().unwrap_or_default();
         let secret = made["client_secret"].as_str().map(str::to_owned);
-        let secret = secret.ok_or_else(|| Stop::Blocked("the 201 of the new client lacks client_secret".to_owned()))?;
+        let secret =
+            secret.ok_or_else(|| Stop::Blocked("the 201 for the new client has no client_secret".to_owned()))?;
         let secret = self.secret("GUEST_CLIENT_SECRET", secret);
         Ok(Guest { path: endpoint::client_path(&id), id, secret, made })
     }
 
-    /// A long-term token of the guest, by its secret.
+    /// A long-term token of the guest, issued for its secret.
     pub async fn guest_long(&self, guest: &Guest, scopes: &[&str]) -> Result<Token, Stop> {
         self.mint_long_as(&guest.id, &guest.secret, scopes).await
     }

@@ -94,7 +94,7 @@ impl Trial<'_> {
                 if words.iter().any(|word| message.contains(word)) {
                     return Ok(());
                 }
-                Err(Stop::fail("a message saying that the header is there more than once", self.summary(answer)))
+                Err(Stop::fail("a message that says that the header was sent more than once", self.summary(answer)))
             }
             Also::AllowsPost => {
                 let allowed = answer.list("allow");
@@ -168,7 +168,10 @@ impl Trial<'_> {
             }
             // Slow answers alone are not a failure.
             if started.elapsed() >= self.run.window * 2 && came_back {
-                return Err(Stop::fail(want.to_string(), "refusals with acceptances in between".to_owned()));
+                return Err(Stop::fail(
+                    format!("{want}, three times in a row"),
+                    "the token sometimes refused and sometimes accepted",
+                ));
             }
             poll.wait(in_a_row > 0).await;
         }
@@ -207,7 +210,7 @@ impl Poll {
         let pause = retry_after(&answer).unwrap_or(Duration::from_secs(1));
         if self.limited > 3 || pause > LONGEST_LIMIT {
             return Err(Stop::Unavailable(format!(
-                "the server's rate limit was reached while waiting for a revocation to hold: {}",
+                "the server's rate limit was reached while the case waited for a revocation to take effect: {}",
                 t.summary(&answer)
             )));
         }

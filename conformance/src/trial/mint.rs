@@ -79,7 +79,7 @@ impl Trial<'_> {
 
     /// Mints a token that a case needs first. A refusal here blocks the case, which tests something else.
     async fn mint(&self, request: &Request, what: &str, scopes: &[&str]) -> Result<Token, Stop> {
-        let needed = |got: String| Stop::Blocked(format!("{what} was needed first: {got}"));
+        let needed = |got: String| Stop::Blocked(format!("this case first needs {what}: {got}"));
         let answer = match self.send(request).await {
             Err(Stop::Fail { got, .. }) => return Err(needed(got)),
             other => other?,
@@ -88,7 +88,7 @@ impl Trial<'_> {
             token_in(&answer).ok_or_else(|| needed(format!("the server answered {}", self.run.summary(&answer))))?;
         if token.body["scopes"] != json!(scopes) && !scopes.is_empty() {
             return Err(needed(format!(
-                "scopes {} were requested, but {} granted",
+                "it requested the scopes {}, but the server granted {}",
                 json!(scopes),
                 token.body["scopes"]
             )));

@@ -117,9 +117,7 @@ impl<'a> Trial<'a> {
             self.exchanges.borrow_mut().push(exchange);
             self.run.pause(pause).await?;
         }
-        Err(Stop::Error(
-            "a call was sent again without end: this is a fault of the harness, please report it".to_owned(),
-        ))
+        Err(Stop::Error("a call was sent again and again: this is a fault of the harness, please report it".to_owned()))
     }
 
     /// As `send`, but the caller decides whether to record the exchange: for bursts.
@@ -147,7 +145,7 @@ impl<'a> Trial<'a> {
         if answer.status == 429 && !self.expects_429.get() {
             let again = answer.header("retry-after").unwrap_or("some");
             return Err(Stop::Unavailable(format!(
-                "answered 429, though this case sends few requests: run again after {again} seconds, or raise the deployment's limit"
+                "the server answered 429, though this case sends few requests: run again after {again} seconds, or raise the deployment's limit"
             )));
         }
         if patience::is_busy(&answer) {
@@ -162,8 +160,8 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// A 503 conforms if a part of the service is down. It is a failure if this case gets it in every round while other calls of
-    /// the operation are answered.
+    /// A 503 conforms if a part of the service is down. It is a failure if this case gets 503 in every round while other calls
+    /// of the operation get other answers.
     fn unavailable(&self, request: &Request, answer: &Answer) -> Stop {
         let op = endpoint::operation(request);
         let memory = self.run.memory::<Busy>();
@@ -176,7 +174,7 @@ impl<'a> Trial<'a> {
             return Stop::Unavailable(format!("the server was unavailable: {got}"));
         }
         Stop::fail(
-            "an answer other than 503, which is for a part that is down",
+            "an answer other than 503, because other calls of the operation work",
             format!("{got}, in {times} rounds, while {others} other calls of {} were answered", op.name()),
         )
     }

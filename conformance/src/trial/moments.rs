@@ -1,4 +1,4 @@
-//! Time in cases: time limits tested to the second, and promises checked again later.
+//! Time in cases: time limits that are tested to the second, and promises that are checked again later.
 
 use crate::http::Answer;
 use crate::stop::Stop;
@@ -8,7 +8,7 @@ use crate::trial::Trial;
 const LATER: u64 = 10;
 /// How much the server's clock may differ from this one, in seconds, unless it is on this machine.
 const APART: i64 = 2;
-/// Only few requests cross the boundary of a second, so chance alone never takes this many tries.
+/// Few requests cross the boundary of a second, so chance alone never uses up all tries.
 const TRIES: u32 = 20;
 
 impl Trial<'_> {
@@ -32,7 +32,7 @@ impl Trial<'_> {
             }
         }
         Err(Stop::Blocked(
-            "no answer came within the second in which its request was sent: run from a place nearer to the server"
+            "no answer came within the second in which its request was sent: run the harness nearer to the server"
                 .into(),
         ))
     }

@@ -1,4 +1,4 @@
-//! Operators' calls for the cases about them: the case judges the answer.
+//! Operators' calls for the cases about them. The case judges the answer.
 
 use crate::ask::{GRANTED, Want};
 use crate::clock;
@@ -16,7 +16,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-/// The seconds of a TOTP step in which its code is certainly the current one, also on a clock that differs a little.
+/// The seconds of a TOTP step during which its code is the current one even on a clock that differs a little.
 const CALM: std::ops::Range<u64> = 3..22;
 
 /// A client that a case created; the clean-up deletes it.
@@ -37,12 +37,12 @@ impl Client {
 
     pub fn secret_id(&self) -> Result<&str, Stop> {
         let id = self.shown["secrets"][0]["secret_id"].as_str();
-        id.ok_or_else(|| Stop::Blocked("the 201 of the new client lacks its secret_id".to_owned()))
+        id.ok_or_else(|| Stop::Blocked("the 201 for the new client has no secret_id".to_owned()))
     }
 
     pub fn text(&self, member: &str) -> Result<&str, Stop> {
         let text = self.shown[member].as_str();
-        text.ok_or_else(|| Stop::Blocked(format!("the 201 of the new client lacks {member}")))
+        text.ok_or_else(|| Stop::Blocked(format!("the 201 for the new client has no {member}")))
     }
 
     pub fn time(&self, member: &str) -> Result<u64, Stop> {

@@ -33,7 +33,7 @@ impl Trial<'_> {
         self.send(&endpoint::bare("GET", &self.metadata_path().await?, None)).await
     }
 
-    /// GET answers 200 with this media type.
+    /// Expects 200 to GET, with this media type.
     pub async fn is_served(&self, path: &str, media: &str) -> Result<(), Stop> {
         let answer = self.send(&endpoint::bare("GET", path, None)).await?;
         self.expect(plain(200), &answer)?;
@@ -45,7 +45,7 @@ impl Trial<'_> {
         }
     }
 
-    /// GET answers 200 with one of these values of Cache-Control, whose directives may be in any order.
+    /// Expects 200 to GET, with one of these values of Cache-Control. Its directives may be in any order.
     pub async fn is_kept(&self, path: &str, due: &[&str]) -> Result<(), Stop> {
         let answer = self.send(&endpoint::bare("GET", path, None)).await?;
         self.expect(plain(200), &answer)?;
@@ -64,7 +64,7 @@ impl Trial<'_> {
         }
     }
 
-    /// HEAD answers 200 with the headers of GET and no body (RFC 9110 section 9.3.2).
+    /// Expects 200 to HEAD, with the headers of GET and no body (RFC 9110 section 9.3.2).
     pub async fn answers_head(&self, path: &str) -> Result<(), Stop> {
         let get = self.send(&endpoint::bare("GET", path, None)).await?;
         let head = self.send(&endpoint::bare("HEAD", path, None)).await?;
@@ -81,7 +81,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Other methods than GET and HEAD answer 405 with `Allow: GET, HEAD`, as an error of the contract.
+    /// Expects 405 to methods other than GET and HEAD, with `Allow: GET, HEAD` and an error body of the contract.
     pub async fn is_read_only(&self, path: &str) -> Result<(), Stop> {
         for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
             let answer = self.send(&endpoint::bare(method, path, None)).await?;

@@ -1,6 +1,6 @@
-//! What the test programs share.
+//! Helpers that the test programs share.
 
-#![allow(dead_code, reason = "each test program takes its part")]
+#![allow(dead_code, reason = "each test program uses only a part")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

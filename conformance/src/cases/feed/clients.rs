@@ -10,8 +10,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.suspended",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A suspended client is listed under client with the time 253402300799, so that all of its \
-                      tokens are rejected.",
+        requirement: "A suspended client is listed under client with the time 253402300799, so that APIs reject all of \
+                      its tokens.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -28,8 +28,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.restored",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A restored client is listed with its tokens_valid_from, so that its new tokens are not \
-                      rejected.",
+        requirement: "A restored client is listed with its tokens_valid_from, so that APIs accept its new tokens.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -46,8 +45,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.end-tokens",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "After end-tokens, the client is listed with a time that rejects tokens issued before the call \
-                      and accepts those issued after it.",
+        requirement: "After end-tokens, the client is listed with a time by which APIs reject tokens issued before the \
+                      call and accept those issued after it.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -114,7 +113,7 @@ async fn restored(t: &Trial<'_>) -> Result<(), Stop> {
     let answer = t.operate("PATCH", &guest.path, Some(json!({"status": "active"})), 200).await?;
     let shown = answer.json().unwrap_or_default();
     let from = shown["tokens_valid_from"].as_str().and_then(clock::parse_rfc3339);
-    let from = from.ok_or_else(|| Stop::Blocked("the client is shown without tokens_valid_from".to_owned()))?;
+    let from = from.ok_or_else(|| Stop::Blocked("the client in the response has no tokens_valid_from".to_owned()))?;
     let feed = listed(t, &guest.id, &format!("its tokens_valid_from, {from}"), |at| at == from).await?;
     let token = t.guest_token(&guest).await?;
     t.accepted(&feed, &token, "a new token of the restored client")

@@ -77,7 +77,7 @@ pub const CASES: &[Case] = &[
         control: Some("feed.200.served"),
         request: steps!(news_only),
         expect: plain(200),
-        mutants: &[mutant("feed-since-inclusive", "lists the entry with that seq again")],
+        mutants: &[mutant("feed-since-inclusive", "also lists the entry whose seq equals since")],
         ..ROW
     },
     Case {
@@ -112,7 +112,7 @@ pub const CASES: &[Case] = &[
         id: "feed.304.delta",
         cell: Cell::Service(304),
         level: Level::Service,
-        requirement: "A request for a delta with its ETag in If-None-Match is answered with 304.",
+        requirement: "A request for a delta with the delta's ETag in If-None-Match is answered with 304.",
         section: "openapi.yaml, getRevocations; RFC 9110 section 13.1.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -176,7 +176,7 @@ fn is_delta(feed: &Feed, seq: u64) -> Result<(), Stop> {
     }
 }
 
-/// The feed's current `seq`. Nothing of this case comes before it.
+/// The feed's current `seq`. The changes of this case get higher ones.
 async fn start(t: &Trial<'_>) -> Result<u64, Stop> {
     t.feed("").await?.seq()
 }
@@ -203,7 +203,7 @@ async fn restored(t: &Trial<'_>) -> Result<(), Stop> {
     let seq = told(t, before, ("client", &guest.id), "any time", |_| true).await?.seq()?;
     let shown = t.change(&guest, json!({"status": "active"})).await?;
     let from = shown["tokens_valid_from"].as_str().and_then(clock::parse_rfc3339);
-    let from = from.ok_or_else(|| Stop::Blocked("the client is shown without tokens_valid_from".to_owned()))?;
+    let from = from.ok_or_else(|| Stop::Blocked("the client in the response has no tokens_valid_from".to_owned()))?;
     told(t, seq, ("client", &guest.id), &format!("its tokens_valid_from, {from}"), |at| at == from).await.map(drop)
 }
 
@@ -216,7 +216,7 @@ fn entries(feed: &Feed) -> BTreeMap<(&'static str, String), Value> {
     MEMBERS.into_iter().flat_map(of).collect()
 }
 
-/// Two revocations after the full feed was read: one delta must list both.
+/// Two revocations happen after the full feed was read: one delta must list both.
 async fn merges(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
     let short = t.mint_short(&long, &["jobs:submit"]).await?;
@@ -291,8 +291,8 @@ async fn signed(t: &Trial<'_>) -> Result<(), Stop> {
         .map_err(|_| Stop::fail("a signature that the published key verifies", "an invalid signature"))
 }
 
-/// A 304 for what was just read, retried if a revocation comes between. `name` turns an ETag into the value of
-/// If-None-Match.
+/// Expects a 304 for what was just read, and retries if a revocation comes in between. `name` turns an ETag into the
+/// value of If-None-Match.
 async fn kept(t: &Trial<'_>, query: &str, name: impl Fn(&str) -> String) -> Result<Answer, Stop> {
     for _ in 0..super::served::TRIES {
         let etag = t.feed(query).await?.etag()?.to_owned();

@@ -69,7 +69,7 @@ pub const CASES: &[Case] = &[
 async fn is_private(t: &Trial<'_>) -> Result<(), Stop> {
     match t.feed_mode().await? {
         Mode::Private => Ok(()),
-        Mode::Public => Err(Stop::Absent("the feed of this deployment is public".to_owned())),
+        Mode::Public => Err(Stop::Absent("the revocation feed of this deployment is public".to_owned())),
     }
 }
 

@@ -9,9 +9,9 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The least lifetime that is left, in seconds: what the contract promises, less caching and clock skew.
+/// The shortest accepted time until `exp`, in seconds: what the contract promises, less caching and clock skew.
 const LEAST_LEFT: u64 = 150 - 10;
-/// How often to retry if a revocation comes between a read and its repetition.
+/// How often to retry if a revocation comes between two reads.
 pub const TRIES: usize = 40;
 
 pub const CASES: &[Case] = &[
@@ -101,7 +101,7 @@ pub const CASES: &[Case] = &[
         expect: plain(200),
         mutants: &[
             mutant("feed-unsigned", "serves the feed unsigned"),
-            mutant("feed-other-key", "publishes another key than the one that it signs with"),
+            mutant("feed-other-key", "publishes a key other than the one that it signs with"),
         ],
         ..ROW
     },
@@ -140,8 +140,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.claims",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "The feed has an integer seq, a since only if one was requested, and in ended the objects \
-                      token, parent and client, even if empty.",
+        requirement: "The feed has an integer seq, a since only if one was requested, and an object ended with the \
+                      objects token, parent and client, even if they are empty.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -247,7 +247,7 @@ fn is_jwt(answer: &Answer) -> Result<(), Stop> {
     Err(Stop::fail("Content-Type: application/jwt", format!("Content-Type: {kind}")))
 }
 
-/// The metadata, which is required for what is compared with it.
+/// The metadata. It must exist, because the feed is compared with it.
 async fn told(t: &Trial<'_>) -> Result<Value, Stop> {
     let answer = t.metadata().await?;
     match answer.json().filter(|_| answer.status == 200) {
@@ -360,7 +360,7 @@ async fn claims(t: &Trial<'_>) -> Result<(), Stop> {
     if since.is_u64() { Ok(()) } else { Err(Stop::fail("since as an integer", format!("since {since}"))) }
 }
 
-/// The feed again, with its ETag in If-None-Match.
+/// Requests the feed again, with its ETag in If-None-Match.
 async fn unless(t: &Trial<'_>, etag: &str) -> Result<Answer, Stop> {
     let mut request = t.feed_request("").await?;
     request.set("if-none-match", etag);
@@ -389,7 +389,7 @@ async fn not_modified(t: &Trial<'_>) -> Result<(), Stop> {
             "something was revoked between every two reads: run again when the deployment is less busy".to_owned(),
         ));
     }
-    Err(Stop::fail("304 while nothing was revoked", "another feed each time"))
+    Err(Stop::fail("304 while nothing was revoked", "200 with another feed each time"))
 }
 
 async fn modified(t: &Trial<'_>) -> Result<(), Stop> {

@@ -1,4 +1,4 @@
-//! The revocation feed: sequences of changes to one client, and whom a change must not affect.
+//! The revocation feed: sequences of changes to one client, and clients that a change must not affect.
 
 use crate::case::*;
 use crate::clock;
@@ -27,7 +27,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.refused-revocation",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A revocation that was rejected lists nothing: another client's token stays accepted.",
+        requirement: "A rejected revocation is not listed: the other client's token stays accepted.",
         section: "openapi.yaml, getRevocations; openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Other, ClientId), (Other, ClientSecret)],
         effect: Effect::Revoke,
@@ -69,7 +69,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.end-tokens-again",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A second end-tokens moves the client's time forward.",
+        requirement: "A second end-tokens gives the client a later time in the feed.",
         section: "openapi.yaml, getRevocations; openapi.yaml, endClientTokens",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -83,7 +83,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.end-tokens-while-suspended",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "end-tokens of a suspended client does not lift the suspension: the time stays 253402300799.",
+        requirement: "end-tokens does not lift a client's suspension: the time in the feed stays 253402300799.",
         section: "openapi.yaml, getRevocations; openapi.yaml, endClientTokens",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -92,7 +92,7 @@ pub const CASES: &[Case] = &[
         expect: plain(200),
         mutants: &[mutant(
             "feed-end-tokens-lifts-suspension",
-            "replaces the entry of a suspension by that of end-tokens",
+            "replaces the entry of a suspension with that of end-tokens",
         )],
         ..ROW
     },
@@ -100,8 +100,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.restored-after-end-tokens",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A client restored after end-tokens is listed with the time of end-tokens, so that earlier \
-                      tokens stay rejected.",
+        requirement: "A client that is restored after end-tokens is listed with the time of end-tokens, so that \
+                      earlier tokens stay rejected.",
         section: "openapi.yaml, getRevocations; openapi.yaml, updateClient; openapi.yaml, endClientTokens",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -115,8 +115,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.narrowing-blames-nobody",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A change of a client's scopes does not list the client: offline, a token keeps its scopes \
-                      until it expires.",
+        requirement: "A client whose scopes change is not listed: for an API that verifies offline, a token keeps its \
+                      scopes until it expires.",
         section: "openapi.yaml, getRevocations; openapi.yaml, updateClient",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -211,7 +211,7 @@ async fn restored_after_end_tokens(t: &Trial<'_>) -> Result<(), Stop> {
     for_good(t, &guest).await?;
     let shown = t.change(&guest, json!({"status": "active"})).await?;
     let from = shown["tokens_valid_from"].as_str().and_then(clock::parse_rfc3339);
-    let from = from.ok_or_else(|| Stop::Blocked("the client is shown without tokens_valid_from".to_owned()))?;
+    let from = from.ok_or_else(|| Stop::Blocked("the client in the response has no tokens_valid_from".to_owned()))?;
     let (feed, _) = listed(t, &guest, &format!("its tokens_valid_from, {from}"), |at| at == from).await?;
     match feed.refuses(&before, t.run.clock.now())? {
         true => Ok(()),

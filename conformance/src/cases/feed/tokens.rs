@@ -28,7 +28,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.token",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "Once the revocation of a short-term token is answered, the token is listed under token.",
+        requirement: "Once the revocation of a short-term token is confirmed, the token is listed under token.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -38,7 +38,7 @@ pub const CASES: &[Case] = &[
         mutants: &[
             mutant("feed-hash-bare", "hashes the id without its prefix token:, parent: or client:"),
             mutant("feed-lacks-token", "does not list short-term tokens"),
-            mutant("feed-late", "lists a revocation long after it was answered"),
+            mutant("feed-late", "lists a revocation long after it was confirmed"),
         ],
         ..ROW
     },
@@ -46,8 +46,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.parent",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "Once the revocation of a long-term token is answered, the token is listed under parent, and \
-                      not under token.",
+        requirement: "Once the revocation of a long-term token is confirmed, the token is listed under parent, and not \
+                      under token.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -64,7 +64,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.parent-immediate",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "Once the revocation of an immediate client's long-term token is answered, the token is listed \
+        requirement: "Once the revocation of an immediate client's long-term token is confirmed, the token is listed \
                       under parent, and not under token.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Immediate, ClientId), (Immediate, ClientSecret)],
@@ -79,8 +79,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.cascade",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "An API that follows the feed accepts a long-term token's short-term tokens until it is \
-                      revoked, and then rejects them.",
+        requirement: "An API that follows the feed accepts the short-term tokens of a long-term token until the \
+                      long-term token is revoked, and rejects them afterwards.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -94,8 +94,8 @@ pub const CASES: &[Case] = &[
         id: "feed.200.spares-others",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "A revoked token's entry does not reject other tokens of its client, or other short-term tokens \
-                      of the same long-term token.",
+        requirement: "The entry of a revoked token affects neither other tokens of its client nor other short-term \
+                      tokens of the same long-term token.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -103,8 +103,8 @@ pub const CASES: &[Case] = &[
         request: steps!(spares_others),
         expect: plain(200),
         mutants: &[
-            mutant("feed-blames-caller", "lists the token that revoked another"),
-            mutant("feed-blames-client", "lists the client of a revoked token"),
+            mutant("feed-blames-caller", "also lists the token that revoked another"),
+            mutant("feed-blames-client", "also lists the client of a revoked token"),
         ],
         ..ROW
     },
@@ -112,7 +112,7 @@ pub const CASES: &[Case] = &[
         id: "feed.200.repeated",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "Revoking a token again does not postpone the time that is listed.",
+        requirement: "Revoking a token again does not postpone its time in the feed.",
         section: "openapi.yaml, getRevocations",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -146,7 +146,7 @@ async fn entries(t: &Trial<'_>) -> Result<(), Stop> {
     };
     let (_, all) = t
         .feed_until("", |feed| match all(feed) {
-            all if all.is_empty() => Err(Stop::fail("an entry for the token that was just revoked", "none")),
+            all if all.is_empty() => Err(Stop::fail("an entry for the token that was just revoked", "no entry")),
             all => Ok(all),
         })
         .await?;
@@ -215,7 +215,7 @@ async fn rotation(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, long) = t.pair().await?;
     let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
     let answer = t.send(&t.rotate_request(Valid, &short.token, None)?).await?;
-    let got = || Stop::Blocked(format!("a rotation must succeed first; the server answered {}", t.summary(&answer)));
+    let got = || Stop::Blocked(format!("this case first needs a rotation: the server answered {}", t.summary(&answer)));
     t.expect(GRANTED, &answer).map_err(|_| got())?;
     t.feed_renewed().await;
     t.accepted(&t.feed("").await?, &short, "a token of a retired long-term token")

@@ -32,7 +32,8 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.members",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "The response for an active token has exactly its ten members, each with the right type.",
+        requirement: "The response for an active token has exactly the ten documented members, each with the right \
+                      type.",
         section: "openapi.yaml, IntrospectionResponse; RFC 7662 section 2.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Mint,
@@ -41,7 +42,7 @@ pub const CASES: &[Case] = &[
         expect: plain(200),
         mutants: &[
             mutant("introspection-lacks-aud", "leaves out aud"),
-            mutant("introspection-shows-parent", "returns the claim parent too"),
+            mutant("introspection-shows-parent", "also returns the claim parent"),
             mutant("introspection-exp-text", "returns exp as a string"),
         ],
         ..ROW
@@ -50,7 +51,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.claims",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: "In the response iss, sub, client_id, aud, exp, iat and jti have the values of the token's \
+        requirement: "In the response, iss, sub, client_id, aud, exp, iat and jti have the values of the token's \
                       claims.",
         section: "openapi.yaml, IntrospectionResponse; RFC 7662 section 2.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
@@ -121,7 +122,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.garbage",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"A string that is not a token gets exactly {"active":false}, not an error."#,
+        requirement: r#"For a string that is not a token, the response is exactly {"active":false}, not an error."#,
         section: "openapi.yaml, introspectToken; RFC 7662 section 2.2",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
@@ -138,7 +139,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.signature",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"A token with an invalid signature gets exactly {"active":false}."#,
+        requirement: r#"For a token with an invalid signature, the response is exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; RFC 7515 section 5.2",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
@@ -152,7 +153,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.alg-none",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"An unsigned token gets exactly {"active":false}."#,
+        requirement: r#"For an unsigned token, the response is exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; RFC 8725 section 3.2",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
@@ -166,7 +167,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.forged",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"A token with valid claims that is signed with a client's registered key gets exactly {"active":false}."#,
+        requirement: r#"For a token with valid claims that is signed with a client's registered key, the response is exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; RFC 7515 section 5.2",
         needs: &[
             (Valid, ClientId),
@@ -186,7 +187,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.feed",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"The revocation feed, a JWT signed with the same key, is not a token: it gets exactly {"active":false}."#,
+        requirement: r#"The revocation feed is a JWT signed with the same key, but not a token: the response is exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; RFC 8725 section 3.11",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Mint,
@@ -200,7 +201,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.revoked",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"Once its revocation is answered, a token gets exactly {"active":false}."#,
+        requirement: r#"Once the revocation of a token is confirmed, the response is exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; RFC 7662 section 2.2",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Revoke,
@@ -214,7 +215,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.parent-revoked",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"Once the revocation of its long-term token is answered, a token gets exactly {"active":false}."#,
+        requirement: r#"Once the revocation of the long-term token is confirmed, the response for its short-term token is exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Revoke,
@@ -228,7 +229,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.suspended",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"Once the suspension of its client is answered, a token gets exactly {"active":false}."#,
+        requirement: r#"Once the suspension of a client is confirmed, the response for its token is exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken",
         needs: &[
             (Valid, ClientId),
@@ -273,7 +274,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.end-tokens",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"Once end-tokens is answered, a token issued before it gets exactly {"active":false}."#,
+        requirement: r#"Once end-tokens is confirmed, the response for a token issued before it is exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; openapi.yaml, endClientTokens",
         needs: &[
             (Valid, ClientId),
@@ -294,7 +295,7 @@ pub const CASES: &[Case] = &[
         id: "introspection.200.deleted",
         cell: Cell::Service(200),
         level: Level::Service,
-        requirement: r#"Once the deletion of its client is answered, a token gets exactly {"active":false}."#,
+        requirement: r#"Once the deletion of a client is confirmed, the response for its token is exactly {"active":false}."#,
         section: "openapi.yaml, introspectToken; openapi.yaml, deleteClient",
         needs: &[
             (Valid, ClientId),
@@ -412,7 +413,7 @@ async fn longest(t: &Trial<'_>) -> Result<(), Stop> {
     let answer = t.send(&endpoint::post(endpoint::SHORT, None, Some(body))).await?;
     let Some(short) = crate::trial::mint::token_in(&answer) else {
         return Err(Stop::Blocked(format!(
-            "a long-term token must be issued first; the server answered {}",
+            "this case first needs a long-term token: the server answered {}",
             t.summary(&answer)
         )));
     };
@@ -451,7 +452,7 @@ async fn parent_revoked(t: &Trial<'_>) -> Result<(), Stop> {
     inactive(t, &short).await
 }
 
-/// A client with a token that is active.
+/// A new client with an active token.
 async fn alive(t: &Trial<'_>) -> Result<(Guest, Token), Stop> {
     let guest = t.guest().await?;
     let token = t.guest_token(&guest).await?;

@@ -110,7 +110,8 @@ pub const CASES: &[Case] = &[
         id: "introspection.401.revoked-caller",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "Once its revocation is answered, a caller's token is rejected with 401 invalid_token.",
+        requirement: "Once the revocation of a caller's token is confirmed, the caller is rejected with 401 \
+                      invalid_token.",
         section: "openapi.yaml, introspectToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Revoke,
@@ -124,7 +125,8 @@ pub const CASES: &[Case] = &[
         id: "introspection.401.suspended-caller",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "Once the suspension of its client is answered, a caller is rejected with 401 invalid_token.",
+        requirement: "Once the suspension of the caller's client is confirmed, the caller is rejected with 401 \
+                      invalid_token.",
         section: "openapi.yaml, introspectToken",
         needs: &[
             (Valid, ClientId),

@@ -200,7 +200,7 @@ async fn percent_encoded(t: &Trial<'_>) -> Result<(), Stop> {
     t.check(Also::Active, &answer)
 }
 
-/// Padded with a parameter that has no meaning.
+/// A form padded with an unknown parameter.
 async fn padded(t: &Trial<'_>, bytes: usize) -> Result<(), Stop> {
     let answer = asked(t, |token| {
         let form = format!("token={token}&pad=");

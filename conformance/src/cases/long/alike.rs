@@ -1,5 +1,5 @@
-//! POST /auth/tokens/long: rejections that must not reveal their reason. They are compared in full: status, challenge
-//! and the whole body.
+//! POST /auth/tokens/long: rejections that must not reveal their reason. Status, challenge and the whole body are
+//! compared.
 
 use super::{lock, otp};
 use crate::case::*;
@@ -87,7 +87,7 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-/// The answer to a wrong secret of role `valid`. All others must equal it.
+/// The answer to a wrong secret of role `valid`. All other rejections must equal it.
 async fn model(t: &Trial<'_>) -> Result<Answer, Stop> {
     let request = draft::build(t, Secret(Valid), &[Set("client_secret", r#""wrong-${unique}""#)]).await?;
     let answer = t.send(&request).await?;
@@ -130,7 +130,7 @@ async fn assertions(t: &Trial<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A call of an unknown client. The body says by which mechanism.
+/// A call of an unknown client. `body` has the credential.
 fn by_nobody(t: &Trial<'_>, mechanism: Value) -> Request {
     let name = format!("nobody-{}", t.unique());
     let mut body = json!({"grant_type": "client_credentials", "client_id": name, "ttl_seconds": 3600});

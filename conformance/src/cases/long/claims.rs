@@ -117,7 +117,7 @@ pub const CASES: &[Case] = &[
         control: Some("long.201.assertion-exp-540"),
         request: Ask(Assertion(Valid), &[Claim("exp", "${now+900}")]),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("exp-far-ok", "accepts an exp any time ahead")],
+        mutants: &[mutant("exp-far-ok", "accepts an exp however far ahead")],
         ..ROW
     },
     Case {
@@ -345,7 +345,7 @@ async fn one_assertion(t: &Trial<'_>) -> Result<(), Stop> {
     if accepted != 1 {
         return Err(Stop::fail(
             "exactly one 201 for 8 simultaneous requests with one assertion",
-            format!("{accepted} of them accepted"),
+            format!("201 for {accepted} of them"),
         ));
     }
     answers.iter().filter(|a| a.status != 201).try_for_each(|a| t.expect(t.due, a))

@@ -23,7 +23,7 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-hs256-public-key",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "An assertion under HS256 with the client's public key as the secret is rejected with 401 \
+        requirement: "An assertion signed by HS256 with the client's public key as the secret is rejected with 401 \
                       invalid_client.",
         section: "RFC 7523 section 3; RFC 8725 section 3.1",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
@@ -161,7 +161,9 @@ async fn hs256_public(t: &Trial<'_>) -> Result<(), Stop> {
         request.body = body.to_string().into_bytes();
         let answer = t.send(&request).await?;
         t.expect(t.due, &answer).map_err(|stop| match stop {
-            Stop::Fail { wanted, got } => Stop::fail(format!("{wanted} for HS256 with {what} as the secret"), got),
+            Stop::Fail { wanted, got } => {
+                Stop::fail(format!("{wanted} for an assertion signed by HS256 with {what} as the secret"), got)
+            }
             other => other,
         })?;
     }

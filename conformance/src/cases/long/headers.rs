@@ -1,4 +1,4 @@
-//! POST /auth/tokens/long: properly signed assertions, but not by the client's own registered key; and headers that ask
+//! POST /auth/tokens/long: assertions with a valid signature by a key that is not the client's own, and headers that ask
 //! the server to trust another key.
 
 use crate::case::*;
@@ -12,7 +12,7 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-kid-missing",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "The key is selected by kid: an assertion without one is rejected with 401 invalid_client.",
+        requirement: "The key is selected by kid: an assertion without a kid is rejected with 401 invalid_client.",
         section: "openapi.yaml, LongTokenRequest; RFC 7515 section 4.1.4",
         effect: Effect::Mint,
         control: Some("long.201.assertion"),
@@ -125,15 +125,15 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-hs384-hs512",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "An assertion under HS384 or HS512 with the client's public key as the secret is rejected with \
-                      401 invalid_client.",
+        requirement: "An assertion signed by HS384 or HS512 with the client's public key as the secret is rejected \
+                      with 401 invalid_client.",
         section: "RFC 7523 section 3; RFC 8725 section 3.1",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,
         control: Some("long.201.assertion"),
         request: steps!(longer_hmac),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("hs512-public-key", "accepts the public key as an HMAC secret under HS512")],
+        mutants: &[mutant("hs512-public-key", "accepts the public key as the secret of HS512")],
         ..ROW
     },
     Case {
@@ -147,7 +147,7 @@ pub const CASES: &[Case] = &[
         control: Some("long.201.assertion"),
         request: steps!(none_cased),
         expect: INVALID_CLIENT,
-        mutants: &[mutant("alg-none-cased", "rejects alg none only in lower case")],
+        mutants: &[mutant("alg-none-cased", "rejects alg none only if it is in lower case")],
         ..ROW
     },
     Case {
@@ -265,7 +265,7 @@ async fn longer_hmac(t: &Trial<'_>) -> Result<(), Stop> {
             let (mut header, claims) = draft::assertion_parts(t, Valid)?;
             header["alg"] = alg.into();
             let assertion = jose::keyed(hash, &bytes, &jose::signing_input(&header, &claims));
-            refused(t, Valid, assertion, &format!("under {alg} with {what} as the secret")).await?;
+            refused(t, Valid, assertion, &format!("signed by {alg} with {what} as the secret")).await?;
         }
     }
     Ok(())
@@ -298,12 +298,16 @@ async fn sibling_algorithm(t: &Trial<'_>) -> Result<(), Stop> {
     };
     let right = t.send(&draft::build(t, Assertion(role), &[]).await?).await?;
     t.expect(GRANTED, &right).map_err(|_| {
-        Stop::Blocked(format!("role {} must get a valid assertion accepted first: {}", role.name(), t.summary(&right)))
+        Stop::Blocked(format!(
+            "this case first needs a valid assertion of role {}: the server answered {}",
+            role.name(),
+            t.summary(&right)
+        ))
     })?;
     let (mut header, claims) = draft::assertion_parts(t, role)?;
     header["alg"] = key.alg.into();
     let input = jose::signing_input(&header, &claims);
     let signature = key.sign(input.as_bytes()).map_err(Stop::Error)?;
-    let what = format!("under {}, with a key registered for the other RSA algorithm", key.alg);
+    let what = format!("signed by {} with a key registered for the other RSA algorithm", key.alg);
     refused(t, role, format!("{input}.{}", jose::b64(signature)), &what).await
 }

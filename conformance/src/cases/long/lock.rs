@@ -1,8 +1,9 @@
 //! POST /auth/tokens/long: how much clock drift a one-time code may have, and how many wrong codes lock the mechanism.
 //! Each limit is tested from both sides.
 //!
-//! Codes are scarce, so several cases share one scene on role `lockout`. Codes that need not be accepted are tested on
-//! clients that may not use the mechanism: 403 shows that the code was right.
+//! A client has only one code per 30 seconds, so several cases share one sequence of codes (`Scene`) of role `lockout`.
+//! Codes that need not be accepted are tested on clients that may not use the mechanism: 403 shows that the code was
+//! right.
 
 use crate::case::*;
 use crate::totp::{STEP_SECONDS, step_at};
@@ -123,19 +124,19 @@ pub const CASES: &[Case] = &[
 /// The answers to the codes of role `lockout`.
 pub struct Scene {
     two_ahead: Answer,
-    /// To a right code, after that one and three wrong ones.
+    /// To a right code, sent after `two_ahead` and three other wrong codes.
     right_after_four: Answer,
     /// To the five wrong codes that follow.
     pub wrong: Vec<Answer>,
     pub right_after_five: Answer,
-    /// With a right code, which is unused if the mechanism was locked.
+    /// A request with a right code, which is still unused if the mechanism was locked.
     request: Request,
 }
 
 #[derive(Default)]
 struct OneScene(Mutex<Option<Result<Rc<Scene>, Stop>>>);
 
-/// Played by whichever case comes first.
+/// The first case that needs the answers sends the requests, and the others share them.
 ///
 /// A lock outlives the run that caused it. While an earlier run's lock holds, nothing here can be tested.
 pub async fn scene(t: &Trial<'_>) -> Result<Rc<Scene>, Stop> {
@@ -165,12 +166,12 @@ async fn play(t: &Trial<'_>) -> Result<Scene, Stop> {
         return Err(Stop::Absent(format!("an earlier run's lock still holds: try again in {} s", free - now)));
     }
     let current = middle_of_a_step(t, Lockout, spent.step + 2).await?;
-    // This shows that the mechanism is not locked yet, whoever tried codes before.
+    // A 201 shows that the mechanism is not locked yet, whoever tried codes before.
     let first = send_code(t, Lockout, current - 1).await?;
     if first.status != 201 {
         return Err(Stop::Blocked(format!(
-            "role lockout may have been locked by another run in the last five minutes (its right code was answered \
-             {}): try again in five minutes, or check its totp_secret",
+            "another run may have locked role lockout in the last five minutes (the server answered its right code \
+             with {}): try again in five minutes, or check its totp_secret",
             t.summary(&first)
         )));
     }
@@ -192,7 +193,7 @@ async fn play(t: &Trial<'_>) -> Result<Scene, Stop> {
 }
 
 /// The current time step, once it is at least `least` and has a few seconds left: the step must not change between
-/// computing a code and its answer.
+/// computing a code and the answer to it.
 async fn middle_of_a_step(t: &Trial<'_>, role: Role, least: u64) -> Result<u64, Stop> {
     let now = t.run.clock.now();
     let into = now % STEP_SECONDS;
@@ -251,8 +252,8 @@ async fn locked_later(t: &Trial<'_>) -> Result<(), Stop> {
         .map_err(|stop| stop.wanted(|wanted| format!("{wanted}: the mechanism stays locked for five minutes")))
 }
 
-/// What a client that may not use codes was answered: 403 for a right code, 401 for a wrong one. `None` if codes of
-/// these steps, or a wrong code, were used on it a moment ago.
+/// The answers to codes of a client that may not use the mechanism: 403 for a right code, 401 for a wrong one. `None` if
+/// a code of that step, or a wrong code, was sent a moment ago.
 struct Past {
     two_back: Option<Answer>,
     one_back: Option<Answer>,

@@ -1,10 +1,10 @@
-//! POST /auth/tokens/long: times and numbers at their limits, from both sides, and numbers that overflow a narrow
-//! integer type.
+//! POST /auth/tokens/long: times and numbers just within and just beyond their limits, and numbers that overflow a
+//! narrow integer type.
 
 use crate::case::*;
 use crate::trial::draft;
 
-/// The whole body as text, because a number too large for some integer type must be sent as it is.
+/// The whole body as text, because a number that is too large for an integer type must be sent unchanged.
 macro_rules! with_ttl {
     ($number:literal) => {
         Raw(concat!(
@@ -134,7 +134,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-exp-32-bits",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "An exp that is 2^32 s too large is rejected with 401 invalid_client: it must not overflow.",
+        requirement: "An exp that is 2^32 s too large is rejected with 401 invalid_client: it must not overflow a \
+                      32-bit integer.",
         section: "openapi.yaml, LongTokenRequest; RFC 7519 section 4.1.4",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,

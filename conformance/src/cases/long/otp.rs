@@ -1,7 +1,7 @@
 //! POST /auth/tokens/long: one-time codes.
 //!
-//! Codes are scarce: one per 30 seconds and client. So one accepted code serves four cases, and every wrong code goes
-//! to the role that exists for that.
+//! A client has only one code per 30 seconds. So four cases share one accepted code, and the wrong codes go to role
+//! `lockout`.
 
 use super::lock;
 use crate::case::*;
@@ -43,7 +43,7 @@ pub const CASES: &[Case] = &[
         id: "long.400.otp-code-null",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A null otp_code is rejected with 400 invalid_request, even if another mechanism is present.",
+        requirement: "A null otp_code is rejected with 400 invalid_request, even if the body has another mechanism.",
         section: "openapi.yaml, LongTokenRequest",
         effect: Effect::Read,
         control: Some("long.201.secret"),
@@ -161,7 +161,7 @@ pub struct Scene {
     exchanges: Vec<result::Exchange>,
 }
 
-/// Played by whichever case comes first.
+/// The first case that needs the answers sends the requests, and the others share them.
 #[derive(Default)]
 struct OneScene(Mutex<Option<Rc<Scene>>>);
 
@@ -216,7 +216,7 @@ async fn one_of_many(t: &Trial<'_>) -> Result<(), Stop> {
     if scene.accepted() != 1 {
         return Err(Stop::fail(
             format!("exactly one 201 for {TRIES} simultaneous requests with one code"),
-            format!("{} of them accepted", scene.accepted()),
+            format!("201 for {} of them", scene.accepted()),
         ));
     }
     scene.answers.iter().filter(|a| a.status != 201).try_for_each(|a| t.expect(t.due, a))

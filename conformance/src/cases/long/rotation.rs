@@ -13,7 +13,7 @@ pub const CASES: &[Case] = &[
         effect: Effect::Mint,
         request: Ask(Rotation(Valid), &[]),
         expect: GRANTED,
-        mutants: &[mutant("rotation-refused", "never rotates")],
+        mutants: &[mutant("rotation-refused", "rejects every rotation")],
         ..ROW
     },
     Case {
@@ -27,7 +27,7 @@ pub const CASES: &[Case] = &[
         control: Some("long.201.rotation"),
         request: steps!(rotation_default),
         expect: GRANTED,
-        mutants: &[mutant("rotation-all-scopes", "grants a rotation every scope that the client may have")],
+        mutants: &[mutant("rotation-all-scopes", "grants every scope that the client may have in a rotation")],
         ..ROW
     },
     Case {
@@ -264,8 +264,9 @@ async fn rotation_revoked(t: &Trial<'_>) -> Result<(), Stop> {
     let long = t.mint_long(Valid, &["jobs:submit", "tokens:write"]).await?;
     let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
     let answer = t.send(&endpoint::revoke(&short.token, &short.id)).await?;
-    t.expect(ENDED, &answer)
-        .map_err(|_| Stop::Blocked("the short-term token could not be revoked first".to_owned()))?;
+    t.expect(ENDED, &answer).map_err(|_| {
+        Stop::Blocked("this case first needs a revocation, which failed: see revoke.204.self-short".to_owned())
+    })?;
     let request = t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?;
     t.until_refused(&request, t.due).await
 }

@@ -90,7 +90,8 @@ pub const CASES: &[Case] = &[
         id: "long.400.repeated-key-escaped",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A key that is repeated in escaped form is rejected with 400 invalid_request as a repeated key.",
+        requirement: "Keys are compared after their escapes are decoded: a key repeated in escaped form is rejected \
+                      with 400 invalid_request.",
         section: "openapi.yaml, info; RFC 8259 section 8.3",
         effect: Effect::Mint,
         control: Some("long.201.json-escapes"),

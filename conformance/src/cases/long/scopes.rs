@@ -304,14 +304,14 @@ pub const CASES: &[Case] = &[
         id: "long.403.scope-partly-beyond",
         cell: Cell::Long(403),
         level: Level::Contract,
-        requirement: "If only one of the requested scopes is beyond the client's, the whole request is rejected with \
+        requirement: "If even one of the requested scopes is beyond the client's, the whole request is rejected with \
                       403 insufficient_scope.",
         section: "openapi.yaml, Scope",
         effect: Effect::Read,
         control: Some("long.201.ttl-under-cap"),
         request: Ask(Secret(Narrow), &[Set("scopes", r#"["jobs:submit","jobs:cancel"]"#)]),
         expect: BEYOND_SCOPE,
-        mutants: &[mutant("scopes-partly", "drops the scopes that it may not grant")],
+        mutants: &[mutant("scopes-partly", "drops the scopes that it may not grant, and grants the others")],
         ..ROW
     },
     Case {

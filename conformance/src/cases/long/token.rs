@@ -42,7 +42,7 @@ pub const CASES: &[Case] = &[
         request: Ask(Secret(Valid), &[Unset("ttl_seconds")]),
         expect: GRANTED,
         also: &[Also::LongDefault],
-        mutants: &[mutant("ttl-default-hour", "has another default lifetime")],
+        mutants: &[mutant("ttl-default-hour", "has a default lifetime of one hour")],
         ..ROW
     },
     Case {
@@ -105,7 +105,7 @@ pub const CASES: &[Case] = &[
         id: "long.201.unique",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "Each token issued is different, with a different id.",
+        requirement: "Every issued token is different, and has a different id.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -251,7 +251,7 @@ pub const CASES: &[Case] = &[
 async fn unique(t: &Trial<'_>) -> Result<(), Stop> {
     let (one, two) = (t.mint_long(Valid, &["jobs:submit"]).await?, t.mint_long(Valid, &["jobs:submit"]).await?);
     if one.id == two.id || one.token == two.token {
-        return Err(Stop::fail("two different tokens with two different ids", "the same one twice"));
+        return Err(Stop::fail("two different tokens with two different ids", "the same token or id twice"));
     }
     Ok(())
 }

@@ -63,7 +63,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.401.revoked",
-        requirement: "Once its revocation is answered, an operator's token is rejected with 401 invalid_token.",
+        requirement: "Once the revocation of an operator's token is confirmed, the token is rejected with 401 \
+                      invalid_token.",
         needs: OPERATOR,
         request: steps!(revoked),
         mutants: &[mutant("clients-revocation-unchecked", "accepts an operator's token after its revocation")],
@@ -71,7 +72,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.401.parent-revoked",
-        requirement: "Once the revocation of its long-term token is answered, an operator's short-term token is \
+        requirement: "Once the revocation of an operator's long-term token is confirmed, its short-term token is \
                       rejected with 401 invalid_token.",
         needs: OPERATOR,
         request: steps!(parent_revoked),
@@ -83,7 +84,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.401.suspended",
-        requirement: "Once the suspension of an operator is answered, its token is rejected with 401 invalid_token.",
+        requirement: "Once the suspension of an operator is confirmed, its token is rejected with 401 invalid_token.",
         needs: OPERATOR,
         control: Some("operators.201.clients-scope"),
         request: steps!(suspended),
@@ -92,13 +93,13 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.401.no-scope",
-        requirement: "An operator's call with a token without any scope of clients: is rejected with 401 \
+        requirement: "An operator's call with a token that has no clients: scope is rejected with 401 \
                       insufficient_scope.",
         request: Ask(GetClient, &[Header("authorization", "Bearer ${valid.short}")]),
         expect: LACKS_SCOPE,
         also: &[Also::Challenge("insufficient_scope")],
         mutants: &[
-            mutant("clients-any-scope", "accepts tokens without a scope of clients:"),
+            mutant("clients-any-scope", "accepts tokens without a clients: scope"),
             mutant("clients-scope-403", "answers 403 if a scope is missing"),
             mutant("clients-scope-invalid-token", "answers invalid_token if a scope is missing"),
         ],
@@ -138,7 +139,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.401.scopes-of-now",
-        requirement: "An operator's token is bounded by the scopes that its client has now: once its client lost \
+        requirement: "An operator's token is bounded by the scopes that its client has now: once the client has lost \
                       clients:write, the token is rejected with 401 insufficient_scope.",
         section: "openapi.yaml, updateClient; openapi.yaml, WriteRefused",
         needs: OPERATOR,

@@ -28,8 +28,7 @@ const BAD: Case = Case {
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.change",
-        requirement: "PATCH changes each member that it names; the response and later reads show the client as it is \
-                      now.",
+        requirement: "PATCH changes each member that it names. The response and later reads show the changed client.",
         control: Some("operators.201.create"),
         request: steps!(each_member),
         mutants: &[
@@ -111,7 +110,7 @@ pub const CASES: &[Case] = &[
         id: "operators.200.ttl-changed",
         requirement: "A max_ttl_seconds set by PATCH limits the next long-term token.",
         request: steps!(ttl_changed),
-        mutants: &[mutant("max-ttl-of-creation", "limits tokens by the max_ttl_seconds of creation")],
+        mutants: &[mutant("max-ttl-of-creation", "limits tokens by the max_ttl_seconds set at creation")],
         ..CHANGED
     },
     Case {
@@ -127,7 +126,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.200.restored-client",
-        requirement: "A client that PATCH restores works again, with its secret and its earlier tokens.",
+        requirement: "A suspended client that PATCH restores works again, with its secret and its earlier tokens.",
         section: "openapi.yaml, ClientStatus",
         control: Some("operators.403.suspended-client"),
         request: steps!(restored),
@@ -177,8 +176,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.change-status",
-        requirement: "A status other than active and suspended in a PATCH is rejected with 400 invalid_request, \
-                      deleted included.",
+        requirement: "A PATCH with a status other than active or suspended is rejected with 400 invalid_request. That \
+                      includes deleted.",
         section: "openapi.yaml, ClientStatus",
         request: Ask(UpdateClient, &[Set("status", r#""deleted""#)]),
         also: &[Also::Names("status")],
@@ -225,8 +224,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.change-media-type",
-        requirement: "A PATCH with another media type is rejected with 400 invalid_request, that of JSON Patch (RFC \
-                      6902) included.",
+        requirement: "A PATCH with another media type, such as that of JSON Patch (RFC 6902), is rejected with 400 \
+                      invalid_request.",
         section: "openapi.yaml, updateClient; RFC 6902 section 6",
         request: Ask(UpdateClient, &[Header("content-type", "application/json-patch+json")]),
         mutants: &[mutant("patch-any-json-type", "accepts any media type that contains json as a merge patch")],
@@ -250,7 +249,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.change-leaves-all",
-        requirement: "A PATCH that is rejected changes nothing, not even by its valid members.",
+        requirement: "A PATCH that is rejected changes nothing: its valid members are not applied either.",
         section: "openapi.yaml, updateClient",
         needs: OPERATOR,
         request: steps!(refused_whole),
@@ -260,21 +259,21 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.403.change-clients-scope",
         cell: Cell::Service(403),
-        requirement: "A PATCH that gives a client a scope of clients: is rejected with 403 insufficient_scope, \
-                      unless the operator is that of the secret OPERATOR.",
+        requirement: "A PATCH that gives a client a clients: scope is rejected with 403 insufficient_scope, unless the \
+                      caller is the client of the secret OPERATOR.",
         section: "openapi.yaml, MayNotGive",
         control: Some("operators.201.clients-scope"),
         request: steps!(may_not_give),
         expect: BEYOND_SCOPE,
-        mutants: &[mutant("any-operator-gives-on-patch", "lets every operator give scopes of clients: by PATCH")],
+        mutants: &[mutant("any-operator-gives-on-patch", "lets every operator give clients: scopes by PATCH")],
         ..CHANGED
     },
     Case {
         id: "operators.200.change-oneself",
-        requirement: "An operator other than that of the secret OPERATOR may change itself.",
+        requirement: "An operator may change its own client, unless it is the client of the secret OPERATOR.",
         control: Some("operators.201.clients-scope"),
         request: steps!(oneself),
-        mutants: &[mutant("oneself-refused", "lets no operator change itself")],
+        mutants: &[mutant("oneself-refused", "lets no operator change its own client")],
         ..CHANGED
     },
 ];

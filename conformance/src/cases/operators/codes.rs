@@ -30,7 +30,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.201.first-seed",
-        requirement: "A client with the mechanism otp but without a seed has has_totp false, and its codes are \
+        requirement: "A client with the mechanism otp but without a seed has has_totp false, and every code is \
                       rejected. Its first seed works at once.",
         request: steps!(first_seed),
         mutants: &[
@@ -42,8 +42,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.201.steps-stay-spent",
-        requirement: "A new seed does not free used time steps: its code of a step that was already used is rejected \
-                      with 401 invalid_client, and that of the next step is accepted.",
+        requirement: "A new seed does not make used time steps available again: its code for a used step is rejected \
+                      with 401 invalid_client, and its code for the next step is accepted.",
         section: "openapi.yaml, createClientTotp; RFC 6238 section 5.2",
         control: Some("operators.201.new-seed"),
         request: steps!(steps_stay_spent),

@@ -18,8 +18,8 @@ const CONDITION: Case = Case {
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.etag-stable",
-        requirement: "A client's ETag stays the same while nobody changes it, across each GET, the PATCH before it, \
-                      and the 201 if that has one.",
+        requirement: "A client's ETag stays the same until the client is changed: a GET returns the same ETag as the GET \
+                      or PATCH before it, and as the 201 if that has one.",
         section: "openapi.yaml, ETag; RFC 9110 section 8.8.3",
         request: steps!(stable),
         mutants: &[mutant("etag-random", "sends another ETag each time")],
@@ -187,7 +187,7 @@ async fn changes(t: &Trial<'_>) -> Result<(), Stop> {
     let mut before = t.show(&client).await?.1;
     let calls = [
         ("a change of a member", "PATCH", client.path.clone(), named("another"), 200),
-        ("a secret that ended", "DELETE", client.below(&format!("secrets/{second}")), None, 204),
+        ("the end of a secret", "DELETE", client.below(&format!("secrets/{second}")), None, 204),
         ("a new secret", "POST", client.below("secrets"), None, 201),
         (
             "an end set ahead for a secret",

@@ -22,14 +22,14 @@ const MADE: Case = Case {
 const BAD: Case =
     Case { cell: Cell::Service(400), section: "openapi.yaml, NewClient", needs: &[], expect: INVALID_REQUEST, ..MADE };
 
-/// 128 characters, each beyond 16 bits.
+/// 128 characters, each above U+FFFF.
 const LONG_NAME: &str = "𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞\
                          𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞𝄞";
 
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.201.create",
-        requirement: "A new client has every member as it was requested, and is active.",
+        requirement: "A new client has every member as requested, and is active.",
         control: Some("long.201.secret"),
         request: steps!(as_asked),
         mutants: &[
@@ -465,7 +465,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.id-letters",
-        requirement: "A client_id with any other character than letters, digits, -, _, . and ~ is rejected with 400 \
+        requirement: "A client_id with a character other than letters, digits, -, _, . and ~ is rejected with 400 \
                       invalid_request.",
         section: "openapi.yaml, ClientId",
         needs: OPERATOR,
@@ -538,20 +538,20 @@ pub const CASES: &[Case] = &[
         )],
         ..BAD
     },
-    // ---- scopes of clients:
+    // ---- clients: scopes
     Case {
         id: "operators.201.clients-scope",
-        requirement: "The operator of the secret OPERATOR may give a client scopes of clients:, and that client's \
-                      tokens then work as an operator's.",
+        requirement: "The client of the secret OPERATOR may give a client clients: scopes. That client's tokens then \
+                      work for operators' calls.",
         section: "openapi.yaml, MayNotGive",
         request: steps!(clients_scope),
-        mutants: &[mutant("nobody-gives-clients", "lets no operator give scopes of clients:")],
+        mutants: &[mutant("nobody-gives-clients", "lets no operator give clients: scopes")],
         ..MADE
     },
     Case {
         id: "operators.201.beyond-own",
-        requirement: "Any other operator may give a client scopes that it does not have itself, except those of \
-                      clients:.",
+        requirement: "An operator other than the client of the secret OPERATOR may give a client scopes that the \
+                      operator itself does not have, except clients: scopes.",
         section: "openapi.yaml, createClient",
         control: Some("operators.201.clients-scope"),
         request: steps!(beyond_own),
@@ -561,8 +561,8 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.403.clients-scope",
         cell: Cell::Service(403),
-        requirement: "Any other operator that creates a client with a scope of clients: is rejected with 403 \
-                      insufficient_scope.",
+        requirement: "An operator other than the client of the secret OPERATOR that creates a client with a clients: \
+                      scope is rejected with 403 insufficient_scope.",
         section: "openapi.yaml, MayNotGive",
         control: Some("operators.201.clients-scope"),
         request: steps!(may_not_give),
@@ -583,7 +583,7 @@ async fn made(t: &Trial<'_>, members: Value) -> Result<crate::trial::operators::
     t.client_in(&answer)
 }
 
-/// Created with some members, it is shown with others.
+/// Creates a client with some members, and expects it to be shown with others.
 async fn keeps(t: &Trial<'_>, asked: fn() -> Value, wanted: fn() -> Value) -> Result<(), Stop> {
     let client = made(t, asked()).await?;
     let (later, _) = t.show(&client).await?;

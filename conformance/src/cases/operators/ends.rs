@@ -27,8 +27,8 @@ pub const CASES: &[Case] = &[
         section: "openapi.yaml, endClientTokens",
         request: steps!(end_tokens),
         mutants: &[
-            mutant("end-tokens-no-op", "answers end-tokens and revokes nothing"),
-            mutant("end-tokens-ends-secrets", "ends the secrets together with the tokens"),
+            mutant("end-tokens-no-op", "answers 204 to end-tokens and revokes nothing"),
+            mutant("end-tokens-ends-secrets", "also ends the secrets at end-tokens"),
             mutant("end-tokens-spares-short", "revokes only long-term tokens"),
             mutant("end-tokens-an-hour-ahead", "sets tokens_valid_from an hour ahead"),
         ],
@@ -36,7 +36,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.204.end-tokens-time",
-        requirement: "end-tokens moves tokens_valid_from to a full second that has begun when the call is answered.",
+        requirement: "end-tokens sets tokens_valid_from to a full second that has begun by the time the response is \
+                      sent.",
         section: "openapi.yaml, endClientTokens",
         control: Some("operators.204.end-tokens"),
         request: steps!(end_tokens_time),
@@ -45,7 +46,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.204.end-tokens-rotated",
-        requirement: "end-tokens also revokes what was rotated from an earlier token.",
+        requirement: "end-tokens also revokes tokens that were rotated from an earlier token.",
         section: "openapi.yaml, endClientTokens",
         control: Some("operators.204.end-tokens"),
         request: steps!(end_tokens_rotated),
@@ -54,10 +55,10 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.204.delete",
-        requirement: "A deleted client is answered with 404 not_found by every call except DELETE.",
+        requirement: "Every call except DELETE on a deleted client is answered with 404 not_found.",
         request: steps!(delete),
         mutants: &[
-            mutant("delete-suspends", "suspends a client in place of deleting it"),
+            mutant("delete-suspends", "suspends a client instead of deleting it"),
             mutant("clients-204-as-200", "answers 200 in place of 204"),
             mutant("end-tokens-unknown-204", "answers 204 to end-tokens of a client that does not exist"),
             mutant("clients-404-as-410", "answers 410 for clients that do not exist"),
@@ -87,8 +88,8 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.401.deleted-client",
         cell: Cell::Service(401),
-        requirement: "Once its deletion is answered, a client is rejected by /long with 401 invalid_client, with the \
-                      same body as an unknown client.",
+        requirement: "Once the deletion of a client is confirmed, /long rejects the client with 401 invalid_client and \
+                      the same body as for an unknown client.",
         section: "openapi.yaml, deleteClient; openapi.yaml, issueLongTermToken",
         control: Some("operators.204.delete"),
         request: steps!(deleted_client),
@@ -102,7 +103,7 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.404.never-was",
         cell: Cell::Service(404),
-        requirement: "A client that never existed is answered with 404 not_found by every call, DELETE included.",
+        requirement: "Every call on a client that never existed, including DELETE, is answered with 404 not_found.",
         section: "openapi.yaml, NoSuchClient",
         control: Some("operators.204.delete"),
         request: steps!(never_was),
@@ -113,7 +114,7 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.404.malformed-id",
         cell: Cell::Service(404),
-        requirement: "A malformed client id in a path is answered with 404 not_found, like that of a client that \
+        requirement: "A malformed client id in a path is answered with 404 not_found, like the id of a client that \
                       does not exist.",
         section: "openapi.yaml, NoSuchClient",
         control: Some("operators.200.show"),
@@ -137,8 +138,8 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.405.methods",
         cell: Cell::Service(405),
-        requirement: "Another method on an operators' path is answered with 405, and Allow names the methods of that \
-                      path.",
+        requirement: "An unsupported method on a path of the operators' calls is answered with 405, and Allow lists \
+                      the methods of that path.",
         section: "RFC 9110 section 15.5.6",
         control: Some("operators.200.show"),
         request: steps!(methods),

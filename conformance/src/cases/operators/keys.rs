@@ -29,8 +29,8 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.201.jwks",
         cell: Cell::Service(201),
-        requirement: "Keys for RS256, PS256, ES256 and EdDSA can be registered, also RSA keys of 2048 bits and with \
-                      the exponent 3.",
+        requirement: "Keys for RS256, PS256, ES256 and EdDSA can be registered, including RSA keys of 2048 bits and \
+                      RSA keys with the exponent 3.",
         control: Some("operators.201.create"),
         request: steps!(accepted),
         expect: plain(201),
@@ -72,7 +72,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.jwks-empty",
-        requirement: "A jwks without a key is rejected with 400 invalid_request.",
+        requirement: "A jwks with an empty keys array is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientJwks",
         request: steps!(refused_set, || json!({"keys": []})),
         mutants: &[mutant("jwks-empty-ok", "accepts a set without a key")],
@@ -225,7 +225,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.400.jwks-length",
-        requirement: "An Ed25519 key of another length than 32 bytes is rejected with 400 invalid_request.",
+        requirement: "An Ed25519 key that is not 32 bytes long is rejected with 400 invalid_request.",
         section: "openapi.yaml, ClientJwk; RFC 8037 section 2",
         request: steps!(refused, &[|| okp("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHUQ"), || okp("")]),
         mutants: &[mutant("jwks-any-length", "accepts Ed25519 keys of any length")],

@@ -1,4 +1,4 @@
-//! GET /clients: in pages, and it may lag.
+//! GET /clients, which is paged and may lag.
 
 use super::OPERATOR;
 use crate::case::*;
@@ -26,8 +26,8 @@ const PAGES: usize = 100;
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.list",
-        requirement: "The list has clients, each with exactly client_id and status, and optionally cursor, which is \
-                      a string.",
+        requirement: "The list has an array clients, whose entries have exactly client_id and status, and optionally a \
+                      string cursor.",
         section: "openapi.yaml, ClientList; openapi.yaml, ListedClient",
         control: Some("long.201.secret"),
         request: steps!(shape),
@@ -39,7 +39,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.200.list-holds",
-        requirement: "Within the consistency window, the list shows a new client as active, and later as suspended.",
+        requirement: "Within the consistency window, the list shows a new client as active, and a suspended one as \
+                      suspended.",
         request: steps!(holds),
         mutants: &[
             mutant("lists-no-guests", "does not list new clients"),
@@ -117,7 +118,7 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-/// A page. Its shape is checked.
+/// Requests a page and checks its shape.
 async fn page(t: &Trial<'_>, query: &str) -> Result<(BTreeMap<String, String>, Option<String>), Stop> {
     let reader = t.shared(Operator, "read").await?;
     let answer = t.call_by(&reader.token, "GET", &format!("{CLIENTS}?{query}"), None).await?;
@@ -165,7 +166,7 @@ async fn whole(t: &Trial<'_>) -> Result<BTreeMap<String, String>, Stop> {
     Err(Stop::Blocked(format!("the list does not end within {PAGES} pages")))
 }
 
-/// Waits until the list shows this of the client. The list may lag as revocations may.
+/// Waits until the list shows the client with this status, or not at all. The list may lag as revocations may.
 async fn listed(t: &Trial<'_>, id: &str, wanted: Option<&str>) -> Result<(), Stop> {
     let started = Instant::now();
     loop {
@@ -178,7 +179,7 @@ async fn listed(t: &Trial<'_>, id: &str, wanted: Option<&str>) -> Result<(), Sto
             let told = |status: Option<&str>| {
                 status.map_or_else(|| "not in the list".to_owned(), |s| format!("listed as {s}"))
             };
-            return Err(Stop::fail(format!("{id} {} (--consistency-window)", told(wanted)), told(got)));
+            return Err(Stop::fail(format!("{id} {} within the --consistency-window", told(wanted)), told(got)));
         }
         tokio::time::sleep(t.run.poll).await;
     }
@@ -205,7 +206,7 @@ async fn drops(t: &Trial<'_>) -> Result<(), Stop> {
 async fn own(t: &Trial<'_>) -> Result<(), Stop> {
     let id = t.operator_of_secret()?;
     match whole(t).await?.contains_key(&id) {
-        true => Err(Stop::fail("a list without the client of OPERATOR", format!("{id} in it"))),
+        true => Err(Stop::fail("a list without the client of OPERATOR", format!("a list with {id}"))),
         false => Ok(()),
     }
 }
@@ -225,7 +226,7 @@ async fn pages(t: &Trial<'_>) -> Result<(), Stop> {
             return Err(Stop::fail("at most 2 clients with limit=2", clients.len().to_string()));
         }
         if let Some(again) = clients.keys().find(|id| seen.contains_key(*id)) {
-            return Err(Stop::fail("each client on one page", format!("{again} on two")));
+            return Err(Stop::fail("each client on one page", format!("{again} on two pages")));
         }
         seen.extend(clients);
         if seen.len() >= 3 {

@@ -1,5 +1,5 @@
-//! /clients: the operators' calls, in the order in which one would make them: who may call, creating, changing,
-//! credentials, ending.
+//! /clients: the operators' calls. The files follow a client's life: who may call, creating, changing, credentials,
+//! ending.
 
 pub mod callers;
 pub mod change;

@@ -21,7 +21,7 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.from-secret",
         cell: Cell::Service(200),
-        requirement: "The client of the secret OPERATOR can be read like any other, and is immediate.",
+        requirement: "The client of the secret OPERATOR can be read like any other. Its consistency is immediate.",
         section: "openapi.yaml, getClient",
         control: Some("operators.200.show"),
         request: steps!(shown),
@@ -50,7 +50,7 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("from-secret-id-free", "creates a client with the id of the client of the secret OPERATOR")],
         ..OWN
     },
-    // Last of all: a server that fails this case has lost its operator.
+    // The last row, because a server that fails this case has lost its operator.
     Case {
         id: "operators.409.from-secret-delete",
         requirement: "A DELETE of the client of the secret OPERATOR is rejected with 409 conflict.",
@@ -79,7 +79,7 @@ async fn unchangeable(t: &Trial<'_>) -> Result<(), Stop> {
         ("POST", format!("{path}/totp"), None),
     ];
     if let Some(secret) = shown["secrets"][0]["secret_id"].as_str() {
-        // In 90 days, so that a server that accepts this has not locked its operator out.
+        // The end is in 90 days, so that a server that wrongly accepts this does not lock its operator out at once.
         calls.push(("DELETE", format!("{path}/secrets/{secret}?in=7776000"), None));
     }
     for (method, path, body) in calls {

@@ -47,7 +47,7 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.201.secret-body",
         cell: Cell::Service(201),
-        requirement: "A body of the request for a new secret is ignored, whatever its content.",
+        requirement: "The body of a request for a new secret is ignored, whatever its content.",
         section: "openapi.yaml, createClientSecret",
         request: steps!(body_ignored),
         expect: plain(201),
@@ -80,12 +80,12 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.204.secret-ended",
-        requirement: "Once the end of a secret is answered, it is rejected with 401 invalid_client and no longer \
-                      shown. The client's other secret still works.",
+        requirement: "Once the end of a secret is confirmed, the secret is rejected with 401 invalid_client and no \
+                      longer shown. The client's other secret still works.",
         request: steps!(ended),
         mutants: &[
             mutant("ended-secret-works", "accepts a secret that was ended"),
-            mutant("end-secret-ends-all", "ends all of a client's secrets with one"),
+            mutant("end-secret-ends-all", "ends all secrets of a client when one is ended"),
             mutant("ended-secret-shown", "shows ended secrets"),
             mutant("long-lags-secret", "accepts a secret that was ended for a while"),
         ],
@@ -100,7 +100,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.204.secret-in",
-        requirement: "A secret ended with ?in=SECONDS works until then, and its expires_at is shown.",
+        requirement: "A secret ended with ?in=SECONDS works until that time, and its expires_at is shown.",
         request: steps!(ends_in),
         mutants: &[
             mutant("in-ignored", "ends a secret at once, whatever in says"),
@@ -110,8 +110,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.204.in-over",
-        requirement: "After the seconds of ?in= have passed, a secret is rejected with 401 invalid_client and no \
-                      longer shown.",
+        requirement: "After the time in ?in= has passed, the secret is rejected with 401 invalid_client and no longer \
+                      shown.",
         control: Some("operators.204.secret-in"),
         request: steps!(in_over),
         mutants: &[mutant("in-never-ends", "shows when a secret ends but accepts it afterwards")],
@@ -130,7 +130,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.204.in-bounds",
-        requirement: "?in= may be 0, which means now, and 7776000.",
+        requirement: "?in= may be 0, which means now, or 7776000.",
         control: Some("operators.204.secret-in"),
         request: steps!(in_bounds),
         mutants: &[mutant("in-at-most-30-days", "accepts at most 30 days for in")],
@@ -140,7 +140,7 @@ pub const CASES: &[Case] = &[
         id: "operators.400.in-long",
         requirement: "An ?in= above 7776000 is rejected with 400 invalid_request.",
         request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/${bystander_secret}?in=7776001")]),
-        mutants: &[mutant("in-clamped", "treats a longer in as 90 days")],
+        mutants: &[mutant("in-clamped", "treats an in above 7776000 as 7776000")],
         ..BAD_IN
     },
     Case {

@@ -1,4 +1,4 @@
-//! A client as it is shown, and rules for every answer to an operator.
+//! How a client is shown, and rules for every answer to an operator.
 
 use super::OPERATOR;
 use crate::case::*;
@@ -20,18 +20,18 @@ const SHOWN: Case = Case {
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.show",
-        requirement: "A client is shown as its creation returned it, without what is shown only once.",
+        requirement: "GET returns a client as its creation did, without the members that are shown only once.",
         section: "openapi.yaml, getClient",
         needs: OPERATOR,
         request: steps!(as_created),
-        mutants: &[mutant("shows-secret", "shows a client's secret again")],
+        mutants: &[mutant("shows-secret", "also shows a client's secret after its creation")],
         ..SHOWN
     },
     // ---- for every answer
     Case {
         id: "operators.client",
-        requirement: "Every client shown has exactly its members, each well-formed, and nothing from which a secret \
-                      or a seed could be derived.",
+        requirement: "Every client in a response has exactly the documented members, each well-formed, and nothing \
+                      from which a secret or a seed could be derived.",
         request: EveryAnswer(client),
         mutants: &[
             mutant("shows-hashes", "shows a hash of each secret"),
@@ -193,7 +193,7 @@ fn challenge(seen: &Seen) -> Standing {
 fn no_limit(seen: &Seen) -> Standing {
     match (is_operators(seen), seen.answer.status) {
         (false, _) => Standing::NotConcerned,
-        (true, 429) => broken("no 429 for operators", "429"),
+        (true, 429) => broken("no 429 for an operator's call", "429"),
         _ => Standing::Holds,
     }
 }

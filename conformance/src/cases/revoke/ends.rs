@@ -156,7 +156,7 @@ pub const CASES: &[Case] = &[
         control: Some("revoke.204.sibling"),
         request: steps!(ends_it),
         expect: ENDED,
-        mutants: &[mutant("flapping", "remembers every second revocation only")],
+        mutants: &[mutant("flapping", "remembers only every second revocation")],
         ..ROW
     },
     Case {
@@ -293,13 +293,14 @@ async fn authorization_repeated(t: &Trial<'_>) -> Result<(), Stop> {
 async fn ends_it(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, victim) = t.pair().await?;
     let works = endpoint::exchange(&victim.token);
-    t.expect(GRANTED, &t.send(&works).await?).map_err(|_| Stop::Blocked("the token did not work before".to_owned()))?;
+    t.expect(GRANTED, &t.send(&works).await?)
+        .map_err(|_| Stop::Blocked("the token did not work before its revocation".to_owned()))?;
     revoke(t, &bearer, &victim).await?;
     t.until_refused(&works, INVALID_TOKEN).await
 }
 
-/// Whether the token still works is tested by letting it revoke a spare token: that it may repeat its own revocation is
-/// a different rule.
+/// Tests whether the token still works by letting it revoke a spare token, because a token that revoked itself may repeat
+/// that call.
 async fn ends_short(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, parent) = t.pair().await?;
     let short = t.mint_short(&parent, &["tokens:write"]).await?;

@@ -24,8 +24,8 @@ pub const CASES: &[Case] = &[
         id: "revoke.404.id-first",
         cell: Cell::Revoke(404),
         level: Level::Contract,
-        requirement: "An id with its first character changed, which encodes the expiry, is answered with 404 \
-                      not_found.",
+        requirement: "An id is answered with 404 not_found if its first character, which encodes the expiry, was \
+                      changed.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
@@ -194,7 +194,7 @@ enum Near {
     Spaced,
 }
 
-/// Where the id proper begins, after its prefix.
+/// Where the id begins after its prefix.
 fn start(id: &str) -> usize {
     if id.starts_with("tok_lt_") || id.starts_with("tok_st_") { 7 } else { 0 }
 }
@@ -204,7 +204,7 @@ fn changed(id: &str, near: Near) -> (String, &'static str) {
     let (from, length) = (start(id), id.len());
     match near {
         Near::First => (jose::flip_at(id, from), "with its first character changed"),
-        Near::Quarter => (jose::flip_at(id, from + (length - from) / 4), "with its first half changed"),
+        Near::Quarter => (jose::flip_at(id, from + (length - from) / 4), "with a character in its first half changed"),
         Near::Last => (jose::flip_at(id, length - 1), "with its last character changed"),
         Near::OtherKind => (id.replacen("tok_lt_", "tok_st_", 1), "with the prefix of the other kind"),
         Near::Recased => (format!("{}{}", id[..from].to_uppercase(), &id[from..]), "with its prefix in upper case"),
@@ -217,13 +217,17 @@ fn changed(id: &str, near: Near) -> (String, &'static str) {
 async fn nearly(t: &Trial<'_>, near: Near) -> Result<(), Stop> {
     let (bearer, victim) = t.pair().await?;
     if !victim.id.is_ascii() || victim.id.len() < 16 {
-        return Err(Stop::Blocked("the id is not a string that could be altered character by character".to_owned()));
+        return Err(Stop::Blocked(
+            "the token id is not ASCII, or is shorter than 16 characters, so this case can't alter it character by character".to_owned(),
+        ));
     }
     let (id, what) = changed(&victim.id, near);
     let answer = t.send(&endpoint::revoke(&bearer.token, &id)).await?;
     t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted} for an id {what}")))?;
     let answer = t.send(&endpoint::exchange(&victim.token)).await?;
-    t.expect(GRANTED, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted}: an id {what} revokes nothing")))
+    t.expect(GRANTED, &answer).map_err(|stop| {
+        stop.wanted(|wanted| format!("{wanted} for the original token, because an id {what} revokes nothing"))
+    })
 }
 
 async fn cut(t: &Trial<'_>) -> Result<(), Stop> {

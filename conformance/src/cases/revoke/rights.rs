@@ -146,7 +146,7 @@ pub const CASES: &[Case] = &[
         id: "revoke.401.orphaned-bearer",
         cell: Cell::Revoke(401),
         level: Level::Contract,
-        requirement: "A short-term token whose long-term token was revoked cannot revoke a third token: 401 \
+        requirement: "A short-term token whose long-term token was revoked cannot revoke another token: 401 \
                       invalid_token.",
         section: "openapi.yaml, revokeToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],

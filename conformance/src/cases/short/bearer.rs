@@ -384,7 +384,7 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-/// The long-term token's own claims, signed with keys that anybody could guess.
+/// The long-term token's own claims, signed with keys that an attacker would guess.
 async fn self_made(t: &Trial<'_>) -> Result<(), Stop> {
     let long = t.shared(Valid, "long").await?;
     let jwt = Jwt::read(&long.token).ok_or_else(|| {

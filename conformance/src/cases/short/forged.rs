@@ -158,7 +158,7 @@ pub const CASES: &[Case] = &[
         control: Some("long.201.rotation"),
         request: steps!(retyped, Kind::Long),
         expect: INVALID_TOKEN,
-        mutants: &[mutant("long-retyped-ok", "accepts its own signature with any typ")],
+        mutants: &[mutant("long-retyped-ok", "accepts any token that it signed, whatever its typ")],
         ..ROW
     },
     Case {
@@ -262,12 +262,12 @@ async fn mac_changed(t: &Trial<'_>, at: isize) -> Result<(), Stop> {
 async fn mac_cut(t: &Trial<'_>) -> Result<(), Stop> {
     let (token, _) = whole(t, Kind::Long).await?;
     let (input, mac) = split(&token);
-    // Whole bytes: 4 characters hold 3.
+    // Cut at whole bytes: 4 characters encode 3 bytes.
     for left in [0, 4, mac.len() / 8 * 4, mac.len().saturating_sub(1) / 4 * 4] {
         let what = format!("with only {left} of the {} characters of its signature", mac.len());
         refused(t, Kind::Long, format!("{input}.{}", &mac[..left.min(mac.len())]), &what).await?;
     }
-    // The right half, followed by a wrong one.
+    // The right first half of the signature, followed by a wrong second half.
     let half = mac.len() / 2 + 1;
     let rest: String = mac[half..].chars().map(|c| if c == 'A' { 'B' } else { 'A' }).collect();
     refused(t, Kind::Long, format!("{input}.{}{rest}", &mac[..half]), "with only half of its signature").await
@@ -346,7 +346,7 @@ async fn signed_by(t: &Trial<'_>, signer: Signer) -> Result<(), Stop> {
             header["jwk"] = public.clone();
         }
         let forged = draft::sign(key, &header, &jwt.claims)?;
-        refused(t, Kind::Short, forged, "signed by somebody else").await?;
+        refused(t, Kind::Short, forged, "signed with a key that is not the service's").await?;
     }
     Ok(())
 }

@@ -35,8 +35,8 @@ pub const CASES: &[Case] = &[
         id: "short.201.jwt-times",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "A short-term token's exp is expires_at to the second, and its iat is expires_in seconds before \
-                      that.",
+        requirement: "A short-term token's exp equals expires_at to the second, and its iat is expires_in seconds \
+                      earlier.",
         section: "openapi.yaml, ShortTokenResponse; RFC 7519 section 4.1.4",
         request: EveryAnswer(|s| short(s, times)),
         mutants: &[mutant("short-exp-later", "signs an exp five seconds later than expires_at")],
@@ -56,7 +56,7 @@ pub const CASES: &[Case] = &[
         id: "short.201.jwt-scope-granted",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "A short-term token's scope claim is the scopes of the response, separated by spaces.",
+        requirement: "A short-term token's scope claim lists the scopes of the response, separated by spaces.",
         section: "openapi.yaml, ShortTokenResponse; RFC 9068 section 2.2.3",
         request: EveryAnswer(|s| short(s, scope)),
         mutants: &[mutant("short-scope-wider", "signs all scopes of the long-term token")],
@@ -66,8 +66,8 @@ pub const CASES: &[Case] = &[
         id: "short.201.jwt-auth-time",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "A short-term token's auth_time says when the client last presented a credential: no later than \
-                      iat.",
+        requirement: "A short-term token's auth_time is the time when the client last presented a credential, and so \
+                      no later than iat.",
         section: "docs/api.md, Tokens; RFC 9068 section 2.2.1",
         request: EveryAnswer(|s| short(s, auth_time)),
         mutants: &[
@@ -101,7 +101,7 @@ pub const CASES: &[Case] = &[
         id: "long.201.jwt-times",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "A long-term token's exp is expires_at to the second.",
+        requirement: "A long-term token's exp equals expires_at to the second.",
         section: "openapi.yaml, LongTokenResponse; RFC 7519 section 4.1.4",
         request: EveryAnswer(|s| long(s, times)),
         mutants: &[mutant("long-exp-later", "signs an exp one minute later than expires_at")],
@@ -183,7 +183,7 @@ fn scope(_: &Seen, jwt: &Jwt, body: &Value) -> Result<(), (String, String)> {
 
 fn auth_time(_: &Seen, jwt: &Jwt, _: &Value) -> Result<(), (String, String)> {
     let (at, iat) = (time(&jwt.claims, "auth_time")?, time(&jwt.claims, "iat")?);
-    // A client's tokens are valid from the next full second after its operator ended the earlier ones.
+    // `auth_time` may be one second after `iat`: after end-tokens, a client's tokens are valid from the next full second.
     if at > 0 && at <= iat + 1 {
         return Ok(());
     }

@@ -210,7 +210,7 @@ pub const CASES: &[Case] = &[
         id: "short.400.scope-partly-covered",
         cell: Cell::Short(400),
         level: Level::Contract,
-        requirement: "If only one of the requested scopes is not covered, the whole request is rejected with 400 \
+        requirement: "If even one of the requested scopes is not covered, the whole request is rejected with 400 \
                       invalid_scope.",
         section: "openapi.yaml, Scope; openapi.yaml, ShortTokenRequest",
         effect: Effect::Mint,

@@ -11,7 +11,7 @@ pub const CASES: &[Case] = &[
         id: "short.201.exchange",
         cell: Cell::Short(201),
         level: Level::Seed,
-        requirement: "A long-term token as the bearer is exchanged for a short-term token, without any body.",
+        requirement: "A long-term token as the bearer is exchanged for a short-term token. No body is needed.",
         section: "openapi.yaml, issueShortTermToken",
         effect: Effect::Mint,
         control: Some("long.201.secret"),
@@ -22,7 +22,7 @@ pub const CASES: &[Case] = &[
             mutant("slow-trickle", "answers an exchange one byte at a time"),
             mutant("reset-mid-body", "closes the connection in the middle of a body"),
             mutant("endless-body", "sends a body that never ends"),
-            mutant("exchange-refused", "never exchanges"),
+            mutant("exchange-refused", "rejects every exchange"),
         ],
         ..ROW
     },
@@ -148,7 +148,7 @@ pub const CASES: &[Case] = &[
         control: Some("short.201.jwt"),
         request: steps!(jwt_exp),
         expect: GRANTED,
-        mutants: &[mutant("exp-an-hour", "answers 900 s and signs an hour")],
+        mutants: &[mutant("exp-an-hour", "sends expires_in 900 but signs an exp one hour ahead")],
         ..ROW
     },
     Case {
@@ -169,7 +169,7 @@ pub const CASES: &[Case] = &[
         id: "short.201.unique",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "Each token issued is different, with a different id and jti.",
+        requirement: "Every issued token is different, and has a different id and jti.",
         section: "openapi.yaml, issueShortTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
@@ -190,9 +190,10 @@ async fn jwt(t: &Trial<'_>) -> Result<(Token, Jwt), Stop> {
     let token = token_in(&answer).ok_or_else(|| Stop::fail("a token", t.summary(&answer)))?;
     match Jwt::read(&token.token) {
         Some(jwt) => Ok((token, jwt)),
-        None => {
-            Err(Stop::fail("an access_token of three base64url parts, the first two JSON objects", "something else"))
-        }
+        None => Err(Stop::fail(
+            "an access_token of three base64url parts, the first two JSON objects",
+            "an access_token that is not a JWT",
+        )),
     }
 }
 
@@ -293,7 +294,10 @@ async fn unique(t: &Trial<'_>) -> Result<(), Stop> {
     let (one, first) = jwt(t).await?;
     let (two, second) = jwt(t).await?;
     if one.id == two.id || one.token == two.token || first.claims["jti"] == second.claims["jti"] {
-        return Err(Stop::fail("two different tokens with two different ids and jti", "the same one twice"));
+        return Err(Stop::fail(
+            "two different tokens with two different ids and jti",
+            "the same token, id or jti twice",
+        ));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::state::{Bearer, Reference};
 use crate::jose::Jwt;
 
 impl Reference {
-    /// For a token issued for a credential. Never before the client's `tokens_valid_from`.
+    /// The `auth_time` of a token issued for a credential. It is never before the client's `tokens_valid_from`.
     pub fn auth_time(&self, valid_from: u64, assertion: Option<&str>) -> u64 {
         let now = self.clock.now();
         let iat = assertion.and_then(Jwt::read).and_then(|jwt| jwt.claims["iat"].as_u64());

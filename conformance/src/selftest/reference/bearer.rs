@@ -1,4 +1,4 @@
-//! Who presents a token, and whether it is still valid.
+//! Which client presents a token, and whether the token is still valid.
 
 use super::message::{Asked, Refused};
 use super::state::{Bearer, Reference};
@@ -12,14 +12,24 @@ impl Reference {
         let over = self.is_over(&bearer);
         let forgiven = kind == "short" && self.on("short-revocation-unchecked");
         if over && !forgiven {
-            return Err(self.refuse(asked, 401, "invalid_token", "The token is revoked."));
+            return Err(self.refuse(
+                asked,
+                401,
+                "invalid_token",
+                "The bearer token was revoked, or its client is suspended or deleted.",
+            ));
         }
         Ok(bearer)
     }
 
     /// Checks signature, kind and expiry, but not revocation.
     pub fn verified(&mut self, asked: &Asked, header: Option<&str>, kind: &'static str) -> Result<Bearer, Refused> {
-        let refused = self.refuse(asked, 401, "invalid_token", "The token is missing or not valid.");
+        let refused = self.refuse(
+            asked,
+            401,
+            "invalid_token",
+            "The bearer token is missing, invalid or expired; send a valid one in the Authorization header.",
+        );
         let from_query = asked.path.split_once("access_token=").map(|(_, token)| format!("Bearer {token}"));
         let header = match (header, from_query) {
             (None, Some(token)) if self.on("bearer-in-query") => token,
@@ -103,7 +113,7 @@ impl Reference {
         })
     }
 
-    /// Whether its client is suspended or deleted, or revoked all of its tokens since.
+    /// Whether the bearer's client is suspended or deleted, or all of its tokens were revoked since.
     pub fn ended_with_client(&self, bearer: &Bearer) -> bool {
         // A deleted client has no record.
         let client = self.clients.iter().find(|c| c.id == bearer.client);

@@ -6,20 +6,25 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 
 impl Reference {
-    /// The value of a header that may be repeated with the same value. The names of this operation's faults end with
-    /// `place`.
+    /// The value of a header, which may be repeated with the same value. `place` is how the names of this operation's faults
+    /// end.
     pub fn single(&self, asked: &Asked, name: &str, code: &str, place: &str) -> Result<Option<String>, Refused> {
         let all = asked.all(name);
         let differ = all.iter().any(|value| *value != all[0]);
         if differ && !self.on(&format!("first-header-wins{place}")) {
             let told = match self.on("repeated-header-untold") {
-                true => "The call could not be authenticated.".to_owned(),
-                false => format!("The header {name} is there more than once, with different values."),
+                true => "The request could not be authenticated.".to_owned(),
+                false => format!("The header {name} was sent more than once, with different values; send it once."),
             };
             return Err(self.refuse(asked, 401, code, &told));
         }
         if !differ && all.len() > 1 && self.on(&format!("repeated-header-refused{place}")) {
-            return Err(self.refuse(asked, 401, code, &format!("The header {name} is there more than once.")));
+            return Err(self.refuse(
+                asked,
+                401,
+                code,
+                &format!("The header {name} was sent more than once; send it once."),
+            ));
         }
         Ok(all.first().map(|value| (*value).to_owned()))
     }
@@ -50,15 +55,15 @@ impl Reference {
             asked.body.len()
         };
         if counted > limit && !self.on("size-unchecked") {
-            return Err(bad("The body is longer than 16384 bytes."));
+            return Err(bad("The body is longer than 16,384 bytes; send a shorter one."));
         }
         if self.on("chunked-refused") && asked.header("content-length").is_none() {
-            return Err(bad("Content-Length is needed."));
+            return Err(bad("The Content-Length header is missing; send it."));
         }
         let lossy = String::from_utf8_lossy(&asked.body).into_owned();
         let bytes = if self.on("utf8-lossy") { lossy.as_bytes() } else { asked.body.as_slice() };
         if self.on("json-escapes-refused") && lossy.contains("\\u") {
-            return Err(bad("Escapes."));
+            return Err(bad("The body contains a JSON escape; send the character itself."));
         }
         if self.on("deep-json-500") && lossy.contains("[[[[[[[[") {
             return Err(self.refuse(asked, 500, "server_error", "Too deep."));
@@ -105,8 +110,10 @@ impl Reference {
                 }
                 Ok(members)
             }
-            Err(_) if self.on("malformed-401") => Err(self.refuse(asked, 401, "invalid_client", "No JSON.")),
-            Err(_) => Err(bad("The body is not a JSON object with each key once.")),
+            Err(_) if self.on("malformed-401") => {
+                Err(self.refuse(asked, 401, "invalid_client", "The body is not JSON."))
+            }
+            Err(_) => Err(bad("The body must be one JSON object, with each key once.")),
         }
     }
 
@@ -122,7 +129,7 @@ impl Reference {
         match body.keys().find(|k| !known.contains(&k.as_str())) {
             None => Ok(()),
             Some(_) if self.on("unknown-field-unnamed") => {
-                Err(self.refuse(asked, 400, "invalid_request", "There is an unknown field."))
+                Err(self.refuse(asked, 400, "invalid_request", "The body has an unknown field; leave it out."))
             }
             Some(field) => {
                 let details = json!({"field": field});
@@ -130,7 +137,7 @@ impl Reference {
                     asked,
                     400,
                     "invalid_request",
-                    &format!("Unknown field {field}."),
+                    &format!("{field} is not a field of this request; leave it out."),
                     Some(details),
                 )))
             }

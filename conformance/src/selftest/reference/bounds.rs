@@ -1,12 +1,12 @@
-//! What a token is worth after its client's scopes were changed: no more than the client has now.
+//! What a token may do after its client's scopes were changed: no more than the client itself.
 
 use super::message::{Asked, Refused};
 use super::state::{Bearer, Reference};
 use serde_json::json;
 
 impl Reference {
-    /// Those of the scopes that the client still has, in their order; for a wildcard, what the client has under it. The
-    /// name of the fault that skips this ends with `place`.
+    /// Those of the scopes that the client still has, in their order; for a wildcard, what the client has under it. `place`
+    /// is how the name of the fault that skips this ends.
     pub fn left_to(&self, scopes: &[String], client: &str, place: &str) -> Vec<String> {
         if self.on(&format!("narrowing-ignored-by-{place}")) {
             return scopes.to_vec();
@@ -55,7 +55,12 @@ impl Reference {
         if left.is_empty() && !self.on("nothing-left-granted") {
             let status = if self.on("nothing-left-401") { 401 } else { 400 };
             let code = if status == 401 { "invalid_token" } else { "invalid_scope" };
-            return Err(self.refuse(asked, status, code, "The client has lost every scope of this token."));
+            return Err(self.refuse(
+                asked,
+                status,
+                code,
+                "The client no longer holds any scope of this token; ask an operator.",
+            ));
         }
         Ok(if left.is_empty() { bearer.scopes.clone() } else { left })
     }
@@ -73,11 +78,16 @@ impl Reference {
             }
             Some(scope) if !self.on("lost-scope-granted") => {
                 let details = json!({"scope": scope});
-                let told = "The client does not hold the scope any more.";
+                let told = "The client no longer holds a requested scope; leave it out, or ask an operator.";
                 Err(Box::new(self.error(asked, 400, "invalid_scope", told, Some(details))))
             }
             None if self.on("narrowed-tokens-refused") && self.memory.narrowed.contains_key(&bearer.client) => {
-                Err(self.refuse(asked, 400, "invalid_scope", "The client has lost scopes."))
+                Err(self.refuse(
+                    asked,
+                    400,
+                    "invalid_scope",
+                    "The client has lost scopes, so this token can't be exchanged.",
+                ))
             }
             _ => Ok(scopes),
         }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
 const LIFE: u64 = 300;
-/// How often the feed is signed anew, in seconds: half of its lifetime is always left.
+/// How often the feed is signed again, in seconds: at least half of its lifetime is always left.
 const RENEWED: u64 = 120;
 const MEMBERS: [&str; 3] = ["token", "parent", "client"];
 
@@ -32,7 +32,7 @@ impl Reference {
         self.report(kind, id, now);
     }
 
-    /// A later time never replaces an earlier one for a token. For a client the last report counts.
+    /// For a token, a later time never replaces an earlier one. For a client, the last report counts.
     pub fn report(&mut self, kind: &'static str, id: &str, at: u64) {
         let last_word = kind == "client" || self.on("feed-puts-off");
         let name = (kind, self.listed_as(kind, id));
@@ -99,7 +99,13 @@ impl Reference {
     pub fn serve_feed(&mut self, asked: &Asked) -> Result<Reply, Refused> {
         let get = asked.method == "GET" || (asked.method == "HEAD" && !self.on("feed-head-405"));
         if !get && !self.on("feed-any-method") {
-            let mut reply = self.error(asked, 405, "method_not_allowed", "Use GET.", None);
+            let mut reply = self.error(
+                asked,
+                405,
+                "method_not_allowed",
+                "Method not allowed; this path allows GET and HEAD.",
+                None,
+            );
             let allow = if self.on("feed-405-allow-get") { "GET" } else { "GET, HEAD" };
             reply.headers.push(("Allow".into(), allow.into()));
             return Ok(reply);
@@ -110,7 +116,7 @@ impl Reference {
         let since = asked.path.split_once("?since=").map(|(_, since)| since);
         let number = since.and_then(|since| since.parse().ok());
         if since.is_some() && number.is_none() && self.on("feed-nonsense-400") {
-            return Err(self.refuse(asked, 400, "invalid_request", "since is a number."));
+            return Err(self.refuse(asked, 400, "invalid_request", "since must be a number."));
         }
         let number = if since.is_some() && self.on("feed-nonsense-as-zero") { number.or(Some(0)) } else { number };
         let ahead = number.is_some_and(|since| since > self.memory.seq) && !self.on("feed-ahead-believed");
@@ -152,7 +158,12 @@ impl Reference {
     fn may_read(&mut self, asked: &Asked) -> Result<(), Refused> {
         let header = asked.header("authorization");
         if header.is_none() && self.on("private-feed-other-code") {
-            return Err(self.refuse(asked, 401, "insufficient_scope", "tokens:introspect is needed."));
+            return Err(self.refuse(
+                asked,
+                401,
+                "insufficient_scope",
+                "This operation requires a token with the scope tokens:introspect.",
+            ));
         }
         if header.is_some() && self.on("private-feed-any-bearer") {
             return Ok(());
@@ -162,7 +173,12 @@ impl Reference {
             false => self.bearer(asked, header, "short")?,
         };
         if !self.any_covers(&bearer.scopes, "tokens:introspect") && !self.on("private-feed-any-scope") {
-            return Err(self.refuse(asked, 401, "insufficient_scope", "tokens:introspect is needed."));
+            return Err(self.refuse(
+                asked,
+                401,
+                "insufficient_scope",
+                "This operation requires a token with the scope tokens:introspect.",
+            ));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Copies that accept a forgery: each accepts one kind of assertion, token or id that was not issued as it is.
+//! Copies that accept a forgery: each accepts one kind of assertion, token or id that was forged or altered.
 
 use super::state::{ClientRecord, Reference};
 use crate::jose::{self, Jwt, unb64};
@@ -52,7 +52,7 @@ impl Reference {
         }
     }
 
-    /// Whether this copy accepts this long-term token, which was not issued as it is.
+    /// Whether this copy accepts this forged or altered long-term token.
     pub fn falls_for_long(&self, jwt: &Jwt, token: &str) -> bool {
         let (input, mac) = token.rsplit_once('.').unwrap_or_default();
         let right = self.long_mac(input);
@@ -73,7 +73,7 @@ impl Reference {
         }
     }
 
-    /// Whether this copy accepts this short-term token, which was not issued as it is.
+    /// Whether this copy accepts this forged or altered short-term token.
     pub fn falls_for_short(&self, jwt: &Jwt, token: &str) -> bool {
         let (input, mac) = token.rsplit_once('.').unwrap_or_default();
         let alg = jwt.header["alg"].as_str().unwrap_or_default();
@@ -102,7 +102,7 @@ impl Reference {
         }
     }
 
-    /// The id that this copy reads from an altered one.
+    /// The id for which this copy takes an altered one.
     pub fn read_id(&self, id: &str) -> String {
         match self.fault {
             Some("id-prefix-folded") => id.replacen("TOK_LT_", "tok_lt_", 1),
@@ -142,7 +142,7 @@ mod tests {
     use crate::jose::b64;
 
     #[test]
-    fn a_certificate_shows_the_key() {
+    fn the_key_is_found_in_a_certificate() {
         let (key, public) = jose::PrivateKey::made_up("k").unwrap();
         let certificate = key.certificate().unwrap();
         let at = certificate.windows(SPKI.len()).position(|part| part == SPKI).unwrap() + SPKI.len();

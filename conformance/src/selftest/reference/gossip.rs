@@ -6,7 +6,7 @@ use crate::jose::{Jwt, unb64};
 use crate::totp;
 use serde_json::json;
 
-const REFUSED: &str = "The client could not be authenticated.";
+const REFUSED: &str = "The client is unknown, or its secret, one-time code or assertion is wrong.";
 
 /// The credential in a body.
 pub struct Sent<'a> {
@@ -34,18 +34,20 @@ impl Reference {
             })
         });
         let (message, details) = match self.fault? {
-            "replay-told" if spent => ("The assertion was used already.".to_owned(), None),
-            "expired-told" if over => ("The assertion is over.".to_owned(), None),
+            "replay-told" if spent => ("The assertion was already used.".to_owned(), None),
+            "expired-told" if over => ("The assertion has expired.".to_owned(), None),
             "signature-told" if jwt.is_some() && !spent && !over && kid == client.kid.as_str() => {
-                ("The signature does not fit.".to_owned(), None)
+                ("The signature of the assertion is invalid.".to_owned(), None)
             }
-            "kid-told" if jwt.is_some() && kid != client.kid.as_str() => ("There is no such key.".to_owned(), None),
+            "kid-told" if jwt.is_some() && kid != client.kid.as_str() => {
+                ("The client has no key with this kid.".to_owned(), None)
+            }
             "mechanism-told" if jwt.is_some() => (REFUSED.to_owned(), Some(json!({"mechanism": "assertion"}))),
             "lock-told" if locked && sent.code.is_some() => ("One-time codes are locked.".to_owned(), None),
             "lock-dated" if locked && sent.code.is_some() => {
                 (REFUSED.to_owned(), Some(json!({"locked_until": codes.map(|codes| codes.locked_until)})))
             }
-            "spent-code-told" if used => ("The code was used already.".to_owned(), None),
+            "spent-code-told" if used => ("The code was already used.".to_owned(), None),
             "guesses-told" if sent.code.is_some() && !used => {
                 let left = 5usize.saturating_sub(codes.map_or(0, |codes| codes.wrong.len()));
                 (REFUSED.to_owned(), Some(json!({"guesses_left": left})))
@@ -65,13 +67,25 @@ impl Reference {
         let why = match self.fault? {
             "foreign-ended-204" if self.memory.revoked.contains(id) => return Some(self.ended()),
             "foreign-needs-scope" if owner.is_some() && !self.any_covers(&bearer.scopes, "tokens:revoke") => {
-                return Some(self.error(asked, 401, "insufficient_scope", "tokens:revoke is needed.", None));
+                return Some(self.error(
+                    asked,
+                    401,
+                    "insufficient_scope",
+                    "Revoking another token requires the scope tokens:revoke.",
+                    None,
+                ));
             }
             "forged-told" if whole && owner.is_none() => "mac",
             "malformed-told" if !whole => "form",
             "foreign-short-told" if owner.is_some() && id.starts_with("tok_st_") => "owner",
             _ => return None,
         };
-        Some(self.error(asked, 404, "not_found", "No such token.", Some(json!({"wrong": why}))))
+        Some(self.error(
+            asked,
+            404,
+            "not_found",
+            "The caller's client has no token with this id.",
+            Some(json!({"wrong": why})),
+        ))
     }
 }

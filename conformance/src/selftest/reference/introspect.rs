@@ -18,15 +18,25 @@ impl Reference {
             && !self.may(caller, "tokens:introspect", "introspect")
             && !self.on(&format!("introspection-any-scope-{}", caller.kind))
         {
-            return Err(self.refuse(asked, 401, "insufficient_scope", "tokens:introspect is needed."));
+            return Err(self.refuse(
+                asked,
+                401,
+                "insufficient_scope",
+                "This operation requires a token with the scope tokens:introspect.",
+            ));
         }
         let exact = caller.as_ref().is_some_and(|c| c.scopes.iter().any(|s| s == "tokens:introspect"));
         if self.on("introspection-needs-exact-scope") && !exact {
-            return Err(self.refuse(asked, 401, "insufficient_scope", "tokens:introspect is needed."));
+            return Err(self.refuse(
+                asked,
+                401,
+                "insufficient_scope",
+                "This operation requires a token with the scope tokens:introspect.",
+            ));
         }
         let token = self.asked_about(asked)?;
         if self.on("introspection-errs-about-garbage") && Jwt::read(&token).is_none() {
-            return Err(self.refuse(asked, 400, "invalid_request", "token is no JWT."));
+            return Err(self.refuse(asked, 400, "invalid_request", "token is not a JWT."));
         }
         let about = self.about(asked, &token);
         let own = |about: &Bearer| caller.as_ref().is_some_and(|caller| caller.client == about.client);
@@ -75,15 +85,15 @@ impl Reference {
         }
         let most = if self.on("form-limit-8k") { 8192 } else { 16_384 };
         if self.on("form-most-exclusive") && asked.body.len() == most {
-            return bad("The body is longer than 16383 bytes.");
+            return bad("The body is longer than 16,383 bytes; send a shorter one.");
         }
         if asked.body.len() > most && !self.on("form-size-unchecked") {
-            return bad("The body is longer than 16384 bytes.");
+            return bad("The body is longer than 16,384 bytes; send a shorter one.");
         }
         let text = String::from_utf8_lossy(&asked.body).into_owned();
         let fields: Vec<_> = text.split('&').map(|field| field.split_once('=').unwrap_or((field, ""))).collect();
         if self.on("form-unknown-400") && fields.iter().any(|(n, _)| !["token", "token_type_hint"].contains(n)) {
-            return bad("Unknown parameter.");
+            return bad("The form has an unknown parameter.");
         }
         let hinted = fields.contains(&("token_type_hint", "refresh_token"));
         if self.on("form-hint-believed") && hinted {
@@ -99,7 +109,7 @@ impl Reference {
                 Ok(decoded(first))
             }
             [first, second, ..] if self.on("form-same-token-twice-ok") && first == second => Ok(decoded(first)),
-            _ => bad("The form needs the field token once."),
+            _ => bad("The form must have the parameter token exactly once, and not empty."),
         }
     }
 

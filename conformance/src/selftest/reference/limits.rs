@@ -4,12 +4,12 @@ use super::message::{Asked, Refused};
 use super::state::{BURST_CLIENT, Reference};
 use serde_json::Value;
 
-/// Calls per minute. Half of what a deployment allows: a whole run must stay far below, so that two consecutive runs
-/// pass.
+/// Calls per minute: half of what a deployment allows. A whole run must stay far below the limit, so that two consecutive
+/// runs pass.
 const LONG_LIMIT: u32 = 300;
 /// Per long-term token.
 const SHORT_LIMIT: u32 = 150;
-/// The sacrificial client has a lower limit, so that its burst is short.
+/// The client of the bursts has a lower limit, so that they are short.
 const BURST_LIMIT: u32 = 20;
 
 impl Reference {
@@ -30,7 +30,7 @@ impl Reference {
         };
         let busy = client == BURST_CLIENT && (most / 2..most).contains(&calls);
         if busy && self.on("500-under-load") {
-            return Err(self.refuse(asked, 500, "server_error", "Too much."));
+            return Err(self.refuse(asked, 500, "server_error", "The service is overloaded."));
         }
         if busy && self.on("grants-under-load") && what.starts_with("long") {
             let client = self.client(client);

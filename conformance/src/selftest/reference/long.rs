@@ -16,9 +16,19 @@ impl Reference {
         }
         if header_id.is_none() && asked.header("authorization").is_none() && !self.on("x-client-id-optional") {
             if self.on("no-credentials-400") {
-                return Err(self.refuse(asked, 400, "invalid_request", "No credentials."));
+                return Err(self.refuse(
+                    asked,
+                    400,
+                    "invalid_request",
+                    "The request has no credentials; send X-Client-Id or Authorization.",
+                ));
             }
-            return Err(self.refuse(asked, 401, "invalid_client", "No credentials."));
+            return Err(self.refuse(
+                asked,
+                401,
+                "invalid_client",
+                "The request has no credentials; send X-Client-Id or Authorization.",
+            ));
         }
         if self.on("limit-before-shape") {
             self.early_limit(asked)?;
@@ -44,12 +54,24 @@ impl Reference {
         let grant = match body.get("grant_type") {
             Some(Value::String(grant)) => grant.clone(),
             None if self.on("grant-type-optional") => "client_credentials".to_owned(),
-            _ => return Err(self.refuse(asked, 400, "invalid_grant", "grant_type is missing.")),
+            _ => {
+                return Err(self.refuse(
+                    asked,
+                    400,
+                    "invalid_grant",
+                    "grant_type is missing or not a string; send client_credentials or assertion.",
+                ));
+            }
         };
         let grant = if self.on("grant-type-trimmed") { grant.trim().to_owned() } else { grant };
         let grant = if self.on("grant-type-folded") { grant.to_lowercase() } else { grant };
         if !["client_credentials", "assertion"].contains(&grant.as_str()) && !self.on("grant-type-any") {
-            return Err(self.refuse(asked, 400, "invalid_grant", "grant_type is unknown."));
+            return Err(self.refuse(
+                asked,
+                400,
+                "invalid_grant",
+                "grant_type must be client_credentials or assertion.",
+            ));
         }
         let client_id = match self.text(asked, &body, "client_id")? {
             Some(id) => id,
@@ -62,16 +84,26 @@ impl Reference {
         let assertion_type = self.text(asked, &body, "assertion_type")?;
         let mechanisms = [secret.is_some(), code.is_some(), assertion.is_some()].iter().filter(|m| **m).count();
         if mechanisms > 1 && !self.on("first-mechanism-wins") {
-            return Err(self.refuse(asked, 400, "invalid_request", "More than one mechanism."));
+            return Err(self.refuse(
+                asked,
+                400,
+                "invalid_request",
+                "The body has more than one mechanism; send only one of client_secret, otp_code and assertion.",
+            ));
         }
         if grant == "assertion" && !self.on("first-mechanism-wins") {
             if assertion.is_none() && !(secret.is_some() && self.on("secret-under-assertion")) {
                 let status = if self.on("assertion-missing-401") { 401 } else { 400 };
                 let code = if status == 401 { "invalid_client" } else { "invalid_request" };
-                return Err(self.refuse(asked, status, code, "assertion is missing."));
+                return Err(self.refuse(
+                    asked,
+                    status,
+                    code,
+                    "assertion is missing; grant_type assertion requires it.",
+                ));
             }
         } else if assertion.is_some() && grant != "assertion" && !self.on("grant-type-decorative") {
-            return Err(self.refuse(asked, 400, "invalid_request", "An assertion needs the grant_type assertion."));
+            return Err(self.refuse(asked, 400, "invalid_request", "An assertion requires grant_type assertion."));
         }
         if assertion.is_some() {
             let kinds = [
@@ -84,7 +116,7 @@ impl Reference {
                 Some(kind) => kinds.contains(&kind.as_str()) || self.on("assertion-type-any"),
             };
             if !fits {
-                return Err(self.refuse(asked, 400, "invalid_request", "assertion_type is not known."));
+                return Err(self.refuse(asked, 400, "invalid_request", "assertion_type is missing or unknown."));
             }
         }
         let ttl = match self.ttl(asked, &body) {
@@ -97,9 +129,19 @@ impl Reference {
         let bearer_header = asked.header("authorization").map(str::to_owned);
         if mechanisms == 0 && bearer_header.is_none() {
             if self.on("no-mechanism-403") {
-                return Err(self.refuse(asked, 403, "unauthorized_client", "No mechanism."));
+                return Err(self.refuse(
+                    asked,
+                    403,
+                    "unauthorized_client",
+                    "The body has no mechanism; send client_secret, otp_code or assertion, or rotate a bearer token.",
+                ));
             }
-            return Err(self.refuse(asked, 400, "invalid_request", "No mechanism."));
+            return Err(self.refuse(
+                asked,
+                400,
+                "invalid_request",
+                "The body has no mechanism; send client_secret, otp_code or assertion, or rotate a bearer token.",
+            ));
         }
         let limited = self.limit(asked, &format!("long {client_id}"), &client_id);
         let forwarded = asked.header("x-forwarded-for").is_some() && self.on("limit-by-forwarded-for");
@@ -117,7 +159,12 @@ impl Reference {
         }
         if mechanisms == 0 {
             if header_id.is_none() && self.on("rotation-needs-x-client-id") {
-                return Err(self.refuse(asked, 401, "invalid_client", "X-Client-Id is missing."));
+                return Err(self.refuse(
+                    asked,
+                    401,
+                    "invalid_client",
+                    "The X-Client-Id header is missing; send it with the value of client_id.",
+                ));
             }
             return self.rotate(asked, &client_id, scopes, ttl);
         }
@@ -134,7 +181,12 @@ impl Reference {
             Some(id) => *id == client_id || self.on("x-client-id-unchecked"),
         };
         if !same {
-            return Err(self.refuse(asked, 401, "invalid_client", "The client could not be authenticated."));
+            return Err(self.refuse(
+                asked,
+                401,
+                "invalid_client",
+                "The client is unknown, or its secret, one-time code or assertion is wrong.",
+            ));
         }
         let found = if self.on("client-id-folded") {
             self.clients.iter().find(|c| c.id.eq_ignore_ascii_case(&client_id)).cloned()
@@ -145,13 +197,17 @@ impl Reference {
         };
         let Some(mut client) = found else {
             if self.on("unknown-client-404") {
-                return Err(self.refuse(asked, 404, "not_found", "No such client."));
+                return Err(self.refuse(asked, 404, "not_found", "There is no client with this id."));
             }
             let told = self.on("unknown-client-told")
                 || (self.on("deleted-client-told") && self.memory.deleted.contains(&client_id))
                 || (self.on("unknown-by-assertion-told") && assertion.is_some())
                 || (self.on("unknown-by-code-told") && code.is_some());
-            let told = if told { "No such client." } else { "The client could not be authenticated." };
+            let told = if told {
+                "There is no client with this id."
+            } else {
+                "The client is unknown, or its secret, one-time code or assertion is wrong."
+            };
             return Err(self.refuse(asked, 401, "invalid_client", told));
         };
         let by_code = code.is_some() && self.on("suspended-before-code");
@@ -160,7 +216,12 @@ impl Reference {
         }
         let locked = self.memory.codes.get(&client.id).is_some_and(|c| c.locked_until > self.clock.now());
         if self.on("lock-locks-client") && locked {
-            return Err(self.refuse(asked, 401, "invalid_client", "The client could not be authenticated."));
+            return Err(self.refuse(
+                asked,
+                401,
+                "invalid_client",
+                "The client is unknown, or its secret, one-time code or assertion is wrong.",
+            ));
         }
         if self.on("scope-before-credential")
             && let Some(scopes) = &scopes
@@ -180,7 +241,7 @@ impl Reference {
         } else {
             let assertion = assertion.as_deref().unwrap_or_default();
             if self.on("garbage-assertion-403") && Jwt::read(assertion).is_none() {
-                return Err(self.refuse(asked, 403, "unauthorized_client", "No JWT."));
+                return Err(self.refuse(asked, 403, "unauthorized_client", "The assertion is not a JWT."));
             }
             match self.assertion_fits(&client, assertion) {
                 Some(by) => {
@@ -196,7 +257,12 @@ impl Reference {
                 return Err(Box::new(reply));
             }
             let code = if self.on("wrong-secret-invalid-token") { "invalid_token" } else { "invalid_client" };
-            return Err(self.refuse(asked, 401, code, "The client could not be authenticated."));
+            return Err(self.refuse(
+                asked,
+                401,
+                code,
+                "The client is unknown, or its secret, one-time code or assertion is wrong.",
+            ));
         }
         let works = self.on("suspended-works") || (code.is_some() && self.on("suspended-works-by-code"));
         if client.suspended && !works {
@@ -213,7 +279,7 @@ impl Reference {
                 asked,
                 403,
                 "unauthorized_client",
-                "This mechanism is not allowed to this client.",
+                "This client may not use this mechanism; an operator can allow it.",
             ));
         }
         let asked_for = match scopes {
@@ -255,10 +321,15 @@ impl Reference {
             Err(refused) => return Err(refused),
         };
         if self.on("rotation-refused") {
-            return Err(self.refuse(asked, 401, "invalid_token", "No."));
+            return Err(self.refuse(asked, 401, "invalid_token", "The request was rejected."));
         }
         if bearer.client != client_id && !self.on("foreign-bearer") {
-            return Err(self.refuse(asked, 403, "unauthorized_client", "The bearer belongs to another client."));
+            return Err(self.refuse(
+                asked,
+                403,
+                "unauthorized_client",
+                "The bearer token belongs to a client other than client_id.",
+            ));
         }
         let may = if self.on("rotation-needs-wildcard") {
             bearer.scopes.iter().any(|s| s == "tokens:*")
@@ -269,11 +340,21 @@ impl Reference {
                 || (self.on("any-wildcard-writes") && bearer.scopes.iter().any(|s| s.ends_with(":*")))
         };
         if !may {
-            return Err(self.refuse(asked, 403, "insufficient_scope", "tokens:write is needed."));
+            return Err(self.refuse(
+                asked,
+                403,
+                "insufficient_scope",
+                "A rotation requires a bearer token with the scope tokens:write.",
+            ));
         }
         let client = self.client(&bearer.client);
         if !client.may_use("rotation") && !self.on("rotation-for-all") {
-            return Err(self.refuse(asked, 403, "unauthorized_client", "Rotation is not allowed to this client."));
+            return Err(self.refuse(
+                asked,
+                403,
+                "unauthorized_client",
+                "This client may not use the mechanism rotation; an operator can allow it.",
+            ));
         }
         let bounded = |place: &str| self.left_to(&bearer.scopes, &bearer.client, place);
         let limit = if self.on("rotation-escalates") { client.scopes.clone() } else { bounded("rotation-asked") };

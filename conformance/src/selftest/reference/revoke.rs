@@ -8,13 +8,18 @@ use serde_json::Value;
 impl Reference {
     pub fn revoke(&mut self, asked: &Asked, id: &str) -> Result<Reply, Refused> {
         if self.on("503-on-revoke") {
-            return Err(self.refuse(asked, 503, "unavailable", "Please retry."));
+            return Err(self.refuse(
+                asked,
+                503,
+                "unavailable",
+                "A part of the service is not answering. Please retry.",
+            ));
         }
         if self.on("revoke-reads-body")
             && !asked.body.is_empty()
             && serde_json::from_slice::<Value>(&asked.body).is_err()
         {
-            return Err(self.refuse(asked, 400, "invalid_request", "No JSON."));
+            return Err(self.refuse(asked, 400, "invalid_request", "The body is not JSON."));
         }
         let header = self.single(asked, "authorization", "invalid_token", "-on-revoke")?;
         if header.is_none() && self.on("revoke-without-bearer") {
@@ -47,7 +52,12 @@ impl Reference {
             return Err(self.refuse(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds."));
         }
         if !own_end && self.is_over(&bearer) && !forgiven {
-            return Err(self.refuse(asked, 401, "invalid_token", "The token is revoked."));
+            return Err(self.refuse(
+                asked,
+                401,
+                "invalid_token",
+                "The bearer token was revoked, or its client is suspended or deleted.",
+            ));
         }
         let owner = self.owner(id);
         if owner.as_deref() != Some(bearer.client.as_str()) {
@@ -58,10 +68,15 @@ impl Reference {
                 return Ok(self.ended());
             }
             if self.on("malformed-id-400") && !id.starts_with("tok_") {
-                return Err(self.refuse(asked, 400, "invalid_request", "A malformed id."));
+                return Err(self.refuse(asked, 400, "invalid_request", "The token id is malformed."));
             }
             if self.on("unknown-needs-scope") && !self.any_covers(&bearer.scopes, "tokens:revoke-all") {
-                return Err(self.refuse(asked, 401, "insufficient_scope", "tokens:revoke is needed."));
+                return Err(self.refuse(
+                    asked,
+                    401,
+                    "insufficient_scope",
+                    "Revoking another token requires the scope tokens:revoke.",
+                ));
             }
             if self.on("feed-lists-refused") && owner.is_some() {
                 self.report_token(id, &bearer);
@@ -70,17 +85,17 @@ impl Reference {
                 self.memory.revoked.insert(id.to_owned());
             }
             if self.on("foreign-told") && owner.is_some() {
-                return Err(self.refuse(asked, 404, "not_found", "That is another client's token."));
+                return Err(self.refuse(asked, 404, "not_found", "The token belongs to another client."));
             }
             if !(self.on("foreign-revocable") && owner.is_some()) {
-                return Err(self.refuse(asked, 404, "not_found", "No such token."));
+                return Err(self.refuse(asked, 404, "not_found", "The caller's client has no token with this id."));
             }
         }
         if self.on("short-ids-404") && id.starts_with("tok_st_") && id != bearer.id {
-            return Err(self.refuse(asked, 404, "not_found", "No such token."));
+            return Err(self.refuse(asked, 404, "not_found", "The caller's client has no token with this id."));
         }
         if self.on("sibling-refused") && id != bearer.id {
-            return Err(self.refuse(asked, 404, "not_found", "No such token."));
+            return Err(self.refuse(asked, 404, "not_found", "The caller's client has no token with this id."));
         }
         let may = if self.on("revoke-needs-wildcard") {
             bearer.scopes.iter().any(|s| s == "tokens:*")
@@ -99,15 +114,20 @@ impl Reference {
         };
         if !may && (bearer.id != id || self.on("self-needs-scope") || self.on("narrowed-self-refused")) {
             let status = if self.on("revoke-403") { 403 } else { 401 };
-            return Err(self.refuse(asked, status, "insufficient_scope", "tokens:revoke is needed for another token."));
+            return Err(self.refuse(
+                asked,
+                status,
+                "insufficient_scope",
+                "Revoking another token requires the scope tokens:revoke; a token may always revoke itself.",
+            ));
         }
         if self.memory.revoked.contains(id) && self.on("revoke-not-idempotent") {
-            return Err(self.refuse(asked, 404, "not_found", "No such token."));
+            return Err(self.refuse(asked, 404, "not_found", "The caller's client has no token with this id."));
         }
         let now = self.clock.now();
         let first = *self.memory.revoked_at.entry(id.to_owned()).or_insert(now);
         if self.on("repeat-404-later") && first + 5 <= now {
-            return Err(self.refuse(asked, 404, "not_found", "No such token."));
+            return Err(self.refuse(asked, 404, "not_found", "The caller's client has no token with this id."));
         }
         let forgets = match self.fault {
             Some("immediate-forgets-self") => bearer.id == id && bearer.kind == "long",

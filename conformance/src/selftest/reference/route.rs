@@ -10,7 +10,7 @@ impl Reference {
             [("always-401", 401), ("always-404", 404), ("always-400", 400), ("always-403", 403), ("always-500", 500)]
         {
             if self.on(fault) {
-                return self.error(asked, status, "invalid_client", "No.", None);
+                return self.error(asked, status, "invalid_client", "The request was rejected.", None);
             }
         }
         if self.on("always-201") {
@@ -58,9 +58,9 @@ impl Reference {
             ["", "auth", "tokens", id, "revoke"] if !id.is_empty() => "revoke",
             ["", "clients", ref rest @ ..] => return self.operate(asked, rest),
             _ if self.on("unknown-path-400") => {
-                return Err(self.refuse(asked, 400, "invalid_request", "No such path."));
+                return Err(self.refuse(asked, 400, "invalid_request", "There is no such path."));
             }
-            _ => return Err(self.refuse(asked, 404, "not_found", "No such path.")),
+            _ => return Err(self.refuse(asked, 404, "not_found", "There is no such path.")),
         };
         let any_method = self.on("any-method")
             || (operation == "introspect" && self.on("introspection-by-get"))
@@ -70,7 +70,8 @@ impl Reference {
             if self.on("405-as-404") || (asked.method == "PATCH" && self.on("patch-as-404")) {
                 return Err(self.refuse(asked, 404, "not_found", "No such path."));
             }
-            let mut reply = self.error(asked, 405, "method_not_allowed", "Use POST.", None);
+            let mut reply =
+                self.error(asked, 405, "method_not_allowed", "Method not allowed; this path allows POST.", None);
             if !self.on("405-without-allow") {
                 let allowed = if self.on("405-allows-options") { "POST, OPTIONS" } else { "POST" };
                 reply.headers.push(("Allow".into(), allowed.into()));

@@ -23,19 +23,19 @@ impl Reference {
         }
         let bad = |told: &str| Err(self.refuse(asked, 400, "invalid_scope", told));
         if scopes.is_empty() && !self.on("scopes-empty-ok") {
-            return bad("scopes is empty.");
+            return bad("scopes is empty; leave it out to get the default, or list at least one scope.");
         }
         if scopes.is_empty() {
             return Ok(None);
         }
         let most = if self.on("scopes-63") { 63 } else { 64 };
         if scopes.len() > most && !self.on("scope-count-unchecked") {
-            return bad("More than 64 scopes.");
+            return bad("scopes has more than 64 scopes; list fewer.");
         }
         let longest = if self.on("scope-100") { 100 } else { 128 };
         for scope in &scopes {
             if scope.len() > longest && !self.on("scope-length-unchecked") {
-                return bad("A scope of more than 128 characters.");
+                return bad("scopes has a scope of more than 128 characters.");
             }
             let letters = |part: &str| {
                 let fits = |b: u8| {
@@ -59,7 +59,9 @@ impl Reference {
                     _ => false,
                 };
             if !fits && !self.on("scope-grammar-unchecked") {
-                return bad("A scope is resource:action.");
+                return bad(
+                    "scopes has an invalid scope; write resource:action with lower-case letters, digits, '-' and '_', or resource:*.",
+                );
             }
         }
         if self.on("scopes-sorted") {
@@ -96,7 +98,7 @@ impl Reference {
         status: u16,
     ) -> Result<Vec<String>, Refused> {
         if self.on("wildcard-alone-refused") && scopes == ["jobs:*"] {
-            return Err(self.refuse(asked, 400, "invalid_scope", "No wildcards."));
+            return Err(self.refuse(asked, 400, "invalid_scope", "A wildcard may not be requested."));
         }
         let beyond = scopes.iter().find(|s| !self.any_covers(held, s));
         match beyond {
@@ -108,7 +110,13 @@ impl Reference {
             Some(scope) => {
                 let code = if status == 403 { "insufficient_scope" } else { "invalid_scope" };
                 let details = json!({"scope": scope});
-                Err(Box::new(self.error(asked, status, code, "A scope is beyond what may be granted.", Some(details))))
+                Err(Box::new(self.error(
+                    asked,
+                    status,
+                    code,
+                    "A requested scope may not be granted; leave it out.",
+                    Some(details),
+                )))
             }
         }
     }

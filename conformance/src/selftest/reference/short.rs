@@ -47,11 +47,16 @@ impl Reference {
         let no_body = asked.body.is_empty() || (asked.body == b"null" && !self.on("null-body-refused"));
         if !no_body {
             if header.is_none() && asked.body.len() > 16_384 {
-                return Err(self.refuse(asked, 400, "invalid_request", "The body is too long."));
+                return Err(self.refuse(
+                    asked,
+                    400,
+                    "invalid_request",
+                    "The body is longer than 16,384 bytes; send a shorter one.",
+                ));
             }
             body = self.body(asked)?;
             if self.on("empty-object-400") && body.is_empty() {
-                return Err(self.refuse(asked, 400, "invalid_request", "An empty object."));
+                return Err(self.refuse(asked, 400, "invalid_request", "The body is an empty object; leave it out."));
             }
             self.only(asked, &body, &["scopes", "long_token"])?;
         }
@@ -61,20 +66,37 @@ impl Reference {
             (Some(bearer), Some(token)) => {
                 let same = header.as_deref() == Some(&format!("Bearer {token}"));
                 if (!same && !self.on("long-token-differs-ok")) || (same && self.on("long-token-twice-400")) {
-                    return Err(self.refuse(asked, 400, "invalid_request", "long_token and the bearer differ."));
+                    return Err(self.refuse(
+                        asked,
+                        400,
+                        "invalid_request",
+                        "long_token and the Authorization header carry different tokens; send only one.",
+                    ));
                 }
                 bearer
             }
             (None, Some(token)) => self.bearer(asked, Some(&format!("Bearer {token}")), "long")?,
             (None, None) if self.on("bearer-missing-400") => {
-                return Err(self.refuse(asked, 400, "invalid_request", "No token."));
+                return Err(self.refuse(
+                    asked,
+                    400,
+                    "invalid_request",
+                    "No long-term token was sent; send one in the Authorization header or in long_token.",
+                ));
             }
-            (None, None) => return Err(self.refuse(asked, 401, "invalid_token", "No token.")),
+            (None, None) => {
+                return Err(self.refuse(
+                    asked,
+                    401,
+                    "invalid_token",
+                    "No long-term token was sent; send one in the Authorization header or in long_token.",
+                ));
+            }
         };
         let scopes = self.scopes(asked, &body)?;
         self.limit(asked, &format!("short {}", bearer.id), &bearer.client)?;
         if self.on("exchange-refused") {
-            return Err(self.refuse(asked, 401, "invalid_token", "No."));
+            return Err(self.refuse(asked, 401, "invalid_token", "The request was rejected."));
         }
         let client = self.client(&bearer.client);
         let is_guest = client.id.starts_with("conformance-");
@@ -85,7 +107,7 @@ impl Reference {
             _ => false,
         };
         if refused {
-            return Err(self.refuse(asked, 401, "invalid_token", "No."));
+            return Err(self.refuse(asked, 401, "invalid_token", "The request was rejected."));
         }
         let held =
             if self.on("short-scopes-by-client") { self.client(&bearer.client).scopes } else { bearer.scopes.clone() };

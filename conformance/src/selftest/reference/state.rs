@@ -25,7 +25,7 @@ pub struct ClientRecord {
     pub kid: String,
     pub alg: &'static str,
     pub public: Vec<u8>,
-    /// As it is shown; null if it has none.
+    /// The jwks as it is shown; null if the client has none.
     pub jwks: Value,
     pub name: Option<String>,
     pub region: Option<String>,
@@ -49,7 +49,7 @@ pub struct Secret {
     pub text: String,
     pub created: u64,
     pub expires: Option<u64>,
-    /// A fault: its expiry is shown but has no effect.
+    /// Set by a fault: the expiry is shown but has no effect.
     pub shown_only: bool,
 }
 
@@ -93,18 +93,18 @@ pub struct Memory {
     pub assertions: HashMap<String, u32>,
     /// The claims of every token with its signature, for copies that check nothing else.
     pub claims_signed: HashSet<String>,
-    /// The id of a token whose jti is another one.
+    /// The id of each token whose jti differs from its id.
     pub real_ids: HashMap<String, String>,
     /// The client of every id.
     pub ids: Vec<(String, String)>,
     /// When a jti was first tried.
     pub accepted: HashMap<String, u64>,
-    /// When a token was revoked, for copies that forget it.
+    /// When a token was revoked, for copies that forget revocations.
     pub revoked_at: HashMap<String, u64>,
     /// The ids of each client's tokens whose only scope is `jobs:submit`.
     pub alone: HashMap<String, Vec<String>>,
     pub flips: HashMap<String, u64>,
-    /// The scopes of each client at first, and after the first change by an operator, if there was one.
+    /// The scopes with which each client was created, and those after the first change by an operator.
     pub first_scopes: HashMap<String, Vec<String>>,
     pub narrowed: HashMap<String, Vec<String>>,
     pub first_valid_from: HashMap<String, u64>,

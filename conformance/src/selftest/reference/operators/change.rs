@@ -33,7 +33,7 @@ impl Reference {
             self.found(asked, id)?;
         }
         if self.on("oneself-refused") && caller.client == id {
-            return Err(self.refuse(asked, 409, "conflict", "An operator can't change itself."));
+            return Err(self.refuse(asked, 409, "conflict", "An operator can't change its own client."));
         }
         let body = self.operators_body(asked, media)?;
         self.known_members(asked, &body, &KNOWN, "patch")?;
@@ -104,10 +104,15 @@ impl Reference {
             Some("409-for-412") => (409, "conflict"),
             _ => (412, "precondition_failed"),
         };
-        self.refuse(asked, status, code, "The client is not in the state that If-Match names.")
+        self.refuse(
+            asked,
+            status,
+            code,
+            "The client has changed since If-Match's ETag; read it again and repeat the request with the new ETag.",
+        )
     }
 
-    /// What other parts must learn of a change.
+    /// Reports a change of a client to the parts that depend on it.
     fn report_change(&mut self, before: &ClientRecord, at: usize) {
         let after = self.clients[at].clone();
         let id = after.id.as_str();
@@ -138,7 +143,12 @@ impl Reference {
             _ => media.iter().any(|known| essence.eq_ignore_ascii_case(known)),
         };
         if !fits {
-            return Err(self.refuse(asked, 400, "invalid_request", "Another Content-Type is needed."));
+            return Err(self.refuse(
+                asked,
+                400,
+                "invalid_request",
+                "The Content-Type header is missing, or has a media type that this operation does not accept.",
+            ));
         }
         let most = match self.fault {
             Some("clients-body-8k") => 8192,
@@ -146,7 +156,12 @@ impl Reference {
             _ => 16_384,
         };
         if asked.body.len() > most {
-            return Err(self.refuse(asked, 400, "invalid_request", "The body is longer than 16384 bytes."));
+            return Err(self.refuse(
+                asked,
+                400,
+                "invalid_request",
+                "The body is longer than 16,384 bytes; send a shorter one.",
+            ));
         }
         let lenient = match self.fault {
             Some("clients-repeated-key-ok") => serde_json::from_slice(&asked.body).ok(),
@@ -164,7 +179,7 @@ impl Reference {
         match lenient {
             Some(members) => Ok(members),
             None => self.strict(&asked.body).ok_or_else(|| {
-                self.refuse(asked, 400, "invalid_request", "The body is not a JSON object with each key once.")
+                self.refuse(asked, 400, "invalid_request", "The body must be one JSON object, with each key once.")
             }),
         }
     }
@@ -174,9 +189,9 @@ impl Reference {
             Some(_) if self.on(&format!("{call}-unknown-ignored")) => Ok(()),
             Some(name) if self.on(&format!("{call}-takes-{name}")) => Ok(()),
             Some(_) if self.on("unknown-member-unnamed") => {
-                Err(self.refuse(asked, 400, "invalid_request", "There is an unknown member."))
+                Err(self.refuse(asked, 400, "invalid_request", "The body has an unknown member; leave it out."))
             }
-            Some(name) => Err(self.fault_in(asked, name, "is not known here")),
+            Some(name) => Err(self.fault_in(asked, name, "is not a member of this request; leave it out")),
             None => Ok(()),
         }
     }
@@ -269,7 +284,11 @@ impl Reference {
             _ => name.chars().any(char::is_control),
         };
         if long || empty || controls {
-            return Err(self.fault_in(asked, "client_name", "must be 1 to 128 characters, none a control character"));
+            return Err(self.fault_in(
+                asked,
+                "client_name",
+                "must be 1 to 128 characters, none of them a control character",
+            ));
         }
         Ok(())
     }
@@ -288,14 +307,18 @@ impl Reference {
                 if self.on("mechanism-unknown-ignored") {
                     continue;
                 }
-                return Err(self.fault_in(asked, "mechanisms", "holds one that there is not"));
+                return Err(self.fault_in(
+                    asked,
+                    "mechanisms",
+                    "lists an unknown mechanism; use secret, otp, assertion or rotation",
+                ));
             }
             if !all.iter().any(|known| known == name) || self.on("mechanisms-repeat") {
                 all.push(name.to_owned());
             }
         }
         if all.is_empty() && !self.on(empty_ok) {
-            return Err(self.fault_in(asked, "mechanisms", "must hold at least one"));
+            return Err(self.fault_in(asked, "mechanisms", "is empty; list at least one mechanism"));
         }
         Ok(Some(all))
     }
@@ -316,11 +339,11 @@ impl Reference {
         };
         match lenient.filter(|seconds| (least..=most).contains(seconds)) {
             Some(seconds) => Ok(Some(seconds)),
-            None => Err(self.fault_in(asked, "max_ttl_seconds", "must be a whole number from 3600 to 7776000")),
+            None => Err(self.fault_in(asked, "max_ttl_seconds", "must be an integer from 3600 to 7776000")),
         }
     }
 
-    /// Only the client of the secret `OPERATOR` may give scopes of `clients:`.
+    /// Only the client of the secret `OPERATOR` may give `clients:` scopes.
     pub fn may_give(
         &self,
         asked: &Asked,
@@ -333,8 +356,14 @@ impl Reference {
         let scopes = patch.scopes.clone().unwrap_or_default();
         let held = |scope: &String| before.is_some_and(|before| self.any_covers(&before.scopes, scope));
         let given = scopes.iter().any(|scope| scope.starts_with("clients:") && !held(scope));
-        let refused =
-            || self.refuse(asked, 403, "insufficient_scope", "Only that of the secret OPERATOR may give this.");
+        let refused = || {
+            self.refuse(
+                asked,
+                403,
+                "insufficient_scope",
+                "Only the client of the secret OPERATOR may give a client this scope.",
+            )
+        };
         if given
             && !self.on(&format!("any-operator-gives-on-{call}"))
             && (!by.from_secret || self.on("nobody-gives-clients"))
@@ -384,7 +413,11 @@ impl Reference {
             }
         }
         if client.mechanisms == ["rotation"] && !self.on("rotation-alone-ok") {
-            return Err(self.fault_in(asked, "mechanisms", "must hold a way to the first token besides rotation"));
+            return Err(self.fault_in(
+                asked,
+                "mechanisms",
+                "must have secret, otp or assertion besides rotation, which can't get a first token",
+            ));
         }
         let forgiven = match (exists, takes_keys) {
             (false, _) => "assertion-without-jwks",
@@ -392,7 +425,11 @@ impl Reference {
             (true, true) => "patch-jwks-away",
         };
         if client.may_use("assertion") && client.jwks.is_null() && !self.on(forgiven) {
-            return Err(self.fault_in(asked, "jwks", "is needed for the mechanism assertion"));
+            return Err(self.fault_in(
+                asked,
+                "jwks",
+                "is missing; the mechanism assertion requires the client's public keys",
+            ));
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ impl Reference {
         let body = self.operators_body(asked, &["application/json"])?;
         let is_there = |client: &ClientRecord| body.get("client_id").is_some_and(|id| *id == client.id.as_str());
         if self.on("create-409-before-400") && self.clients.iter().any(is_there) {
-            return Err(self.refuse(asked, 409, "conflict", "The client_id is taken."));
+            return Err(self.refuse(asked, 409, "conflict", "The client_id is taken; choose another."));
         }
         self.known_members(asked, &body, &KNOWN, "create")?;
         let id = self.new_client_id(asked, &body)?;
@@ -26,7 +26,7 @@ impl Reference {
         let known_region =
             |region: &str| REGIONS.contains(&region) && !(self.on("region-afr-refused") && region == "afr");
         if region.as_deref().is_some_and(|region| !known_region(region)) && !self.on("region-unchecked") {
-            return Err(self.fault_in(asked, "region", "must be one of those that there are"));
+            return Err(self.fault_in(asked, "region", "must be wnam, enam, sam, weur, eeur, apac, oc, afr or me"));
         }
         let patch = self.client_members(asked, &body, true)?;
         for (member, fault) in [("scopes", "scopes-optional"), ("mechanisms", "mechanisms-optional")] {
@@ -39,7 +39,12 @@ impl Reference {
         let taken = self.clients.iter().any(|client| client.id == id && !free(client));
         let once = self.memory.deleted.contains(&id) && !self.on("id-made-anew");
         if (taken && !self.on("create-overwrites")) || once {
-            return Err(self.refuse(asked, 409, "conflict", "The client_id is taken, or was once."));
+            return Err(self.refuse(
+                asked,
+                409,
+                "conflict",
+                "The client_id is taken, or belonged to a deleted client; choose another.",
+            ));
         }
         if taken {
             self.clients.retain(|client| client.id != id);

@@ -7,7 +7,12 @@ use crate::trial::feed::FOR_GOOD;
 impl Reference {
     pub fn delete_client(&mut self, asked: &Asked, id: &str) -> Result<Reply, Refused> {
         if self.on("503-on-delete") {
-            return Err(self.refuse(asked, 503, "unavailable", "Please retry."));
+            return Err(self.refuse(
+                asked,
+                503,
+                "unavailable",
+                "A part of the service is not answering. Please retry.",
+            ));
         }
         if self.memory.deleted.contains(id) && !self.on("deletion-not-idempotent") {
             if self.on("if-match-on-repeated-delete") && asked.header("if-match").is_some() {

@@ -14,7 +14,7 @@ pub fn read(by: &Reference, set: &Value) -> Result<Value, String> {
     if by.on("jwks-any-json") && set.as_object().is_none_or(|set| !set.contains_key("keys")) {
         return Ok(json!({"keys": []}));
     }
-    let keys = set["keys"].as_array().ok_or("needs the array keys")?;
+    let keys = set["keys"].as_array().ok_or("must be a JWK Set: an object with the array keys")?;
     let most = match by.fault {
         Some("jwks-15") => 15,
         Some("jwks-unlimited") => usize::MAX,
@@ -27,7 +27,7 @@ pub fn read(by: &Reference, set: &Value) -> Result<Value, String> {
     for (at, key) in keys.iter().enumerate() {
         let kept = key_of(by, key).map_err(|problem| format!("has a fault in key {at}: {problem}"))?;
         if all.iter().any(|other| other["kid"] == kept["kid"]) && !by.on("jwks-kid-twice-ok") {
-            return Err(format!("has a fault in key {at}: its kid is there before"));
+            return Err(format!("has a fault in key {at}: its kid is a repeat; give each key its own"));
         }
         all.push(kept);
     }
@@ -35,10 +35,10 @@ pub fn read(by: &Reference, set: &Value) -> Result<Value, String> {
 }
 
 fn key_of(by: &Reference, key: &Value) -> Result<Value, &'static str> {
-    let members = key.as_object().ok_or("it is no object")?;
+    let members = key.as_object().ok_or("it is not an object")?;
     let private = members.keys().find(|name| PRIVATE.contains(&name.as_str()));
     if private.is_some_and(|name| !by.on(&format!("jwks-{name}-ok")) && !by.on("jwks-private-ok")) {
-        return Err("it holds a private member");
+        return Err("it has a private member; send only the public key");
     }
     let kept: Map<String, Value> = members
         .iter()
@@ -48,7 +48,7 @@ fn key_of(by: &Reference, key: &Value) -> Result<Value, &'static str> {
     let text = |name: &str| kept.get(name).and_then(Value::as_str).unwrap_or_default();
     let bytes = |name: &str| unb64(text(name)).unwrap_or_default();
     if text("kid").is_empty() && !by.on("jwks-kid-optional") {
-        return Err("kid is missing");
+        return Err("its kid is missing");
     }
     let alg = match text("alg") {
         "" if by.on("jwks-alg-optional") => "EdDSA",
@@ -60,18 +60,18 @@ fn key_of(by: &Reference, key: &Value) -> Result<Value, &'static str> {
         ("RS256" | "PS256", "RSA", "") => rsa(by, &bytes("n"), &bytes("e")),
         ("HS256", "oct", _) if by.on("jwks-oct-ok") => Ok(()),
         (_, "OKP" | "EC" | "RSA", _) if by.on("jwks-alg-unbound") => Ok(()),
-        _ => Err("its alg, kty and crv do not fit each other"),
+        _ => Err("its alg, kty and crv do not match"),
     }?;
     let refused = [("RS256", "jwks-rs256-refused"), ("PS256", "jwks-ps256-refused"), ("ES256", "jwks-es256-refused")];
     if refused.iter().any(|(name, fault)| alg == *name && by.on(fault)) {
-        return Err("alg is not known");
+        return Err("its alg is unknown");
     }
     Ok(Value::Object(kept))
 }
 
 fn ed25519(by: &Reference, x: &[u8]) -> Result<(), &'static str> {
     let Ok(point) = <[u8; 32]>::try_from(x) else {
-        return if by.on("jwks-any-length") { Ok(()) } else { Err("x has not 32 bytes") };
+        return if by.on("jwks-any-length") { Ok(()) } else { Err("its x must be 32 bytes") };
     };
     let mut y = point;
     y[31] &= 0x7f;
@@ -92,16 +92,17 @@ fn ed25519(by: &Reference, x: &[u8]) -> Result<(), &'static str> {
     ];
     let weak = weak.iter().any(|other| reduced(other) == reduced(&y));
     match () {
-        () if beyond && !weak && !by.on("jwks-not-canonical-ok") => Err("x is not canonical"),
-        () if weak && !by.on("jwks-small-order-ok") => Err("x is a point of small order"),
-        () if !lies_on && !by.on("jwks-off-curve-ok") => Err("x is on no curve"),
+        () if beyond && !weak && !by.on("jwks-not-canonical-ok") => Err("its x is not a canonical encoding"),
+        () if weak && !by.on("jwks-small-order-ok") => Err("its x is a point of small order"),
+        () if !lies_on && !by.on("jwks-off-curve-ok") => Err("its x is not a point of the curve"),
         () => Ok(()),
     }
 }
 
 /// A key agreement checks whether the other point is on the curve.
 fn p256(by: &Reference, x: Vec<u8>, y: Vec<u8>) -> Result<(), &'static str> {
-    let own = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()).map_err(|_| "no randomness")?;
+    let own = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new())
+        .map_err(|_| "the system provides no randomness")?;
     let point = [vec![4], x, y].concat();
     let agreed = agreement::agree_ephemeral(own, &UnparsedPublicKey::new(&ECDH_P256, point), |_| ());
     if agreed.is_ok() || by.on("jwks-p256-unchecked") { Ok(()) } else { Err("its point is not on the curve") }
@@ -117,7 +118,7 @@ fn rsa(by: &Reference, n: &[u8], e: &[u8]) -> Result<(), &'static str> {
         _ => 2048,
     };
     if bits < least {
-        return Err("an RSA key needs 2048 bits");
+        return Err("an RSA key must have 2048 bits or more");
     }
     let odd = e.last().is_some_and(|byte| byte & 1 == 1) || by.on("jwks-rsa-even-ok");
     let least = match by.fault {
@@ -126,7 +127,7 @@ fn rsa(by: &Reference, n: &[u8], e: &[u8]) -> Result<(), &'static str> {
         _ => 3,
     };
     let value = e.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
-    if odd && e.len() <= 4 && value >= least { Ok(()) } else { Err("e must be odd, and 3 or more") }
+    if odd && e.len() <= 4 && value >= least { Ok(()) } else { Err("its e must be odd, at least 3, and fit 32 bits") }
 }
 
 // ---- numbers modulo 2^255 - 19, in 16 digits of 16 bits; digits may exceed 16 bits until they are carried
@@ -208,8 +209,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_of_the_curve_are_told_from_others() {
-        // Of y from 0 to 18, those that are on Ed25519. Computed with Python by RFC 8032.
+    fn only_points_of_the_curve_are_accepted() {
+        // The values of y from 0 to 18 that are on Ed25519, computed in Python as in RFC 8032.
         let on = [0, 1, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18];
         for y in 0..19 {
             let squared = times(&small(y), &small(y));

@@ -19,7 +19,7 @@ impl Reference {
                 Some(id) => Some(id),
                 None if self.on("cursor-unchecked") => None,
                 None => {
-                    let told = "cursor must be that of the page before.";
+                    let told = "cursor must be the one of the previous page; leave it out to start again.";
                     let details = json!({"field": "cursor"});
                     return Err(Box::new(self.error(asked, 400, "invalid_request", told, Some(details))));
                 }

@@ -31,7 +31,7 @@ enum Call {
 }
 
 impl Call {
-    /// As in the names of faults.
+    /// The call's name, as in the names of faults.
     fn name(&self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -79,7 +79,7 @@ impl Reference {
         if self.on("clients-429") {
             self.memory.operated += 1;
             if self.memory.operated > 60 {
-                let mut reply = self.error(asked, 429, "rate_limited", "Please retry after 1 seconds.", None);
+                let mut reply = self.error(asked, 429, "rate_limited", "Please retry after 1 second.", None);
                 reply.headers.push(("Retry-After".into(), "1".into()));
                 return Err(Box::new(reply));
             }
@@ -90,7 +90,7 @@ impl Reference {
             Call::Show(id) => {
                 let at = self.found(asked, &id)?;
                 if self.clients[at].from_secret && self.on("from-secret-hidden") {
-                    return Err(self.refuse(asked, 404, "not_found", "There is no such client."));
+                    return Err(self.refuse(asked, 404, "not_found", "There is no client with this id."));
                 }
                 Ok(self.client_reply(200, &self.clients[at]))
             }
@@ -117,7 +117,7 @@ impl Reference {
             ("POST", []) => (Some(Call::Create), ""),
             ("GET", []) => (Some(Call::List), ""),
             (_, []) => (None, "GET, POST"),
-            (_, [""] | ["", ..]) => return Err(self.refuse(asked, 404, "not_found", "No such path.")),
+            (_, [""] | ["", ..]) => return Err(self.refuse(asked, 404, "not_found", "There is no such path.")),
             ("GET", [id]) => (Some(Call::Show((*id).to_owned())), ""),
             ("PATCH", [id]) => (Some(Call::Change((*id).to_owned())), ""),
             ("DELETE", [id]) => (Some(Call::Delete((*id).to_owned())), ""),
@@ -128,11 +128,17 @@ impl Reference {
             (_, [_, "secrets" | "totp" | "end-tokens"]) => (None, "POST"),
             ("DELETE", [id, "secrets", secret]) => (Some(Call::EndSecret((*id).to_owned(), (*secret).to_owned())), ""),
             (_, [_, "secrets", _]) => (None, "DELETE"),
-            _ => return Err(self.refuse(asked, 404, "not_found", "No such path.")),
+            _ => return Err(self.refuse(asked, 404, "not_found", "There is no such path.")),
         };
         let Some(call) = found else {
             let status = if self.on("clients-405-as-404") { 404 } else { 405 };
-            let mut reply = self.error(asked, status, "method_not_allowed", "Another method is needed.", None);
+            let mut reply = self.error(
+                asked,
+                status,
+                "method_not_allowed",
+                "Method not allowed; the Allow header lists the methods of this path.",
+                None,
+            );
             if !self.on("clients-405-without-allow") {
                 reply.headers.push(("Allow".into(), allow.into()));
             }
@@ -171,7 +177,12 @@ impl Reference {
                 let mut caller = self.verified(asked, header.as_deref(), "short")?;
                 caller.parent = None;
                 if self.is_over(&caller) {
-                    return Err(self.refuse(asked, 401, "invalid_token", "The token is revoked."));
+                    return Err(self.refuse(
+                        asked,
+                        401,
+                        "invalid_token",
+                        "The bearer token was revoked, or its client is suspended or deleted.",
+                    ));
                 }
                 caller
             }
@@ -179,7 +190,12 @@ impl Reference {
                 let caller = self.verified(asked, header.as_deref(), "short")?;
                 let is_suspended = self.client(&caller.client).suspended;
                 if !is_suspended && self.is_over(&caller) {
-                    return Err(self.refuse(asked, 401, "invalid_token", "The token is revoked."));
+                    return Err(self.refuse(
+                        asked,
+                        401,
+                        "invalid_token",
+                        "The bearer token was revoked, or its client is suspended or deleted.",
+                    ));
                 }
                 caller
             }
@@ -201,7 +217,7 @@ impl Reference {
             Some("clients-scope-invalid-token") => (401, "invalid_token"),
             _ => (401, "insufficient_scope"),
         };
-        Err(self.refuse(asked, status, code, &format!("This call needs a token with the scope {needs}.")))
+        Err(self.refuse(asked, status, code, &format!("This operation requires a token with the scope {needs}.")))
     }
 
     /// The index of an existing client.
@@ -211,9 +227,9 @@ impl Reference {
         match found.or_else(|| folded().filter(|_| self.on("client-path-folded"))) {
             Some(at) => Ok(at),
             None if self.on("malformed-client-id-400") && id.contains(' ') => {
-                Err(self.refuse(asked, 400, "invalid_request", "That is no client_id."))
+                Err(self.refuse(asked, 400, "invalid_request", "The client id in the path is malformed."))
             }
-            None => Err(self.refuse(asked, 404, "not_found", "There is no such client.")),
+            None => Err(self.refuse(asked, 404, "not_found", "There is no client with this id.")),
         }
     }
 
@@ -221,7 +237,12 @@ impl Reference {
     fn changeable(&self, asked: &Asked, id: &str, fault: &str) -> Result<usize, Refused> {
         let at = self.found(asked, id)?;
         if self.clients[at].from_secret && !self.on(fault) {
-            return Err(self.refuse(asked, 409, "conflict", "This client is that of the secret OPERATOR."));
+            return Err(self.refuse(
+                asked,
+                409,
+                "conflict",
+                "This client is defined by the secret OPERATOR; only end-tokens can change it.",
+            ));
         }
         Ok(at)
     }
@@ -240,18 +261,18 @@ impl Reference {
         }
     }
 
-    /// A client was changed, so its ETag changes.
+    /// Changes the client's ETag after a change of the client.
     fn touch(&mut self, at: usize) {
         self.clients[at].revision += 1;
         self.clients[at].updated = self.clock.now();
     }
 
-    /// What was taken away, for faults that lag.
+    /// Records what was taken away, for faults that lag.
     pub fn took(&mut self, client: &str, what: &'static str) {
         self.memory.taken.insert(client.to_owned(), (what, Instant::now()));
     }
 
-    /// An integer in the query; with `fault`, any value is accepted.
+    /// An integer in the query.
     fn number(&self, asked: &Asked, name: &str, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Refused> {
         let query = asked.path.split_once('?').map_or("", |(_, query)| query);
         let all: Vec<&str> = query.split('&').filter_map(|part| part.strip_prefix(&format!("{name}="))).collect();
@@ -259,7 +280,14 @@ impl Reference {
             [] => return Ok(None),
             [one] => one,
             [first, ..] if self.on(&format!("{name}-twice-ok")) => first,
-            _ => return Err(self.refuse(asked, 400, "invalid_request", &format!("{name} is there more than once."))),
+            _ => {
+                return Err(self.refuse(
+                    asked,
+                    400,
+                    "invalid_request",
+                    &format!("{name} was sent more than once; send it once."),
+                ));
+            }
         };
         let (least, most) = (*range.start(), *range.end());
         let plain = first.bytes().all(|byte| byte.is_ascii_digit()) && !first.is_empty();
@@ -270,7 +298,7 @@ impl Reference {
             Ok(number) if !plain && self.on(&format!("{name}-lenient")) => Ok(Some(number.max(0.0) as u64)),
             Err(_) if self.on(&format!("{name}-text-ignored")) => Ok(None),
             _ => {
-                let told = format!("{name} must be a whole number from {least} to {most}.");
+                let told = format!("{name} must be an integer from {least} to {most}.");
                 let details = serde_json::json!({"field": name});
                 Err(Box::new(self.error(asked, 400, "invalid_request", &told, Some(details))))
             }

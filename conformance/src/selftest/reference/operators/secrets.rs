@@ -65,10 +65,15 @@ impl Reference {
             if self.on("unknown-secret-204") {
                 return Ok(self.ended());
             }
-            return Err(self.refuse(asked, 404, "not_found", "The client has no such secret, or it has ended."));
+            return Err(self.refuse(asked, 404, "not_found", "The client has no live secret with this id."));
         };
         if from_secret && self.fault != Some("from-secret-ends-secrets") {
-            return Err(self.refuse(asked, 409, "conflict", "This client is that of the secret OPERATOR."));
+            return Err(self.refuse(
+                asked,
+                409,
+                "conflict",
+                "This client is defined by the secret OPERATOR; only end-tokens can change it.",
+            ));
         }
         secret.expires = match secret.expires {
             Some(set) if !anew => Some(if first_wins { set } else { set.min(end) }),

@@ -21,7 +21,7 @@ impl Reference {
             Some("new-seed-only-where-one-was") if old.is_empty() => self.clients[at].totp = old,
             _ => {}
         }
-        // Resets the count of wrong codes, but does not free used time steps.
+        // Resets the count of wrong codes, but does not make used time steps available again.
         if !self.on("seed-keeps-lock") {
             self.forgive(id);
         }
