@@ -159,7 +159,7 @@ impl Actors {
             }
             Call::Exchange { of, narrow } => {
                 let token = self.token(*of).await?;
-                let asked = narrow.then(|| vec!["jobs:submit".to_owned()]);
+                let asked = narrow.then(|| vec![if of % 2 == 0 { "jobs:submit" } else { "templates:read" }.to_owned()]);
                 self.exchange(number, location, &token, asked).await
             }
             Call::Rotate { of } => {
@@ -386,7 +386,7 @@ impl Actors {
         let now = || self.sim.world.now().saturating_add_signed(*offset) / 1000;
         let call = self.call();
         self.sim.note(call, What::Asked { op: Op::Verify { verifier: nth, token: Rc::clone(&token) }, location });
-        for _ in 0..4 {
+        for _ in 0..300 {
             match verifier.due(&token.text, now()) {
                 Due::Keys => match self.keys() {
                     Some(keys) => verifier.take_keys(keys, 86_400, now()),
@@ -496,7 +496,15 @@ impl Actors {
     fn by_kv_alone(&self, token: &Rc<Token>) {
         let begun = self.sim.shown_by_kv(&token.client).map(|version| version.begun);
         if let Some(response) = answer_by_kv_alone(&self.sim, exchange(token, None)) {
-            self.sim.note(0, What::ByKvAlone { token: Rc::clone(token), status: response.status, begun });
+            let body: Value =
+                response.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+            let scopes = body["scopes"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|scope| Some(scope.as_str()?.to_owned()))
+                .collect();
+            self.sim.note(0, What::ByKvAlone { scopes, token: Rc::clone(token), status: response.status, begun });
         }
     }
 
@@ -557,6 +565,7 @@ impl Change {
             Self::Suspend => Patch { is_active: Some(false), ..Patch::default() },
             Self::Activate => Patch { is_active: Some(true), ..Patch::default() },
             Self::Narrow => Patch { scopes: Some(FEW.map(str::to_owned).into()), ..Patch::default() },
+            Self::NarrowMore => Patch { scopes: Some(vec!["jobs:submit".to_owned()]), ..Patch::default() },
             Self::Widen => Patch { scopes: Some(ALL.map(str::to_owned).into()), ..Patch::default() },
             Self::Immediate => Patch { is_immediate: Some(true), ..Patch::default() },
             Self::Eventual => Patch { is_immediate: Some(false), ..Patch::default() },
@@ -565,6 +574,7 @@ impl Change {
             Self::Suspend => json!({"status": "suspended"}),
             Self::Activate => json!({"status": "active"}),
             Self::Narrow => json!({"scopes": FEW}),
+            Self::NarrowMore => json!({"scopes": ["jobs:submit"]}),
             Self::Widen => json!({"scopes": ALL}),
             Self::Immediate => json!({"consistency": "immediate"}),
             Self::Eventual => json!({"consistency": "eventual"}),

@@ -36,6 +36,10 @@ const STALE: u64 = 310_000;
 const AFTERMATH: u64 = 20_000;
 /// The most alarms of an idle object within an hour. An object whose clock is behind is woken a few times too early.
 const MOST_ALARMS: u64 = 30;
+/// How long after a failure verifiers may still be behind: they retry after a minute at the latest, and their keys after
+/// that.
+const CALM: u64 = 400_000;
+const KV_SHOWS: &str = "A call that ends or narrows something is answered when KV shows it, and is never undone";
 const SUSPENDED: u64 = 253_402_300_799;
 /// How long a call may take, and how long if nothing fails.
 const LONGEST: u64 = 35_000;
@@ -177,8 +181,8 @@ fn all_covered(scopes: &[String], held: &[String]) -> bool {
 impl Client {
     fn may_be_active(&self, from: u64, until: u64) -> bool {
         // A reader from before its creation saw nothing to suspend.
-        let mut values = possible(&self.is_active, from, until).peekable();
-        values.peek().is_none() || values.any(|active| *active)
+        !self.is_active.iter().any(|(set, _)| set.is_done_by(from))
+            || possible(&self.is_active, from, until).any(|active| *active)
     }
 
     fn may_be_suspended(&self, from: u64, until: u64) -> bool {
@@ -188,6 +192,12 @@ impl Client {
     /// Whether it may hold all of these scopes.
     fn may_hold(&self, scopes: &[String], from: u64, until: u64) -> bool {
         self.scopes.is_empty() || possible(&self.scopes, from, until).any(|held| all_covered(scopes, held))
+    }
+
+    /// Whether a switch to immediate was confirmed before, and none back can have been made since.
+    fn must_be_immediate(&self, from: u64, until: u64) -> bool {
+        self.is_immediate.iter().any(|(set, immediate)| *immediate && set.is_done_by(from))
+            && possible(&self.is_immediate, from, until).all(|immediate| *immediate)
     }
 
     fn was_narrowed(&self) -> bool {
@@ -223,7 +233,9 @@ impl Checker<'_> {
                 let last = self.followed.entry(*verifier).or_default();
                 *last = (*last).max(*asked);
             }
-            What::ByKvAlone { token, status, begun } => return self.by_kv_alone(token, *status, *begun, at),
+            What::ByKvAlone { token, status, begun, scopes } => {
+                return self.by_kv_alone(token, *status, *begun, scopes, at);
+            }
             What::Feed(payload) => return self.feed(payload, at),
             What::AtRest { client, rows, alarms } => return self.at_rest(client, *rows, *alarms),
             What::Listed(list) => return self.listed(list, at),
@@ -417,7 +429,10 @@ impl Checker<'_> {
     /// asked the object. `immediate` tokens and `immediate` values lead to the object.
     fn looks(&self, token: &Token, from: u64, at: u64, location: usize, call: usize) -> Vec<(u64, u64)> {
         let mut looks = vec![(from, at)];
-        if token.is_immediate || self.healed.is_some_and(|healed| healed + MENDED <= from) {
+        let issued = token.made;
+        let was_immediate =
+            self.clients.get(&token.client).is_some_and(|client| client.must_be_immediate(issued.0, issued.1));
+        if token.is_immediate || was_immediate || self.healed.is_some_and(|healed| healed + MENDED <= from) {
             return looks;
         }
         let client = self.clients.get(&token.client);
@@ -644,6 +659,12 @@ impl Checker<'_> {
             tries.is_some_and(|tries| tries.iter().any(|attempt| attempt.call != call && attempt.is_done_by(time)))
         };
         let was_ended = before(self.revoked.get(&target.id), from);
+        let may_have_ended = answer.disturbed
+            || self.rotated.contains_key(&target.id)
+            || self
+                .revoked
+                .get(&target.id)
+                .is_some_and(|tries| tries.iter().any(|attempt| attempt.call != call && attempt.is_begun_by(at)));
         match answer.status {
             204 => {
                 if by.client != target.client {
@@ -659,7 +680,8 @@ impl Checker<'_> {
                     );
                 }
                 match self.must_refuse(by, from, at, from, true) {
-                    Some(promise) if !((is_own || is_parent) && promise.contains("revo")) => {
+                    // It may repeat a call that ended it: of itself, or of its parent if that has ended.
+                    Some(promise) if !(promise.contains("revo") && (is_own || (is_parent && may_have_ended))) => {
                         broken(promise, format!("{} revoked {}", by.name, target.name))
                     }
                     _ => Ok(()),
@@ -729,6 +751,9 @@ impl Checker<'_> {
 
     fn verify(&mut self, verifier: usize, token: &Token, at: u64, answer: &Answer) -> Verdict {
         let followed = self.followed.get(&verifier).copied();
+        if answer.status == 503 && self.last_fault.is_none_or(|fault| fault + CALM < at) {
+            return broken("Without faults no verifier answers 503", answer.code.clone());
+        }
         match answer.status {
             200 => {
                 let Some(followed) = followed else {
@@ -736,6 +761,13 @@ impl Checker<'_> {
                 };
                 if at > followed + STALE + self.skew {
                     return broken("A verifier whose copy is too old fails closed", "it accepted a token");
+                }
+                let is_calm = self.last_fault.is_none_or(|fault| fault + CALM < at);
+                if is_calm && at > followed + crate::actors::POLL[verifier] * 1000 + 5_000 + self.skew {
+                    return broken(
+                        "A verifier refuses within its polling interval plus 5 s",
+                        format!("it accepted a token with a copy of {} ms", at - followed),
+                    );
                 }
                 // The verifier's own clock decides whether the time of an end has come.
                 let seen = followed.saturating_sub(FEED_AGE).min(at.saturating_sub(self.skew));
@@ -774,14 +806,21 @@ impl Checker<'_> {
         broken("The feed lists everything that has ended", format!("{} is accepted, although: {promise}", token.name))
     }
 
-    fn by_kv_alone(&mut self, token: &Token, status: u16, begun: Option<u64>, at: u64) -> Verdict {
+    fn by_kv_alone(&mut self, token: &Token, status: u16, begun: Option<u64>, scopes: &[String], at: u64) -> Verdict {
         let is_published = self.healed.is_some_and(|healed| healed + PUBLISHED <= at);
+        let client = self.clients.get(&token.client);
         match status {
+            201 if client.is_some_and(|client| !client.may_hold(scopes, at, at)) => {
+                broken(KV_SHOWS, format!("KV alone gives {} the lost scopes {}", token.name, scopes.join(" ")))
+            }
+            201 if client.is_some_and(|client| client.must_be_immediate(at, at)) => broken(
+                "A switch to immediate is answered when KV shows it",
+                format!("KV alone exchanges {}", token.name),
+            ),
             201 => match self.must_refuse(token, at, at, at, is_published) {
-                Some(promise) => broken(
-                    "A call that ends or narrows something is answered when KV shows it, and is never undone",
-                    format!("KV alone lets {} be exchanged, although: {promise}", token.name),
-                ),
+                Some(promise) => {
+                    broken(KV_SHOWS, format!("KV alone lets {} be exchanged, although: {promise}", token.name))
+                }
                 None => Ok(()),
             },
             401 if self.may_refuse(token, begun.unwrap_or(at).min(at), at, at) => Ok(()),

@@ -127,8 +127,9 @@ pub enum What {
         verifier: usize,
         asked: u64,
     },
-    /// The status of an exchange by KV's newest value, without an object to ask.
+    /// The status and scopes of an exchange by KV's newest value, without an object to ask.
     ByKvAlone {
+        scopes: Vec<String>,
         token: Rc<Token>,
         status: u16,
         begun: Option<u64>,

@@ -131,7 +131,11 @@ impl Clients for Visit {
         let version = sim.kv.read(client_id, isolate.location, sim.world.now(), sim.lag.get(), &self.chance);
         let begun = version.as_ref().map(|version| version.begun);
         sim.note(self.call, What::Shown { location: isolate.location, client: client_id.to_owned(), begun });
-        self.takes(1, 10).await;
+        if self.chance.percent(5) {
+            self.takes(100, 1_500).await
+        } else {
+            self.takes(1, 10).await
+        }
         Ok(version.map(|version| version.value))
     }
 

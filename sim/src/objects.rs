@@ -361,7 +361,7 @@ impl Ground for Table {
 
     async fn verify(&self, _: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
         let sim = self.home.sim();
-        sim.world.pause(1, self.home.chance.next()).await;
+        sim.world.pause(self.home.chance.between(1, 60), self.home.chance.next()).await;
         Ok(sim.is_signed(message, signature))
     }
 }
@@ -424,7 +424,11 @@ pub async fn call(
     let (mut out, mut back) = (chance.between(1, 60), chance.between(1, 60));
     let (reply, wait) = reply();
     if sim.strikes(trouble, chance) {
-        match chance.below(4) {
+        match chance.below(5) {
+            4 => {
+                back = chance.between(100, patience);
+                sim.tell(format!("an answer of {object} takes {back} ms"), true);
+            }
             0 => {
                 sim.tell(format!("a call to {object} is lost"), true);
                 sim.world.pause(out, chance.next()).await;

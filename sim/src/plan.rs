@@ -137,6 +137,7 @@ pub enum Change {
     Suspend,
     Activate,
     Narrow,
+    NarrowMore,
     Widen,
     Immediate,
     Eventual,
@@ -387,7 +388,8 @@ impl Planner {
             }
             70..=73 => self.change(client, Change::Suspend),
             74..=77 => self.change(client, Change::Activate),
-            78..=80 => self.change(client, Change::Narrow),
+            78..=79 => self.change(client, Change::Narrow),
+            80 => self.change(client, Change::NarrowMore),
             81..=82 => self.change(client, Change::Widen),
             83 => self.change(client, Change::Immediate),
             84 => self.change(client, Change::Eventual),

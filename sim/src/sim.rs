@@ -31,6 +31,8 @@ pub const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 /// All failures end after the last call. Everything that must happen without a call is done within this time after that,
 /// milliseconds: the last rewrite comes an hour after a failure.
 const MENDING: u64 = 65 * 60_000;
+/// What an unknown client left is wiped within this time after the last call and `SOON`.
+const WIPED: u64 = 420_000;
 /// A failed call to the feed is repeated within a minute.
 const SOON: u64 = 120_000;
 /// More events than this mean that an alarm runs in a loop.
@@ -92,7 +94,12 @@ impl Sim {
         // What an object reports must be reported by now; what KV shows may take until the last rewrite.
         sim.world.run_until(sim.world.now() + SOON);
         actors.look_around();
-        sim.world.run_until(sim.world.now() + MENDING);
+        sim.world.run_until(sim.world.now() + WIPED);
+        for client in clients() {
+            let rows = sim.home(client).rows();
+            sim.note(0, What::AtRest { client: client.to_owned(), rows, alarms: 0 });
+        }
+        sim.world.run_until(sim.world.now() + MENDING - WIPED);
         sim.is_mended.set(true);
         actors.look_around();
         let alarms = sim.alarms();
