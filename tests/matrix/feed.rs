@@ -167,6 +167,27 @@ fn entries_stay_as_long_as_they_must() {
     assert_eq!(entry(&now(service), Kind::Client, ALICE), None);
 }
 
+/// Neither a suspension nor its end shortens the 90 days of `end-tokens`; a suspension stays for as long as it lasts.
+#[test]
+fn a_restoration_keeps_what_end_tokens_ended() {
+    let desk = Desk::new();
+    let service = &desk.service;
+    service.long_token("jobs:submit");
+    assert_eq!(desk.send("POST", "/c2m_abc123/end-tokens").status, 204);
+    let valid_from = service.stored(ALICE).tokens_valid_from;
+    service.pass(10);
+    desk.patch(ALICE, &json!({"status": "suspended"})).is(200, "");
+    desk.patch(BOB, &json!({"status": "suspended"})).is(200, "");
+    desk.patch(ALICE, &json!({"status": "active"})).is(200, "");
+    // The alarm reports a restoration.
+    service.pass(10);
+    service.wake();
+    service.pass(DAY);
+    let payload = now(service);
+    assert_eq!(entry(&payload, Kind::Client, ALICE), Some(valid_from));
+    assert_eq!(entry(&payload, Kind::Client, BOB), Some(FOR_EVER));
+}
+
 #[test]
 fn a_retirement_within_the_hour_is_reported_at_once() {
     for (grace, is_told) in [(0, true), (3_599, true), (3_600, false), (86_400, false)] {

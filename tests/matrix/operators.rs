@@ -1,11 +1,13 @@
 //! The operators' API: every operation, every status, the order of refusals, and the effect of changes on existing
 //! tokens.
 
+use std::pin::pin;
+
 use auth_edge::otp;
 use base32ct::{Base32UpperUnpadded, Encoding};
 use serde_json::{Value, json};
 
-use crate::host::Part;
+use crate::host::{self, Part};
 use crate::service::{
     ALICE, Answer, BOB, BOBS_SECRET, DAY, NOW, ROOT, ROOTS_SECRET, Request, SECRET, Service, Token, bob_by_secret,
     by_secret, clients, exchange, post, revocation, root_by_secret, rotation,
@@ -863,6 +865,20 @@ fn a_mechanism_is_taken_away_at_once() {
     desk.patch(ALICE, &json!({"mechanisms": ["assertion"], "jwks": {"keys": [Key::Rs.public()]}}));
     elsewhere.send(&service.assertion(Key::Ed, "j")).is(401, "invalid_client");
     elsewhere.send(&service.assertion(Key::Rs, "j")).token();
+}
+
+/// The signature is verified before the object's step begins. A key that is removed in between no longer counts.
+#[test]
+fn a_key_is_removed_while_a_signature_is_verified() {
+    let desk = Desk::new();
+    let service = &desk.service;
+    let request = service.assertion(Key::Ed, "j");
+    let mut issuing = pin!(service.respond(&request));
+    host::run_up_to(&service.world, &[Part::Verify], issuing.as_mut());
+    host::let_go(&service.world);
+    desk.patch(ALICE, &json!({"jwks": {"keys": [Key::Rs.public()]}})).is(200, "");
+    let answer = host::run_on(&service.world, issuing.as_mut()).expect("nothing else holds it up");
+    answer.is(401, "invalid_client");
 }
 
 #[test]

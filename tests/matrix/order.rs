@@ -196,6 +196,20 @@ fn the_earliest_retirement_stays() {
     }
 }
 
+/// An object whose clock is ahead takes a token for expired. It still does when its next instance's clock is behind.
+#[test]
+fn an_expired_token_stays_expired() {
+    let (start, _, short) = rotating();
+    let service = &start.service;
+    let end = service.now.get() + 900;
+    service.now.set(end - 2);
+    service.world.millis.set(end * 1000);
+    service.send(&rotation(&short)).is(401, "invalid_token");
+    service.world.crash();
+    service.world.millis.set((end - 2) * 1000);
+    service.send(&rotation(&short)).is(401, "invalid_token");
+}
+
 #[test]
 fn two_revocations() {
     let (start, long, short) = rotating();
