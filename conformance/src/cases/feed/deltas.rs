@@ -117,6 +117,8 @@ pub const CASES: &[Case] = &[
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Revoke,
         control: Some("feed.304.etag"),
+        // At the end, when no other case revokes anything.
+        phase: Phase::Last,
         request: steps!(delta_kept),
         expect: plain(304),
         mutants: &[mutant("feed-delta-never-304", "ignores If-None-Match for deltas")],
@@ -131,6 +133,8 @@ pub const CASES: &[Case] = &[
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("feed.304.etag"),
+        // At the end, when no other case revokes anything.
+        phase: Phase::Last,
         request: steps!(headers),
         expect: plain(304),
         mutants: &[mutant("feed-304-bare", "sends no ETag with 304")],
@@ -145,6 +149,8 @@ pub const CASES: &[Case] = &[
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("feed.304.etag"),
+        // At the end, when no other case revokes anything.
+        phase: Phase::Last,
         request: steps!(listed),
         expect: plain(304),
         mutants: &[mutant("feed-304-exact", "compares If-None-Match as an exact string")],

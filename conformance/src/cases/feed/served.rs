@@ -164,6 +164,8 @@ pub const CASES: &[Case] = &[
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("feed.200.served"),
+        // At the end, when no other case revokes anything.
+        phase: Phase::Last,
         request: steps!(not_modified),
         expect: plain(304),
         mutants: &[
