@@ -199,7 +199,7 @@ impl Quiet {
     /// Makes all requests wait for this long. False if the sum of waits would exceed its limit.
     fn until(&self, run: &Run, pause: Duration) -> bool {
         let now = run.clock.now_ms();
-        let then = now + millis(pause);
+        let then = now.saturating_add(millis(pause));
         let waited = self.waited_ms.get() + then.saturating_sub(self.until_ms.get().max(now));
         if waited > millis(WAITS) {
             return false;

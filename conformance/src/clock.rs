@@ -109,8 +109,10 @@ fn days_before(year: u64, month: u64) -> u64 {
     years + (1..month).map(|m| month_days(year, m)).sum::<u64>()
 }
 
-fn civil(mut days: u64) -> (u64, u64, u64) {
-    let mut year = 1970;
+fn civil(days: u64) -> (u64, u64, u64) {
+    // The calendar repeats after 400 years. A server may send a time that is billions of years ahead.
+    const CYCLE: u64 = 146_097;
+    let (mut year, mut days) = (1970 + days / CYCLE * 400, days % CYCLE);
     loop {
         let length = if leap(year) { 366 } else { 365 };
         if days < length {
@@ -135,6 +137,8 @@ mod tests {
     fn known_instants() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(1_709_164_800), "2024-02-29T00:00:00Z");
+        assert_eq!(rfc3339(13_574_563_200), "2400-02-29T00:00:00Z");
+        assert_eq!(rfc3339(u64::MAX), "584554051223-11-09T07:00:15Z");
         assert_eq!(parse_rfc3339("2024-02-29T00:00:00.5Z"), Some(1_709_164_800));
         for bad in ["2023-02-29T00:00:00Z", "2024-02-29T00:00:00+00:00", "2024-02-29 00:00:00Z", "x"] {
             assert_eq!(parse_rfc3339(bad), None, "{bad}");

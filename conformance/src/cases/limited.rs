@@ -279,7 +279,7 @@ async fn is_limited(t: &Trial<'_>) -> Result<bool, Stop> {
     }
     if let Some(pause) = retry_after(&answer) {
         // Rounded up: a limit may end within a second.
-        let until = t.run.clock.now_ms().div_ceil(1000) + pause.as_secs();
+        let until = t.run.clock.now_ms().div_ceil(1000).saturating_add(pause.as_secs());
         t.run.memory::<Told>().until.set(until);
         super::limits::remember_limit(t, until)?;
     }
