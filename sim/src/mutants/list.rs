@@ -11,6 +11,7 @@ const STEP: &str = "src/client/step.rs";
 const REPLICA: &str = "src/client/replica.rs";
 const FEED: &str = "src/feed/object.rs";
 const COPY: &str = "src/feed/copy.rs";
+const REVOCATIONS: &str = "src/operations/revocations.rs";
 const ISSUE_SHORT: &str = "src/operations/issue_short.rs";
 const CODES: &str = "src/client/codes.rs";
 const CLIENT: &str = "src/client/mod.rs";
@@ -251,4 +252,34 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant { name: "an-exchange-grows-scopes", file: ISSUE_SHORT, after: "",
         from: "long.scopes.bounded_by(held).capped()",
         to: "held.bounded_by(held).capped()" },
+    Mutant { name: "a-switch-to-immediate-is-not-awaited", file: OPERATOR_ASKS, after: "let waits = ",
+        from: "switches",
+        to: "false" },
+    Mutant { name: "a-narrowing-counts-as-widening", file: OPERATOR_ASKS, after: "|| ",
+        from: "after.scopes.first_uncovered(&before.scopes).is_some()",
+        to: "before.scopes.first_uncovered(&after.scopes).is_some()" },
+    Mutant { name: "a-revoked-token-ends-its-parent", file: TOKEN_ASKS, after: "if of_caller && ",
+        from: "self.find_end(&client, target.as_str())?.is_some_and(|end| end.has_come())",
+        to: "true" },
+    Mutant { name: "a-rotation-forgets-immediate", file: TOKEN_ASKS, after: "(self.now.max(client.tokens_valid_from), bearer.auth_time);\n        Ok(Answer::Granted(Granted { now, auth_time, scopes, ttl, consistency: ",
+        from: "client.consistency",
+        to: "crate::client::Consistency::Eventual" },
+    Mutant { name: "a-lost-right-to-revoke-still-counts", file: TOKEN_ASKS, after: "",
+        from: "!is_own && !caller.scopes.bounded_by(&client.scopes).allow(REVOKE)",
+        to: "!is_own && !caller.scopes.allow(REVOKE)" },
+    Mutant { name: "a-lost-scope-is-given-if-asked-for", file: ISSUE_SHORT, after: "match ",
+        from: "held.first_uncovered(&asked)",
+        to: "None::<&crate::scope::Scope>" },
+    Mutant { name: "the-age-of-the-copy-counts-from-its-arrival", file: REVOCATIONS, after: "",
+        from: "cache.take(host.ask_feed(&Ask::Ends { since: known }).await?, millis);",
+        to: "let ends = host.ask_feed(&Ask::Ends { since: known }).await?; cache.take(ends, host.millis());" },
+    Mutant { name: "a-signed-text-is-kept-however-old", file: REVOCATIONS, after: "cache.text(part, ",
+        from: "(now + LEAST_LEFT).saturating_sub(LIFE)",
+        to: "0" },
+    Mutant { name: "the-age-of-a-replica-counts-from-its-arrival", file: REPLICA, after: "cache.keep(client_id, ",
+        from: "began",
+        to: "clients.millis()" },
+    Mutant { name: "an-unknown-client-is-wiped-after-50-minutes", file: PUBLICATION, after: "self.wipe = self.clock + ",
+        from: "WIPE_DELAY",
+        to: "3_000_000" },
 ];
