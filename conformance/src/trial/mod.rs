@@ -19,12 +19,13 @@ use crate::ask::Want;
 use crate::http::{Answer, Broken, Request};
 use crate::identities::{self, Credential, Role};
 use crate::jose::PrivateKey;
+use crate::matrix::Op;
 use crate::patience::{self, is_repeatable};
 use crate::run::{ROUNDS, Run};
 use crate::stop::Stop;
 use crate::{endpoint, result};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 pub struct Trial<'a> {
     pub run: &'a Run,
@@ -41,9 +42,9 @@ pub struct Trial<'a> {
     pub expects_429: Cell<bool>,
 }
 
-/// How often a case met a 503, and how many calls of its operation had been answered when it first did.
+/// How often a case met a 503 from an operation, and how many calls of it had been answered when it first did.
 #[derive(Default)]
-struct Busy(RefCell<HashMap<&'static str, (u32, u32)>>);
+struct Busy(RefCell<BTreeMap<(&'static str, Op), (u32, u32)>>);
 
 impl<'a> Trial<'a> {
     pub fn new(run: &'a Run, id: &'static str, due: Want) -> Self {
@@ -166,9 +167,9 @@ impl<'a> Trial<'a> {
         let op = endpoint::operation(request);
         let memory = self.run.memory::<Busy>();
         let mut all = memory.0.borrow_mut();
-        let (times, before) = all.entry(self.id).or_insert((0, self.run.answered(op)));
+        let (times, before) = all.entry((self.id, op)).or_insert((0, self.run.answered(op)));
         *times += 1;
-        let others = self.run.answered(op) - *before;
+        let others = self.run.answered(op).saturating_sub(*before);
         let got = self.run.summary(answer);
         if *times < ROUNDS || others == 0 {
             return Stop::Unavailable(format!("the server was unavailable: {got}"));
