@@ -44,7 +44,10 @@ pub struct Trial<'a> {
 
 /// How often a case met a 503 from an operation, and how many calls of it had been answered when it first did.
 #[derive(Default)]
-struct Busy(RefCell<BTreeMap<(&'static str, Op), (u32, u32)>>);
+struct Busy(RefCell<BTreeMap<(&'static str, Op), Met>>);
+
+/// The number of 503s, and of the operation's answers before the first.
+type Met = (u32, u32);
 
 impl<'a> Trial<'a> {
     pub fn new(run: &'a Run, id: &'static str, due: Want) -> Self {
