@@ -24,19 +24,26 @@ impl Clock {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub fn now_ms(&self) -> u64 {
         match self {
-            Self::System(ahead) => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-                .saturating_add_signed(ahead.load(Ordering::SeqCst)),
+            Self::System(ahead) => self.machine_ms().saturating_add_signed(ahead.load(Ordering::SeqCst)),
             Self::Virtual(ms) => ms.load(Ordering::SeqCst),
         }
     }
 
-    /// From now on this clock is ahead by so many milliseconds more. Returns how far it is ahead of the machine's.
-    pub fn shift(&self, more: i64) -> i64 {
+    /// The same by the machine's own clock.
+    pub fn machine_ms(&self) -> u64 {
         match self {
-            Self::System(ahead) => ahead.fetch_add(more, Ordering::SeqCst) + more,
-            Self::Virtual(_) => 0,
+            Self::System(_) => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            Self::Virtual(ms) => ms.load(Ordering::SeqCst),
+        }
+    }
+
+    /// From now on this clock is ahead of the machine's by this many milliseconds. Returns by how many it was.
+    pub fn set_ahead(&self, ms: i64) -> i64 {
+        match self {
+            Self::System(ahead) => ahead.swap(ms, Ordering::SeqCst),
+            Self::Virtual(_) => ms,
         }
     }
 

@@ -70,7 +70,7 @@ impl Answer {
     }
 
     /// Whether `Cache-Control` has this directive, beside any others.
-    pub fn is_cached(&self, directive: &str) -> bool {
+    pub fn has_cache_directive(&self, directive: &str) -> bool {
         self.list("cache-control").iter().any(|one| one.eq_ignore_ascii_case(directive))
     }
 

@@ -33,7 +33,7 @@ pub const GONE: &str = "the server is no longer reachable: see sanity.last";
 /// Waits between tries if the server refuses connections: it may be restarting.
 const RESTART: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
-/// A difference of clocks that the run tells of, in milliseconds.
+/// The smallest difference of clocks that the run mentions, in milliseconds.
 const TOLD: i64 = 300;
 /// Time limit of the probe whether the server is still there.
 const PULSE: Duration = Duration::from_secs(3);
@@ -337,7 +337,7 @@ impl Run {
             id.iter().for_each(|id| self.ledger.add_client(id));
         }
         self.minting.set(self.minting.get() + u32::from(mints));
-        let (sent, ahead) = (self.clock.now_ms(), self.clock.shift(0));
+        let sent = self.clock.machine_ms();
         let outcome = self.client.send(request, limit).await;
         // Not reached if an interruption drops this future: then it is unknown whether a token was minted.
         self.minting.set(self.minting.get() - u32::from(mints));
@@ -355,7 +355,7 @@ impl Run {
             *self.answered.borrow_mut().entry(op).or_default() += 1;
         }
         if let (true, Ok(answer)) = (mints, &outcome) {
-            self.follow(answer, sent, ahead);
+            self.follow(answer, sent);
         }
         if let Some(answer) = whatever_came(&outcome) {
             self.keep(request, answer);
@@ -376,16 +376,14 @@ impl Run {
         outcome
     }
 
-    /// Sets the run's clock by the server's. `sent` is in milliseconds, by a clock that was `ahead` of the machine's.
-    fn follow(&self, answer: &Answer, sent: u64, ahead: i64) {
-        let before = self.clock.shift(0);
-        // Another answer may have set the clock meanwhile.
-        let sent = sent.saturating_add_signed(before - ahead);
-        let after = self.clock.shift(self.skew.learn(answer, sent, self.clock.now_ms(), before));
-        if before.abs() < TOLD && after.abs() >= TOLD {
+    /// Sets the run's clock by the server's. `sent` is in milliseconds, by the machine's clock.
+    fn follow(&self, answer: &Answer, sent: u64) {
+        let Some(ahead) = self.skew.learn(answer, sent, self.clock.machine_ms()) else { return };
+        let before = self.clock.set_ahead(ahead);
+        if before.abs() < TOLD && ahead.abs() >= TOLD {
             self.audience.say(&format!(
                 "the server's clock is {} this machine's: the run follows it",
-                if after > 0 { "ahead of" } else { "behind" }
+                if ahead > 0 { "ahead of" } else { "behind" }
             ));
         }
     }

@@ -22,22 +22,20 @@ impl Default for Skew {
 
 impl Skew {
     /// `expires_at - expires_in` is the second in which the server issued a token, somewhere between the request and its
-    /// answer. `sent` and `came` are in milliseconds, by a clock that is already `ahead` of the machine's. Returns by how
-    /// much more it must be ahead, so that it agrees with all answers.
-    pub fn learn(&self, answer: &Answer, sent: u64, came: u64, ahead: i64) -> i64 {
-        let Some(issued) = issued_at(answer) else { return 0 };
+    /// answer. `sent` and `came` are in milliseconds, by this machine's clock. Returns a difference that agrees with all
+    /// answers so far; `None` if this one says nothing about it, or contradicts the others.
+    pub fn learn(&self, answer: &Answer, sent: u64, came: u64) -> Option<i64> {
         let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-        let from = signed(issued.saturating_mul(1000));
-        let least = from.saturating_sub(signed(came)).saturating_add(ahead).max(self.least.get());
-        let most = from.saturating_add(1000).saturating_sub(signed(sent)).saturating_add(ahead).min(self.most.get());
-        // Answers that contradict each other tell nothing.
+        let from = signed(issued_at(answer)?.saturating_mul(1000));
+        let least = from.saturating_sub(signed(came)).max(self.least.get());
+        let most = from.saturating_add(1000).saturating_sub(signed(sent)).min(self.most.get());
         if least > most || least > MOST || most < -MOST {
-            return 0;
+            return None;
         }
         self.least.set(least);
         self.most.set(most);
         // The least: what is sent at a time by this clock then arrives no earlier by the server's.
-        if (least..=most).contains(&0) { -ahead } else { least - ahead }
+        Some(if (least..=most).contains(&0) { 0 } else { least })
     }
 }
 
@@ -61,28 +59,27 @@ mod tests {
     fn a_clock_that_agrees_is_left_alone() {
         let skew = Skew::default();
         for at in [1_800_000_000_000, 1_800_000_000_999, 1_800_000_001_500] {
-            assert_eq!(skew.learn(&issued(at / 1000), at - 20, at, 0), 0);
+            assert_eq!(skew.learn(&issued(at / 1000), at - 20, at), Some(0));
         }
     }
 
     #[test]
     fn a_clock_that_differs_is_found_within_some_answers() {
         for truth in [-2000_i64, -1000, -600, 700, 1000, 2400] {
-            let (skew, mut ahead) = (Skew::default(), 0);
+            let (skew, mut ahead) = (Skew::default(), None);
             for nth in 0..40 {
                 let machine = 1_800_000_000_000_u64 + nth * 137;
                 let second = machine.saturating_add_signed(truth) / 1000;
-                let sent = machine.saturating_add_signed(ahead) - 10;
-                ahead += skew.learn(&issued(second), sent, sent + 20, ahead);
+                ahead = skew.learn(&issued(second), machine - 10, machine + 10);
             }
-            assert!((truth - 60..=truth).contains(&ahead), "{ahead} {truth}");
+            assert!(ahead.is_some_and(|ahead| (truth - 60..=truth).contains(&ahead)), "{ahead:?} {truth}");
         }
     }
 
     #[test]
     fn times_that_are_wrong_are_not_followed() {
         let skew = Skew::default();
-        assert_eq!(skew.learn(&issued(1_800_003_600), 1_800_000_000_000, 1_800_000_000_020, 0), 0);
-        assert_eq!(skew.learn(&issued(1_799_999_990), 1_800_000_000_000, 1_800_000_000_020, 0), 0);
+        assert_eq!(skew.learn(&issued(1_800_003_600), 1_800_000_000_000, 1_800_000_000_020), None);
+        assert_eq!(skew.learn(&issued(1_799_999_990), 1_800_000_000_000, 1_800_000_000_020), None);
     }
 }

@@ -26,6 +26,8 @@ const FEW: [&str; 2] = ["jobs:submit", "tokens:revoke"];
 pub const POLL: [u64; VERIFIERS] = [5, 30];
 /// How many of a client's tokens are tried at each check.
 const MOST_LOOKS: usize = 12;
+/// How often a verifier fetches, or waits for a fetch under way, before it judges a token.
+const FETCHES: usize = 300;
 
 pub struct Actors {
     sim: Rc<Sim>,
@@ -386,7 +388,7 @@ impl Actors {
         let now = || self.sim.world.now().saturating_add_signed(*offset) / 1000;
         let call = self.call();
         self.sim.note(call, What::Asked { op: Op::Verify { verifier: nth, token: Rc::clone(&token) }, location });
-        for _ in 0..300 {
+        for _ in 0..FETCHES {
             match verifier.due(&token.text, now()) {
                 Due::Keys => match self.keys() {
                     Some(keys) => verifier.take_keys(keys, 86_400, now()),

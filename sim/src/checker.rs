@@ -36,8 +36,8 @@ const STALE: u64 = 310_000;
 const AFTERMATH: u64 = 20_000;
 /// The most alarms of an idle object within an hour. An object whose clock is behind is woken a few times too early.
 const MOST_ALARMS: u64 = 30;
-/// How long after a failure verifiers may still be behind: they retry after a minute at the latest, and their keys after
-/// that.
+/// How long after a failure a verifier may still be behind: longer than the age limit of its copy and its longest pause
+/// between two fetches together.
 const CALM: u64 = 400_000;
 const KV_SHOWS: &str = "A call that ends or narrows something is answered when KV shows it, and is never undone";
 const SUSPENDED: u64 = 253_402_300_799;
@@ -751,7 +751,8 @@ impl Checker<'_> {
 
     fn verify(&mut self, verifier: usize, token: &Token, at: u64, answer: &Answer) -> Verdict {
         let followed = self.followed.get(&verifier).copied();
-        if answer.status == 503 && self.last_fault.is_none_or(|fault| fault + CALM < at) {
+        let is_calm = self.last_fault.is_none_or(|fault| fault + CALM < at);
+        if answer.status == 503 && is_calm {
             return broken("Without faults no verifier answers 503", answer.code.clone());
         }
         match answer.status {
@@ -762,7 +763,6 @@ impl Checker<'_> {
                 if at > followed + STALE + self.skew {
                     return broken("A verifier whose copy is too old fails closed", "it accepted a token");
                 }
-                let is_calm = self.last_fault.is_none_or(|fault| fault + CALM < at);
                 if is_calm && at > followed + crate::actors::POLL[verifier] * 1000 + 5_000 + self.skew {
                     return broken(
                         "A verifier refuses within its polling interval plus 5 s",

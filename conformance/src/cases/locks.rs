@@ -12,173 +12,145 @@ struct Holder {
     seed: Vec<u8>,
 }
 
+/// A case with a client of its own, which an operator creates.
+const CODE: Case = Case {
+    level: Level::Service,
+    needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+    effect: Effect::Provision,
+    ..ROW
+};
+
 pub const CASES: &[Case] = &[
     Case {
         id: "locks.201.four-wrong",
         cell: Cell::Service(201),
-        level: Level::Service,
         requirement: "Four wrong codes do not lock the mechanism: a right code after them is accepted.",
         section: "openapi.yaml, issueLongTermToken; RFC 4226 section 7.3",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("long.201.secret"),
         request: steps!(after_wrong, 4),
         expect: GRANTED,
         mutants: &[mutant("locks-at-three", "locks at the third wrong code")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.401.five-wrong",
         cell: Cell::Service(401),
-        level: Level::Service,
         requirement: "Five wrong codes lock the mechanism: a right code after them is rejected with 401 \
                       invalid_client.",
         section: "openapi.yaml, issueLongTermToken; RFC 4226 section 7.3",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(after_wrong, 5),
         expect: INVALID_CLIENT,
         mutants: &[mutant("locks-at-seven", "locks at the seventh wrong code")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.401.alike",
         cell: Cell::Service(401),
-        level: Level::Service,
         requirement: "While the mechanism is locked, a right code gets exactly the same body as a wrong one.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, AuthError",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.401.five-wrong"),
         request: steps!(alike),
         expect: INVALID_CLIENT,
         mutants: &[mutant("lock-dated", "reveals how long the client is locked")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.401.secret-between",
         cell: Cell::Service(401),
-        level: Level::Service,
         requirement: "A right secret between wrong codes does not reset their count: five wrong codes still lock the \
                       mechanism.",
         section: "openapi.yaml, issueLongTermToken",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.401.five-wrong"),
         request: steps!(secret_between),
         expect: INVALID_CLIENT,
         mutants: &[mutant("right-secret-forgives", "resets the count of wrong codes after a right secret")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.201.other-client",
         cell: Cell::Service(201),
-        level: Level::Service,
         requirement: "A lock on one client's codes does not affect another client.",
         section: "openapi.yaml, issueLongTermToken",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(other_client),
         expect: GRANTED,
         mutants: &[mutant("lock-is-everyones", "locks the codes of every client")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.201.patch-active",
         cell: Cell::Service(201),
-        level: Level::Service,
         requirement: "A PATCH that sets status to active resets the count of wrong codes: a right code is accepted \
                       again.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, updateClient",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.401.five-wrong"),
         request: steps!(forgiven),
         expect: GRANTED,
         mutants: &[mutant("patch-keeps-lock", "keeps the lock after a PATCH that sets status to active")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.401.patch-of-scopes",
         cell: Cell::Service(401),
-        level: Level::Service,
         requirement: "A PATCH of scopes does not reset the count of wrong codes: the mechanism stays locked.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, updateClient",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.patch-active"),
         request: steps!(other_patch),
         expect: INVALID_CLIENT,
         mutants: &[mutant("any-patch-forgives", "resets the count of wrong codes after any PATCH")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.201.new-seed",
         cell: Cell::Service(201),
-        level: Level::Service,
         requirement: "A new seed resets the count of wrong codes: a right code of the new seed is accepted.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, createClientTotp",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.401.five-wrong"),
         request: steps!(new_seed),
         expect: GRANTED,
         mutants: &[mutant("seed-keeps-lock", "keeps the lock after a new seed is made")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.401.old-seed",
         cell: Cell::Service(401),
-        level: Level::Service,
         requirement: "After a new seed is made, codes of the old seed are rejected with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, createClientTotp",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(old_seed),
         expect: INVALID_CLIENT,
         mutants: &[mutant("seed-never-ends", "keeps using the old seed after a new one is made")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.401.spent-step",
         cell: Cell::Service(401),
-        level: Level::Service,
         requirement: "A new seed does not make used time steps available again: its code for a used step is rejected \
                       with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken; openapi.yaml, createClientTotp",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.new-seed"),
         request: steps!(spent_step),
         expect: INVALID_CLIENT,
         mutants: &[mutant("seed-gives-back-codes", "accepts a used time step again after a new seed is made")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.401.code-spaced",
         cell: Cell::Service(401),
-        level: Level::Service,
         requirement: "A code is compared exactly: with a space before, in or after it, it is rejected.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 4",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(respelled, spaced),
         expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
         mutants: &[mutant("otp-trimmed", "trims a code"), mutant("otp-spaces-ok", "removes spaces from a code")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.401.code-length",
         cell: Cell::Service(401),
-        level: Level::Service,
         requirement: "A code has six digits: one digit fewer or more is rejected.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 4",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(respelled, lengthened),
         expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
@@ -186,110 +158,89 @@ pub const CASES: &[Case] = &[
             mutant("otp-beginning-ok", "compares only as many digits as were sent"),
             mutant("otp-longer-ok", "ignores what follows the sixth digit"),
         ],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.401.code-digits",
         cell: Cell::Service(401),
-        level: Level::Service,
         requirement: "A code has ASCII digits: the same digits in another script are rejected.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 4",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(respelled, transcribed),
         expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
         mutants: &[mutant("otp-any-digits", "accepts the digits of other scripts in a code")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.401.mechanism-taken",
         cell: Cell::Service(401),
-        level: Level::Service,
         requirement: "The code is checked before the permission: a wrong code is rejected with 401 invalid_client, \
                       although the mechanism is not allowed to this client.",
         section: "openapi.yaml, issueLongTermToken; RFC 6238 section 4",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(not_allowed),
         expect: INVALID_CLIENT,
         mutants: &[mutant("mechanism-before-code", "checks before a code whether the mechanism is allowed")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.401.x-client-id",
         cell: Cell::Service(401),
-        level: Level::Service,
         requirement: "X-Client-Id counts for a one-time code too: another than the client_id of the body is rejected \
                       with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(other_header),
         expect: INVALID_CLIENT,
         mutants: &[mutant("x-client-id-unchecked-by-code", "does not check X-Client-Id of calls with a code")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.403.suspended",
         cell: Cell::Service(403),
-        level: Level::Service,
         requirement: "A suspended client with a right code is rejected with 403 unauthorized_client, as with a right \
                       secret.",
         section: "openapi.yaml, issueLongTermToken",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(suspended),
         expect: UNAUTHORIZED,
         mutants: &[mutant("suspended-works-by-code", "accepts the codes of a suspended client")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.401.suspended-wrong",
         cell: Cell::Service(401),
-        level: Level::Service,
         requirement: "A suspended client with a wrong code is rejected with 401 invalid_client, so that only right \
                       credentials reveal the suspension.",
         section: "openapi.yaml, issueLongTermToken",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.403.suspended"),
         request: steps!(suspended_wrong),
         expect: INVALID_CLIENT,
         mutants: &[mutant("suspended-before-code", "reveals to any code that a client is suspended")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.403.scope-beyond",
         cell: Cell::Service(403),
-        level: Level::Service,
         requirement: "A code gives no scope that the client lacks: a call for one is rejected with 403 \
                       insufficient_scope.",
         section: "openapi.yaml, issueLongTermToken",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(beyond),
         expect: BEYOND_SCOPE,
         mutants: &[mutant("code-escalates", "grants any scope to a right code")],
-        ..ROW
+        ..CODE
     },
     Case {
         id: "locks.201.max-ttl",
         cell: Cell::Service(201),
-        level: Level::Service,
         requirement: "A token issued for a code lives no longer than the client's max_ttl_seconds.",
         section: "openapi.yaml, issueLongTermToken",
-        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
-        effect: Effect::Provision,
         control: Some("locks.201.four-wrong"),
         request: steps!(capped),
         expect: GRANTED,
         mutants: &[mutant("code-ttl-uncapped", "does not apply max_ttl_seconds to calls with a code")],
-        ..ROW
+        ..CODE
     },
 ];
 

@@ -210,7 +210,10 @@ async fn is(t: &Trial<'_>, name: &str, due: Value) -> Result<(), Stop> {
 
 /// An array that contains these, and possibly more.
 async fn lists(t: &Trial<'_>, name: &'static str, due: &[&str]) -> Result<(), Stop> {
-    let got = &told(t).await?[name];
+    contains(name, &told(t).await?[name], due)
+}
+
+fn contains(name: &str, got: &Value, due: &[&str]) -> Result<(), Stop> {
     let Some(all) = got.as_array() else {
         return Err(Stop::fail(format!("the array {name}"), format!("{name} {got}")));
     };
@@ -240,27 +243,24 @@ async fn introspection_endpoint(t: &Trial<'_>) -> Result<(), Stop> {
     is(t, "introspection_endpoint", format!("{}{path}", origin_of(&t.issuer().await?)).into()).await
 }
 
-/// A member that RFC 8414 does not require, and the contract neither.
-async fn has(t: &Trial<'_>, name: &str) -> Result<(), Stop> {
-    match told(t).await?.get(name) {
-        Some(_) => Ok(()),
-        None => Err(Stop::Absent(format!("the metadata has no {name}, which is optional"))),
-    }
+/// A member that neither RFC 8414 nor the contract requires.
+async fn optional(t: &Trial<'_>, name: &str) -> Result<Value, Stop> {
+    let told = told(t).await?;
+    told.get(name).cloned().ok_or_else(|| Stop::Absent(format!("the metadata has no {name}, which is optional")))
 }
 
 async fn introspection_auth(t: &Trial<'_>) -> Result<(), Stop> {
-    has(t, "introspection_endpoint_auth_methods_supported").await?;
-    lists(t, "introspection_endpoint_auth_methods_supported", &["Bearer"]).await
+    let name = "introspection_endpoint_auth_methods_supported";
+    contains(name, &optional(t, name).await?, &["Bearer"])
 }
 
 async fn scopes(t: &Trial<'_>) -> Result<(), Stop> {
-    has(t, "scopes_supported").await?;
-    lists(t, "scopes_supported", &["tokens:write", "tokens:revoke", "tokens:introspect"]).await
+    let got = optional(t, "scopes_supported").await?;
+    contains("scopes_supported", &got, &["tokens:write", "tokens:revoke", "tokens:introspect"])
 }
 
 async fn documentation(t: &Trial<'_>) -> Result<(), Stop> {
-    has(t, "service_documentation").await?;
-    let url = &told(t).await?["service_documentation"];
+    let url = optional(t, "service_documentation").await?;
     if url.as_str().is_some_and(|url| !origin_of(url).is_empty()) {
         return Ok(());
     }

@@ -491,7 +491,7 @@ fn base_path(t: &Trial<'_>) -> String {
 }
 
 fn without_one() -> Stop {
-    Stop::Absent("the deployment has no base path that could be written otherwise".to_owned())
+    Stop::Absent("the deployment has no base path to change".to_owned())
 }
 
 async fn without_base(t: &Trial<'_>) -> Result<(), Stop> {

@@ -408,7 +408,7 @@ fn no_store(seen: &Seen) -> Standing {
     if is_at_origin(&seen.request.path) && seen.answer.status < 400 {
         return Standing::NotConcerned;
     }
-    if seen.answer.is_cached("no-store") {
+    if seen.answer.has_cache_directive("no-store") {
         return Standing::Holds;
     }
     let value = header(seen, "cache-control");

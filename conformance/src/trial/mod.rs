@@ -172,7 +172,7 @@ impl<'a> Trial<'a> {
         let mut all = memory.0.borrow_mut();
         let (times, before) = all.entry((self.id, op)).or_insert((0, self.run.answered(op)));
         *times += 1;
-        let others = self.run.answered(op).saturating_sub(*before);
+        let others = self.run.answered(op) - *before;
         let got = self.run.summary(answer);
         if *times < ROUNDS || others == 0 {
             return Stop::Unavailable(format!("the server was unavailable: {got}"));

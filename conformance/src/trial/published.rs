@@ -86,14 +86,8 @@ impl Trial<'_> {
         for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
             let answer = self.send(&endpoint::bare(method, path, None)).await?;
             self.expect(plain(405), &answer)?;
-            let allowed = answer.list("allow");
-            if BTreeSet::from_iter(allowed.iter().copied()) != BTreeSet::from(["GET", "HEAD"]) {
-                return Err(Stop::fail(
-                    format!("{method} {path}: Allow: GET, HEAD"),
-                    format!("Allow: {}", allowed.join(", ")),
-                ));
-            }
-            if !answer.is_cached(NO_STORE) {
+            allows_reading(&answer, &format!("{method} {path}"))?;
+            if !answer.has_cache_directive(NO_STORE) {
                 return Err(Stop::fail(
                     format!("{method} {path}: Cache-Control: no-store"),
                     format!("Cache-Control: {}", answer.list("cache-control").join(", ")),
@@ -102,6 +96,15 @@ impl Trial<'_> {
         }
         Ok(())
     }
+}
+
+/// `Allow` names GET and HEAD, and nothing else. `call` is what was answered, in words.
+pub fn allows_reading(answer: &Answer, call: &str) -> Result<(), Stop> {
+    let allowed = answer.list("allow");
+    if BTreeSet::from_iter(allowed.iter().copied()) == BTreeSet::from(["GET", "HEAD"]) {
+        return Ok(());
+    }
+    Err(Stop::fail(format!("{call}: Allow: GET, HEAD"), format!("Allow: {}", allowed.join(", "))))
 }
 
 /// Scheme, host and port of a URL; empty for a path alone.

@@ -334,7 +334,7 @@ async fn headers(t: &Trial<'_>) -> Result<(), Stop> {
     if answer.header("etag").is_none() {
         return Err(Stop::fail("304 with the ETag", "no ETag"));
     }
-    if answer.is_cached("max-age=2") && answer.is_cached(scope) {
+    if answer.has_cache_directive("max-age=2") && answer.has_cache_directive(scope) {
         return Ok(());
     }
     let value = answer.list("cache-control").join(", ");

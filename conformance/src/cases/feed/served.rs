@@ -4,6 +4,7 @@ use crate::case::*;
 use crate::endpoint::{self, FEED, FEED_TYP, KEYS};
 use crate::jose::{Jwt, unb64};
 use crate::trial::feed::{CLOCKS, Feed, MEMBERS, Mode};
+use crate::trial::published::allows_reading;
 use crate::trial::published::origin_of;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::Value;
@@ -426,11 +427,7 @@ async fn methods(t: &Trial<'_>) -> Result<(), Stop> {
         request.method = method.to_owned();
         let answer = t.send(&request).await?;
         t.expect(plain(405), &answer)?;
-        let allowed = answer.list("allow");
-        let allow = allowed.join(", ");
-        if BTreeSet::from_iter(allowed) != BTreeSet::from(["GET", "HEAD"]) {
-            return Err(Stop::fail(format!("{method}: Allow: GET, HEAD"), format!("Allow: {allow}")));
-        }
+        allows_reading(&answer, method)?;
     }
     Ok(())
 }

@@ -43,6 +43,14 @@ impl Reference {
         Box::new(self.error(asked, status, code, message, None))
     }
 
+    /// A 405 for a path that can be read only.
+    pub fn read_only(&self, asked: &Asked, allow: &str) -> Reply {
+        let told = "Method not allowed; this path allows GET and HEAD.";
+        let mut reply = self.error(asked, 405, "method_not_allowed", told, None);
+        reply.headers.push(("Allow".into(), allow.into()));
+        reply
+    }
+
     pub fn error(&self, asked: &Asked, status: u16, code: &str, message: &str, details: Option<Value>) -> Reply {
         let status = match status {
             400 if self.on("422-for-400") && asked.path.ends_with("/long") => 422,

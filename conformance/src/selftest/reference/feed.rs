@@ -99,16 +99,7 @@ impl Reference {
     pub fn serve_feed(&mut self, asked: &Asked) -> Result<Reply, Refused> {
         let get = asked.method == "GET" || (asked.method == "HEAD" && !self.on("feed-head-405"));
         if !get && !self.on("feed-any-method") {
-            let mut reply = self.error(
-                asked,
-                405,
-                "method_not_allowed",
-                "Method not allowed; this path allows GET and HEAD.",
-                None,
-            );
-            let allow = if self.on("feed-405-allow-get") { "GET" } else { "GET, HEAD" };
-            reply.headers.push(("Allow".into(), allow.into()));
-            return Ok(reply);
+            return Ok(self.read_only(asked, if self.on("feed-405-allow-get") { "GET" } else { "GET, HEAD" }));
         }
         if self.feed == FeedMode::Private {
             self.may_read(asked)?;

@@ -6,7 +6,8 @@ use crate::jose::{Jwt, unb64};
 use crate::totp;
 use serde_json::json;
 
-const REFUSED: &str = "The client is unknown, or its secret, one-time code or assertion is wrong.";
+/// All refused credentials get this message.
+pub const REFUSED: &str = "The client is unknown, or its secret, one-time code or assertion is wrong.";
 
 /// The credential in a body.
 pub struct Sent<'a> {

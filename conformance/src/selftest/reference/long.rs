@@ -1,6 +1,6 @@
 //! POST /auth/tokens/long.
 
-use super::gossip::Sent;
+use super::gossip::{REFUSED, Sent};
 use super::message::{Asked, Refused, Reply};
 use super::state::Reference;
 use crate::jose::Jwt;
@@ -181,12 +181,7 @@ impl Reference {
             Some(id) => *id == client_id || self.on("x-client-id-unchecked"),
         };
         if !same {
-            return Err(self.refuse(
-                asked,
-                401,
-                "invalid_client",
-                "The client is unknown, or its secret, one-time code or assertion is wrong.",
-            ));
+            return Err(self.refuse(asked, 401, "invalid_client", REFUSED));
         }
         let found = if self.on("client-id-folded") {
             self.clients.iter().find(|c| c.id.eq_ignore_ascii_case(&client_id)).cloned()
@@ -203,11 +198,7 @@ impl Reference {
                 || (self.on("deleted-client-told") && self.memory.deleted.contains(&client_id))
                 || (self.on("unknown-by-assertion-told") && assertion.is_some())
                 || (self.on("unknown-by-code-told") && code.is_some());
-            let told = if told {
-                "There is no client with this id."
-            } else {
-                "The client is unknown, or its secret, one-time code or assertion is wrong."
-            };
+            let told = if told { "There is no client with this id." } else { REFUSED };
             return Err(self.refuse(asked, 401, "invalid_client", told));
         };
         let by_code = code.is_some() && self.on("suspended-before-code");
@@ -216,12 +207,7 @@ impl Reference {
         }
         let locked = self.memory.codes.get(&client.id).is_some_and(|c| c.locked_until > self.clock.now());
         if self.on("lock-locks-client") && locked {
-            return Err(self.refuse(
-                asked,
-                401,
-                "invalid_client",
-                "The client is unknown, or its secret, one-time code or assertion is wrong.",
-            ));
+            return Err(self.refuse(asked, 401, "invalid_client", REFUSED));
         }
         if self.on("scope-before-credential")
             && let Some(scopes) = &scopes
@@ -257,12 +243,7 @@ impl Reference {
                 return Err(Box::new(reply));
             }
             let code = if self.on("wrong-secret-invalid-token") { "invalid_token" } else { "invalid_client" };
-            return Err(self.refuse(
-                asked,
-                401,
-                code,
-                "The client is unknown, or its secret, one-time code or assertion is wrong.",
-            ));
+            return Err(self.refuse(asked, 401, code, REFUSED));
         }
         let works = self.on("suspended-works") || (code.is_some() && self.on("suspended-works-by-code"));
         if client.suspended && !works {

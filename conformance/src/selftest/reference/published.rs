@@ -57,14 +57,7 @@ impl Reference {
         let on = |fault: &str| self.on(&format!("{}-{fault}", document.theme()));
         let get = asked.method == "GET" || (asked.method == "HEAD" && !on("head-405"));
         if !get && !on("any-method") {
-            let mut reply = self.error(
-                asked,
-                405,
-                "method_not_allowed",
-                "Method not allowed; this path allows GET and HEAD.",
-                None,
-            );
-            reply.headers.push(("Allow".into(), if on("allow-get-alone") { "GET" } else { "GET, HEAD" }.into()));
+            let mut reply = self.read_only(asked, if on("allow-get-alone") { "GET" } else { "GET, HEAD" });
             if on("405-kept") {
                 reply.set_header("Cache-Control", "public, max-age=300");
             }
