@@ -155,7 +155,7 @@ fn jwts() {
 }
 
 fn answer(status: u16, body: &[u8]) -> Answer {
-    Answer { status, headers: Vec::new(), body: body.to_vec() }
+    Answer { asked: 0, status, headers: Vec::new(), body: body.to_vec() }
 }
 
 const GRANT: &str = r#"{"token_type":"Bearer","access_token":"eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJ0b2tfbHRfMSJ9.AAAA","expires_in":60,"expires_at":"2026-11-24T06:50:11Z","scopes":["jobs:*"],"token_id":"tok_lt_1"}"#;
@@ -183,6 +183,7 @@ fn answers() {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let answer = Answer {
+            asked: 0,
             status: statuses[usize::from(*status) % statuses.len()],
             headers: headers.collect(),
             body: body.to_vec(),

@@ -53,6 +53,8 @@ impl Request {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
+    /// When the request was sent, in seconds since the epoch.
+    pub asked: u64,
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -221,7 +223,7 @@ impl Client {
             .iter()
             .map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
             .collect();
-        let answer = came.insert(Answer { status, headers, body: Vec::new() });
+        let answer = came.insert(Answer { asked: 0, status, headers, body: Vec::new() });
         let cap = if is_at_origin(&request.path) { FEED_CAP } else { BODY_CAP };
         let mut pieces = response.bytes_stream();
         while let Some(piece) = pieces.next().await {

@@ -267,7 +267,7 @@ mod tests {
 
     fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Answer { status, headers, body: body.as_bytes().to_vec() }
+        Answer { asked: 0, status, headers, body: body.as_bytes().to_vec() }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use tokio::sync::{Notify, watch};
 /// After this many calls in a row without an answer, a probe checks whether the server is still there.
 pub const GONE_AFTER: u32 = 3;
 /// How often a case is tried if the server is busy or unreachable.
-pub const ROUNDS: u32 = 4;
+pub const ROUNDS: u32 = 6;
 /// The reason of a case that could not run because the server had gone.
 pub const GONE: &str = "the server is no longer reachable: see sanity.last";
 /// Waits between tries if the server refuses connections: it may be restarting.
@@ -87,6 +87,8 @@ pub struct Run {
     /// The number of answers of each operation, without 429 and 503.
     answered: RefCell<BTreeMap<Op, u32>>,
     pub patience: Patience,
+    /// The number of times that the cases without a result were started again.
+    pub round: Cell<u32>,
     skew: Skew,
     started: Instant,
     counter: Cell<u64>,
@@ -135,6 +137,7 @@ impl Run {
             limited_until: Cell::new(0),
             answered: RefCell::default(),
             patience: Patience::default(),
+            round: Cell::new(0),
             skew: Skew::default(),
             started: Instant::now(),
             counter: Cell::new(0),
@@ -337,8 +340,9 @@ impl Run {
             id.iter().for_each(|id| self.ledger.add_client(id));
         }
         self.minting.set(self.minting.get() + u32::from(mints));
-        let sent = self.clock.machine_ms();
-        let outcome = self.client.send(request, limit).await;
+        let (asked, sent) = (self.clock.now(), self.clock.machine_ms());
+        let mut outcome = self.client.send(request, limit).await;
+        outcome.iter_mut().for_each(|answer| answer.asked = asked);
         // Not reached if an interruption drops this future: then it is unknown whether a token was minted.
         self.minting.set(self.minting.get() - u32::from(mints));
         match &outcome {

@@ -91,10 +91,11 @@ pub async fn run(settings: Settings) -> Result<Finished, String> {
         let left = std::mem::take(&mut book.left);
         book.conduct(left, jobs.max(1)).await;
         book.conduct(at_the_end.clone(), 1).await;
-        for _ in 1..ROUNDS {
+        for round in 1..ROUNDS {
             if !book.prepare_another_round().await {
                 break;
             }
+            run.round.set(round);
             book.conduct(book.open(&ordinary), jobs.max(1)).await;
             book.conduct(book.open(&bursts), 1).await;
             book.conduct(book.open(&at_the_end), 1).await;

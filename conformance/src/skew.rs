@@ -52,7 +52,7 @@ mod tests {
     /// An answer of a server that issues a token in this second.
     fn issued(second: u64) -> Answer {
         let body = json!({"expires_at": crate::clock::rfc3339(second + 900), "expires_in": 900});
-        Answer { status: 201, headers: Vec::new(), body: body.to_string().into_bytes() }
+        Answer { asked: 0, status: 201, headers: Vec::new(), body: body.to_string().into_bytes() }
     }
 
     #[test]

@@ -106,7 +106,7 @@ mod tests {
     fn a_report_shows_the_feed_and_no_token() {
         let signed = |typ: &str| {
             let input = jose::signing_input(&json!({"typ": typ}), &json!({"seq": 7}));
-            Answer { status: 200, headers: Vec::new(), body: jose::hs256(b"key", &input).into_bytes() }
+            Answer { asked: 0, status: 200, headers: Vec::new(), body: jose::hs256(b"key", &input).into_bytes() }
         };
         assert_eq!(readable(&signed(FEED_TYP)).as_deref(), Some(r#"{"typ":"revocations+jwt"}.{"seq":7}"#));
         assert_eq!(readable(&signed("at+jwt")), None);

@@ -18,6 +18,13 @@ pub struct Seen<'a> {
     pub now: u64,
 }
 
+impl Seen<'_> {
+    /// Whether a time is that of the answer. The clocks may differ by as many seconds.
+    pub fn is_now(&self, at: u64, apart: u64) -> bool {
+        at.saturating_add(apart) >= self.answer.asked && at <= self.now.saturating_add(apart)
+    }
+}
+
 pub enum Standing {
     NotConcerned,
     Holds,

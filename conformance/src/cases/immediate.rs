@@ -209,6 +209,20 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("caller-lags-suspension", "accepts the short-term tokens of a suspended client for a while")],
         ..GUEST
     },
+    Case {
+        id: "immediate.401.self-repeat-suspended",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A token of a suspended client that revoked itself may not repeat that call: 401 invalid_token.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("revoke.204.self-repeat"),
+        request: steps!(suspended_repeat),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("suspended-repeat-204", "lets a suspended client's token repeat its own revocation")],
+        ..ROW
+    },
 ];
 
 /// Expects the same of every one of several simultaneous exchanges.
@@ -362,4 +376,15 @@ async fn rotation_suspended(t: &Trial<'_>) -> Result<(), Stop> {
     let (client, request) = rotating(t).await?;
     t.operate("PATCH", &client.path, Some(json!({"status": "suspended"})), 200).await?;
     all_are(t, &request).await
+}
+
+async fn suspended_repeat(t: &Trial<'_>) -> Result<(), Stop> {
+    let guest = t.guest().await?;
+    let long = t.guest_long(&guest, &["jobs:submit"]).await?;
+    let request = endpoint::revoke(&long.token, &long.id);
+    for _ in 0..2 {
+        t.expect(ENDED, &t.send(&request).await?)?;
+    }
+    t.change(&guest, json!({"status": "suspended"})).await?;
+    t.expect(t.due, &t.send(&request).await?)
 }

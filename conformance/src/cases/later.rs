@@ -152,6 +152,21 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("repeat-404-later", "answers 404 for a token that was revoked five seconds ago")],
         ..ROW
     },
+    Case {
+        id: "feed.200.still-listed",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "Ten seconds after a revocation its entry is still in the feed.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        phase: Phase::Rests,
+        control: Some("feed.200.token"),
+        request: steps!(still_listed),
+        expect: plain(200),
+        mutants: &[mutant("feed-forgets", "drops an entry after five seconds")],
+        ..ROW
+    },
 ];
 
 #[derive(Clone, Copy)]
@@ -249,4 +264,14 @@ async fn repeats(t: &Trial<'_>) -> Result<(), Stop> {
     t.later().await?;
     t.expect(t.due, &t.send(&by_another).await?).map_err(still)?;
     t.expect(t.due, &t.send(&by_itself).await?).map_err(still)
+}
+
+async fn still_listed(t: &Trial<'_>) -> Result<(), Stop> {
+    let (_, short) = t.ended_short().await?;
+    t.feed_lists("token", &short.id).await?;
+    t.later().await?;
+    match t.feed("").await?.entry("token", &short.id) {
+        Some(_) => Ok(()),
+        None => Err(still(Stop::fail(format!("the entry of {}", short.id), "no entry"))),
+    }
 }

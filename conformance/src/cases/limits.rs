@@ -2,6 +2,7 @@
 
 use crate::case::*;
 use crate::endpoint;
+use crate::result::Exchange;
 use crate::state::State;
 use crate::trial::draft;
 use futures_util::StreamExt;
@@ -77,9 +78,13 @@ async fn short(t: &Trial<'_>) -> Result<(), Stop> {
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
     // The other burst has just exhausted this client's calls. This limit is per token, so any new token will do.
     let long = match t.mint_long(Burst, &scopes).await {
-        Err(Stop::Blocked(_)) => t.mint_long(Valid, &["jobs:submit"]).await?,
+        Err(Stop::Blocked(_)) => {
+            t.expects_429.set(false);
+            t.mint_long(Valid, &["jobs:submit"]).await?
+        }
         other => other?,
     };
+    t.expects_429.set(true);
     let outcome = rush(t, &endpoint::exchange(&long.token), GRANTED).await;
     if outcome.is_ok() {
         t.run.memory::<Kept>().limited.replace(Some(long.token));
@@ -126,12 +131,17 @@ pub async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Sto
         .buffer_unordered(limits.burst_concurrency);
     let mut shown = Vec::new();
     let mut verdict = Ok(false);
-    let mut count = 0;
+    let (mut count, mut busy) = (0, 0);
     // After the decision, wait for the requests in flight, so that every token that they issue is known. They are judged
     // too.
     while let Some(outcome) = sent.next().await {
         count += 1;
         let (judged, exchange) = match outcome {
+            // A busy server is not a limit.
+            Ok((Err(Stop::Unavailable(_)), exchange)) if is_503(&exchange) => {
+                busy += 1;
+                (Ok(false), Some(exchange))
+            }
             Ok((answer, exchange)) => (answer.and_then(|answer| is_limit(t, due, &answer)), Some(exchange)),
             Err(stop) => (Err(stop), None),
         };
@@ -152,9 +162,21 @@ pub async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Sto
     t.exchanges.borrow_mut().extend(shown);
     match verdict {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Stop::fail("429 rate_limited", format!("none of {count} requests was rate-limited"))),
+        Ok(false) => {
+            let mut got = format!("none of {count} requests was rate-limited");
+            if busy > 0 {
+                // If the server is unavailable to all, this call is answered 503 too, and the case ends.
+                t.send(&endpoint::post(endpoint::LONG, None, Some(serde_json::json!({})))).await?;
+                got = format!("{got}; {busy} were answered 503, while other requests were served");
+            }
+            Err(Stop::fail("429 rate_limited", got))
+        }
         Err(stop) => Err(stop),
     }
+}
+
+fn is_503(exchange: &Exchange) -> bool {
+    exchange.response.as_ref().is_some_and(|answer| answer.status == 503)
 }
 
 /// Whether this is a 429.

@@ -319,7 +319,7 @@ fn expires_at(seen: &Seen, op: Op) -> Standing {
     // A server may send any number.
     let due = seen.now.saturating_add(lives);
     // One minute for clock skew.
-    if at.abs_diff(due) <= 60 {
+    if at >= lives && seen.is_now(at - lives, 60) {
         return Standing::Holds;
     }
     broken(

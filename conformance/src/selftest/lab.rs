@@ -36,6 +36,8 @@ const BY_HAND: &[&str] = &[
     "busy-for-good",
     "busy-with-assertions",
     "counts-polls",
+    "low-limit",
+    "often-busy",
     "falls-silent",
     "502-half-way",
     "echoes",

@@ -196,6 +196,26 @@ mod tests {
         }
     }
 
+    /// Servers that conform, but are busy or limit calls. A run may be incomplete, but blames nobody.
+    #[test]
+    fn honest_servers_are_not_blamed() {
+        for (fault, completes) in [("low-limit", true), ("often-busy", false)] {
+            let contract = choice("contract", &[]).unwrap();
+            let report = block_on(one(Some(fault), FeedMode::Public, contract)).unwrap().report;
+            let blamed = |case: &&CaseResult| matches!(case.outcome, Outcome::Fail | Outcome::Error);
+            let odd: Vec<_> = report.cases.iter().filter(blamed).map(|case| (&case.id, &case.reason)).collect();
+            assert!(odd.is_empty(), "{fault}: {odd:?}");
+            let open: Vec<_> = report
+                .cases
+                .iter()
+                .filter(|case| case.outcome == Outcome::Blocked)
+                .map(|c| (&c.id, &c.reason))
+                .collect();
+            assert!(!completes || open.is_empty(), "{fault}: {open:?}");
+            assert!(report.cleanup.left.is_empty(), "{fault}: {:?}", report.cleanup.left);
+        }
+    }
+
     #[test]
     fn feed_cases_do_not_apply_without_a_feed() {
         let report = block_on(one(None, FeedMode::Off, feed_alone().unwrap())).unwrap().report;

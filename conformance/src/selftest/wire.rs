@@ -48,6 +48,8 @@ fn busy(fault: &str, asked: &Asked, count: u64) -> Option<(u16, &'static str)> {
     let polls = asked.path.ends_with("/short") || asked.path.ends_with("/revoke");
     match fault {
         "busy" => count.is_multiple_of(16),
+        // A fifth of all calls, in no order that a client could follow.
+        "often-busy" => (count.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32).is_multiple_of(5),
         "busy-on-revoke" => asked.path.ends_with("/revoke") && count.is_multiple_of(2),
         "busy-for-good" => count > 20,
         "busy-with-assertions" => String::from_utf8_lossy(&asked.body).contains("\"assertion\""),

@@ -259,7 +259,7 @@ mod tests {
     fn feed(kind: &str, id: &str, at: u64) -> Feed {
         let mut ended = json!({"token": {}, "parent": {}, "client": {}});
         ended[kind][hash(kind, id)] = at.into();
-        let answer = Answer { status: 200, headers: Vec::new(), body: Vec::new() };
+        let answer = Answer { asked: 0, status: 200, headers: Vec::new(), body: Vec::new() };
         Feed { answer, token: String::new(), jwt: Jwt { header: json!({}), claims: json!({"ended": ended}) } }
     }
 

@@ -25,7 +25,7 @@ use crate::run::{ROUNDS, Run};
 use crate::stop::Stop;
 use crate::{endpoint, result};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub struct Trial<'a> {
     pub run: &'a Run,
@@ -42,12 +42,16 @@ pub struct Trial<'a> {
     pub expects_429: Cell<bool>,
 }
 
-/// How often a case met a 503 from an operation, and how many calls of it had been answered when it first did.
+/// The 503s that cases met, by case, operation and the number of exchanges before.
 #[derive(Default)]
-struct Busy(RefCell<BTreeMap<(&'static str, Op), Met>>);
+struct Busy(RefCell<BTreeMap<(&'static str, Op, usize), Met>>);
 
-/// The number of 503s, and of the operation's answers before the first.
-type Met = (u32, u32);
+/// How often a case met a 503 at one of its steps.
+struct Met {
+    rounds: BTreeSet<u32>,
+    /// How many calls of the operation had been answered when it first did.
+    answered_before: u32,
+}
 
 impl<'a> Trial<'a> {
     pub fn new(run: &'a Run, id: &'static str, due: Want) -> Self {
@@ -164,22 +168,23 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// A 503 conforms if a part of the service is down. It is a failure if this case gets 503 in every round while other calls
-    /// of the operation get other answers.
+    /// A 503 conforms if a part of the service is down. It is a failure if this case gets 503 at the same step in every round
+    /// while other calls of the operation get other answers.
     fn unavailable(&self, request: &Request, answer: &Answer) -> Stop {
         let op = endpoint::operation(request);
         let memory = self.run.memory::<Busy>();
         let mut all = memory.0.borrow_mut();
-        let (times, before) = all.entry((self.id, op)).or_insert((0, self.run.answered(op)));
-        *times += 1;
-        let others = self.run.answered(op) - *before;
+        let first = || Met { rounds: BTreeSet::new(), answered_before: self.run.answered(op) };
+        let met = all.entry((self.id, op, self.exchanges.borrow().len())).or_insert_with(first);
+        met.rounds.insert(self.run.round.get());
+        let others = self.run.answered(op) - met.answered_before;
         let got = self.run.summary(answer);
-        if *times < ROUNDS || others == 0 {
+        if met.rounds.len() < ROUNDS as usize || others == 0 {
             return Stop::Unavailable(format!("the server was unavailable: {got}"));
         }
         Stop::fail(
             "an answer other than 503, because other calls of the operation work",
-            format!("{got}, in {times} rounds, while {others} other calls of {} were answered", op.name()),
+            format!("{got}, in {ROUNDS} rounds, while {others} other calls of {} were answered", op.name()),
         )
     }
 

@@ -312,6 +312,20 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("introspection-ignores-deletion", "reports tokens of deleted clients as active")],
         ..ROW
     },
+    Case {
+        id: "introspection.200.revoked-often",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "A revoked token stays inactive, however often it is introspected.",
+        section: "openapi.yaml, introspectToken; RFC 7662 section 2.2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("introspection.200.revoked"),
+        request: steps!(revoked_often),
+        expect: plain(200),
+        mutants: &[mutant("introspection-flaps", "shows a revoked token as active in every sixth answer")],
+        ..ROW
+    },
 ];
 
 async fn asked(t: &Trial<'_>, token: &Token) -> Result<Answer, Stop> {
@@ -483,4 +497,16 @@ async fn deleted(t: &Trial<'_>) -> Result<(), Stop> {
     let (guest, token) = alive(t).await?;
     t.operate("DELETE", &guest.path, None, 204).await?;
     inactive(t, &token).await
+}
+
+async fn revoked_often(t: &Trial<'_>) -> Result<(), Stop> {
+    let (_, short) = t.ended_short().await?;
+    let reader = t.shared(Reader, "short").await?;
+    let request = endpoint::introspect(&reader.token, &short.token);
+    for _ in 0..12 {
+        let answer = t.send(&request).await?;
+        t.expect(t.due, &answer)?;
+        t.check(Also::Inactive, &answer)?;
+    }
+    Ok(())
 }

@@ -7,6 +7,25 @@ use crate::matrix::Op;
 use crate::watch::{Seen, Standing};
 use serde_json::json;
 
+/// A caller whose token has ended.
+const ENDED_CALLER: Case = Case {
+    cell: Cell::Service(401),
+    level: Level::Service,
+    section: "openapi.yaml, introspectToken",
+    needs: &[
+        (Valid, ClientId),
+        (Valid, ClientSecret),
+        (Operator, ClientId),
+        (Operator, ClientSecret),
+        (Reader, ClientId),
+        (Reader, ClientSecret),
+    ],
+    effect: Effect::Provision,
+    control: Some("introspection.200.active"),
+    expect: INVALID_TOKEN,
+    ..ROW
+};
+
 pub const CASES: &[Case] = &[
     Case {
         id: "introspection.200.by-long",
@@ -153,6 +172,56 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("no-challenge-introspect", "sends no challenge with a 401 from introspection")],
         ..ROW
     },
+    Case {
+        id: "introspection.401.revoked-long-caller",
+        requirement: "Once the revocation of a long-term token is confirmed, the caller that presents it is rejected with \
+                      401 invalid_token.",
+        control: Some("introspection.200.by-long"),
+        request: steps!(revoked_long_caller),
+        mutants: &[mutant("introspection-revoked-long-caller", "answers callers with revoked long-term tokens")],
+        ..ENDED_CALLER
+    },
+    Case {
+        id: "introspection.401.orphaned-caller",
+        requirement: "Once the revocation of a long-term token is confirmed, a caller with a short-term token made from it \
+                      is rejected with 401 invalid_token.",
+        request: steps!(orphaned_caller),
+        mutants: &[mutant(
+            "introspection-orphaned-caller",
+            "answers callers whose token was made from a revoked long-term token",
+        )],
+        ..ENDED_CALLER
+    },
+    Case {
+        id: "introspection.401.end-tokens-caller",
+        requirement: "Once end-tokens is confirmed for the caller's client, its earlier tokens are rejected with 401 \
+                      invalid_token.",
+        request: steps!(caller_after, Ending::Tokens),
+        mutants: &[mutant("introspection-end-tokens-caller", "answers callers with tokens from before end-tokens")],
+        ..ENDED_CALLER
+    },
+    Case {
+        id: "introspection.401.deleted-caller",
+        requirement: "Once the deletion of the caller's client is confirmed, the caller is rejected with 401 \
+                      invalid_token.",
+        request: steps!(caller_after, Ending::Client),
+        mutants: &[mutant("introspection-deleted-caller", "answers callers of deleted clients")],
+        ..ENDED_CALLER
+    },
+    Case {
+        id: "introspection.401.before-400",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "The caller is checked before the form: an invalid bearer with a malformed form is rejected with 401 \
+                      invalid_token.",
+        section: "openapi.yaml, introspectToken; RFC 7662 section 2.1",
+        effect: Effect::Mint,
+        control: Some("introspection.401.bearer-garbage"),
+        request: Ask(Introspect(Reader), &[Header("authorization", "Bearer not-a-token"), Raw("nothing=1")]),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("introspection-form-before-caller", "checks the form before the caller")],
+        ..ROW
+    },
 ];
 
 fn challenged(seen: &Seen) -> Standing {
@@ -194,4 +263,36 @@ async fn suspended_caller(t: &Trial<'_>) -> Result<(), Stop> {
     let long = t.guest_long(&guest, &["tokens:introspect"]).await?;
     let suspend = async { t.change(&guest, json!({"status": "suspended"})).await.map(drop) };
     refused_after(t, &long, suspend).await
+}
+
+async fn revoked_long_caller(t: &Trial<'_>) -> Result<(), Stop> {
+    let bearer = t.shared(Valid, "short").await?;
+    let caller = t.mint_long(Valid, &["tokens:introspect"]).await?;
+    refused_after(t, &caller, t.revoked(&bearer, &caller)).await
+}
+
+async fn orphaned_caller(t: &Trial<'_>) -> Result<(), Stop> {
+    let bearer = t.shared(Valid, "short").await?;
+    let long = t.mint_long(Valid, &["tokens:introspect"]).await?;
+    let caller = t.mint_short(&long, &["tokens:introspect"]).await?;
+    refused_after(t, &caller, t.revoked(&bearer, &long)).await
+}
+
+/// What ends all tokens of a client.
+#[derive(Clone, Copy)]
+enum Ending {
+    Tokens,
+    Client,
+}
+
+async fn caller_after(t: &Trial<'_>, ending: Ending) -> Result<(), Stop> {
+    let guest = t.guest_with(json!({"scopes": ["tokens:introspect"]})).await?;
+    let long = t.guest_long(&guest, &["tokens:introspect"]).await?;
+    let end = async {
+        match ending {
+            Ending::Tokens => t.end_tokens(&guest).await,
+            Ending::Client => t.operate("DELETE", &guest.path, None, 204).await.map(drop),
+        }
+    };
+    refused_after(t, &long, end).await
 }

@@ -184,6 +184,23 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("introspection-by-get", "accepts GET like POST")],
         ..ROW
     },
+    Case {
+        id: "introspection.400.token-in-query",
+        cell: Cell::Service(400),
+        level: Level::Service,
+        requirement: "A token in the query string is not read: without one in the form, the request is rejected with 400 \
+                      invalid_request.",
+        section: "openapi.yaml, introspectToken; RFC 7662 section 2.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(
+            Introspect(Reader),
+            &[Path("/auth/tokens/introspect?token=${valid.short}"), Raw("token_type_hint=access_token")],
+        ),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("introspection-token-in-query", "reads the token from the query string")],
+        ..ROW
+    },
 ];
 
 async fn asked(t: &Trial<'_>, body: impl Fn(&str) -> String) -> Result<Answer, Stop> {

@@ -118,4 +118,41 @@ pub const CASES: &[Case] = &[
         expect: BEYOND_SCOPE,
         ..ROW
     },
+    Case {
+        id: "long.400.assertion-type-null",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "null is not the same as absent: a secret with an assertion_type that is null is rejected with 400 \
+                      invalid_request.",
+        section: "openapi.yaml, LongTokenRequest",
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("assertion_type", "null")]),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("assertion-type-null-ok", "treats an assertion_type that is null as absent")],
+        ..ROW
+    },
+    Case {
+        id: "long.403.suspended-assertion",
+        cell: Cell::Long(403),
+        level: Level::Contract,
+        requirement: "A right assertion of a suspended client is rejected with 403 unauthorized_client.",
+        section: "openapi.yaml, issueLongTermToken",
+        control: Some("long.403.suspended"),
+        request: Ask(Assertion(Suspended), &[]),
+        expect: UNAUTHORIZED,
+        mutants: &[mutant("suspended-by-assertion-ok", "issues tokens for a suspended client's assertions")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.suspended-assertion-wrong",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A wrong assertion of a suspended client is rejected with 401 invalid_client, as for any client.",
+        section: "openapi.yaml, issueLongTermToken",
+        control: Some("long.403.suspended-assertion"),
+        request: Ask(Assertion(Suspended), &[TamperedSignature]),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("suspended-before-assertion", "reveals a suspension before it checks the assertion")],
+        ..ROW
+    },
 ];

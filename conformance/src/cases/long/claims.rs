@@ -328,6 +328,48 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("jti-empty-ok", "accepts an empty jti")],
         ..ROW
     },
+    Case {
+        id: "long.201.assertion-jti-long",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "The whole jti counts: two jtis that differ only in their last character are both accepted.",
+        section: "RFC 7519 section 4.1.7",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: steps!(long_jtis),
+        expect: GRANTED,
+        mutants: &[mutant("jti-cut", "compares only the first 64 characters of a jti")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-aud-other-endpoint",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "An assertion for another endpoint of this server is rejected with 401 invalid_client.",
+        section: "RFC 7523 section 3",
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Claim("aud", r#""${issuer}/auth/tokens/short""#)]),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("aud-any-endpoint", "accepts any URL below the issuer as audience")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-aud-recased",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "aud is compared exactly: with the endpoint's path in another case, the assertion is rejected with \
+                      401 invalid_client.",
+        section: "RFC 7523 section 3; RFC 7519 section 4.1.3",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: steps!(recased_aud),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("aud-folded", "ignores the case of aud")],
+        ..ROW
+    },
 ];
 
 async fn replayed(t: &Trial<'_>) -> Result<(), Stop> {
@@ -349,4 +391,26 @@ async fn one_assertion(t: &Trial<'_>) -> Result<(), Stop> {
         ));
     }
     answers.iter().filter(|a| a.status != 201).try_for_each(|a| t.expect(t.due, a))
+}
+
+async fn long_jtis(t: &Trial<'_>) -> Result<(), Stop> {
+    let beginning = format!("{}-{}", t.unique(), "x".repeat(80));
+    for last in ["a", "b"] {
+        let (header, mut claims) = draft::assertion_parts(t, Valid)?;
+        claims["jti"] = format!("{beginning}{last}").into();
+        let assertion = draft::sign(t.key(Valid)?, &header, &claims)?;
+        let request = draft::with_assertion(t, Valid, assertion).await?;
+        t.expect(t.due, &t.send(&request).await?)?;
+    }
+    Ok(())
+}
+
+async fn recased_aud(t: &Trial<'_>) -> Result<(), Stop> {
+    let (header, mut claims) = draft::assertion_parts(t, Valid)?;
+    let endpoint = t.run.client.url(crate::endpoint::LONG);
+    let path = endpoint.len() - crate::endpoint::LONG.len();
+    claims["aud"] = format!("{}{}", &endpoint[..path], endpoint[path..].to_uppercase()).into();
+    let assertion = draft::sign(t.key(Valid)?, &header, &claims)?;
+    let request = draft::with_assertion(t, Valid, assertion).await?;
+    t.expect(t.due, &t.send(&request).await?)
 }

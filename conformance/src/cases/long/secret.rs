@@ -364,6 +364,20 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("secret-ends-at-nul", "compares secrets up to a NUL character")],
         ..ROW
     },
+    Case {
+        id: "long.401.secret-full-width",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A secret is compared exactly: with one character in its full-width form it is rejected with 401 \
+                      invalid_client.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        control: Some("long.201.secret"),
+        request: steps!(full_width),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("secret-normalised", "normalises a secret (NFKC) before it compares it")],
+        ..ROW
+    },
 ];
 
 async fn unknown_alike(t: &Trial<'_>) -> Result<(), Stop> {
@@ -384,4 +398,20 @@ async fn unknown_alike(t: &Trial<'_>) -> Result<(), Stop> {
         ));
     }
     Ok(())
+}
+
+/// Full-width forms (U+FF01 to U+FF5E) correspond to the printable characters of ASCII.
+async fn full_width(t: &Trial<'_>) -> Result<(), Stop> {
+    let secret = t.setting(Valid, ClientSecret)?;
+    let mut characters = secret.chars();
+    let first = characters.next().filter(char::is_ascii_graphic);
+    let wide = first.and_then(|c| char::from_u32(u32::from(c) + 0xfee0));
+    let wide =
+        wide.ok_or_else(|| Stop::Absent("the secret does not begin with a printable ASCII character".to_owned()))?;
+    let other = t.secret("WIDE_CLIENT_SECRET", format!("{wide}{}", characters.as_str()));
+    let mut request = draft::build(t, Secret(Valid), &[]).await?;
+    let mut body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    body["client_secret"] = other.into();
+    request.body = body.to_string().into_bytes();
+    t.expect(t.due, &t.send(&request).await?)
 }

@@ -171,6 +171,24 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("clients-404-before-401", "reveals to any caller that a client does not exist")],
         ..CALLER
     },
+    Case {
+        id: "operators.401.end-tokens",
+        requirement: "Once end-tokens is confirmed for an operator, its earlier tokens are rejected with 401 invalid_token.",
+        needs: OPERATOR,
+        control: Some("operators.201.clients-scope"),
+        request: steps!(after_end_tokens),
+        mutants: &[mutant("clients-end-tokens-unchecked", "accepts an operator's tokens from before end-tokens")],
+        ..CALLER
+    },
+    Case {
+        id: "operators.401.deleted",
+        requirement: "Once the deletion of an operator is confirmed, its tokens are rejected with 401 invalid_token.",
+        needs: OPERATOR,
+        control: Some("operators.201.clients-scope"),
+        request: steps!(deleted),
+        mutants: &[mutant("clients-deletion-unchecked", "accepts a deleted operator's tokens")],
+        ..CALLER
+    },
 ];
 
 async fn revoked(t: &Trial<'_>) -> Result<(), Stop> {
@@ -228,4 +246,18 @@ async fn scopes_of_now(t: &Trial<'_>) -> Result<(), Stop> {
     t.expect(plain(200), &t.call_by(&token.token, "PATCH", &path, name()).await?)?;
     t.operate("PATCH", &client.path, Some(json!({"scopes": ["clients:read"]})), 200).await?;
     t.expect(t.due, &t.call_by(&token.token, "PATCH", &path, name()).await?)
+}
+
+async fn after_end_tokens(t: &Trial<'_>) -> Result<(), Stop> {
+    let (client, token) = t.other_operator().await?;
+    t.expect(plain(200), &t.call_by(&token.token, "GET", CLIENTS, None).await?)?;
+    t.operate("POST", &client.below("end-tokens"), None, 204).await?;
+    t.expect(t.due, &t.call_by(&token.token, "GET", CLIENTS, None).await?)
+}
+
+async fn deleted(t: &Trial<'_>) -> Result<(), Stop> {
+    let (client, token) = t.other_operator().await?;
+    t.expect(plain(200), &t.call_by(&token.token, "GET", CLIENTS, None).await?)?;
+    t.operate("DELETE", &client.path, None, 204).await?;
+    t.expect(t.due, &t.call_by(&token.token, "GET", CLIENTS, None).await?)
 }

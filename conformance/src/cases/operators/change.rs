@@ -276,6 +276,24 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("oneself-refused", "lets no operator change its own client")],
         ..CHANGED
     },
+    Case {
+        id: "operators.200.updated-at",
+        requirement: "A change moves updated_at and leaves created_at as it was.",
+        section: "openapi.yaml, Client",
+        request: steps!(updated_at),
+        mutants: &[
+            mutant("updated-at-stays", "does not move updated_at"),
+            mutant("created-at-moves", "shows the last change as created_at"),
+        ],
+        ..CHANGED
+    },
+    Case {
+        id: "operators.200.restored-revives-nothing",
+        requirement: "The end of a suspension does not revive a token that was revoked before.",
+        request: steps!(revives_nothing),
+        mutants: &[mutant("restoration-revives", "forgets a client's revocations when it becomes active again")],
+        ..CHANGED
+    },
 ];
 
 async fn each_member(t: &Trial<'_>) -> Result<(), Stop> {
@@ -444,4 +462,37 @@ async fn oneself(t: &Trial<'_>) -> Result<(), Stop> {
     let (client, token) = t.other_operator().await?;
     let answer = t.call_by(&token.token, "PATCH", &client.path, Some(json!({"client_name": "myself"}))).await?;
     t.expect(t.due, &answer)
+}
+
+async fn updated_at(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let (created, before) = (client.time("created_at")?, client.time("updated_at")?);
+    t.run.wait_until(t.run.clock.now() + 2).await?;
+    let answer = t.call("PATCH", &client.path, Some(json!({"client_name": "changed"}))).await?;
+    t.expect(t.due, &answer)?;
+    let after = t.client_in(&answer)?;
+    if after.time("created_at")? != created {
+        return Err(Stop::fail(
+            format!("created_at {}", client.shown["created_at"]),
+            format!("created_at {} after a change", after.shown["created_at"]),
+        ));
+    }
+    match after.time("updated_at")? > before {
+        true => Ok(()),
+        false => Err(Stop::fail(
+            format!("updated_at after {}", client.shown["updated_at"]),
+            format!("updated_at {} two seconds later", after.shown["updated_at"]),
+        )),
+    }
+}
+
+async fn revives_nothing(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let (long, _) = t.tokens_of(&client, &["jobs:submit"]).await?;
+    t.revoked(&long, &long).await?;
+    for status in ["suspended", "active"] {
+        t.operate("PATCH", &client.path, Some(json!({"status": status})), 200).await?;
+    }
+    t.exchange_is(&long, INVALID_TOKEN).await?;
+    t.log_in_by_secret(&client, client.secret()?, GRANTED).await
 }

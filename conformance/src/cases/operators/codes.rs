@@ -50,6 +50,22 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("new-seed-gives-steps-back", "forgets the used time steps when a new seed is made")],
         ..SEED
     },
+    Case {
+        id: "operators.201.seed-alone",
+        requirement: "A new seed gives a client no new mechanism: without otp, a right code is rejected with 403 \
+                      unauthorized_client.",
+        control: Some("operators.201.first-seed"),
+        request: steps!(seed_alone),
+        mutants: &[mutant("seed-allows-otp", "allows the mechanism otp to a client that gets a seed")],
+        ..SEED
+    },
+    Case {
+        id: "operators.201.seed-body",
+        requirement: "The body of a request for a new seed is ignored, whatever its content.",
+        request: steps!(body_ignored),
+        mutants: &[mutant("totp-reads-body", "reads the body of POST …/totp")],
+        ..SEED
+    },
 ];
 
 /// A new seed, in base32.
@@ -100,4 +116,21 @@ async fn steps_stay_spent(t: &Trial<'_>) -> Result<(), Stop> {
     Err(Stop::Blocked(
         "five time steps passed while a code was tested: the server is too slow for this case".to_owned(),
     ))
+}
+
+async fn seed_alone(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let seed = seed(t, &client).await?;
+    t.log_in_by_code(&client, &seed, t.calm_step().await?, UNAUTHORIZED).await?;
+    let (shown, _) = t.show(&client).await?;
+    t.equal("mechanisms", &json!(["secret"]), &shown["mechanisms"])
+}
+
+async fn body_ignored(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let operator = t.shared(Operator, "short").await?;
+    let mut request = crate::trial::operators::call(&operator.token, "POST", &client.below("totp"), None);
+    request.set("content-type", "text/plain");
+    request.body = b"{no JSON".to_vec();
+    t.expect(t.due, &t.send(&request).await?)
 }

@@ -151,6 +151,26 @@ pub const CASES: &[Case] = &[
         )],
         ..CONDITION
     },
+    Case {
+        id: "operators.412.simultaneous",
+        cell: Cell::Service(412),
+        requirement: "Of several simultaneous changes with the same If-Match, exactly one succeeds. The others are rejected \
+                      with 412 precondition_failed.",
+        request: steps!(simultaneous),
+        expect: PRECONDITION_FAILED,
+        mutants: &[mutant("if-match-races", "checks If-Match against the state of a moment ago")],
+        ..CONDITION
+    },
+    Case {
+        id: "operators.204.if-match-elsewhere",
+        cell: Cell::Service(204),
+        requirement: "If-Match applies to PATCH and to the DELETE of a client only: a request for a new secret, a new seed, \
+                      end-tokens or the end of a secret succeeds whatever its If-Match.",
+        request: steps!(elsewhere),
+        expect: plain(204),
+        mutants: &[mutant("if-match-everywhere", "checks If-Match on every operators' call")],
+        ..CONDITION
+    },
 ];
 
 /// An ETag that no client has.
@@ -259,4 +279,41 @@ async fn conflict_before_400(t: &Trial<'_>) -> Result<(), Stop> {
     let path = crate::endpoint::client_path(&t.operator_of_secret()?);
     let patch = json!({"mechanisms": ["secret", "assertion"], "jwks": null});
     t.expect(t.due, &t.call("PATCH", &path, Some(patch)).await?)
+}
+
+async fn simultaneous(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let (_, etag) = t.show(&client).await?;
+    let names = ["first", "second", "third", "fourth"];
+    let calls = names.map(|name| t.call_if(&etag, "PATCH", &client.path, named(name)));
+    let mut changed = Vec::new();
+    for (answer, name) in futures_util::future::join_all(calls).await.into_iter().zip(names) {
+        let answer = answer?;
+        match answer.status {
+            200 => changed.push(name),
+            _ => t.expect(t.due, &answer)?,
+        }
+    }
+    if changed.len() != 1 {
+        let got = format!("{} of {} succeeded", changed.len(), names.len());
+        return Err(Stop::fail("exactly one success of simultaneous changes with the same If-Match", got));
+    }
+    let (shown, _) = t.show(&client).await?;
+    t.equal("client_name", &json!(changed[0]), &shown["client_name"])
+}
+
+async fn elsewhere(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let calls = [
+        ("POST", client.below("secrets"), 201),
+        ("POST", client.below("totp"), 201),
+        ("POST", client.below("end-tokens"), 204),
+        ("DELETE", client.below(&format!("secrets/{}", client.secret_id()?)), 204),
+    ];
+    for (method, path, due) in calls {
+        let answer = t.call_if(NO_STATE, method, &path, None).await?;
+        t.expect(plain(due), &answer)
+            .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for {method} {path}, whatever its If-Match")))?;
+    }
+    Ok(())
 }

@@ -570,6 +570,44 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("any-operator-gives-on-create", "lets every operator create operators")],
         ..MADE
     },
+    Case {
+        id: "operators.409.simultaneous",
+        cell: Cell::Service(409),
+        requirement: "Of several simultaneous requests to create a client with the same id, exactly one succeeds. The \
+                      others are rejected with 409 conflict.",
+        request: steps!(simultaneous),
+        expect: CONFLICT,
+        mutants: &[mutant("create-races", "creates a client again if it was created a moment ago")],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.ids-by-case",
+        requirement: "Client ids are compared case-sensitively: two clients may have ids that differ in case only.",
+        request: steps!(ids_by_case),
+        mutants: &[mutant("client-ids-folded", "treats ids that differ in case only as the same")],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.name-spaces",
+        requirement: "A client_name is stored and shown exactly as sent, with its leading and trailing spaces.",
+        request: steps!(name_spaces),
+        mutants: &[mutant("client-name-trimmed", "trims client_name")],
+        ..MADE
+    },
+    Case {
+        id: "operators.201.valid-from",
+        requirement: "The tokens_valid_from of a new client is the time of its creation.",
+        request: steps!(valid_from),
+        mutants: &[mutant("valid-from-epoch", "gives new clients a tokens_valid_from of 1970")],
+        ..MADE
+    },
+    Case {
+        id: "operators.400.id-line-end",
+        requirement: "A client_id that ends with a line feed is rejected with 400 invalid_request.",
+        request: Ask(CreateClient, &[Set("client_id", r#""conformance-${unique}\n""#)]),
+        mutants: &[mutant("client-id-line-end-ok", "accepts a line feed at the end of a client_id")],
+        ..BAD
+    },
 ];
 
 /// The client, as the 201 returned it.
@@ -802,4 +840,53 @@ async fn may_not_give(t: &Trial<'_>) -> Result<(), Stop> {
     let mut body = newcomer(t);
     body["scopes"] = json!(["jobs:submit", "clients:read"]);
     t.expect(t.due, &t.call_by(&token.token, "POST", CLIENTS, Some(body)).await?)
+}
+
+async fn simultaneous(t: &Trial<'_>) -> Result<(), Stop> {
+    let operator = t.shared(Operator, "short").await?;
+    let body = newcomer(t);
+    let request = crate::trial::operators::call(&operator.token, "POST", CLIENTS, Some(body));
+    let mut created = 0;
+    for answer in t.send_at_once(&request, 4).await? {
+        match answer.status {
+            201 => created += 1,
+            _ => t.expect(t.due, &answer)?,
+        }
+    }
+    match created {
+        1 => Ok(()),
+        _ => Err(Stop::fail(
+            "exactly one 201 for simultaneous requests with the same client_id",
+            format!("{created} of 4 requests were answered with 201"),
+        )),
+    }
+}
+
+async fn ids_by_case(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let recased = client.id.replacen("conformance", "Conformance", 1);
+    t.run.vault.open(&recased);
+    let mut body = newcomer(t);
+    body["client_id"] = recased.into();
+    t.expect(t.due, &t.call("POST", CLIENTS, Some(body)).await?)
+}
+
+async fn name_spaces(t: &Trial<'_>) -> Result<(), Stop> {
+    let mut body = newcomer(t);
+    body["client_name"] = " conformance ".into();
+    let answer = t.call("POST", CLIENTS, Some(body)).await?;
+    t.expect(t.due, &answer)?;
+    t.equal("client_name", &json!(" conformance "), &answer.json().unwrap_or_default()["client_name"])
+}
+
+async fn valid_from(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let (created, from) = (client.time("created_at")?, client.time("tokens_valid_from")?);
+    match created.abs_diff(from) <= 1 {
+        true => Ok(()),
+        false => Err(Stop::fail(
+            format!("tokens_valid_from {}, as created_at", client.shown["created_at"]),
+            format!("tokens_valid_from {}", client.shown["tokens_valid_from"]),
+        )),
+    }
 }

@@ -150,6 +150,17 @@ pub const CASES: &[Case] = &[
         ],
         ..END
     },
+    Case {
+        id: "operators.204.bodies",
+        requirement: "The bodies of end-tokens and of the DELETE of a client are ignored, whatever their content.",
+        section: "openapi.yaml, endClientTokens; openapi.yaml, deleteClient",
+        request: steps!(bodies),
+        mutants: &[
+            mutant("end-tokens-reads-body", "reads the body of POST …/end-tokens"),
+            mutant("delete-reads-body", "reads the body of DELETE"),
+        ],
+        ..END
+    },
 ];
 
 async fn end_tokens(t: &Trial<'_>) -> Result<(), Stop> {
@@ -288,6 +299,18 @@ async fn methods(t: &Trial<'_>) -> Result<(), Stop> {
         if !wanted.iter().all(|method| told.contains(method)) {
             return Err(Stop::fail(format!("Allow: {} for {path}", wanted.join(", ")), format!("Allow: {allow}")));
         }
+    }
+    Ok(())
+}
+
+async fn bodies(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let operator = t.shared(Operator, "short").await?;
+    for (method, path) in [("POST", client.below("end-tokens")), ("DELETE", client.path.clone())] {
+        let mut request = crate::trial::operators::call(&operator.token, method, &path, None);
+        request.set("content-type", "text/plain");
+        request.body = b"{no JSON".to_vec();
+        t.expect(t.due, &t.send(&request).await?)?;
     }
     Ok(())
 }

@@ -239,6 +239,20 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("jwks-p256-unchecked", "accepts any 64 bytes as a P-256 key")],
         ..WEAK
     },
+    Case {
+        id: "operators.400.jwks-x25519",
+        requirement: "A key for key agreement (X25519) is rejected with 400 invalid_request, whatever its alg.",
+        request: steps!(key_agreement),
+        mutants: &[mutant("jwks-x25519-ok", "accepts X25519 keys")],
+        ..WEAK
+    },
+    Case {
+        id: "operators.400.jwks-alg-unknown",
+        requirement: "A key with an alg other than RS256, PS256, ES256 and EdDSA is rejected with 400 invalid_request.",
+        request: steps!(unknown_alg),
+        mutants: &[mutant("jwks-alg-unknown-ok", "accepts keys with any alg")],
+        ..WEAK
+    },
 ];
 
 fn ed25519(kid: &str) -> Value {
@@ -321,4 +335,25 @@ async fn private(t: &Trial<'_>) -> Result<(), Stop> {
         t.check(Also::Names("jwks"), &answer)?;
     }
     Ok(())
+}
+
+async fn key_agreement(t: &Trial<'_>) -> Result<(), Stop> {
+    let key = json!({"kty": "OKP", "crv": "X25519", "kid": "k1", "alg": "EdDSA", "x": ED25519});
+    rejected(t, key).await
+}
+
+async fn unknown_alg(t: &Trial<'_>) -> Result<(), Stop> {
+    for alg in ["ES384", "RS512", "ES256K", "none"] {
+        let (x, y) = P256;
+        rejected(t, json!({"kty": "EC", "crv": "P-256", "kid": "k1", "alg": alg, "x": x, "y": y})).await?;
+    }
+    Ok(())
+}
+
+/// A client with only this key is not created.
+async fn rejected(t: &Trial<'_>, key: Value) -> Result<(), Stop> {
+    let mut body = newcomer(t);
+    body["mechanisms"] = json!(["assertion"]);
+    body["jwks"] = json!({"keys": [key]});
+    t.expect(t.due, &t.call("POST", CLIENTS, Some(body)).await?)
 }

@@ -51,7 +51,7 @@ pub const CASES: &[Case] = &[
         section: "openapi.yaml, createClientSecret",
         request: steps!(body_ignored),
         expect: plain(201),
-        mutants: &[mutant("secrets-read-body", "reads the body of POST …/secrets")],
+        mutants: &[mutant("add-secret-reads-body", "reads the body of POST …/secrets")],
         ..SECRET
     },
     Case {
@@ -203,6 +203,24 @@ pub const CASES: &[Case] = &[
         control: Some("operators.204.secret-ended"),
         request: steps!(decoded),
         mutants: &[mutant("secret-id-not-decoded", "does not decode the secret id in a path")],
+        ..SECRET
+    },
+    Case {
+        id: "operators.409.simultaneous-secrets",
+        cell: Cell::Service(409),
+        requirement: "Of several simultaneous requests for a second secret, exactly one succeeds. The others are rejected \
+                      with 409 conflict.",
+        section: "openapi.yaml, createClientSecret",
+        request: steps!(simultaneous),
+        expect: CONFLICT,
+        mutants: &[mutant("secrets-race", "does not count secrets that were made a moment ago")],
+        ..SECRET
+    },
+    Case {
+        id: "operators.204.secret-spares-tokens",
+        requirement: "The end of a secret does not revoke the tokens that were issued for it.",
+        request: steps!(tokens_stay),
+        mutants: &[mutant("ended-secret-ends-tokens", "revokes a client's tokens with a secret")],
         ..SECRET
     },
 ];
@@ -378,4 +396,31 @@ async fn decoded(t: &Trial<'_>) -> Result<(), Stop> {
     let client = t.client_with(json!({})).await?;
     let encoded: String = client.secret_id()?.bytes().map(|byte| format!("%{byte:02X}")).collect();
     t.expect(t.due, &end(t, &client, &encoded, "").await?)
+}
+
+async fn simultaneous(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let operator = t.shared(Operator, "short").await?;
+    let request = crate::trial::operators::call(&operator.token, "POST", &client.below("secrets"), None);
+    let mut created = 0;
+    for answer in t.send_at_once(&request, 4).await? {
+        match answer.status {
+            201 => created += 1,
+            _ => t.expect(t.due, &answer)?,
+        }
+    }
+    match created {
+        1 => Ok(()),
+        _ => Err(Stop::fail(
+            "exactly one 201 for simultaneous requests for a second secret",
+            format!("{created} of 4 requests were answered with 201"),
+        )),
+    }
+}
+
+async fn tokens_stay(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let (long, _) = t.tokens_of(&client, &["jobs:submit"]).await?;
+    t.expect(t.due, &end(t, &client, client.secret_id()?, "").await?)?;
+    t.exchanges(&long).await
 }

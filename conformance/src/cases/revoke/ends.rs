@@ -214,6 +214,34 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("short-revocation-ends-parent", "revokes the long-term token too")],
         ..ROW
     },
+    Case {
+        id: "revoke.204.body-large",
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        requirement: "A body of any size is ignored: a revocation with a body of 20,000 bytes is confirmed with 204.",
+        section: "openapi.yaml, revokeToken",
+        effect: Effect::Revoke,
+        control: Some("revoke.204.body-ignored"),
+        request: steps!(large_body),
+        expect: ENDED,
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        mutants: &[mutant("revoke-body-limited", "rejects large bodies on /revoke")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.204.retired",
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        requirement: "A long-term token in the grace period after its rotation can be revoked, and ends at once.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("long.201.rotation-grace"),
+        request: steps!(retired),
+        expect: ENDED,
+        mutants: &[mutant("retired-not-revoked", "ignores the revocation of a token in its grace period")],
+        ..ROW
+    },
 ];
 
 async fn revoke(t: &Trial<'_>, bearer: &Token, victim: &Token) -> Result<(), Stop> {
@@ -329,4 +357,21 @@ async fn spares_parent(t: &Trial<'_>) -> Result<(), Stop> {
     revoke(t, &short, &short).await?;
     let answer = t.send(&endpoint::exchange(&parent.token)).await?;
     t.expect(GRANTED, &answer)
+}
+
+async fn large_body(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, long) = t.pair().await?;
+    let mut request = endpoint::revoke(&bearer.token, &long.id);
+    request.set("content-type", "application/octet-stream");
+    request.body = vec![b'x'; 20_000];
+    t.expect(t.due, &t.send(&request).await?)
+}
+
+async fn retired(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, long) = t.pair().await?;
+    let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
+    t.expect(GRANTED, &t.send(&t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?).await?)?;
+    t.expect(GRANTED, &t.send(&endpoint::exchange(&long.token)).await?)?;
+    t.expect(t.due, &t.send(&endpoint::revoke(&bearer.token, &long.id)).await?)?;
+    t.until_refused(&endpoint::exchange(&long.token), INVALID_TOKEN).await
 }

@@ -6,6 +6,16 @@ use crate::endpoint;
 /// A well-formed id that was never issued.
 pub const UNKNOWN: &str = "/auth/tokens/tok_lt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/revoke";
 
+/// A live token's id that was changed.
+const ALTERED: Case = Case {
+    cell: Cell::Revoke(404),
+    section: "openapi.yaml, revokeToken",
+    effect: Effect::Mint,
+    control: Some("revoke.204.sibling"),
+    expect: NOT_FOUND,
+    ..ROW
+};
+
 pub const CASES: &[Case] = &[
     Case {
         id: "revoke.404.unknown",
@@ -161,6 +171,39 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("unknown-needs-scope", "answers 401 to an id that was never issued")],
         ..ROW
     },
+    Case {
+        id: "revoke.404.id-line-end",
+        requirement: "An id with an escaped line feed appended is answered with 404 not_found.",
+        request: Ask(Revoke(Valid), &[Path("/auth/tokens/${valid.spare_id}%0A/revoke")]),
+        mutants: &[mutant("id-line-end-ok", "ignores a line feed after an id")],
+        ..ALTERED
+    },
+    Case {
+        id: "revoke.404.id-nul",
+        requirement: "An id with an escaped NUL and more appended is answered with 404 not_found.",
+        request: Ask(Revoke(Valid), &[Path("/auth/tokens/${valid.spare_id}%00x/revoke")]),
+        mutants: &[mutant("id-ends-at-nul", "reads an id up to a NUL")],
+        ..ALTERED
+    },
+    Case {
+        id: "revoke.404.id-encoded-twice",
+        requirement: "An id is percent-decoded once: an id that is encoded twice is answered with 404 not_found.",
+        section: "openapi.yaml, revokeToken; RFC 3986 section 2.4",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        control: Some("revoke.204.id-percent-encoded"),
+        request: steps!(encoded_twice),
+        mutants: &[mutant("id-decoded-twice", "decodes an id twice")],
+        ..ALTERED
+    },
+    Case {
+        id: "revoke.404.id-other-alphabet",
+        requirement: "An id is compared exactly: with + and / in place of - and _ it is answered with 404 not_found.",
+        section: "openapi.yaml, revokeToken; RFC 4648 section 5",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        request: steps!(other_alphabet),
+        mutants: &[mutant("id-any-alphabet", "reads ids in either alphabet of base64")],
+        ..ALTERED
+    },
 ];
 
 const VERY_LONG: &str = {
@@ -208,4 +251,33 @@ async fn foreign_survives(t: &Trial<'_>) -> Result<(), Stop> {
     t.expect(t.due, &answer)?;
     let answer = t.send(&endpoint::exchange(&foreign.token)).await?;
     t.expect(GRANTED, &answer)
+}
+
+async fn encoded_twice(t: &Trial<'_>) -> Result<(), Stop> {
+    let bearer = t.shared(Valid, "short").await?;
+    let id = t.shared(Valid, "spare").await?.id;
+    let first = id.as_bytes().first().copied().unwrap_or_default();
+    let path = format!("/auth/tokens/%25{first:02x}{}/revoke", id.get(1..).unwrap_or_default());
+    let mut request = endpoint::revoke(&bearer.token, &id);
+    request.path = path;
+    t.expect(t.due, &t.send(&request).await?)
+}
+
+async fn other_alphabet(t: &Trial<'_>) -> Result<(), Stop> {
+    let bearer = t.shared(Valid, "short").await?;
+    for _ in 0..6 {
+        let long = t.mint_long(Valid, &["jobs:submit"]).await?;
+        // Underscores may also separate the parts of an id, so only those behind the third part count.
+        let start = long.id.match_indices('_').nth(1).map_or(0, |(at, _)| at + 1);
+        let (head, random) = long.id.split_at(start);
+        if !random.contains(['-', '_']) {
+            continue;
+        }
+        let other = format!("{head}{}", random.replace('-', "%2B").replace('_', "%2F"));
+        let mut request = endpoint::revoke(&bearer.token, &long.id);
+        request.path = format!("/auth/tokens/{other}/revoke");
+        t.expect(t.due, &t.send(&request).await?)?;
+        return t.expect(GRANTED, &t.send(&endpoint::exchange(&long.token)).await?);
+    }
+    Err(Stop::Absent("none of six token ids contains - or _ after its prefix".to_owned()))
 }

@@ -382,6 +382,53 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("more-parts-ok", "ignores what follows the third part of a token")],
         ..ROW
     },
+    Case {
+        id: "short.401.header-garbage-body-good",
+        cell: Cell::Short(401),
+        level: Level::Contract,
+        requirement: "If the Authorization header has no valid token, the request is rejected with 401 invalid_token, even \
+                      if long_token is valid.",
+        section: "openapi.yaml, ShortTokenRequest",
+        effect: Effect::Mint,
+        control: Some("short.201.long-token-in-body"),
+        request: Ask(
+            ExchangeFor(Valid),
+            &[Header("authorization", "Bearer not-a-token"), Set("long_token", r#""${valid.long}""#)],
+        ),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("short-falls-back-to-body", "uses long_token if the header's token is invalid")],
+        ..ROW
+    },
+    Case {
+        id: "short.401.header-basic-body-good",
+        cell: Cell::Short(401),
+        level: Level::Contract,
+        requirement: "If the Authorization header has another scheme than Bearer, the request is rejected with 401 \
+                      invalid_token, even if long_token is valid.",
+        section: "openapi.yaml, ShortTokenRequest",
+        effect: Effect::Mint,
+        control: Some("short.201.long-token-in-body"),
+        request: Ask(
+            ExchangeFor(Valid),
+            &[Header("authorization", "Basic eDp5"), Set("long_token", r#""${valid.long}""#)],
+        ),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("short-ignores-basic", "ignores an Authorization header that is not Bearer")],
+        ..ROW
+    },
+    Case {
+        id: "short.400.long-token-null",
+        cell: Cell::Short(400),
+        level: Level::Contract,
+        requirement: "A long_token that is null is rejected with 400 invalid_request.",
+        section: "openapi.yaml, ShortTokenRequest",
+        effect: Effect::Mint,
+        control: Some("short.201.scopes-subset"),
+        request: Ask(ExchangeFor(Valid), &[Set("long_token", "null")]),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("long-token-null-ok", "treats a long_token that is null as absent")],
+        ..ROW
+    },
 ];
 
 /// The long-term token's own claims, signed with keys that an attacker would guess.

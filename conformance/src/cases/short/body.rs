@@ -176,4 +176,17 @@ pub const CASES: &[Case] = &[
         expect: INVALID_REQUEST,
         ..ROW
     },
+    Case {
+        id: "short.201.body-empty-typed",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "An empty body with Content-Type: application/json counts as no body.",
+        section: "openapi.yaml, issueShortTermToken",
+        effect: Effect::Mint,
+        control: Some("short.201.exchange"),
+        request: Ask(Exchange(Valid), &[Header("content-type", "application/json")]),
+        expect: GRANTED,
+        mutants: &[mutant("empty-json-refused", "rejects an empty body that is announced as JSON")],
+        ..ROW
+    },
 ];

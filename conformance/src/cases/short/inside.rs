@@ -170,7 +170,7 @@ fn times(_: &Seen, jwt: &Jwt, body: &Value) -> Result<(), (String, String)> {
 
 fn iat(seen: &Seen, jwt: &Jwt, _: &Value) -> Result<(), (String, String)> {
     let iat = time(&jwt.claims, "iat")?;
-    if iat.abs_diff(seen.now) <= APART {
+    if seen.is_now(iat, APART) {
         return Ok(());
     }
     Err((format!("iat near {}", seen.now), format!("iat {iat}")))

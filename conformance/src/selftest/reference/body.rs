@@ -148,6 +148,7 @@ impl Reference {
         match body.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(Value::Null) if self.on(&format!("{}-null-ok", name.replace('_', "-"))) => Ok(None),
             Some(other) if self.on("types-coerced") => Ok(Some(other.to_string())),
             Some(_) => Err(self.refuse(asked, 400, "invalid_request", &format!("{name} must be a string."))),
         }

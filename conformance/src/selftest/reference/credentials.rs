@@ -20,6 +20,7 @@ impl Reference {
             || (self.on("secret-line-end-ok") && any(&|own| secret.strip_suffix('\n') == Some(own)))
             || (self.on("secret-ends-at-nul") && any(&|own| secret.split('\0').next() == Some(own)))
             || (self.on("secret-prefix") && any(&|own| secret.starts_with(own)))
+            || (self.on("secret-normalised") && any(&|own| narrowed(secret) == own))
             || (self.on("secret-folded") && any(&|own| own.eq_ignore_ascii_case(secret)))
             || (self.on("any-clients-secret")
                 && self.clients.iter().flat_map(|c| &c.secrets).any(|other| other.text == secret))
@@ -178,6 +179,8 @@ impl Reference {
             text == endpoint
                 || (self.on("aud-slash-ok") && text.strip_suffix('/') == Some(&endpoint))
                 || (text == self.issuer && !self.on("aud-issuer-refused"))
+                || (self.on("aud-any-endpoint") && text.starts_with(&self.issuer))
+                || (self.on("aud-folded") && text.eq_ignore_ascii_case(&endpoint))
                 || (self.on("aud-prefix") && text.starts_with(&endpoint))
                 || (self.on("aud-beginning") && !text.is_empty() && endpoint.starts_with(text))
         };
@@ -230,6 +233,7 @@ impl Reference {
             Some("") if !self.on("jti-empty-ok") => return None,
             Some(jti) if self.on("jti-folded") => format!("{} {}", by.id, jti.to_lowercase()),
             Some(_) if self.on("jti-by-text") => assertion.to_owned(),
+            Some(jti) if self.on("jti-cut") => format!("{} {}", by.id, jti.chars().take(64).collect::<String>()),
             Some(jti) => format!("{} {jti}", by.id),
             None if self.on("jti-number-ok") && claims["jti"].is_number() => return Some(by),
             None if self.on("jti-optional") => return Some(by),
@@ -248,6 +252,15 @@ impl Reference {
         };
         (*uses <= allowed).then_some(by)
     }
+}
+
+/// With full-width forms (U+FF01 to U+FF5E) as the characters of ASCII that they correspond to.
+fn narrowed(text: &str) -> String {
+    let ascii = |c: char| match u32::from(c) {
+        wide @ 0xff01..=0xff5e => char::from_u32(wide - 0xfee0).unwrap_or(c),
+        _ => c,
+    };
+    text.chars().map(ascii).collect()
 }
 
 fn rsa_verifies(algorithm: &'static dyn signature::VerificationAlgorithm, key: &[u8], input: &str, mac: &str) -> bool {

@@ -176,7 +176,8 @@ impl Reference {
 
     /// The entries after `since`, or all of them.
     fn feed_text(&mut self, since: Option<u64>) -> String {
-        let (late, as_text) = (self.on("feed-late"), self.on("feed-times-text"));
+        let (late, as_text, forgets) = (self.on("feed-late"), self.on("feed-times-text"), self.on("feed-forgets"));
+        let now = self.clock.now();
         let after = match (since, self.fault) {
             (None, _) | (_, Some("feed-since-unfiltered")) => 0,
             (Some(_), Some("feed-since-empty")) => self.memory.seq,
@@ -196,6 +197,9 @@ impl Reference {
             if left_out.contains(kind) {
                 continue;
             }
+            if forgets && entry.at + 5 <= now {
+                continue;
+            }
             if late && entry.reported.elapsed() < Duration::from_secs(5) {
                 continue;
             }
@@ -206,7 +210,6 @@ impl Reference {
         if self.on("feed-empty-left-out") {
             all.retain(|_, entries| entries.as_object().is_some_and(|entries| !entries.is_empty()));
         }
-        let now = self.clock.now();
         let iat = if self.on("feed-stale") { now - 200 } else { now - now % RENEWED };
         let exp = iat + if self.on("feed-lives-an-hour") { 3600 } else { LIFE };
         let issuer = if self.on("feed-other-issuer") { "https://other.example" } else { &self.issuer };

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 impl Reference {
     pub fn introspect(&mut self, asked: &Asked) -> Result<Reply, Refused> {
+        if self.on("introspection-form-before-caller") {
+            self.asked_about(asked)?;
+        }
         let header = self.single(asked, "authorization", "invalid_token", "-on-introspect")?;
         let caller = match self.introspecting(asked, header.as_deref()) {
             Err(_) if self.on("introspection-for-anyone") && header.is_none() => None,
@@ -57,6 +60,20 @@ impl Reference {
         let kind = if long && !self.on("introspection-by-short-only") { "long" } else { "short" };
         match self.fault {
             Some("introspection-revoked-caller") => self.verified(asked, header, kind),
+            Some("introspection-revoked-long-caller") if long => self.verified(asked, header, kind),
+            Some("introspection-orphaned-caller") => {
+                let caller = self.verified(asked, header, kind)?;
+                if self.parent_over(&caller) { Ok(caller) } else { self.bearer(asked, header, kind) }
+            }
+            Some("introspection-end-tokens-caller") => {
+                let caller = self.verified(asked, header, kind)?;
+                let is_earlier = self.record(&caller).is_some_and(|client| caller.auth_time < client.valid_from);
+                if is_earlier { Ok(caller) } else { self.bearer(asked, header, kind) }
+            }
+            Some("introspection-deleted-caller") => {
+                let caller = self.verified(asked, header, kind)?;
+                if self.record(&caller).is_none() { Ok(caller) } else { self.bearer(asked, header, kind) }
+            }
             Some("introspection-suspended-caller") => {
                 let caller = self.verified(asked, header, kind)?;
                 let suspended = self.clients.iter().any(|c| c.id == caller.client && c.suspended);
@@ -70,6 +87,11 @@ impl Reference {
     fn asked_about(&self, asked: &Asked) -> Result<String, Refused> {
         let bad = |told: &str| Err(self.refuse(asked, 400, "invalid_request", told));
         let kind = asked.header("content-type").unwrap_or_default();
+        if self.on("introspection-token-in-query")
+            && let Some((_, token)) = asked.path.split_once("?token=")
+        {
+            return Ok(token.to_owned());
+        }
         let media = match self.on("form-type-exact") {
             true => kind,
             false => kind.split(';').next().unwrap_or_default().trim(),
@@ -145,6 +167,11 @@ impl Reference {
             Some("introspection-ignores-deletion") => self.record(&about).is_none(),
             _ => false,
         };
+        if self.on("introspection-flaps") && self.memory.revoked.contains(&about.id) {
+            let asked = self.memory.flips.entry(about.id.clone()).or_default();
+            *asked += 1;
+            return asked.is_multiple_of(6).then_some(about);
+        }
         let sticky = self.on("introspection-suspends-for-good") && self.memory.was_suspended.contains(&about.client);
         let no_token = self.on("introspection-any-typ") && about.id.is_empty();
         (forgiven || no_token || !self.is_over(&about)).then_some(about).filter(|_| !sticky)

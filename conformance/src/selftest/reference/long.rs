@@ -202,7 +202,8 @@ impl Reference {
             return Err(self.refuse(asked, 401, "invalid_client", told));
         };
         let by_code = code.is_some() && self.on("suspended-before-code");
-        if client.suspended && (by_code || self.on("suspended-before-secret")) {
+        let by_assertion = assertion.is_some() && self.on("suspended-before-assertion");
+        if client.suspended && (by_code || by_assertion || self.on("suspended-before-secret")) {
             return Err(self.refuse(asked, 403, "unauthorized_client", "The client is suspended."));
         }
         let locked = self.memory.codes.get(&client.id).is_some_and(|c| c.locked_until > self.clock.now());
@@ -245,7 +246,9 @@ impl Reference {
             let code = if self.on("wrong-secret-invalid-token") { "invalid_token" } else { "invalid_client" };
             return Err(self.refuse(asked, 401, code, REFUSED));
         }
-        let works = self.on("suspended-works") || (code.is_some() && self.on("suspended-works-by-code"));
+        let works = self.on("suspended-works")
+            || (code.is_some() && self.on("suspended-works-by-code"))
+            || (assertion.is_some() && self.on("suspended-by-assertion-ok"));
         if client.suspended && !works {
             return Err(self.refuse(asked, 403, "unauthorized_client", "The client is suspended."));
         }

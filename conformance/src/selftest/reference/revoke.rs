@@ -21,6 +21,9 @@ impl Reference {
         {
             return Err(self.refuse(asked, 400, "invalid_request", "The body is not JSON."));
         }
+        if self.on("revoke-body-limited") && asked.body.len() > 16_384 {
+            return Err(self.refuse(asked, 400, "invalid_request", "The body is longer than 16,384 bytes."));
+        }
         let header = self.single(asked, "authorization", "invalid_token", "-on-revoke")?;
         if header.is_none() && self.on("revoke-without-bearer") {
             return Ok(self.ended());
@@ -38,8 +41,8 @@ impl Reference {
             Err(refused) => return Err(refused),
         };
         let of_parent = bearer.parent.as_deref() == Some(id) && !self.on("parent-repeat-401");
-        let own_end =
-            ((bearer.id == id && !self.on("self-repeat-401")) || of_parent) && !self.ended_with_client(&bearer);
+        let own_end = ((bearer.id == id && !self.on("self-repeat-401")) || of_parent)
+            && (!self.ended_with_client(&bearer) || self.on("suspended-repeat-204"));
         let orphaned = bearer.parent.as_ref().is_some_and(|parent| self.memory.revoked.contains(parent));
         let forgiven = self.on("revoked-bearer-revokes")
             || (self.on("revoked-short-revokes") && bearer.kind == "short" && !orphaned)
@@ -132,6 +135,7 @@ impl Reference {
         let forgets = match self.fault {
             Some("immediate-forgets-self") => bearer.id == id && bearer.kind == "long",
             Some("immediate-forgets-parent") => bearer.parent.as_deref() == Some(id),
+            Some("retired-not-revoked") => self.memory.retired.contains_key(id),
             fault => fault == Some("revoke-no-op"),
         };
         let id = &self.read_id(id);

@@ -86,6 +86,13 @@ impl Reference {
                 let segment = path.split('/').nth(3).unwrap_or_default();
                 let id = if self.on("id-not-decoded") { None } else { decoded(segment) };
                 let id = id.unwrap_or_else(|| segment.to_owned());
+                let id = match self.fault {
+                    Some("id-line-end-ok") => id.trim_end_matches('\n').to_owned(),
+                    Some("id-ends-at-nul") => id.split('\0').next().unwrap_or_default().to_owned(),
+                    Some("id-decoded-twice") => decoded(&id).unwrap_or(id),
+                    Some("id-any-alphabet") => id.replace('+', "-").replace('/', "_"),
+                    _ => id,
+                };
                 self.revoke(asked, &id)
             }
         }

@@ -7,6 +7,14 @@ use serde_json::Map;
 impl Reference {
     pub fn issue_short(&mut self, asked: &Asked) -> Result<Reply, Refused> {
         let header = self.single(asked, "authorization", "invalid_token", "-on-short")?;
+        let header = header.filter(|header| !self.on("short-ignores-basic") || header.starts_with("Bearer "));
+        let falls_back = self.on("short-falls-back-to-body")
+            && !asked.body.is_empty()
+            && self.bearer(asked, header.as_deref(), "long").is_err();
+        let header = header.filter(|_| !falls_back);
+        if self.on("empty-json-refused") && asked.body.is_empty() && asked.header("content-type").is_some() {
+            return Err(self.refuse(asked, 400, "invalid_request", "The body is empty."));
+        }
         if self.on("body-before-bearer") && !asked.body.is_empty() {
             let body = self.body(asked)?;
             self.scopes(asked, &body)?;

@@ -95,7 +95,7 @@ pub struct Memory {
     pub claims_signed: HashSet<String>,
     /// The id of each token whose jti differs from its id.
     pub real_ids: HashMap<String, String>,
-    /// The client of every id.
+    /// Every client with the ids of its tokens.
     pub ids: Vec<(String, String)>,
     /// When a jti was first tried.
     pub accepted: HashMap<String, u64>,
@@ -121,6 +121,8 @@ pub struct Memory {
     /// What was last taken from a client, and when, with the client as it was before. Used by faults that lag.
     pub taken: HashMap<String, (&'static str, Instant)>,
     pub former: HashMap<String, ClientRecord>,
+    /// When a client was last created or changed.
+    pub touched: HashMap<String, Instant>,
     /// Clients whose consistency was changed.
     pub switched: HashSet<String>,
 }

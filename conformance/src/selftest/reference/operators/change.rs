@@ -86,6 +86,11 @@ impl Reference {
         if scopes != before.scopes {
             self.set_scopes(at, scopes);
         }
+        if restores && self.on("restoration-revives") {
+            self.memory.ids.iter().filter(|(client, _)| client == id).for_each(|(_, token)| {
+                self.memory.revoked.remove(token);
+            });
+        }
         if (restores && !self.on("patch-keeps-lock")) || self.on("any-patch-forgives") {
             self.forgive(id);
         }

@@ -8,6 +8,7 @@ use crate::jose::b64;
 use crate::selftest::people::base32;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
+use std::time::Instant;
 
 const KNOWN: [&str; 8] =
     ["client_id", "client_name", "scopes", "mechanisms", "max_ttl_seconds", "consistency", "jwks", "region"];
@@ -36,9 +37,11 @@ impl Reference {
         }
         self.may_give(asked, caller, &patch, None, "create")?;
         let free = |client: &ClientRecord| client.from_secret && self.on("from-secret-id-free");
-        let taken = self.clients.iter().any(|client| client.id == id && !free(client));
+        let same = |other: &str| *other == *id || (self.on("client-ids-folded") && other.eq_ignore_ascii_case(&id));
+        let taken = self.clients.iter().any(|client| same(&client.id) && !free(client));
+        let unseen = self.on("create-races") && self.was_just_touched(&id);
         let once = self.memory.deleted.contains(&id) && !self.on("id-made-anew");
-        if (taken && !self.on("create-overwrites")) || once {
+        if (taken && !self.on("create-overwrites") && !unseen) || once {
             return Err(self.refuse(
                 asked,
                 409,
@@ -65,13 +68,16 @@ impl Reference {
             scopes: vec!["jobs:submit".to_owned()],
             max_ttl: self.on("default-ttl-30-days").then_some(2_592_000),
             suspended: self.on("created-suspended"),
-            valid_from: now,
+            valid_from: if self.on("valid-from-epoch") { 0 } else { now },
             created: now,
             updated: now,
             revision: 0,
             from_secret: false,
         };
         self.apply(asked, patch, &mut client)?;
+        if self.on("client-name-trimmed") {
+            client.name = client.name.map(|name| name.trim().to_owned());
+        }
         let mut told = json!({});
         if client.may_use("secret") || self.on("secret-made-for-all") {
             let secret = self.new_secret();
@@ -94,6 +100,7 @@ impl Reference {
             members.extend(told);
         }
         self.memory.first_valid_from.insert(client.id.clone(), client.valid_from);
+        self.memory.touched.insert(client.id.clone(), Instant::now());
         self.clients.push(client);
         Ok(reply)
     }
@@ -109,7 +116,8 @@ impl Reference {
         let most = if self.on("client-id-64") { 64 } else { 128 };
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
         let long = id.len() > most && !self.on("client-id-any-length");
-        let odd = !id.bytes().all(fits) && !self.on("client-id-any-letter");
+        let checked = if self.on("client-id-line-end-ok") { id.trim_end_matches('\n') } else { &id };
+        let odd = !checked.bytes().all(fits) && !self.on("client-id-any-letter");
         let empty = id.is_empty() && !self.on("client-id-empty-ok");
         let dots = [".", ".."].contains(&id.as_str()) && !self.on("client-id-dots-ok");
         let tilde = id.contains('~') && self.on("client-id-no-tilde");

@@ -58,6 +58,8 @@ fn key_of(by: &Reference, key: &Value) -> Result<Value, &'static str> {
         ("EdDSA", "OKP", "Ed25519") => ed25519(by, &bytes("x")),
         ("ES256", "EC", "P-256") => p256(by, bytes("x"), bytes("y")),
         ("RS256" | "PS256", "RSA", "") => rsa(by, &bytes("n"), &bytes("e")),
+        ("EdDSA", "OKP", "X25519") if by.on("jwks-x25519-ok") => Ok(()),
+        (_, "EC", "P-256") if by.on("jwks-alg-unknown-ok") => Ok(()),
         ("HS256", "oct", _) if by.on("jwks-oct-ok") => Ok(()),
         (_, "OKP" | "EC" | "RSA", _) if by.on("jwks-alg-unbound") => Ok(()),
         _ => Err("its alg, kty and crv do not match"),

@@ -12,8 +12,10 @@ mod totp;
 
 use super::message::{Asked, Refused, Reply};
 use super::state::{Bearer, ClientRecord, Reference};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+/// Calls this close to each other count as simultaneous.
+const AT_ONCE: Duration = Duration::from_millis(300);
 const READ: &str = "clients:read";
 const WRITE: &str = "clients:write";
 
@@ -83,6 +85,16 @@ impl Reference {
                 reply.headers.push(("Retry-After".into(), "1".into()));
                 return Err(Box::new(reply));
             }
+        }
+        if self.on(&format!("{}-reads-body", call.name())) && !asked.body.is_empty() {
+            self.operators_body(asked, &["application/json"])?;
+        }
+        if self.on("if-match-everywhere")
+            && let Call::AddSecret(id) | Call::EndSecret(id, _) | Call::NewTotp(id) | Call::EndTokens(id) = &call
+            && let Some(client) = self.clients.iter().find(|client| client.id == *id)
+            && !self.fits_if_match(asked, client)
+        {
+            return Err(self.unmatched(asked));
         }
         match call {
             Call::Create => self.create_client(asked, &caller),
@@ -199,6 +211,18 @@ impl Reference {
                 }
                 caller
             }
+            Some("clients-end-tokens-unchecked") => {
+                let caller = self.verified(asked, header.as_deref(), "short")?;
+                let is_earlier = self.is_before(&caller, self.client(&caller.client).valid_from);
+                if is_earlier { caller } else { self.bearer(asked, header.as_deref(), "short")? }
+            }
+            Some("clients-deletion-unchecked") => {
+                let caller = self.verified(asked, header.as_deref(), "short")?;
+                if self.memory.deleted.contains(&caller.client) {
+                    return Ok(caller);
+                }
+                self.bearer(asked, header.as_deref(), "short")?
+            }
             _ => self.bearer(asked, header.as_deref(), "short")?,
         };
         let client = self.client(&caller.client);
@@ -256,6 +280,7 @@ impl Reference {
         let fits = |tag: &str| tag == etag || star(tag) || (tag == weakly && self.on("if-match-weakly"));
         match self.fault {
             Some("if-match-ignored") => true,
+            Some("if-match-races") if self.was_just_touched(&client.id) => true,
             Some("if-match-one") => fits(header.trim()),
             _ => header.split(',').any(|tag| fits(tag.trim())),
         }
@@ -263,8 +288,20 @@ impl Reference {
 
     /// Changes the client's ETag after a change of the client.
     fn touch(&mut self, at: usize) {
+        let now = self.clock.now();
         self.clients[at].revision += 1;
-        self.clients[at].updated = self.clock.now();
+        if !self.on("updated-at-stays") {
+            self.clients[at].updated = now;
+        }
+        if self.on("created-at-moves") {
+            self.clients[at].created = now;
+        }
+        self.memory.touched.insert(self.clients[at].id.clone(), Instant::now());
+    }
+
+    /// Used by faults that miss changes of other calls made at the same time.
+    fn was_just_touched(&self, client: &str) -> bool {
+        self.memory.touched.get(client).is_some_and(|at| at.elapsed() < AT_ONCE)
     }
 
     /// Records what was taken away, for faults that lag.

@@ -6,14 +6,12 @@ use serde_json::json;
 
 impl Reference {
     pub fn add_secret(&mut self, asked: &Asked, id: &str) -> Result<Reply, Refused> {
-        if self.on("secrets-read-body") && !asked.body.is_empty() {
-            self.operators_body(asked, &["application/json"])?;
-        }
         let at = self.changeable(asked, id, "from-secret-gets-secrets")?;
         let now = self.clock.now();
         let live = self.clients[at].secrets.iter().filter(|secret| {
             (secret.lives(now) || self.on("ended-secret-counted"))
                 && !(secret.expires.is_some() && self.on("ending-secret-not-counted"))
+                && !(secret.created == now && self.on("secrets-race"))
         });
         if live.count() >= 2 && !self.on("secrets-unlimited") {
             return Err(self.refuse(asked, 409, "conflict", "The client has two live secrets; end one first."));
@@ -89,6 +87,9 @@ impl Reference {
             self.clients[at].secrets.iter_mut().for_each(|secret| secret.expires = Some(end));
         }
         self.touch(at);
+        if self.on("ended-secret-ends-tokens") {
+            self.move_valid_from(at);
+        }
         if delay == 0 {
             self.memory.former.insert(own.clone(), former);
             self.took(&own, "secret");

@@ -21,6 +21,9 @@ impl Reference {
             Some("new-seed-only-where-one-was") if old.is_empty() => self.clients[at].totp = old,
             _ => {}
         }
+        if self.on("seed-allows-otp") && !client.may_use("otp") {
+            self.clients[at].mechanisms.push("otp".to_owned());
+        }
         // Resets the count of wrong codes, but does not make used time steps available again.
         if !self.on("seed-keeps-lock") {
             self.forgive(id);
