@@ -63,6 +63,8 @@ pub const ROW: Case = Case {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Usual,
+    /// Starts early, because it may have to wait for the next time step of one-time codes.
+    Early,
     /// Starts early, and waits in `Trial::later` while the other cases run.
     Rests,
     /// Runs alone, after all others: it waits until the rate limit that they test ends.

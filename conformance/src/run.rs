@@ -101,10 +101,29 @@ pub struct Run {
 /// Cases that wait until all others are done. They do not count as running cases.
 struct Rest {
     resting: Cell<usize>,
-    /// Notified when a case begins to rest, so that another may start.
+    /// Cases that wait for time to pass, in between.
+    idle: Cell<usize>,
+    /// Notified when a case begins to rest or to wait, so that another may start.
     begun: Notify,
     /// True once all other cases are done.
     over: watch::Sender<bool>,
+}
+
+/// One waiting case. It counts until this is dropped, even if the case is.
+struct Idle<'a>(&'a Rest);
+
+impl<'a> Idle<'a> {
+    fn new(rest: &'a Rest) -> Self {
+        rest.idle.set(rest.idle.get() + 1);
+        rest.begun.notify_one();
+        Self(rest)
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.0.idle.set(self.0.idle.get() - 1);
+    }
 }
 
 impl Run {
@@ -144,7 +163,12 @@ impl Run {
             prefix: jose::b64(random),
             sent: RefCell::default(),
             trace: setup.trace,
-            rest: Rest { resting: Cell::new(0), begun: Notify::new(), over: watch::Sender::new(false) },
+            rest: Rest {
+                resting: Cell::new(0),
+                idle: Cell::new(0),
+                begun: Notify::new(),
+                over: watch::Sender::new(false),
+            },
         })
     }
 
@@ -199,9 +223,15 @@ impl Run {
             self.go_on()?;
             let next = (self.clock.now_ms() + 200).min(at * 1000);
             let next = if matches!(self.clock, Clock::Virtual(_)) { at * 1000 } else { next };
-            self.clock.wait_until_ms(next).await;
+            self.idle(self.clock.wait_until_ms(next)).await;
         }
         Ok(())
+    }
+
+    /// Waits while other cases may start in this one's place.
+    pub async fn idle(&self, wait: impl Future<Output = ()>) {
+        let _idle = Idle::new(&self.rest);
+        wait.await;
     }
 
     /// Waits until all other cases are done and `seconds` have passed.
@@ -219,6 +249,10 @@ impl Run {
 
     pub fn resting(&self) -> usize {
         self.rest.resting.get()
+    }
+
+    pub fn idling(&self) -> usize {
+        self.rest.idle.get()
     }
 
     pub async fn rest_begun(&self) {
@@ -274,6 +308,11 @@ impl Run {
         self.answered.borrow().get(&op).copied().unwrap_or_default()
     }
 
+    /// Whether a rate limit that a case met still holds.
+    pub fn is_limited(&self) -> bool {
+        self.limited_until.get() > self.clock.now_ms()
+    }
+
     /// Waits until the server's rate limit is over, if a case met it.
     pub async fn pause_for_limit(&self) -> Result<(), Stop> {
         let left = self.limited_until.get().saturating_sub(self.clock.now_ms());
@@ -289,7 +328,7 @@ impl Run {
         while self.clock.now_ms() < at {
             self.go_on()?;
             let step = if matches!(self.clock, Clock::Virtual(_)) { at } else { at.min(self.clock.now_ms() + 200) };
-            self.clock.wait_until_ms(step).await;
+            self.idle(self.clock.wait_until_ms(step)).await;
         }
         Ok(())
     }

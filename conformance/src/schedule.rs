@@ -70,6 +70,7 @@ pub async fn run(settings: Settings) -> Result<Finished, String> {
         under_way: Vec::new(),
         left: Vec::new(),
         again: BTreeSet::new(),
+        waited_for: None,
         patience: None,
         faulty: false,
     };
@@ -124,9 +125,10 @@ pub async fn run(settings: Settings) -> Result<Finished, String> {
     Ok(Finished { report: verdict::report(&run, &choice, findings), sent: run.sent() })
 }
 
-/// Puts the cases that rest first, with their controls before them: the earlier they start, the earlier the run ends.
+/// Puts the cases that rest or wait first, with their controls before them: the earlier they start, the earlier the run ends.
 fn early_first(rows: Vec<&'static Case>) -> Vec<&'static Case> {
-    let mut early: Vec<&str> = rows.iter().filter(|case| case.phase == Phase::Rests).map(|case| case.id).collect();
+    let mut early: Vec<&str> =
+        rows.iter().filter(|case| [Phase::Rests, Phase::Early].contains(&case.phase)).map(|case| case.id).collect();
     let mut at = 0;
     while let Some(case) = early.get(at).and_then(|id| cases::find(id)) {
         early.extend(case.control);
@@ -161,6 +163,8 @@ struct Book<'a> {
     left: Vec<&'static Case>,
     /// Cases that found the server busy or unreachable: they get another round.
     again: BTreeSet<&'static str>,
+    /// How many of them there were when the run last waited for the server's rate limit.
+    waited_for: Option<usize>,
     /// After an interruption: until when running cases are waited for.
     patience: Option<tokio::time::Instant>,
     /// A case panicked.
@@ -190,11 +194,17 @@ impl<'a> Book<'a> {
         self.running.len().saturating_sub(self.run.resting())
     }
 
+    /// How many more cases may start. Those that wait for time to pass give way to others, unless only one may run at once.
+    fn has_room(&self, jobs: usize) -> bool {
+        let idle = if jobs > 1 { self.run.idling().min(jobs) } else { 0 };
+        self.busy() < jobs + idle
+    }
+
     /// Runs rows, each after its control, at most `jobs` at once. Returns while resting cases are still running.
     async fn conduct(&mut self, mut waiting: Vec<&'static Case>, jobs: usize) {
         loop {
             let mut at = 0;
-            while at < waiting.len() && self.busy() < jobs {
+            while at < waiting.len() && self.has_room(jobs) {
                 let case = waiting[at];
                 let pending = |id: &str| {
                     !self.results.contains_key(id)
@@ -349,6 +359,11 @@ impl<'a> Book<'a> {
                 break;
             }
             again.extend(more);
+        }
+        // A limit that a wait did not end will not end after another one.
+        let waits = self.run.is_limited();
+        if waits && self.waited_for.replace(again.len()).is_some_and(|before| before <= again.len()) {
+            return false;
         }
         self.run.say(&format!("{} cases found the server busy or unreachable: running them again", again.len()));
         if self.run.pause_for_limit().await.is_err() {

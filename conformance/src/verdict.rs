@@ -125,6 +125,19 @@ fn advice(cases: &[CaseResult], cleanup: &Cleanup) -> Vec<String> {
     // `sanity.last` reports a server that went down, so the advice does not.
     let mut lines: Vec<_> =
         groups::not_judged(cases).into_iter().filter(|group| group.reason != GONE).map(told).collect();
+    for (id, credential) in [("long.201.otp", "totp_secret"), ("long.201.assertion", "assertion_jwk")] {
+        let refused = |case: &&CaseResult| {
+            case.id == id
+                && case.outcome == Outcome::Fail
+                && case.got.as_deref().is_some_and(|got| got.starts_with("401"))
+        };
+        if cases.iter().any(|case| refused(&case)) {
+            lines.push(format!(
+                "The server refused a credential of role valid in {id}: check that {credential} in the identities file is that \
+                 client's own."
+            ));
+        }
+    }
     let (tokens, clients) = cleanup.counts_left();
     if clients > 0 {
         lines.push(format!(

@@ -181,6 +181,7 @@ pub const CASES: &[Case] = &[
         requirement: "Once a PATCH that removes the mechanism otp is confirmed, a right one-time code is rejected with \
                       403 unauthorized_client.",
         section: "openapi.yaml, Mechanisms; openapi.yaml, issueLongTermToken",
+        phase: Phase::Early,
         request: steps!(otp_gone),
         expect: UNAUTHORIZED,
         mutants: &[mutant(
@@ -222,6 +223,43 @@ pub const CASES: &[Case] = &[
         expect: INVALID_TOKEN,
         mutants: &[mutant("suspended-repeat-204", "lets a suspended client's token repeat its own revocation")],
         ..ROW
+    },
+    // ---- rotations, which an object decides for every client
+    Case {
+        id: "immediate.401.rotation-revoked",
+        requirement: "Rotations follow every change at once, even those of an eventual client: once the revocation of a \
+                      short-term token is confirmed, a rotation with it is rejected with 401 invalid_token.",
+        section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
+        request: steps!(rotation_after, "", ""),
+        mutants: &[mutant("rotation-lags-revocation", "rotates with a revoked token for a while")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.rotation-end-tokens",
+        requirement: "Once end-tokens is confirmed, a rotation with an earlier token is rejected with 401 invalid_token, \
+                      even if the client is eventual.",
+        section: "openapi.yaml, Consistency; openapi.yaml, endClientTokens",
+        request: steps!(rotation_after, "POST", "/end-tokens"),
+        mutants: &[mutant("rotation-lags-end-tokens", "rotates with a token from before end-tokens for a while")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.rotation-deleted",
+        requirement: "Once the deletion of a client is confirmed, a rotation with its token is rejected with 401 \
+                      invalid_token, even if the client was eventual.",
+        section: "openapi.yaml, Consistency; openapi.yaml, deleteClient",
+        request: steps!(rotation_after, "DELETE", ""),
+        mutants: &[mutant("rotation-lags-deletion", "rotates with a deleted client's token for a while")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.eventual-caller",
+        requirement: "A revocation is decided by the state of now for every client: once the revocation of an eventual \
+                      client's token is confirmed, every call of /revoke with that token is rejected with 401 invalid_token.",
+        section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
+        request: steps!(eventual_caller),
+        mutants: &[mutant("revoker-lags-revocation", "lets a revoked token revoke others for a while")],
+        ..GUEST
     },
 ];
 
@@ -351,8 +389,10 @@ async fn otp_gone(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 /// A client that may rotate, a short-term token to do it with, and the request.
-async fn rotating(t: &Trial<'_>) -> Result<(Client, Request), Stop> {
-    let members = json!({"scopes": ["jobs:submit", "tokens:write"], "mechanisms": ["secret", "rotation"]});
+async fn rotating(t: &Trial<'_>, consistency: &str) -> Result<(Client, Token, Request), Stop> {
+    let members = json!({
+        "scopes": ["jobs:submit", "tokens:write"], "mechanisms": ["secret", "rotation"], "consistency": consistency,
+    });
     let client = t.client_with(members).await?;
     let (_, short) = t.tokens_of(&client, &["jobs:submit", "tokens:write"]).await?;
     let body = json!({"grant_type": "client_credentials", "client_id": client.id, "ttl_seconds": 3600});
@@ -363,17 +403,17 @@ async fn rotating(t: &Trial<'_>) -> Result<(Client, Request), Stop> {
     if token_in(&answer).is_none() {
         return Err(Stop::Blocked("this case first needs a rotation, which failed: see long.201.rotation".to_owned()));
     }
-    Ok((client, request))
+    Ok((client, short, request))
 }
 
 async fn rotation_gone(t: &Trial<'_>) -> Result<(), Stop> {
-    let (client, request) = rotating(t).await?;
+    let (client, _, request) = rotating(t, "immediate").await?;
     t.operate("PATCH", &client.path, Some(json!({"mechanisms": ["secret"]})), 200).await?;
     all_are(t, &request).await
 }
 
 async fn rotation_suspended(t: &Trial<'_>) -> Result<(), Stop> {
-    let (client, request) = rotating(t).await?;
+    let (client, _, request) = rotating(t, "immediate").await?;
     t.operate("PATCH", &client.path, Some(json!({"status": "suspended"})), 200).await?;
     all_are(t, &request).await
 }
@@ -387,4 +427,23 @@ async fn suspended_repeat(t: &Trial<'_>) -> Result<(), Stop> {
     }
     t.change(&guest, json!({"status": "suspended"})).await?;
     t.expect(t.due, &t.send(&request).await?)
+}
+
+/// Without a method, the short-term token revokes itself.
+async fn rotation_after(t: &Trial<'_>, method: &str, below: &str) -> Result<(), Stop> {
+    let (client, short, request) = rotating(t, "eventual").await?;
+    match method {
+        "" => t.revoked(&short, &short).await?,
+        _ => drop(t.operate(method, &format!("{}{below}", client.path), None, 204).await?),
+    }
+    all_are(t, &request).await
+}
+
+async fn eventual_caller(t: &Trial<'_>) -> Result<(), Stop> {
+    let members = json!({"consistency": "eventual", "scopes": ["jobs:submit", "tokens:revoke"]});
+    let client = t.client_with(members).await?;
+    let (_, victim) = t.tokens_of(&client, &["jobs:submit"]).await?;
+    let (_, caller) = t.tokens_of(&client, &["tokens:revoke"]).await?;
+    t.revoked(&caller, &caller).await?;
+    all_are(t, &endpoint::revoke(&caller.token, &victim.id)).await
 }

@@ -348,7 +348,7 @@ async fn rush_again(t: &Trial<'_>) -> Result<String, Stop> {
     let token = super::limits::limited_token(t)
         .ok_or_else(|| Stop::Blocked("no long-term token was rate-limited: see short.429.burst".to_owned()))?;
     if t.send(&endpoint::exchange(&token)).await?.status != 429 {
-        super::limits::rush(t, &endpoint::exchange(&token), GRANTED).await?;
+        super::limits::rush(t, |_| endpoint::exchange(&token), GRANTED).await?;
     }
     Ok(token)
 }

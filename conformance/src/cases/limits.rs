@@ -24,6 +24,7 @@ pub const CASES: &[Case] = &[
             mutant("500-under-load", "answers 500 just below its rate limit"),
             mutant("grants-under-load", "answers 201 to everything just below its rate limit"),
             mutant("never-429", "never rate-limits"),
+            mutant("limit-by-secret", "counts calls with the same secret only"),
         ],
         ..ROW
     },
@@ -68,8 +69,13 @@ pub fn remember_limit(t: &Trial<'_>, until: u64) -> Result<(), Stop> {
 
 /// A wrong secret: the limit comes before the credentials, and no token is issued.
 pub async fn rush_long(t: &Trial<'_>) -> Result<(), Stop> {
-    let request = draft::build(t, Secret(Burst), &[Set("client_secret", r#""wrong-${unique}""#)]).await?;
-    rush(t, &request, INVALID_CLIENT).await
+    let request = draft::build(t, Secret(Burst), &[Set("client_secret", r#""wrong-secret""#)]).await?;
+    // Another secret each time: the limit counts calls, not equal ones.
+    let other = |_| {
+        let body = String::from_utf8_lossy(&request.body).replace("wrong-secret", &format!("wrong-{}", t.unique()));
+        Request { body: body.into_bytes(), ..request.clone() }
+    };
+    rush(t, other, INVALID_CLIENT).await
 }
 
 async fn short(t: &Trial<'_>) -> Result<(), Stop> {
@@ -85,7 +91,7 @@ async fn short(t: &Trial<'_>) -> Result<(), Stop> {
         other => other?,
     };
     t.expects_429.set(true);
-    let outcome = rush(t, &endpoint::exchange(&long.token), GRANTED).await;
+    let outcome = rush(t, |_| endpoint::exchange(&long.token), GRANTED).await;
     if outcome.is_ok() {
         t.run.memory::<Kept>().limited.replace(Some(long.token));
     }
@@ -119,15 +125,18 @@ pub fn limited_token(t: &Trial<'_>) -> Option<String> {
     t.run.memory::<Kept>().limited.borrow().clone()
 }
 
-/// Sends one request until the first 429, many at a time. Every answer is judged as usual: it must be the expected
+/// Sends requests until the first 429, many at a time. Every answer is judged as usual: it must be the expected
 /// one, or a conformant 429.
-pub async fn rush(t: &Trial<'_>, request: &Request, due: Want) -> Result<(), Stop> {
+pub async fn rush(t: &Trial<'_>, request: impl Fn(u32) -> Request, due: Want) -> Result<(), Stop> {
     t.expects_429.set(true);
-    *t.judged.borrow_mut() = Some(request.clone());
+    *t.judged.borrow_mut() = Some(request(0));
     let limits = &t.run.profile.limits;
     let decided = Flag::new(false);
     let mut sent = futures_util::stream::iter((0..limits.burst_requests).take_while(|_| !decided.get()))
-        .map(|_| t.send_one_of_many(request))
+        .map(|nth| {
+            let request = request(nth);
+            async move { t.send_one_of_many(&request).await }
+        })
         .buffer_unordered(limits.burst_concurrency);
     let mut shown = Vec::new();
     let mut verdict = Ok(false);

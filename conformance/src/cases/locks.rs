@@ -17,6 +17,7 @@ const CODE: Case = Case {
     level: Level::Service,
     needs: &[(Operator, ClientId), (Operator, ClientSecret)],
     effect: Effect::Provision,
+    phase: Phase::Early,
     ..ROW
 };
 

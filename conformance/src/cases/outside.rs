@@ -473,6 +473,19 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("method-override", "takes the method from X-HTTP-Method-Override")],
         ..ROW
     },
+    Case {
+        id: "outside.404.base-alone",
+        cell: Cell::Outside(404),
+        level: Level::Contract,
+        requirement: "The base path alone is an unknown path: 404 not_found.",
+        section: "openapi.yaml, info",
+        effect: Effect::Read,
+        control: Some("outside.404.unknown-path"),
+        request: steps!(base_alone),
+        expect: NOT_FOUND,
+        mutants: &[mutant("base-alone-200", "answers the base path with 200")],
+        ..ROW
+    },
 ];
 
 /// The valid request for /long, sent to a path at the origin in place of the base path.
@@ -513,4 +526,11 @@ async fn base_in_capitals(t: &Trial<'_>) -> Result<(), Stop> {
         return Err(without_one());
     }
     at(t, &base.to_ascii_uppercase()).await
+}
+
+async fn base_alone(t: &Trial<'_>) -> Result<(), Stop> {
+    if base_path(t).is_empty() {
+        return Err(without_one());
+    }
+    t.expect(t.due, &t.send(&crate::endpoint::bare("GET", "", None)).await?)
 }

@@ -3,6 +3,7 @@
 use crate::case::*;
 use crate::clock;
 use crate::http::is_at_origin;
+use crate::jose;
 use crate::mask;
 use crate::matrix::Op;
 use crate::patience::is_busy;
@@ -203,6 +204,8 @@ pub const CASES: &[Case] = &[
             mutant("echoes-bearer", "repeats a rejected bearer in the challenge"),
             mutant("echoes-assertion", "repeats an assertion in details"),
             mutant("echoes-code", "repeats a wrong code in the message"),
+            mutant("echoes-in-capitals", "repeats a wrong secret in capitals"),
+            mutant("echoes-encoded", "repeats a wrong secret in base64"),
         ],
         ..ROW
     },
@@ -468,6 +471,13 @@ fn error_body(seen: &Seen) -> Standing {
 /// Shorter values may appear in an answer by chance.
 const TELLING: usize = 8;
 
+/// Whether a text has the value in capitals, in small letters, or in base64.
+fn encodes(text: &str, value: &str) -> bool {
+    let encoded = jose::b64(value);
+    let standard = encoded.replace('-', "+").replace('_', "/");
+    [value.to_uppercase(), value.to_lowercase(), encoded, standard].iter().any(|form| text.contains(form.as_str()))
+}
+
 fn no_echo(seen: &Seen) -> Standing {
     if is_at_origin(&seen.request.path) {
         return Standing::NotConcerned;
@@ -492,7 +502,8 @@ fn no_echo(seen: &Seen) -> Standing {
             // Nothing else in a response reveals a token's signature.
             _ => {
                 let end = value.rsplit('.').next().unwrap_or_default();
-                (value.len() >= TELLING && text.contains(value.as_str())) || (end.len() > 20 && text.contains(end))
+                let telling = value.len() >= TELLING && (text.contains(value.as_str()) || encodes(text, value));
+                telling || (end.len() > 20 && text.contains(end))
             }
         };
         if let Some((place, _)) = places.iter().find(|(_, text)| repeats(text)) {

@@ -55,7 +55,7 @@ fn busy(fault: &str, asked: &Asked, count: u64) -> Option<(u16, &'static str)> {
         "busy-with-assertions" => String::from_utf8_lossy(&asked.body).contains("\"assertion\""),
         _ => false,
     }
-    .then_some((503, "unavailable"))
+    .then_some((503, "temporarily_unavailable"))
     .or((fault == "counts-polls" && polls && count.is_multiple_of(16)).then_some((429, "rate_limited")))
 }
 

@@ -119,7 +119,7 @@ impl Trial<'_> {
 
     /// Waits until no location may still serve a feed older than now.
     pub async fn feed_renewed(&self) {
-        tokio::time::sleep(self.feed_kept() + Duration::from_millis(5)).await;
+        self.run.idle(tokio::time::sleep(self.feed_kept() + Duration::from_millis(5))).await;
     }
 
     /// Whether the feed is public, found by a read without a token, once per run.
@@ -206,7 +206,7 @@ impl Trial<'_> {
                 Err(stop) => return Err(stop),
             }
             self.thin_out();
-            tokio::time::sleep(self.feed_kept() / READS).await;
+            self.run.idle(tokio::time::sleep(self.feed_kept() / READS)).await;
         }
     }
 

@@ -24,7 +24,10 @@ impl Trial<'_> {
         let coded = |codes: &[&str]| lenient || codes.is_empty() || code.is_some_and(|c| codes.contains(&c));
         let alternative = want.or.iter().any(|(status, code)| *status == answer.status && coded(&[code]));
         if !alternative && (answer.status != want.status || !coded(want.codes)) {
-            return Err(Stop::fail(want.to_string(), self.summary(answer)));
+            let got = self.summary(answer);
+            let bare = answer.status == 503 && answer.header("retry-after").is_none();
+            let hint = if bare { "; without Retry-After, a 503 is not sent again" } else { "" };
+            return Err(Stop::fail(want.to_string(), format!("{got}{hint}")));
         }
         // A 201 to an operator's call is not a token.
         let grants = self.judged.borrow().as_ref().is_none_or(|r| endpoint::operation(r) != Op::Service);

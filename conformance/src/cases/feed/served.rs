@@ -235,6 +235,20 @@ pub const CASES: &[Case] = &[
         ],
         ..ROW
     },
+    Case {
+        id: "feed.200.etag-delta",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "An ETag names one text: that of a delta is not that of the full feed.",
+        section: "openapi.yaml, getRevocations; RFC 9110 section 8.8.3",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("feed.200.since"),
+        request: steps!(etag_delta),
+        expect: plain(200),
+        mutants: &[mutant("feed-etag-of-seq", "makes the ETag from seq alone")],
+        ..ROW
+    },
 ];
 
 async fn served(t: &Trial<'_>) -> Result<(), Stop> {
@@ -430,4 +444,20 @@ async fn methods(t: &Trial<'_>) -> Result<(), Stop> {
         allows_reading(&answer, method)?;
     }
     Ok(())
+}
+
+async fn etag_delta(t: &Trial<'_>) -> Result<(), Stop> {
+    let (_, short) = t.ended_short().await?;
+    let (whole, _) = t.feed_lists("token", &short.id).await?;
+    let part = t.feed(&format!("?since={}", whole.seq()?)).await?;
+    if part.jwt.claims["since"].is_null() {
+        return Err(Stop::Absent("the server sent the full feed instead of a delta".to_owned()));
+    }
+    match part.etag()? == whole.etag()? {
+        false => Ok(()),
+        true => Err(Stop::fail(
+            "another ETag for the delta than for the full feed",
+            format!("ETag {} for both", whole.etag()?),
+        )),
+    }
 }

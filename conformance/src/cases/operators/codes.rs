@@ -12,6 +12,7 @@ const SEED: Case = Case {
     section: "openapi.yaml, createClientTotp",
     needs: OPERATOR,
     effect: Effect::Provision,
+    phase: Phase::Early,
     control: Some("operators.201.otp"),
     expect: plain(201),
     ..ROW

@@ -65,6 +65,7 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.201.otp",
         requirement: "A new client with the mechanism otp is returned with totp_secret, whose codes work at once.",
+        phase: Phase::Early,
         request: steps!(otp),
         mutants: &[
             mutant("created-without-seed", "makes no seed for a client with the mechanism otp"),
@@ -608,6 +609,14 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("client-id-line-end-ok", "accepts a line feed at the end of a client_id")],
         ..BAD
     },
+    Case {
+        id: "operators.201.ttl-binds-rotation",
+        requirement: "max_ttl_seconds limits a token that is issued by a rotation.",
+        section: "openapi.yaml, NewClient; openapi.yaml, LongTokenRequest",
+        request: steps!(ttl_binds_rotation),
+        mutants: &[mutant("rotation-ttl-uncapped", "ignores max_ttl_seconds for rotations")],
+        ..MADE
+    },
 ];
 
 /// The client, as the 201 returned it.
@@ -889,4 +898,16 @@ async fn valid_from(t: &Trial<'_>) -> Result<(), Stop> {
             format!("tokens_valid_from {}", client.shown["tokens_valid_from"]),
         )),
     }
+}
+
+async fn ttl_binds_rotation(t: &Trial<'_>) -> Result<(), Stop> {
+    let members = json!({"scopes": ["jobs:submit", "tokens:write"], "mechanisms": ["secret", "rotation"]});
+    let client = made(t, members).await?;
+    let (_, short) = t.tokens_of(&client, &["tokens:write"]).await?;
+    let body = json!({"grant_type": "client_credentials", "client_id": client.id, "ttl_seconds": 86_400});
+    let mut request = crate::endpoint::post(crate::endpoint::LONG, Some(&short.token), Some(body));
+    request.set("x-client-id", client.id.as_str());
+    let answer = t.send(&request).await?;
+    t.expect(GRANTED, &answer)?;
+    t.check(Also::ExpiresIn(3600), &answer)
 }

@@ -2,8 +2,9 @@
 
 use super::OPERATOR;
 use crate::case::*;
-use crate::endpoint::CLIENTS;
-use crate::trial::operators::newcomer;
+use crate::endpoint::{self, CLIENTS};
+use crate::trial::draft;
+use crate::trial::operators::{Client, Signer, newcomer};
 use serde_json::{Value, json};
 
 /// A key that is rejected.
@@ -253,6 +254,28 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("jwks-alg-unknown-ok", "accepts keys with any alg")],
         ..WEAK
     },
+    Case {
+        id: "operators.201.jti-per-client",
+        cell: Cell::Service(201),
+        requirement: "A jti is single-use per client: a jti that one client has used works for another.",
+        section: "openapi.yaml, issueLongTermToken; RFC 7519 section 4.1.7",
+        control: Some("operators.201.assertion"),
+        request: steps!(jti_per_client),
+        expect: GRANTED,
+        mutants: &[mutant("jti-global", "rejects a jti that any client has used")],
+        ..WEAK
+    },
+    Case {
+        id: "operators.201.ttl-binds-assertion",
+        cell: Cell::Service(201),
+        requirement: "max_ttl_seconds limits a token that is issued for an assertion.",
+        section: "openapi.yaml, NewClient; openapi.yaml, LongTokenRequest",
+        control: Some("operators.201.assertion"),
+        request: steps!(ttl_binds_assertion),
+        expect: GRANTED,
+        mutants: &[mutant("assertion-ttl-uncapped", "ignores max_ttl_seconds for assertions")],
+        ..WEAK
+    },
 ];
 
 fn ed25519(kid: &str) -> Value {
@@ -356,4 +379,42 @@ async fn rejected(t: &Trial<'_>, key: Value) -> Result<(), Stop> {
     body["mechanisms"] = json!(["assertion"]);
     body["jwks"] = json!({"keys": [key]});
     t.expect(t.due, &t.call("POST", CLIENTS, Some(body)).await?)
+}
+
+/// A client with one key, which may use assertions only.
+async fn signing(t: &Trial<'_>) -> Result<(Client, Signer), Stop> {
+    let signer = t.signer("first")?;
+    let members = json!({"mechanisms": ["assertion"], "jwks": {"keys": [signer.jwk]}});
+    Ok((t.client_with(members).await?, signer))
+}
+
+/// A request with a fresh assertion with this `jti`, for a token that lives for a day.
+async fn by_assertion(t: &Trial<'_>, client: &Client, signer: &Signer, jti: &str) -> Result<Answer, Stop> {
+    let now = t.run.clock.now();
+    let header = json!({"alg": signer.key.alg, "kid": signer.key.kid, "typ": "JWT"});
+    let claims = json!({
+        "iss": client.id, "sub": client.id, "aud": t.run.client.url(endpoint::LONG), "iat": now, "exp": now + 120, "jti": jti,
+    });
+    let assertion = t.secret("GUEST_ASSERTION", draft::sign(&signer.key, &header, &claims)?);
+    let credential = json!({
+        "grant_type": "assertion", "assertion_type": draft::CLIENT_ASSERTION, "assertion": assertion,
+        "ttl_seconds": 86_400,
+    });
+    t.log_in(client, credential).await
+}
+
+async fn jti_per_client(t: &Trial<'_>) -> Result<(), Stop> {
+    let jti = t.unique();
+    for _ in 0..2 {
+        let (client, signer) = signing(t).await?;
+        t.expect(t.due, &by_assertion(t, &client, &signer, &jti).await?)?;
+    }
+    Ok(())
+}
+
+async fn ttl_binds_assertion(t: &Trial<'_>) -> Result<(), Stop> {
+    let (client, signer) = signing(t).await?;
+    let answer = by_assertion(t, &client, &signer, &t.unique()).await?;
+    t.expect(t.due, &answer)?;
+    t.check(Also::ExpiresIn(3600), &answer)
 }

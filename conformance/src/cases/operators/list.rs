@@ -181,7 +181,7 @@ async fn listed(t: &Trial<'_>, id: &str, wanted: Option<&str>) -> Result<(), Sto
             };
             return Err(Stop::fail(format!("{id} {} within the --consistency-window", told(wanted)), told(got)));
         }
-        tokio::time::sleep(t.run.poll).await;
+        t.run.idle(tokio::time::sleep(t.run.poll)).await;
     }
 }
 

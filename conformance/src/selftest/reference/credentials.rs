@@ -233,6 +233,7 @@ impl Reference {
             Some("") if !self.on("jti-empty-ok") => return None,
             Some(jti) if self.on("jti-folded") => format!("{} {}", by.id, jti.to_lowercase()),
             Some(_) if self.on("jti-by-text") => assertion.to_owned(),
+            Some(jti) if self.on("jti-global") => jti.to_owned(),
             Some(jti) if self.on("jti-cut") => format!("{} {}", by.id, jti.chars().take(64).collect::<String>()),
             Some(jti) => format!("{} {jti}", by.id),
             None if self.on("jti-number-ok") && claims["jti"].is_number() => return Some(by),

@@ -115,6 +115,7 @@ impl Reference {
         let text = self.feed_text(number);
         let etag = match self.fault {
             Some("feed-etag-constant") => "\"feed\"".to_owned(),
+            Some("feed-etag-of-seq") => format!("\"{}\"", self.memory.seq),
             Some("feed-etag-random") => format!("\"{}\"", self.memory.requests),
             _ => format!("\"{}\"", b64(&digest::digest(&digest::SHA256, text.as_bytes()).as_ref()[..16])),
         };

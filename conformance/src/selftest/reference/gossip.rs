@@ -2,7 +2,7 @@
 
 use super::message::{Asked, Reply};
 use super::state::{Bearer, ClientRecord, Reference};
-use crate::jose::{Jwt, unb64};
+use crate::jose::{Jwt, b64, unb64};
 use crate::totp;
 use serde_json::json;
 
@@ -55,6 +55,8 @@ impl Reference {
             }
             "suspended-hinted" if client.suspended => (REFUSED.to_owned(), Some(json!({"status": "suspended"}))),
             "echoes-secret" => (format!("The secret {} is wrong.", sent.secret?), None),
+            "echoes-in-capitals" => (format!("The secret {} is wrong.", sent.secret?.to_uppercase()), None),
+            "echoes-encoded" => (REFUSED.to_owned(), Some(json!({"sent": b64(sent.secret?)}))),
             "echoes-code" => (format!("The code {} is wrong.", sent.code?), None),
             "echoes-assertion" => (REFUSED.to_owned(), Some(json!({"assertion": sent.assertion?}))),
             _ => return None,

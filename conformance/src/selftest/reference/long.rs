@@ -2,7 +2,7 @@
 
 use super::gossip::{REFUSED, Sent};
 use super::message::{Asked, Refused, Reply};
-use super::state::Reference;
+use super::state::{Bearer, Reference};
 use crate::jose::Jwt;
 use serde_json::Value;
 
@@ -143,7 +143,11 @@ impl Reference {
                 "The body has no mechanism; send client_secret, otp_code or assertion, or rotate a bearer token.",
             ));
         }
-        let limited = self.limit(asked, &format!("long {client_id}"), &client_id);
+        let counted = match (&secret, self.on("limit-by-secret")) {
+            (Some(secret), true) => format!("long {client_id} {secret}"),
+            _ => format!("long {client_id}"),
+        };
+        let limited = self.limit(asked, &counted, &client_id);
         let forwarded = asked.header("x-forwarded-for").is_some() && self.on("limit-by-forwarded-for");
         let spared = forwarded
             || (secret.is_none() && self.on("limit-secrets-only"))
@@ -275,11 +279,20 @@ impl Reference {
             true => asked_for,
             false => self.grantable(asked, asked_for, &self.scopes_of(&client, "long-asked"), 403)?,
         };
-        if code.is_some() && self.on("code-ttl-uncapped") {
+        let uncapped = (code.is_some() && self.on("code-ttl-uncapped"))
+            || (assertion.is_some() && self.on("assertion-ttl-uncapped"));
+        if uncapped {
             client.max_ttl = None;
         }
         let auth_time = self.auth_time(client.valid_from, assertion.as_deref());
         Ok(self.mint_long(&client, scopes, ttl, auth_time))
+    }
+
+    fn rotating(&mut self, asked: &Asked, header: Option<&str>) -> Result<Bearer, Refused> {
+        match self.verified(asked, header, "short") {
+            Ok(bearer) if self.lags("rotation", &bearer.client).is_some() => Ok(bearer),
+            _ => self.bearer(asked, header, "short"),
+        }
     }
 
     fn rotate(
@@ -296,7 +309,7 @@ impl Reference {
         {
             return Err(self.refuse(asked, 403, "insufficient_scope", "tokens:write is needed."));
         }
-        let bearer = match self.bearer(asked, header.as_deref(), "short") {
+        let bearer = match self.rotating(asked, header.as_deref()) {
             Ok(bearer) => bearer,
             Err(_) if self.on("rotation-any-bearer") => {
                 let client = self.clients[0].clone();
@@ -331,7 +344,10 @@ impl Reference {
                 "A rotation requires a bearer token with the scope tokens:write.",
             ));
         }
-        let client = self.client(&bearer.client);
+        let mut client = self.client(&bearer.client);
+        if self.on("rotation-ttl-uncapped") {
+            client.max_ttl = None;
+        }
         if !client.may_use("rotation") && !self.on("rotation-for-all") {
             return Err(self.refuse(
                 asked,

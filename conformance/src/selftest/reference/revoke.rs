@@ -11,7 +11,7 @@ impl Reference {
             return Err(self.refuse(
                 asked,
                 503,
-                "unavailable",
+                "temporarily_unavailable",
                 "A part of the service is not answering. Please retry.",
             ));
         }
@@ -46,7 +46,8 @@ impl Reference {
         let orphaned = bearer.parent.as_ref().is_some_and(|parent| self.memory.revoked.contains(parent));
         let forgiven = self.on("revoked-bearer-revokes")
             || (self.on("revoked-short-revokes") && bearer.kind == "short" && !orphaned)
-            || (self.on("orphan-revokes") && orphaned);
+            || (self.on("orphan-revokes") && orphaned)
+            || self.lags("revoker", &bearer.client).is_some();
         if self.on("revoke-limited") && self.memory.was_limited && bearer.client == BURST_CLIENT {
             return Err(self.refuse(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds."));
         }

@@ -28,6 +28,9 @@ impl Reference {
             return Ok(reply);
         }
         let mut path = self.below_base(path);
+        if self.on("base-alone-200") && asked.path == "/v1" {
+            return Ok(self.dressed(200, serde_json::json!({})));
+        }
         if self.on("path-suffix-ok") {
             path = path.trim_end_matches(".json").to_owned();
         }

@@ -10,7 +10,7 @@ impl Reference {
             return Err(self.refuse(
                 asked,
                 503,
-                "unavailable",
+                "temporarily_unavailable",
                 "A part of the service is not answering. Please retry.",
             ));
         }
