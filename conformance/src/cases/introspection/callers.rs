@@ -222,6 +222,55 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("introspection-form-before-caller", "checks the form before the caller")],
         ..ROW
     },
+    Case {
+        id: "introspection.200.scheme-case",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "The authentication scheme of the caller is case-insensitive: bearer in lower case is accepted.",
+        section: "RFC 9110 section 11.1",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Header("authorization", "bearer ${reader.short}")]),
+        expect: plain(200),
+        also: &[Also::Active],
+        mutants: &[mutant("scheme-case-on-introspect", "compares the scheme case-sensitively in introspection")],
+        ..ROW
+    },
+    Case {
+        id: "introspection.200.authorization-repeated",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "A caller may send the same Authorization header twice.",
+        section: "openapi.yaml, info",
+        effect: Effect::Mint,
+        control: Some("introspection.200.active"),
+        request: Ask(Introspect(Reader), &[Repeat("authorization")]),
+        expect: plain(200),
+        also: &[Also::Active],
+        mutants: &[mutant(
+            "repeated-header-refused-on-introspect",
+            "rejects a repeated Authorization header in introspection",
+        )],
+        ..ROW
+    },
+    Case {
+        id: "introspection.401.authorization-differs",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "A caller with two different Authorization headers is rejected with 401 invalid_token, and the message \
+                      says that the header is repeated.",
+        section: "openapi.yaml, info",
+        effect: Effect::Mint,
+        control: Some("introspection.200.authorization-repeated"),
+        request: Ask(Introspect(Reader), &[Beside("authorization", "Bearer ${reader.long}")]),
+        expect: INVALID_TOKEN,
+        also: &[Also::SaysRepeated],
+        mutants: &[mutant(
+            "first-header-wins-on-introspect",
+            "uses the first of two Authorization headers in introspection",
+        )],
+        ..ROW
+    },
 ];
 
 fn challenged(seen: &Seen) -> Standing {

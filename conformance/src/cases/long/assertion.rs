@@ -155,4 +155,18 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("suspended-before-assertion", "reveals a suspension before it checks the assertion")],
         ..ROW
     },
+    Case {
+        id: "long.401.assertion-x-client-id-missing-with-bearer",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "An assertion without X-Client-Id is rejected with 401 invalid_client, even if the client's bearer token \
+                      comes with it.",
+        section: "openapi.yaml, issueLongTermToken",
+        control: Some("long.201.authorization-ignored-by-assertion"),
+        effect: Effect::Mint,
+        request: Ask(Assertion(Valid), &[NoHeader("x-client-id"), Header("authorization", "Bearer ${valid.short}")]),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("x-client-id-or-bearer", "accepts an assertion with a bearer in place of X-Client-Id")],
+        ..ROW
+    },
 ];

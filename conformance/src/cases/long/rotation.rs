@@ -221,6 +221,54 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("rotation-permission-first", "checks the permission of a rotation before its token")],
         ..ROW
     },
+    Case {
+        id: "long.201.rotation-authorization-repeated",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A rotation whose Authorization header is sent twice with the same value is accepted.",
+        section: "openapi.yaml, info",
+        effect: Effect::Mint,
+        control: Some("long.201.rotation"),
+        request: Ask(Rotation(Valid), &[Repeat("authorization")]),
+        expect: GRANTED,
+        mutants: &[mutant(
+            "repeated-header-refused-on-rotation",
+            "rejects a repeated Authorization header of a rotation",
+        )],
+        ..ROW
+    },
+    Case {
+        id: "long.401.rotation-authorization-differs",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A rotation with two different Authorization headers is rejected with 401 invalid_token, and the message \
+                      says that the header is repeated.",
+        section: "openapi.yaml, info",
+        effect: Effect::Mint,
+        control: Some("long.201.rotation-authorization-repeated"),
+        request: Ask(Rotation(Valid), &[Beside("authorization", "Bearer ${valid.short}")]),
+        expect: INVALID_TOKEN,
+        also: &[Also::SaysRepeated],
+        mutants: &[mutant(
+            "first-header-wins-on-rotation",
+            "uses the first of two Authorization headers of a rotation",
+        )],
+        ..ROW
+    },
+    Case {
+        id: "long.201.rotation-scheme-case",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "The authentication scheme of a rotation is case-insensitive: bearer in lower case is accepted.",
+        section: "RFC 9110 section 11.1",
+        effect: Effect::Mint,
+        control: Some("long.201.rotation"),
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        request: steps!(scheme_in_lower_case),
+        expect: GRANTED,
+        mutants: &[mutant("scheme-case-on-long", "compares the scheme of a rotation case-sensitively")],
+        ..ROW
+    },
 ];
 
 async fn rotation_default(t: &Trial<'_>) -> Result<(), Stop> {
@@ -290,4 +338,11 @@ async fn rotation_revoked_lacks_write(t: &Trial<'_>) -> Result<(), Stop> {
     let short = t.mint_short(&long, &["jobs:submit", "tokens:revoke"]).await?;
     t.revoked(&short, &short).await?;
     t.until_refused(&t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?, t.due).await
+}
+
+async fn scheme_in_lower_case(t: &Trial<'_>) -> Result<(), Stop> {
+    let token = t.shared(Valid, "turn").await?.token;
+    let mut request = t.rotate_request(Valid, &token, Some(&["jobs:submit"]))?;
+    request.set("authorization", format!("bearer {token}"));
+    t.expect(t.due, &t.send(&request).await?)
 }

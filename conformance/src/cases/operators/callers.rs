@@ -189,6 +189,43 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("clients-deletion-unchecked", "accepts a deleted operator's tokens")],
         ..CALLER
     },
+    Case {
+        id: "operators.200.scheme-case",
+        cell: Cell::Service(200),
+        requirement: "The authentication scheme of an operator's call is case-insensitive: bearer in lower case is accepted.",
+        section: "RFC 9110 section 11.1",
+        request: Ask(GetClient, &[Header("authorization", "bearer ${operator.read}")]),
+        expect: plain(200),
+        mutants: &[mutant("scheme-case-on-clients", "compares the scheme of operators' calls case-sensitively")],
+        ..CALLER
+    },
+    Case {
+        id: "operators.200.authorization-repeated",
+        cell: Cell::Service(200),
+        requirement: "An operator's call may have the same Authorization header twice.",
+        section: "openapi.yaml, info",
+        request: Ask(GetClient, &[Repeat("authorization")]),
+        expect: plain(200),
+        mutants: &[mutant(
+            "repeated-header-refused-on-clients",
+            "rejects a repeated Authorization header of operators' calls",
+        )],
+        ..CALLER
+    },
+    Case {
+        id: "operators.401.authorization-differs",
+        requirement: "An operator's call with two different Authorization headers is rejected with 401 invalid_token, and the \
+                      message says that the header is repeated.",
+        section: "openapi.yaml, info",
+        control: Some("operators.200.authorization-repeated"),
+        request: Ask(GetClient, &[Beside("authorization", "Bearer ${operator.short}")]),
+        also: &[Also::SaysRepeated],
+        mutants: &[mutant(
+            "first-header-wins-on-clients",
+            "uses the first of two Authorization headers of operators' calls",
+        )],
+        ..CALLER
+    },
 ];
 
 async fn revoked(t: &Trial<'_>) -> Result<(), Stop> {

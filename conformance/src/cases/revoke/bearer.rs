@@ -187,6 +187,19 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("revoked-bearer-revokes", "lets a revoked token revoke others")],
         ..ROW
     },
+    Case {
+        id: "revoke.204.scheme-case",
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        requirement: "The authentication scheme is case-insensitive on /revoke too: bearer in lower case is accepted.",
+        section: "RFC 9110 section 11.1",
+        effect: Effect::Revoke,
+        control: Some("revoke.204.sibling"),
+        request: Ask(Revoke(Valid), &[Header("authorization", "bearer ${valid.short}")]),
+        expect: ENDED,
+        mutants: &[mutant("scheme-case-on-revoke", "compares the scheme case-sensitively on /revoke")],
+        ..ROW
+    },
 ];
 
 async fn revoke(t: &Trial<'_>, bearer: &Token, victim: &Token) -> Result<(), Stop> {

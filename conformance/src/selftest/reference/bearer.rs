@@ -39,7 +39,9 @@ impl Reference {
         let token = match header.split_once(' ') {
             None if self.on("scheme-optional") => header.as_str(),
             Some(("Bearer", token)) => token,
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") && !self.on("scheme-case") => token,
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") && !self.reads_scheme_exactly(asked) => {
+                token
+            }
             Some((_, token)) if self.on("any-scheme") => token,
             Some((_, token)) if self.on("introspection-any-scheme") && asked.path.ends_with("/introspect") => token,
             _ => return Err(refused),
@@ -111,6 +113,13 @@ impl Reference {
             parent: jwt.claims["parent"].as_str().map(str::to_owned),
             auth_time: jwt.claims["auth_time"].as_u64().unwrap_or(0),
         })
+    }
+
+    fn reads_scheme_exactly(&self, asked: &Asked) -> bool {
+        let of_place =
+            |place: &&str| asked.path.contains(&format!("/{place}")) && self.on(&format!("scheme-case-on-{place}"));
+        let of_short = asked.path.ends_with("/short") && self.on("scheme-case");
+        of_short || ["long", "revoke", "introspect", "clients"].iter().any(|place| of_place(&place))
     }
 
     /// Whether the bearer's client is suspended or deleted, or all of its tokens were revoked since.

@@ -55,7 +55,7 @@ impl Reference {
 
     /// The caller: a live token of either kind.
     fn introspecting(&mut self, asked: &Asked, header: Option<&str>) -> Result<Bearer, Refused> {
-        let token = header.and_then(|h| h.strip_prefix("Bearer ")).unwrap_or_default();
+        let token = header.and_then(|h| h.split_once(' ')).map_or("", |(_, token)| token);
         let long = Jwt::read(token).is_some_and(|jwt| jwt.header["typ"] == "lt+jwt");
         let kind = if long && !self.on("introspection-by-short-only") { "long" } else { "short" };
         match self.fault {

@@ -177,6 +177,7 @@ impl Reference {
         }
         // X-Client-Id, compared exactly.
         let same = match &header_id {
+            None if assertion.is_some() && self.on("x-client-id-or-bearer") => bearer_header.is_some(),
             None => self.on("x-client-id-optional"),
             Some(id) if self.on("x-client-id-folded") => id.eq_ignore_ascii_case(&client_id),
             Some(id) if self.on("client-id-trimmed") => *id == client_id.trim(),
@@ -302,7 +303,7 @@ impl Reference {
         scopes: Option<Vec<String>>,
         ttl: Option<u64>,
     ) -> Result<Reply, Refused> {
-        let header = self.single(asked, "authorization", "invalid_token", "-on-long")?;
+        let header = self.single(asked, "authorization", "invalid_token", "-on-rotation")?;
         if self.on("rotation-permission-first")
             && let Ok(bearer) = self.verified(asked, header.as_deref(), "short")
             && !self.may(&bearer, "tokens:write", "rotation-itself")

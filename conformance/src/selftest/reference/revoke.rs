@@ -28,7 +28,7 @@ impl Reference {
         if header.is_none() && self.on("revoke-without-bearer") {
             return Ok(self.ended());
         }
-        let token = header.as_deref().and_then(|h| h.strip_prefix("Bearer ")).unwrap_or_default();
+        let token = header.as_deref().and_then(|h| h.split_once(' ')).map_or("", |(_, token)| token);
         let kind = match Jwt::read(token) {
             Some(jwt) if jwt.header["typ"] == "lt+jwt" => "long",
             _ => "short",
