@@ -22,7 +22,7 @@ const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(8);
 /// as soon as one: the contract asks for 100 within 5 seconds.
 const AT_ONCE: usize = 100;
 /// How often a call of the clean-up is sent at most, and the limit on the sum of all waits for a busy server.
-const TRIES: u32 = 5;
+const TRIES: u32 = 10;
 const WAITS: Duration = Duration::from_secs(65);
 const A_MOMENT: Duration = Duration::from_millis(250);
 /// The longest id or reason in a report, in characters.

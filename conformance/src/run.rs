@@ -27,7 +27,11 @@ use tokio::sync::{Notify, watch};
 /// After this many calls in a row without an answer, a probe checks whether the server is still there.
 pub const GONE_AFTER: u32 = 3;
 /// How often a case is tried if the server is busy or unreachable.
-pub const ROUNDS: u32 = 6;
+pub const ROUNDS: u32 = 12;
+/// No round begins later than this after the first run through all cases.
+pub const FOR_ROUNDS: Duration = Duration::from_secs(120);
+/// The pause before another round, for a server that is busy.
+pub const BETWEEN_ROUNDS: Duration = Duration::from_secs(1);
 /// The reason of a case that could not run because the server had gone.
 pub const GONE: &str = "the server is no longer reachable: see sanity.last";
 /// Waits between tries if the server refuses connections: it may be restarting.

@@ -10,7 +10,7 @@ use crate::identities::{Credential, Role};
 use crate::interrupt::Interrupt;
 use crate::matrix::{Effect, Level};
 use crate::result::{CaseResult, Outcome, Report, millis};
-use crate::run::{GONE, INTERRUPTED, ROUNDS, Run, Setup};
+use crate::run::{BETWEEN_ROUNDS, FOR_ROUNDS, GONE, INTERRUPTED, ROUNDS, Run, Setup};
 use crate::stop::Stop;
 use crate::text::beginning;
 use crate::trial::Trial;
@@ -92,8 +92,9 @@ pub async fn run(settings: Settings) -> Result<Finished, String> {
         let left = std::mem::take(&mut book.left);
         book.conduct(left, jobs.max(1)).await;
         book.conduct(at_the_end.clone(), 1).await;
+        let through = Instant::now();
         for round in 1..ROUNDS {
-            if !book.prepare_another_round().await {
+            if through.elapsed() > FOR_ROUNDS || !book.prepare_another_round().await {
                 break;
             }
             run.round.set(round);
@@ -366,7 +367,7 @@ impl<'a> Book<'a> {
             return false;
         }
         self.run.say(&format!("{} cases found the server busy or unreachable: running them again", again.len()));
-        if self.run.pause_for_limit().await.is_err() {
+        if self.run.pause_for_limit().await.is_err() || self.run.pause(BETWEEN_ROUNDS).await.is_err() {
             return false;
         }
         again.iter().for_each(|id| drop(self.results.remove(id)));

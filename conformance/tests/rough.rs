@@ -73,7 +73,7 @@ fn a_case_fails_if_it_alone_gets_503() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
     let failed = case(&report, "long.201.assertion");
     assert_eq!(failed["outcome"], "fail");
-    assert!(failed["got"].as_str().unwrap().contains("in 6 rounds, while"), "{failed}");
+    assert!(failed["got"].as_str().unwrap().contains("in 12 rounds, while"), "{failed}");
 }
 
 /// However the server goes down, there is one failure.

@@ -75,6 +75,9 @@ fn about(name: &str) -> &'static str {
     }
 }
 
+/// The shortest id that is looked for in other requests: a shorter one may be part of any text.
+const TELLING: usize = 16;
+
 /// A call that minted a token.
 #[derive(Clone, Copy)]
 struct Source<'a> {
@@ -90,7 +93,8 @@ fn sources(report: &Report) -> BTreeMap<String, Source<'_>> {
         let Some(name) = quoted_behind(body, "access_token").and_then(|value| value.strip_prefix('$')) else {
             continue;
         };
-        let source = Source { exchange, id: quoted_behind(body, "token_id") };
+        let id = quoted_behind(body, "token_id").filter(|id| id.len() >= TELLING);
+        let source = Source { exchange, id };
         all.entry(name.to_owned()).or_insert(source);
     }
     all
@@ -108,6 +112,8 @@ struct Script<'a> {
     sources: BTreeMap<String, Source<'a>>,
     /// The variables that an earlier line sets.
     filled: BTreeSet<String>,
+    /// The tokens whose calls are being written: a server may answer with a token that the request contained.
+    begun: BTreeSet<String>,
     /// Token ids of the recorded run, with the variable that holds the id of the new token.
     ids: Vec<(&'a str, String)>,
     /// The variables that the environment must set.
@@ -169,7 +175,8 @@ impl<'a> Script<'a> {
             return;
         }
         match self.sources.get(name).copied() {
-            Some(source) => self.call(source.exchange),
+            Some(source) if self.begun.insert(name.to_owned()) => self.call(source.exchange),
+            Some(_) => {}
             None => drop(self.given.insert(name.to_owned())),
         }
     }
@@ -266,7 +273,7 @@ mod tests {
     #[test]
     fn a_script_mints_what_it_needs_and_runs_no_server_text() {
         let mut report = sample::conformant();
-        let grant = |n: u32, kind: &str| format!(r#"{{"access_token":"${kind}_TOKEN_{n}","token_id":"tok_{n}"}}"#);
+        let grant = |n: u32, kind: &str| format!(r#"{{"access_token":"${kind}_TOKEN_{n}","token_id":"tok_lt_00000000{n}"}}"#);
         let (other, mut case) = (report.cases[0].clone(), report.cases[1].clone());
         report.cases = vec![other];
         let secret = r#"{"client_secret":"$VALID_CLIENT_SECRET"}"#;
@@ -275,7 +282,7 @@ mod tests {
             exchange("http://h/short", Some("$LONG_TOKEN_7"), None, &grant(8, "SHORT")),
         ];
         let evil = "$(touch ran) `touch ran` ' touch ran ' $HOME $AWS_SECRET";
-        case.exchanges = vec![exchange("http://h/tok_7/revoke", Some("$SHORT_TOKEN_8"), Some(evil), "{}")];
+        case.exchanges = vec![exchange("http://h/tok_lt_000000007/revoke", Some("$SHORT_TOKEN_8"), Some(evil), "{}")];
         let script = render(&report, &case);
         let dir = std::env::temp_dir().join(format!("conformance-script-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
@@ -295,6 +302,17 @@ mod tests {
         assert!(calls[2].contains("[http://h/id-1/revoke]") && calls[2].contains("Bearer fresh-2]"), "{calls:?}");
         assert!(calls[2].contains(&format!("[{evil}]")) && !dir.join("ran").exists(), "{calls:?}");
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// A server that answers every call with the token of the request.
+    #[test]
+    fn a_token_that_needs_itself_is_minted_once() {
+        let mut report = sample::conformant();
+        let mut case = report.cases[1].clone();
+        let answer = r#"{"access_token":"$LONG_TOKEN_7","token_id":"tok_lt_000000007"}"#;
+        report.cases[0].exchanges = vec![exchange("http://h/short", Some("$LONG_TOKEN_7"), None, answer)];
+        case.exchanges = vec![exchange("http://h/tok_lt_000000007/revoke", Some("$LONG_TOKEN_7"), None, "{}")];
+        assert_eq!(render(&report, &case).matches("/short").count(), 1);
     }
 
     #[test]

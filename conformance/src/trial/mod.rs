@@ -38,15 +38,17 @@ pub struct Trial<'a> {
     pub judged: RefCell<Option<Request>>,
     /// A standing promise that an answer of this case broke, if the promise's own row is not part of the run.
     charged: RefCell<Option<Stop>>,
+    /// The number of requests so far, without repeats.
+    sent: Cell<usize>,
     /// Set while a step expects a 429.
     pub expects_429: Cell<bool>,
 }
 
-/// The 503s that cases met, by case, operation and the number of exchanges before.
+/// The 503s that cases met, by case, operation and the number of the request in its case.
 #[derive(Default)]
 struct Busy(RefCell<BTreeMap<(&'static str, Op, usize), Met>>);
 
-/// How often a case met a 503 at one of its steps.
+/// How often a case met a 503 at one of its requests.
 struct Met {
     rounds: BTreeSet<u32>,
     /// How many calls of the operation had been answered when it first did.
@@ -62,6 +64,7 @@ impl<'a> Trial<'a> {
             exchanges: RefCell::default(),
             judged: RefCell::default(),
             charged: RefCell::default(),
+            sent: Cell::new(0),
             expects_429: Cell::new(false),
         }
     }
@@ -102,9 +105,15 @@ impl<'a> Trial<'a> {
 
     pub async fn send(&self, request: &Request) -> Result<Answer, Stop> {
         *self.judged.borrow_mut() = Some(request.clone());
+        let nth = self.next();
         let (outcome, exchange) = self.patiently(request).await?;
         self.exchanges.borrow_mut().push(exchange.clone());
-        self.receive(request, outcome, &exchange)
+        self.receive(request, nth, outcome, &exchange)
+    }
+
+    /// The number of the next request of this case.
+    fn next(&self) -> usize {
+        self.sent.replace(self.sent.get() + 1)
     }
 
     /// Sends a request, again after each 503 with `Retry-After`. Records all exchanges but the last, and judges those answers by
@@ -130,14 +139,16 @@ impl<'a> Trial<'a> {
 
     /// As `send`, but the caller decides whether to record the exchange: for bursts.
     pub async fn send_one_of_many(&self, request: &Request) -> Result<(Result<Answer, Stop>, result::Exchange), Stop> {
+        let nth = self.next();
         let (outcome, exchange) = self.patiently(request).await?;
-        Ok((self.receive(request, outcome, &exchange), exchange))
+        Ok((self.receive(request, nth, outcome, &exchange), exchange))
     }
 
     /// The checks that every answer passes.
     fn receive(
         &self,
         request: &Request,
+        nth: usize,
         outcome: Result<Answer, Broken>,
         exchange: &result::Exchange,
     ) -> Result<Answer, Stop> {
@@ -157,7 +168,7 @@ impl<'a> Trial<'a> {
             )));
         }
         if patience::is_busy(&answer) {
-            return Err(self.unavailable(request, &answer));
+            return Err(self.unavailable(request, nth, &answer));
         }
         Ok(answer)
     }
@@ -168,14 +179,14 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// A 503 conforms if a part of the service is down. It is a failure if this case gets 503 at the same step in every round
+    /// A 503 conforms if a part of the service is down. It is a failure if the same request of a case gets 503 in every round
     /// while other calls of the operation get other answers.
-    fn unavailable(&self, request: &Request, answer: &Answer) -> Stop {
+    fn unavailable(&self, request: &Request, nth: usize, answer: &Answer) -> Stop {
         let op = endpoint::operation(request);
         let memory = self.run.memory::<Busy>();
         let mut all = memory.0.borrow_mut();
         let first = || Met { rounds: BTreeSet::new(), answered_before: self.run.answered(op) };
-        let met = all.entry((self.id, op, self.exchanges.borrow().len())).or_insert_with(first);
+        let met = all.entry((self.id, op, nth)).or_insert_with(first);
         met.rounds.insert(self.run.round.get());
         let others = self.run.answered(op) - met.answered_before;
         let got = self.run.summary(answer);
