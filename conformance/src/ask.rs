@@ -129,6 +129,8 @@ pub const INVALID_REQUEST: Want = refused(400, &["invalid_request"]);
 pub const INVALID_GRANT: Want = refused(400, &["invalid_grant"]);
 pub const INVALID_SCOPE: Want = refused(400, &["invalid_scope"]);
 pub const INVALID_CLIENT: Want = refused(401, &["invalid_client"]);
+/// No credential header at all: X-Client-Id is missing, and so is a bearer.
+pub const NO_CREDENTIALS: Want = refused(401, &["invalid_client", "invalid_token"]);
 pub const INVALID_TOKEN: Want = refused(401, &["invalid_token"]);
 pub const LACKS_SCOPE: Want = refused(401, &["insufficient_scope"]);
 pub const BEYOND_SCOPE: Want = refused(403, &["insufficient_scope"]);

@@ -4,7 +4,8 @@
 pub use crate::ask::{Also, Base, Base::*, Change, Change::*, Want};
 pub use crate::ask::{
     BEYOND_SCOPE, CONFLICT, ENDED, GRANTED, INVALID_CLIENT, INVALID_GRANT, INVALID_REQUEST, INVALID_SCOPE,
-    INVALID_TOKEN, LACKS_SCOPE, NOT_FOUND, PRECONDITION_FAILED, RATE_LIMITED, UNAUTHORIZED, plain, refused,
+    INVALID_TOKEN, LACKS_SCOPE, NO_CREDENTIALS, NOT_FOUND, PRECONDITION_FAILED, RATE_LIMITED, UNAUTHORIZED, plain,
+    refused,
 };
 pub use crate::http::{Answer, Request};
 pub use crate::identities::{Credential, Credential::*, Role, Role::*};

@@ -65,6 +65,14 @@ impl Answer {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
+    /// `error` in the challenge, as a token or a quoted string (RFC 9110 section 11.2).
+    pub fn challenge_error(&self) -> Option<&str> {
+        let challenge = self.header("www-authenticate")?;
+        let parameter = |part: &str| part.trim_start().to_ascii_lowercase().starts_with("error=");
+        let part = challenge.split([' ', ',']).find(|part| parameter(part))?;
+        Some(part.split_once('=')?.1.trim().trim_matches('"'))
+    }
+
     /// The items of a list, such as `Cache-Control`. It may be spread over several header lines (RFC 9110 section 5.3).
     pub fn list(&self, name: &str) -> Vec<&str> {
         let lines = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));

@@ -3,7 +3,7 @@
 use crate::endpoint::CLIENTS;
 use crate::http::{Answer, Request};
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// How often one call is sent again at most.
 pub const AGAIN: u32 = 4;
@@ -37,15 +37,16 @@ impl Patience {
 }
 
 /// What `Retry-After` asks for (RFC 9110 section 10.2.3). A date is compared with the answer's own `Date`, since clocks
-/// differ. Anything else counts as one second.
+/// differ; without one, with the time of the request. Anything else counts as one second.
 pub fn retry_after(answer: &Answer) -> Option<Duration> {
     let value = answer.header("retry-after")?.trim();
     let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let asked = UNIX_EPOCH + Duration::from_secs(answer.asked);
     let pause = value
         .parse()
         .ok()
         .map(Duration::from_secs)
-        .or_else(|| date(value)?.duration_since(date(answer.header("date")?)?).ok());
+        .or_else(|| date(value)?.duration_since(answer.header("date").and_then(date).unwrap_or(asked)).ok());
     Some(pause.unwrap_or(Duration::from_secs(1)))
 }
 

@@ -261,6 +261,30 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("revoker-lags-revocation", "lets a revoked token revoke others for a while")],
         ..GUEST
     },
+    Case {
+        id: "immediate.401.caller-suspended",
+        requirement: "Once the suspension of a client is confirmed, its tokens can revoke nothing: 401 invalid_token.",
+        section: "openapi.yaml, revokeToken; openapi.yaml, ClientStatus",
+        request: steps!(caller_after, "PATCH", ""),
+        mutants: &[mutant("revoker-lags-suspension", "lets a suspended client revoke for a while")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.caller-end-tokens",
+        requirement: "Once end-tokens is confirmed, earlier tokens can revoke nothing: 401 invalid_token.",
+        section: "openapi.yaml, revokeToken; openapi.yaml, endClientTokens",
+        request: steps!(caller_after, "POST", "/end-tokens"),
+        mutants: &[mutant("revoker-lags-end-tokens", "lets tokens from before end-tokens revoke for a while")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.caller-deleted",
+        requirement: "Once the deletion of a client is confirmed, its tokens can revoke nothing: 401 invalid_token.",
+        section: "openapi.yaml, revokeToken; openapi.yaml, deleteClient",
+        request: steps!(caller_after, "DELETE", ""),
+        mutants: &[mutant("revoker-lags-deletion", "lets a deleted client's tokens revoke for a while")],
+        ..GUEST
+    },
 ];
 
 /// Expects the same of every one of several simultaneous exchanges.
@@ -446,4 +470,16 @@ async fn eventual_caller(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, caller) = t.tokens_of(&client, &["tokens:revoke"]).await?;
     t.revoked(&caller, &caller).await?;
     all_are(t, &endpoint::revoke(&caller.token, &victim.id)).await
+}
+
+async fn caller_after(t: &Trial<'_>, method: &str, below: &str) -> Result<(), Stop> {
+    let client = t.client_with(json!({"scopes": ["jobs:submit", "tokens:revoke"]})).await?;
+    let (_, victim) = t.tokens_of(&client, &["jobs:submit"]).await?;
+    let (long, short) = t.tokens_of(&client, &["tokens:revoke"]).await?;
+    let (body, due) = if method == "PATCH" { (Some(json!({"status": "suspended"})), 200) } else { (None, 204) };
+    t.operate(method, &format!("{}{below}", client.path), body, due).await?;
+    for caller in [long, short] {
+        all_are(t, &endpoint::revoke(&caller.token, &victim.id)).await?;
+    }
+    Ok(())
 }

@@ -167,6 +167,51 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("feed-forgets", "drops an entry after five seconds")],
         ..ROW
     },
+    Case {
+        id: "introspection.200.revoked-later",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "Ten seconds after its revocation a token is still inactive.",
+        section: "openapi.yaml, introspectToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
+        effect: Effect::Revoke,
+        phase: Phase::Rests,
+        control: Some("introspection.200.revoked"),
+        request: steps!(introspected_later),
+        expect: plain(200),
+        mutants: &[mutant("introspection-forgets", "forgets revocations after five seconds in introspection")],
+        ..ROW
+    },
+    Case {
+        id: "operators.401.revoked-later",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "Ten seconds after its revocation an operator's token is still rejected with 401 invalid_token.",
+        section: "openapi.yaml, ReadRefused",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Revoke,
+        phase: Phase::Rests,
+        control: Some("operators.401.revoked"),
+        request: steps!(operator_later),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("clients-forget-revocation", "accepts an operator's revoked token after five seconds")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.401.revoked-later",
+        cell: Cell::Revoke(401),
+        level: Level::Contract,
+        requirement: "Ten seconds after its revocation a token still can't revoke others: 401 invalid_token.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        phase: Phase::Rests,
+        control: Some("revoke.401.revoked-short-bearer"),
+        request: steps!(revoker_later),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("revoker-forgets", "lets a revoked token revoke others after five seconds")],
+        ..ROW
+    },
 ];
 
 #[derive(Clone, Copy)]
@@ -274,4 +319,33 @@ async fn still_listed(t: &Trial<'_>) -> Result<(), Stop> {
         Some(_) => Ok(()),
         None => Err(still(Stop::fail(format!("the entry of {}", short.id), "no entry"))),
     }
+}
+
+async fn introspected_later(t: &Trial<'_>) -> Result<(), Stop> {
+    let (_, short) = t.ended_short().await?;
+    let reader = t.shared(Reader, "short").await?;
+    t.later().await?;
+    let answer = t.send(&endpoint::introspect(&reader.token, &short.token)).await?;
+    t.expect(t.due, &answer)?;
+    t.check(Also::Inactive, &answer).map_err(still)
+}
+
+async fn operator_later(t: &Trial<'_>) -> Result<(), Stop> {
+    let long = t.mint_long(Operator, &["clients:*", "tokens:*"]).await?;
+    let short = t.mint_short(&long, &["clients:*", "tokens:*"]).await?;
+    t.revoked(&long, &short).await?;
+    t.later().await?;
+    t.expect(t.due, &t.call_by(&short.token, "GET", endpoint::CLIENTS, None).await?).map_err(still)
+}
+
+async fn revoker_later(t: &Trial<'_>) -> Result<(), Stop> {
+    let bearer = t.shared(Valid, "short").await?;
+    let victim = t.shared(Valid, "spare").await?;
+    let long = t.mint_long(Valid, &["tokens:revoke"]).await?;
+    let caller = t.mint_short(&long, &["tokens:revoke"]).await?;
+    t.revoked(&bearer, &caller).await?;
+    let request = endpoint::revoke(&caller.token, &victim.id);
+    t.until_refused(&request, t.due).await?;
+    t.later().await?;
+    t.until_refused(&request, t.due).await.map_err(still)
 }

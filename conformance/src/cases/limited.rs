@@ -67,7 +67,7 @@ pub const CASES: &[Case] = &[
         effect: Effect::Burst,
         control: Some("long.429.burst"),
         request: steps!(limited, &[NoHeader("x-client-id")]),
-        expect: INVALID_CLIENT,
+        expect: NO_CREDENTIALS,
         mutants: &[mutant("limit-before-headers", "checks the rate limit before the credential headers")],
         ..ROW
     },

@@ -172,7 +172,9 @@ pub async fn rush(t: &Trial<'_>, request: impl Fn(u32) -> Request, due: Want) ->
     match verdict {
         Ok(true) => Ok(()),
         Ok(false) => {
-            let mut got = format!("none of {count} requests was rate-limited");
+            let mut got = format!(
+                "none of {count} requests was rate-limited (if the limit is higher, set limits.burst_requests in a profile file)"
+            );
             if busy > 0 {
                 // If the server is unavailable to all, this call is answered 503 too, and the case ends.
                 t.send(&endpoint::post(endpoint::LONG, None, Some(serde_json::json!({})))).await?;

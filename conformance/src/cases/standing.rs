@@ -371,7 +371,7 @@ fn challenge_error(seen: &Seen) -> Standing {
     let presented = bearer.is_some_and(|b| !b.is_empty());
     let mechanism = ["client_secret", "otp_code", "assertion"].iter().any(|m| body.get(m).is_some());
     let challenge = header(seen, "www-authenticate");
-    let error = challenge.split("error=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let error = seen.answer.challenge_error();
     let code = seen.answer.json().unwrap_or_default()["code"].as_str().unwrap_or_default().to_owned();
     // Whether a token was presented is ambiguous if the token is ignored, empty, in the body, or one of two.
     let bearers = seen.request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case("authorization")).count();

@@ -273,7 +273,8 @@ mod tests {
     #[test]
     fn a_script_mints_what_it_needs_and_runs_no_server_text() {
         let mut report = sample::conformant();
-        let grant = |n: u32, kind: &str| format!(r#"{{"access_token":"${kind}_TOKEN_{n}","token_id":"tok_lt_00000000{n}"}}"#);
+        let grant =
+            |n: u32, kind: &str| format!(r#"{{"access_token":"${kind}_TOKEN_{n}","token_id":"tok_lt_00000000{n}"}}"#);
         let (other, mut case) = (report.cases[0].clone(), report.cases[1].clone());
         report.cases = vec![other];
         let secret = r#"{"client_secret":"$VALID_CLIENT_SECRET"}"#;

@@ -113,7 +113,7 @@ impl Trial<'_> {
                         "the answer has no WWW-Authenticate: see revoke.401.challenge".to_owned(),
                     ));
                 };
-                if challenge.contains(&format!("error=\"{error}\"")) {
+                if answer.challenge_error() == Some(error) {
                     return Ok(());
                 }
                 Err(Stop::fail(

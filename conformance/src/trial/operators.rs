@@ -144,8 +144,8 @@ impl Trial<'_> {
         match self.run.identities.role(Role::Operator).is_some_and(|operator| operator.from_secret) {
             true => Ok(id),
             false => Err(Stop::Blocked(
-                "needs from_secret = true of role operator: add it to [operator] in the identities file if this is the client \
-                 of the secret OPERATOR"
+                "only the client of the secret OPERATOR can do this: if role operator is that client, set from_secret to true in \
+                 [operator] of the identities file"
                     .to_owned(),
             )),
         }

@@ -103,7 +103,7 @@ pub const CASES: &[Case] = &[
         effect: Effect::Read,
         control: Some("long.201.assertion"),
         request: Ask(Assertion(Valid), &[NoHeader("x-client-id")]),
-        expect: INVALID_CLIENT,
+        expect: NO_CREDENTIALS,
         ..ROW
     },
     Case {

@@ -539,6 +539,44 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("grant-type-trimmed", "trims grant_type")],
         ..ROW
     },
+    Case {
+        id: "long.400.content-type-suffix",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "A media type that ends with +json is not application/json: it is rejected with 400 invalid_request.",
+        section: "openapi.yaml, issueLongTermToken",
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Header("content-type", "application/vnd.api+json")]),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("content-type-suffix", "accepts any media type that ends with +json")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.client-secret-null",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "null is not the same as absent: an assertion with a client_secret that is null is rejected with 400 \
+                      invalid_request.",
+        section: "openapi.yaml, LongTokenRequest",
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Set("client_secret", "null")]),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("client-secret-null-ok", "treats a client_secret that is null as absent")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.assertion-null",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "null is not the same as absent: a secret with an assertion that is null is rejected with 400 \
+                      invalid_request.",
+        section: "openapi.yaml, LongTokenRequest",
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("assertion", "null")]),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("assertion-null-ok", "treats an assertion that is null as absent")],
+        ..ROW
+    },
 ];
 
 /// The valid request, with these texts before and after the JSON document.

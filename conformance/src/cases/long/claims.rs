@@ -332,14 +332,17 @@ pub const CASES: &[Case] = &[
         id: "long.201.assertion-jti-long",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "The whole jti counts: two jtis that differ only in their last character are both accepted.",
+        requirement: "The whole jti counts: jtis that differ only in their first or last character are all accepted.",
         section: "RFC 7519 section 4.1.7",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,
         control: Some("long.201.assertion"),
         request: steps!(long_jtis),
         expect: GRANTED,
-        mutants: &[mutant("jti-cut", "compares only the first 64 characters of a jti")],
+        mutants: &[
+            mutant("jti-cut", "compares only the first 64 characters of a jti"),
+            mutant("jti-end", "compares only the last 32 characters of a jti"),
+        ],
         ..ROW
     },
     Case {
@@ -370,6 +373,220 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("aud-folded", "ignores the case of aud")],
         ..ROW
     },
+    Case {
+        id: "long.201.assertion-without-typ",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "typ in the header of an assertion is optional.",
+        section: "RFC 7515 section 4.1.9",
+
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[NoJose("typ")]),
+        expect: GRANTED,
+        mutants: &[mutant("assertion-typ-required", "requires typ in the header of an assertion")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-alg-recased",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "alg is compared case-sensitively: in another case, the assertion is rejected with 401 invalid_client.",
+        section: "RFC 7515 section 4.1.1",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: steps!(recased_header, "alg"),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("alg-folded", "ignores the case of alg")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-kid-recased",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "kid is compared case-sensitively: in another case, the assertion is rejected with 401 invalid_client.",
+        section: "RFC 7515 section 4.1.4",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: steps!(recased_header, "kid"),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("kid-folded", "ignores the case of kid")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-iss-longer",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "iss is compared exactly: with characters behind the client id, the assertion is rejected with 401 invalid_client.",
+        section: "RFC 7523 section 3",
+
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Claim("iss", r#""${valid.client_id}x""#)]),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("iss-prefix", "compares only the start of iss")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-spaced",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "An assertion with white space around it is rejected with 401 invalid_client.",
+        section: "RFC 7515 section 7.1",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: steps!(respelled, |assertion| format!(" {assertion} ")),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("assertion-trimmed", "trims an assertion")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-padded",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "The parts of an assertion are base64url without padding: with padding it is rejected with 401 invalid_client.",
+        section: "RFC 7515 section 2",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: steps!(respelled, |assertion| format!("{assertion}==")),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("assertion-padding-ok", "accepts padding in an assertion")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-aud-empty-array",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "An assertion whose aud is an empty array is rejected with 401 invalid_client.",
+        section: "RFC 7523 section 3",
+
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Claim("aud", "[]")]),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("aud-empty-ok", "accepts an aud that is empty")],
+        ..ROW
+    },
+    Case {
+        id: "long.201.assertion-aud-array-first",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "The order of the aud array does not matter: the URL of the endpoint may be the first of several.",
+        section: "RFC 7519 section 4.1.3",
+
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Claim("aud", r#"["${endpoint}","https://elsewhere.example"]"#)]),
+        expect: GRANTED,
+        mutants: &[mutant("aud-last-only", "reads only the last entry of the aud array")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-exp-milliseconds",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "exp is in seconds: an assertion whose exp is in milliseconds is rejected with 401 invalid_client.",
+        section: "RFC 7519 section 4.1.4",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: steps!(exp_in_milliseconds),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("exp-milliseconds-ok", "reads a large exp as milliseconds")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-exp-boolean",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "exp must be a number: true is rejected with 401 invalid_client.",
+        section: "RFC 7519 section 4.1.4",
+
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Claim("exp", "true")]),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("exp-boolean-ok", "accepts true as exp")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-nbf-text",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "nbf must be a number: text is rejected with 401 invalid_client.",
+        section: "RFC 7519 section 4.1.5",
+
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Claim("nbf", r#""soon""#)]),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("nbf-text-ok", "ignores an nbf that is not a number")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-jti-other-aud",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A jti that was used with one audience is used up for every other: the assertion is rejected with 401 invalid_client.",
+        section: "RFC 7519 section 4.1.7",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.401.assertion-replayed"),
+        request: steps!(jti_with_other_aud),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("jti-by-aud", "remembers a jti for each aud separately")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-jti-before-last",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "Every used jti counts, not only the last one: an earlier assertion is rejected with 401 invalid_client.",
+        section: "RFC 7519 section 4.1.7",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.401.assertion-replayed"),
+        request: steps!(jti_before_last),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("jti-last-only", "remembers only the last jti of a client")],
+        ..ROW
+    },
+    Case {
+        id: "long.201.assertion-jti-spaced",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A jti is compared exactly: one with a space behind it is another jti.",
+        section: "RFC 7519 section 4.1.7",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: steps!(spaced_jtis),
+        expect: GRANTED,
+        mutants: &[mutant("jti-trimmed", "trims a jti")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.assertion-aud-near",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "Only the issuer and the endpoint's URL are audiences: the issuer with a slash behind it, the base URL and \
+                      the audience of short-term tokens are rejected with 401 invalid_client.",
+        section: "RFC 7523 section 3; openapi.yaml, LongTokenRequest",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion-aud-issuer"),
+        request: steps!(near_audiences),
+        expect: INVALID_CLIENT,
+        mutants: &[
+            mutant("aud-issuer-slash", "accepts the issuer with a slash behind it as audience"),
+            mutant("aud-of-tokens", "accepts the audience of short-term tokens"),
+        ],
+        ..ROW
+    },
 ];
 
 async fn replayed(t: &Trial<'_>) -> Result<(), Stop> {
@@ -394,10 +611,10 @@ async fn one_assertion(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn long_jtis(t: &Trial<'_>) -> Result<(), Stop> {
-    let beginning = format!("{}-{}", t.unique(), "x".repeat(80));
-    for last in ["a", "b"] {
+    let middle = format!("{0}-{1}-{0}", t.unique(), "x".repeat(40));
+    for (first, last) in [("a", "a"), ("a", "b"), ("b", "a")] {
         let (header, mut claims) = draft::assertion_parts(t, Valid)?;
-        claims["jti"] = format!("{beginning}{last}").into();
+        claims["jti"] = format!("{first}{middle}{last}").into();
         let assertion = draft::sign(t.key(Valid)?, &header, &claims)?;
         let request = draft::with_assertion(t, Valid, assertion).await?;
         t.expect(t.due, &t.send(&request).await?)?;
@@ -413,4 +630,84 @@ async fn recased_aud(t: &Trial<'_>) -> Result<(), Stop> {
     let assertion = draft::sign(t.key(Valid)?, &header, &claims)?;
     let request = draft::with_assertion(t, Valid, assertion).await?;
     t.expect(t.due, &t.send(&request).await?)
+}
+
+/// An assertion whose header parameter is in another case. The parameter is part of what is signed.
+async fn recased_header(t: &Trial<'_>, name: &str) -> Result<(), Stop> {
+    let (mut header, claims) = draft::assertion_parts(t, Valid)?;
+    let value = header[name].as_str().unwrap_or_default();
+    header[name] = crate::trial::forge::recased(value)?.into();
+    signed(t, &header, &claims).await
+}
+
+/// A valid assertion with these header parameters and claims gets the answer that is due.
+async fn signed(t: &Trial<'_>, header: &serde_json::Value, claims: &serde_json::Value) -> Result<(), Stop> {
+    let assertion = draft::sign(t.key(Valid)?, header, claims)?;
+    let request = draft::with_assertion(t, Valid, assertion).await?;
+    t.expect(t.due, &t.send(&request).await?)
+}
+
+async fn respelled(t: &Trial<'_>, respell: fn(String) -> String) -> Result<(), Stop> {
+    let (header, claims) = draft::assertion_parts(t, Valid)?;
+    let assertion = respell(draft::sign(t.key(Valid)?, &header, &claims)?);
+    let request = draft::with_assertion(t, Valid, assertion).await?;
+    let due = Want { or: &[(400, "invalid_request")], ..t.due };
+    t.expect(due, &t.send(&request).await?)
+}
+
+async fn exp_in_milliseconds(t: &Trial<'_>) -> Result<(), Stop> {
+    let (header, mut claims) = draft::assertion_parts(t, Valid)?;
+    claims["exp"] = ((t.run.clock.now() + 120) * 1000).into();
+    signed(t, &header, &claims).await
+}
+
+async fn accepted(t: &Trial<'_>, claims: &serde_json::Value) -> Result<Request, Stop> {
+    let (header, _) = draft::assertion_parts(t, Valid)?;
+    let request = draft::with_assertion(t, Valid, draft::sign(t.key(Valid)?, &header, claims)?).await?;
+    t.expect(GRANTED, &t.send(&request).await?)?;
+    Ok(request)
+}
+
+async fn jti_with_other_aud(t: &Trial<'_>) -> Result<(), Stop> {
+    let (header, mut claims) = draft::assertion_parts(t, Valid)?;
+    accepted(t, &claims).await?;
+    claims["aud"] = t.issuer().await?.into();
+    signed(t, &header, &claims).await
+}
+
+async fn jti_before_last(t: &Trial<'_>) -> Result<(), Stop> {
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let (_, claims) = draft::assertion_parts(t, Valid)?;
+        all.push(accepted(t, &claims).await?);
+    }
+    t.expect(t.due, &t.send(&all[0]).await?)
+}
+
+async fn spaced_jtis(t: &Trial<'_>) -> Result<(), Stop> {
+    let jti = t.unique();
+    for jti in [jti.clone(), format!("{jti} ")] {
+        let (header, mut claims) = draft::assertion_parts(t, Valid)?;
+        claims["jti"] = jti.into();
+        signed(t, &header, &claims).await?;
+    }
+    Ok(())
+}
+
+async fn near_audiences(t: &Trial<'_>) -> Result<(), Stop> {
+    let issuer = t.issuer().await?;
+    let short = crate::trial::feed::claims(&t.shared(Valid, "short").await?)?;
+    let of_tokens = match &short["aud"] {
+        serde_json::Value::Array(all) => all.first().cloned().unwrap_or_default(),
+        one => one.clone(),
+    };
+    let base = t.run.client.url("");
+    let near =
+        [format!("{issuer}/"), of_tokens.as_str().unwrap_or_default().to_owned(), base.clone(), format!("{base}/")];
+    for aud in near.into_iter().filter(|aud| *aud != issuer && !aud.is_empty()) {
+        let (header, mut claims) = draft::assertion_parts(t, Valid)?;
+        claims["aud"] = aud.as_str().into();
+        signed(t, &header, &claims).await.map_err(|stop| stop.wanted(|wanted| format!("{wanted} for aud {aud}")))?;
+    }
+    Ok(())
 }

@@ -145,7 +145,15 @@ pub async fn scene(t: &Trial<'_>) -> Result<Rc<Scene>, Stop> {
     if let Some(known) = &*slot {
         return known.clone();
     }
-    let made = play(t).await.map(Rc::new);
+    let made = match play(t).await {
+        // Nobody knows which of the codes counted, so the client may be locked.
+        Err(Stop::Unavailable(why)) if !t.exchanges.borrow().is_empty() && !t.run.is_gone() => {
+            let now = t.run.clock.now();
+            t.run.state.update(&t.totp(Lockout)?.0, |s| s.locked_at = now);
+            Err(Stop::Blocked(format!("{why}, while wrong codes were counted: run again in five minutes")))
+        }
+        other => other.map(Rc::new),
+    };
     if !matches!(made, Err(Stop::Error(_) | Stop::Unavailable(_))) {
         *slot = Some(made.clone());
     }
@@ -182,6 +190,8 @@ async fn play(t: &Trial<'_>) -> Result<Scene, Stop> {
     let right_after_four = send_code(t, Lockout, current).await?;
     t.run.state.update(&key, |s| s.step = current);
     let mut wrong = Vec::new();
+    // A lock is not a rate limit.
+    t.expects_429.set(true);
     for nth in 3..8 {
         wrong.push(send_wrong(t, nth).await?);
     }

@@ -433,4 +433,43 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("scope-any-digits", "accepts the digits of other scripts in scopes")],
         ..ROW
     },
+    Case {
+        id: "long.400.scope-second",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "Every scope must have the form resource:action, not only the first: otherwise 400 invalid_scope.",
+        section: "openapi.yaml, Scope",
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("scopes", r#"["jobs:submit","jobs:read","jobs"]"#)]),
+        expect: INVALID_SCOPE,
+        mutants: &[mutant("scope-first-checked", "checks the form of the first scope only")],
+        ..ROW
+    },
+    Case {
+        id: "long.201.scope-beginnings",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "Each part of a scope may begin with a digit, - or _.",
+        section: "openapi.yaml, Scope",
+        effect: Effect::Mint,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("scopes", r#"["jobs:2nd","jobs:-now","jobs:_all"]"#)]),
+        expect: GRANTED,
+        also: &[Also::Scopes(&["jobs:2nd", "jobs:-now", "jobs:_all"])],
+        mutants: &[mutant("scope-begins-with-letter", "requires a letter at the beginning of a scope's parts")],
+        ..ROW
+    },
+    Case {
+        id: "long.403.scope-longer",
+        cell: Cell::Long(403),
+        level: Level::Contract,
+        requirement: "A scope covers no longer action: a client with jobs:submit that asks for jobs:submit2 is rejected with \
+                      403 insufficient_scope.",
+        section: "openapi.yaml, Scope",
+        control: Some("long.403.scope-beyond"),
+        request: Ask(Secret(Narrow), &[Set("scopes", r#"["jobs:submit2"]"#)]),
+        expect: BEYOND_SCOPE,
+        mutants: &[mutant("scope-covers-longer", "treats a scope as covering all that begins with it")],
+        ..ROW
+    },
 ];

@@ -202,7 +202,7 @@ pub const CASES: &[Case] = &[
         effect: Effect::Read,
         control: Some("long.201.secret"),
         request: Ask(Secret(Valid), &[NoHeader("x-client-id")]),
-        expect: INVALID_CLIENT,
+        expect: NO_CREDENTIALS,
         mutants: &[mutant("x-client-id-optional", "does not require X-Client-Id")],
         ..ROW
     },

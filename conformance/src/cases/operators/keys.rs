@@ -276,6 +276,17 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("assertion-ttl-uncapped", "ignores max_ttl_seconds for assertions")],
         ..WEAK
     },
+    Case {
+        id: "operators.401.jti-other-key",
+        cell: Cell::Service(401),
+        requirement: "A jti that was used with one key of a client is used up for its other keys: 401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken; RFC 7519 section 4.1.7",
+        control: Some("operators.201.assertion"),
+        request: steps!(jti_with_other_key),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("jti-by-kid", "remembers a jti for each key separately")],
+        ..WEAK
+    },
 ];
 
 fn ed25519(kid: &str) -> Value {
@@ -417,4 +428,14 @@ async fn ttl_binds_assertion(t: &Trial<'_>) -> Result<(), Stop> {
     let answer = by_assertion(t, &client, &signer, &t.unique()).await?;
     t.expect(t.due, &answer)?;
     t.check(Also::ExpiresIn(3600), &answer)
+}
+
+async fn jti_with_other_key(t: &Trial<'_>) -> Result<(), Stop> {
+    let (first, second) = (t.signer("first")?, t.signer("second")?);
+    let members = json!({"mechanisms": ["assertion"], "jwks": {"keys": [first.jwk, second.jwk]}});
+    let client = t.client_with(members).await?;
+    let jti = t.unique();
+    t.expect(GRANTED, &by_assertion(t, &client, &first, &jti).await?)?;
+    t.expect(GRANTED, &by_assertion(t, &client, &second, &t.unique()).await?)?;
+    t.expect(t.due, &by_assertion(t, &client, &second, &jti).await?)
 }

@@ -38,7 +38,9 @@ impl Reference {
         } else if self.on("content-type-prefix") {
             media.to_lowercase().starts_with("application/json")
         } else {
-            media.eq_ignore_ascii_case("application/json") || self.on("content-type-unchecked")
+            media.eq_ignore_ascii_case("application/json")
+                || self.on("content-type-unchecked")
+                || (media.ends_with("+json") && self.on("content-type-suffix"))
         };
         if !fits {
             return Err(bad("Content-Type must be application/json."));

@@ -1,6 +1,7 @@
 //! Secrets, one-time codes and assertions.
 
 use super::state::{ClientRecord, Reference};
+use super::tokens::AUDIENCE;
 use crate::jose::{self, Jwt, unb64};
 use crate::totp;
 use ring::signature;
@@ -114,7 +115,15 @@ impl Reference {
             true => &assertion[..assertion.match_indices('.').nth(2).map_or(assertion.len(), |(at, _)| at)],
             false => assertion,
         };
+        let assertion = match self.fault {
+            Some("assertion-trimmed") => assertion.trim(),
+            Some("assertion-padding-ok") => assertion.trim_end_matches('='),
+            _ => assertion,
+        };
         let jwt = Jwt::read(assertion)?;
+        if jwt.header.get("typ").is_none() && self.on("assertion-typ-required") {
+            return None;
+        }
         if self.on("own-tokens-as-assertions") && jwt.claims["iss"] == self.issuer.as_str() {
             return Some(client.clone());
         }
@@ -122,6 +131,12 @@ impl Reference {
         let mut by = client.clone();
         if self.on("assertion-client-unbound") {
             by = self.clients.iter().find(|c| claims["iss"] == c.id.as_str())?.clone();
+        }
+        let registered =
+            by.jwks["keys"].as_array().and_then(|all| all.iter().find(|key| key["kid"] == jwt.header["kid"]));
+        if let Some(key) = registered.filter(|key| key["alg"] == "EdDSA" && !self.on("jwks-replaced-in-show-only")) {
+            let text = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
+            (by.kid, by.alg, by.public) = (text("kid"), "EdDSA", unb64(&text("x"))?);
         }
         let (input, mac) = assertion.rsplit_once('.')?;
         let verifies = |public: &[u8]| {
@@ -131,9 +146,12 @@ impl Reference {
         let alg = jwt.header["alg"].as_str().unwrap_or_default();
         let kid_fits = jwt.header["kid"] == by.kid.as_str()
             || self.on("kid-ignored")
+            || (self.on("kid-folded")
+                && jwt.header["kid"].as_str().is_some_and(|kid| kid.eq_ignore_ascii_case(&by.kid)))
             || (self.on("kid-optional") && jwt.header["kid"].is_null());
         let alg_fits = alg == by.alg
             || self.on("alg-header-ignored")
+            || (self.on("alg-folded") && alg.eq_ignore_ascii_case(by.alg))
             || (self.on("alg-optional") && alg.is_empty())
             || (self.on("rsa-either-way") && ["RS256", "PS256"].contains(&alg));
         let own = match (by.alg, alg) {
@@ -168,7 +186,8 @@ impl Reference {
         let leeway = if self.on("no-leeway") { 0 } else { LEEWAY };
         let folded =
             self.on("iss-folded") && claims["iss"].as_str().is_some_and(|iss| iss.eq_ignore_ascii_case(&by.id));
-        if (claims["iss"] != by.id.as_str() && !self.on("iss-unchecked") && !folded)
+        let longer = self.on("iss-prefix") && claims["iss"].as_str().is_some_and(|iss| iss.starts_with(&by.id));
+        if (claims["iss"] != by.id.as_str() && !self.on("iss-unchecked") && !folded && !longer)
             || (claims["sub"] != by.id.as_str() && !self.on("sub-unchecked"))
         {
             return None;
@@ -179,12 +198,16 @@ impl Reference {
             text == endpoint
                 || (self.on("aud-slash-ok") && text.strip_suffix('/') == Some(&endpoint))
                 || (text == self.issuer && !self.on("aud-issuer-refused"))
+                || (self.on("aud-issuer-slash") && text.strip_suffix('/') == Some(&self.issuer))
+                || (self.on("aud-of-tokens") && text == AUDIENCE)
                 || (self.on("aud-any-endpoint") && text.starts_with(&self.issuer))
                 || (self.on("aud-folded") && text.eq_ignore_ascii_case(&endpoint))
                 || (self.on("aud-prefix") && text.starts_with(&endpoint))
                 || (self.on("aud-beginning") && !text.is_empty() && endpoint.starts_with(text))
         };
         let aud = match &claims["aud"] {
+            Value::Array(all) if all.is_empty() => self.on("aud-empty-ok"),
+            Value::Array(all) if self.on("aud-last-only") => all.last().is_some_and(named),
             Value::Array(all) => all.iter().any(named) && !self.on("aud-array-refused"),
             one => named(one),
         };
@@ -195,6 +218,8 @@ impl Reference {
         match &claims["exp"] {
             Value::Null if self.on("exp-optional") => {}
             Value::String(_) if self.on("exp-string-ok") => {}
+            Value::Bool(_) if self.on("exp-boolean-ok") => {}
+            exp if self.on("exp-milliseconds-ok") && exp.as_u64().is_some_and(|exp| exp > now * 500) => {}
             exp => {
                 let exp = match self.on("exp-32-bits") {
                     true => exp.as_u64()? & u64::from(u32::MAX),
@@ -217,6 +242,9 @@ impl Reference {
         if claims["iat"].is_string() && !self.on("iat-text-ok") {
             return None;
         }
+        if claims["nbf"].is_string() && !self.on("nbf-text-ok") {
+            return None;
+        }
         if claims.get("iat").is_none() && self.on("iat-required") {
             return None;
         }
@@ -233,6 +261,12 @@ impl Reference {
             Some("") if !self.on("jti-empty-ok") => return None,
             Some(jti) if self.on("jti-folded") => format!("{} {}", by.id, jti.to_lowercase()),
             Some(_) if self.on("jti-by-text") => assertion.to_owned(),
+            Some(jti) if self.on("jti-end") => {
+                format!("{} {}", by.id, jti.chars().rev().take(32).collect::<String>())
+            }
+            Some(jti) if self.on("jti-by-aud") => format!("{} {jti} {}", by.id, claims["aud"]),
+            Some(jti) if self.on("jti-by-kid") => format!("{} {jti} {}", by.id, jwt.header["kid"]),
+            Some(jti) if self.on("jti-trimmed") => format!("{} {}", by.id, jti.trim()),
             Some(jti) if self.on("jti-global") => jti.to_owned(),
             Some(jti) if self.on("jti-cut") => format!("{} {}", by.id, jti.chars().take(64).collect::<String>()),
             Some(jti) => format!("{} {jti}", by.id),
@@ -240,6 +274,9 @@ impl Reference {
             None if self.on("jti-optional") => return Some(by),
             None => return None,
         };
+        if self.on("jti-last-only") {
+            self.memory.assertions.retain(|known, _| *known == jti);
+        }
         if self.on("jti-forgotten") && self.memory.accepted.get(&jti).is_some_and(|at| at + 5 <= now) {
             self.memory.assertions.remove(&jti);
         }

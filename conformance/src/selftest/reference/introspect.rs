@@ -167,6 +167,11 @@ impl Reference {
             Some("introspection-ignores-deletion") => self.record(&about).is_none(),
             _ => false,
         };
+        if self.on("introspection-forgets")
+            && self.memory.revoked_at.get(&about.id).is_some_and(|at| at + 5 <= self.clock.now())
+        {
+            return Some(about);
+        }
         if self.on("introspection-flaps") && self.memory.revoked.contains(&about.id) {
             let asked = self.memory.flips.entry(about.id.clone()).or_default();
             *asked += 1;

@@ -47,7 +47,9 @@ impl Reference {
         let forgiven = self.on("revoked-bearer-revokes")
             || (self.on("revoked-short-revokes") && bearer.kind == "short" && !orphaned)
             || (self.on("orphan-revokes") && orphaned)
-            || self.lags("revoker", &bearer.client).is_some();
+            || self.lags("revoker", &bearer.client).is_some()
+            || (self.on("revoker-forgets")
+                && self.memory.revoked_at.get(&bearer.id).is_some_and(|at| at + 5 <= self.clock.now()));
         if self.on("revoke-limited") && self.memory.was_limited && bearer.client == BURST_CLIENT {
             return Err(self.refuse(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds."));
         }

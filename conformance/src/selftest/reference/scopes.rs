@@ -33,7 +33,8 @@ impl Reference {
             return bad("scopes has more than 64 scopes; list fewer.");
         }
         let longest = if self.on("scope-100") { 100 } else { 128 };
-        for scope in &scopes {
+        let first_only = self.on("scope-first-checked");
+        for scope in scopes.iter().take(if first_only { 1 } else { usize::MAX }) {
             if scope.len() > longest && !self.on("scope-length-unchecked") {
                 return bad("scopes has a scope of more than 128 characters.");
             }
@@ -44,7 +45,8 @@ impl Reference {
                         || b == b'-'
                         || (b == b'_' && !self.on("scope-no-underscore"))
                 };
-                !part.is_empty() && part.bytes().all(fits)
+                let begins = part.starts_with(|c: char| c.is_ascii_lowercase()) || !self.on("scope-begins-with-letter");
+                !part.is_empty() && part.bytes().all(fits) && begins
             };
             let fits = scope
                 .split_once(':')
@@ -83,7 +85,8 @@ impl Reference {
         let same = resource == asked_resource
             || (self.on("wildcard-as-prefix") && action == "*" && asked_resource.starts_with(resource))
             || (self.on("wildcard-reversed") && action == "*" && resource.starts_with(asked_resource));
-        same && (action == asked_action || action == "*")
+        let longer = self.on("scope-covers-longer") && asked_action.starts_with(action);
+        same && (action == asked_action || action == "*" || longer)
     }
 
     pub fn any_covers(&self, held: &[String], asked: &str) -> bool {

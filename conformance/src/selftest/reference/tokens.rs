@@ -7,6 +7,9 @@ use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
 
+/// The APIs that short-term tokens are for.
+pub const AUDIENCE: &str = "https://api.example";
+
 impl Reference {
     pub fn mint_long(&mut self, client: &ClientRecord, scopes: Vec<String>, ttl: Option<u64>, auth_time: u64) -> Reply {
         let default = if self.on("ttl-default-hour") { 3600 } else { 2_592_000 };
@@ -59,7 +62,7 @@ impl Reference {
         let typ = if self.on("short-typ-jwt") { "JWT" } else { "at+jwt" };
         let mut header = json!({"alg": "EdDSA", "typ": typ, "kid": "s1"});
         let mut claims = json!({
-            "iss": self.issuer, "sub": client.id, "client_id": client.id, "aud": self.issuer, "iat": now, "exp": exp,
+            "iss": self.issuer, "sub": client.id, "client_id": client.id, "aud": AUDIENCE, "iat": now, "exp": exp,
             "jti": id, "scope": scopes.join(" "), "parent": parent.id, "auth_time": parent.auth_time,
         });
         for (fault, claim) in [("short-lacks-aud", "aud"), ("no-parent", "parent")] {
