@@ -119,7 +119,7 @@ impl Reference {
         let of_place =
             |place: &&str| asked.path.contains(&format!("/{place}")) && self.on(&format!("scheme-case-on-{place}"));
         let of_short = asked.path.ends_with("/short") && self.on("scheme-case");
-        of_short || ["long", "revoke", "introspect", "clients"].iter().any(|place| of_place(&place))
+        of_short || ["long", "revoke", "introspect", "clients"].into_iter().any(of_place)
     }
 
     /// Whether the bearer's client is suspended or deleted, or all of its tokens were revoked since.
