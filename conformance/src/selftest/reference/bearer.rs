@@ -117,7 +117,7 @@ impl Reference {
 
     fn reads_scheme_exactly(&self, asked: &Asked) -> bool {
         let of_place =
-            |place: &&str| asked.path.contains(&format!("/{place}")) && self.on(&format!("scheme-case-on-{place}"));
+            |place: &str| asked.path.contains(&format!("/{place}")) && self.on(&format!("scheme-case-on-{place}"));
         let of_short = asked.path.ends_with("/short") && self.on("scheme-case");
         of_short || ["long", "revoke", "introspect", "clients"].into_iter().any(of_place)
     }
