@@ -363,7 +363,8 @@ async fn keys_rotate_while_requests_continue() {
         }
     };
     tokio::select! { () = steps => {}, () = requests => unreachable!() }
-    assert!(answered > 100, "{answered}");
+    // The number is not a measure: a busy machine answers few, but some must fall between the steps.
+    assert!(answered > 20, "only {answered} calls were answered while the keys rotated");
 
     let long = dev.issue("valid").await;
     let short = dev.short(token(&first), None).await.is(201).json();

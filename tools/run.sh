@@ -10,6 +10,8 @@ if (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
 fi
 
 target/debug/admin init >/dev/null
+# The operator's file has the URL of the port that is in use now.
+sed -i.old "s|^url = .*|url = \"$url/v1\"|" .dev/operator.toml && rm .dev/operator.toml.old
 
 of_valid() { sed -n "/^\[valid\]/,/^\[/s/^$1 = \"\(.*\)\"/\1/p" .dev/identities.toml; }
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # tools/with-dev.sh COMMAND…   runs a command with its own `wrangler dev`: new keys, clients and state, on a free port.
 #
-# The command gets these environment variables: BASE_URL     for example http://127.0.0.1:40001/v1 IDENTITIES   the file
-# with each client's credentials DEV_FOLDER   the folder of the server's wrangler.toml and .dev.vars; wrangler reloads
-# them when they change If LIMIT (calls per minute) is set, it replaces every rate limit there. When the command ends,
-# the server and all processes that the command left are stopped. If it failed, the server's log is kept.
+# The command gets these environment variables:
+#   BASE_URL     for example http://127.0.0.1:40001/v1
+#   IDENTITIES   the file with each client's credentials
+#   DEV_FOLDER   the folder of the server's wrangler.toml and .dev.vars; wrangler reloads them when they change
+#
+# If LIMIT (calls per minute) is set, it replaces every rate limit there. When the command ends, the server and all
+# processes that the command left are stopped. If it failed, the server's log is kept.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 export PATH="$root/node_modules/.bin:$PATH" WRANGLER_SEND_METRICS=false NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
