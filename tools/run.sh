@@ -46,7 +46,7 @@ Revoke that long-term token (prints 204; after that, the command above gets 401)
 curl -s -o /dev/null -w '%{http_code}\n' -X POST $url/v1/auth/tokens/$token_id/revoke -H 'Authorization: Bearer $long'
 
 More clients, one for each role of the conformance harness, are in .dev/identities.toml. List them as the operator:
-target/debug/admin --url $url/v1 client list
+target/debug/admin client list
 
 Ctrl-C stops the service.
 
