@@ -169,4 +169,82 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("x-client-id-or-bearer", "accepts an assertion with a bearer in place of X-Client-Id")],
         ..ROW
     },
+    Case {
+        id: "long.201.assertion-ttl-default",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A token that is issued for an assertion without ttl_seconds is valid for 2592000 s.",
+        section: "openapi.yaml, LongTokenRequest",
+
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Unset("ttl_seconds")]),
+        expect: GRANTED,
+        also: &[Also::LongDefault],
+        mutants: &[mutant("assertion-ttl-default-hour", "has a default lifetime of one hour for assertions")],
+        ..ROW
+    },
+    Case {
+        id: "long.201.assertion-scopes-omitted",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "An assertion without scopes is granted at least one scope, and none beyond the client's own.",
+        section: "openapi.yaml, Scope",
+
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Unset("scopes")]),
+        expect: GRANTED,
+        also: &[Also::ScopesWithin(Valid)],
+        mutants: &[mutant(
+            "assertion-scopes-everything",
+            "grants a scope that the client does not have to an assertion without scopes",
+        )],
+        ..ROW
+    },
+    Case {
+        id: "long.400.assertion-ttl-3599",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "With an assertion too, a ttl_seconds of 3599 is rejected with 400 invalid_request.",
+        section: "openapi.yaml, LongTokenRequest",
+
+        effect: Effect::Read,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Set("ttl_seconds", "3599")]),
+        expect: INVALID_REQUEST,
+
+        mutants: &[mutant("assertion-ttl-unchecked", "does not check ttl_seconds with an assertion")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.assertion-unknown-field",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "With an assertion too, an unknown field is rejected with 400 invalid_request.",
+        section: "openapi.yaml, LongTokenRequest",
+
+        effect: Effect::Read,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Set("surprise", "1")]),
+        expect: INVALID_REQUEST,
+        also: &[Also::Names("surprise")],
+        mutants: &[mutant("assertion-fields-unchecked", "accepts unknown fields with an assertion")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.assertion-scope-grammar",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "With an assertion too, a scope without a colon is rejected with 400 invalid_scope.",
+        section: "openapi.yaml, Scope",
+
+        effect: Effect::Read,
+        control: Some("long.201.assertion"),
+        request: Ask(Assertion(Valid), &[Set("scopes", r#"["jobs"]"#)]),
+        expect: INVALID_SCOPE,
+
+        mutants: &[mutant("assertion-scopes-unchecked", "does not check scopes with an assertion")],
+        ..ROW
+    },
 ];

@@ -119,11 +119,28 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("no-drift-ahead", "rejects a code from one time step ahead")],
         ..ROW
     },
+    Case {
+        id: "long.401.otp-of-another",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A code of another client's seed is rejected with 401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Lockout, ClientId), (Lockout, TotpSecret), (NoOtp, ClientId), (NoOtp, TotpSecret)],
+        effect: Effect::Mint,
+        control: Some("long.201.otp"),
+        request: steps!(of_another),
+        expect: INVALID_CLIENT,
+
+        mutants: &[mutant("any-clients-code", "accepts a code of any client's seed")],
+        ..ROW
+    },
 ];
 
 /// The answers to the codes of role `lockout`.
 pub struct Scene {
     two_ahead: Answer,
+    /// To a code of role `no_otp`, if it has a seed.
+    of_another: Option<Answer>,
     /// To a right code, sent after `two_ahead` and three other wrong codes.
     right_after_four: Answer,
     /// To the five wrong codes that follow.
@@ -184,7 +201,12 @@ async fn play(t: &Trial<'_>) -> Result<Scene, Stop> {
         )));
     }
     let two_ahead = send_code(t, Lockout, current + 2).await?;
-    for nth in 0..3 {
+    // One of the wrong codes is right for another client.
+    let of_another = match t.code(NoOtp, current) {
+        Ok(code) => Some(t.send(&t.otp_request(Lockout, &code)?).await?),
+        Err(_) => None,
+    };
+    for nth in u64::from(of_another.is_some())..3 {
         send_wrong(t, nth).await?;
     }
     let right_after_four = send_code(t, Lockout, current).await?;
@@ -199,7 +221,7 @@ async fn play(t: &Trial<'_>) -> Result<Scene, Stop> {
     t.run.state.update(&key, |s| s.locked_at = now);
     let request = t.otp_request(Lockout, &t.code(Lockout, current + 1)?)?;
     let right_after_five = t.send(&request).await?;
-    Ok(Scene { two_ahead, right_after_four, wrong, right_after_five, request })
+    Ok(Scene { two_ahead, of_another, right_after_four, wrong, right_after_five, request })
 }
 
 /// The current time step, once it is at least `least` and has a few seconds left: the step must not change between
@@ -341,4 +363,11 @@ async fn one_ahead(t: &Trial<'_>) -> Result<(), Stop> {
     let due = if role == Suspended { UNAUTHORIZED } else { t.due };
     t.expect(due, &answer)
         .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for the right code from one time step ahead")))
+}
+
+async fn of_another(t: &Trial<'_>) -> Result<(), Stop> {
+    match &scene(t).await?.of_another {
+        Some(answer) => t.expect(t.due, answer),
+        None => Err(Stop::Blocked(crate::identities::lacking(NoOtp, TotpSecret))),
+    }
 }

@@ -152,6 +152,57 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("otp-for-all", "lets every client use one-time codes")],
         ..ROW
     },
+    Case {
+        id: "long.400.otp-ttl-3599",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "With a code too, a ttl_seconds of 3599 is rejected with 400 invalid_request.",
+        section: "openapi.yaml, LongTokenRequest",
+
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(
+            Secret(Valid),
+            &[Unset("client_secret"), Set("otp_code", r#""000000""#), Set("ttl_seconds", "3599")],
+        ),
+        expect: INVALID_REQUEST,
+
+        mutants: &[mutant("otp-ttl-unchecked", "does not check ttl_seconds with a code")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.otp-unknown-field",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "With a code too, an unknown field is rejected with 400 invalid_request.",
+        section: "openapi.yaml, LongTokenRequest",
+
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Unset("client_secret"), Set("otp_code", r#""000000""#), Set("surprise", "1")]),
+        expect: INVALID_REQUEST,
+        also: &[Also::Names("surprise")],
+        mutants: &[mutant("otp-fields-unchecked", "accepts unknown fields with a code")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.otp-scope-grammar",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "With a code too, a scope without a colon is rejected with 400 invalid_scope.",
+        section: "openapi.yaml, Scope",
+
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(
+            Secret(Valid),
+            &[Unset("client_secret"), Set("otp_code", r#""000000""#), Set("scopes", r#"["jobs"]"#)],
+        ),
+        expect: INVALID_SCOPE,
+
+        mutants: &[mutant("otp-scopes-unchecked", "does not check scopes with a code")],
+        ..ROW
+    },
 ];
 
 /// The answers to one code that was sent several times simultaneously.

@@ -269,6 +269,36 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("scheme-case-on-long", "compares the scheme of a rotation case-sensitively")],
         ..ROW
     },
+    Case {
+        id: "long.201.rotation-ttl-default",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A rotation without ttl_seconds issues a token that is valid for 2592000 s.",
+        section: "openapi.yaml, LongTokenRequest",
+
+        effect: Effect::Mint,
+        control: Some("long.201.rotation"),
+        request: Ask(Rotation(Valid), &[Unset("ttl_seconds")]),
+        expect: GRANTED,
+        also: &[Also::LongDefault],
+        mutants: &[mutant("rotation-ttl-default-hour", "has a default lifetime of one hour for rotations")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.rotation-scope-grammar",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "In a rotation too, a scope without a colon is rejected with 400 invalid_scope.",
+        section: "openapi.yaml, Scope",
+
+        effect: Effect::Mint,
+        control: Some("long.201.rotation"),
+        request: Ask(Rotation(Valid), &[Set("scopes", r#"["jobs"]"#)]),
+        expect: INVALID_SCOPE,
+
+        mutants: &[mutant("rotation-scopes-unchecked", "does not check the form of scopes in a rotation")],
+        ..ROW
+    },
 ];
 
 async fn rotation_default(t: &Trial<'_>) -> Result<(), Stop> {

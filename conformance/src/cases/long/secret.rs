@@ -378,6 +378,25 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("secret-normalised", "normalises a secret (NFKC) before it compares it")],
         ..ROW
     },
+    Case {
+        id: "long.401.secret-altered",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "The whole secret counts: with its first, a middle or its last character changed, or its last one missing, it is rejected with 401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: steps!(altered),
+        expect: INVALID_CLIENT,
+
+        mutants: &[
+            mutant("secret-first-32", "compares only the first 32 characters of a secret"),
+            mutant("secret-last-32", "compares only the last 32 characters of a secret"),
+            mutant("secret-beginning-ok", "accepts the beginning of a secret"),
+        ],
+        ..ROW
+    },
 ];
 
 async fn unknown_alike(t: &Trial<'_>) -> Result<(), Stop> {
@@ -414,4 +433,32 @@ async fn full_width(t: &Trial<'_>) -> Result<(), Stop> {
     body["client_secret"] = other.into();
     request.body = body.to_string().into_bytes();
     t.expect(t.due, &t.send(&request).await?)
+}
+
+/// Each sends the secret with one character changed, to another of its alphabet, or without its last one.
+async fn altered(t: &Trial<'_>) -> Result<(), Stop> {
+    let secret: Vec<char> = t.setting(Valid, ClientSecret)?.chars().collect();
+    let last = secret.len().saturating_sub(1);
+    let at = |place: usize| {
+        let mut other = secret.clone();
+        // Neither of these differs from the other only in bits that base64 ignores at the end of a text.
+        other[place] = if other[place] == 'A' { 'Q' } else { 'A' };
+        other.into_iter().collect::<String>()
+    };
+    let shorter: String = secret[..last].iter().collect();
+    for (what, other) in [
+        ("the first character changed", at(0)),
+        ("the middle character changed", at(last / 2)),
+        ("the last character changed", at(last)),
+        ("the last character missing", shorter),
+    ] {
+        let other = t.secret("ALTERED_CLIENT_SECRET", other);
+        let mut request = draft::build(t, Secret(Valid), &[]).await?;
+        let mut body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        body["client_secret"] = other.into();
+        request.body = body.to_string().into_bytes();
+        let answer = t.send(&request).await?;
+        t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted} for a secret with {what}")))?;
+    }
+    Ok(())
 }

@@ -275,7 +275,7 @@ async fn mac_cut(t: &Trial<'_>) -> Result<(), Stop> {
     }
     // The right first half of the signature, followed by a wrong second half.
     let half = mac.len() / 2 + 1;
-    let rest: String = mac[half..].chars().map(|c| if c == 'A' { 'B' } else { 'A' }).collect();
+    let rest: String = mac[half..].chars().map(|c| if c == 'A' { 'Q' } else { 'A' }).collect();
     refused(t, Kind::Long, format!("{input}.{}{rest}", &mac[..half]), "with only half of its signature").await
 }
 

@@ -20,6 +20,10 @@ impl Reference {
             || (self.on("secret-trimmed") && any(&|own| own == secret.trim()))
             || (self.on("secret-line-end-ok") && any(&|own| secret.strip_suffix('\n') == Some(own)))
             || (self.on("secret-ends-at-nul") && any(&|own| secret.split('\0').next() == Some(own)))
+            || (self.on("secret-first-32") && any(&|own| secret.len() == own.len() && secret[..32] == own[..32]))
+            || (self.on("secret-last-32")
+                && any(&|own| secret.len() == own.len() && secret[own.len() - 32..] == own[own.len() - 32..]))
+            || (self.on("secret-beginning-ok") && any(&|own| secret.len() > 32 && own.starts_with(secret)))
             || (self.on("secret-prefix") && any(&|own| secret.starts_with(own)))
             || (self.on("secret-normalised") && any(&|own| narrowed(secret) == own))
             || (self.on("secret-folded") && any(&|own| own.eq_ignore_ascii_case(secret)))
@@ -82,6 +86,11 @@ impl Reference {
         let codes = self.memory.codes.entry(client.id.clone()).or_default();
         if refused || (codes.locked_until > now && !never_locks) {
             return false;
+        }
+        if self.fault == Some("any-clients-code")
+            && self.clients.iter().any(|other| !other.totp.is_empty() && totp::code(&other.totp, step) == *code)
+        {
+            return true;
         }
         let Some(fit) = (step - back..=step + ahead).find(|s| {
             let right = totp::code(&client.totp, *s);

@@ -45,7 +45,14 @@ impl Reference {
             "ttl_seconds",
         ];
         let rotates = !["client_secret", "otp_code", "assertion"].iter().any(|name| body.contains_key(*name));
-        if !(rotates && self.on("rotation-fields-unchecked")) {
+        let fault = self.fault;
+        let unchecked = |what: &str| {
+            let of = |member: &str, mechanism: &str| {
+                body.contains_key(member) && fault == Some(format!("{mechanism}-{what}-unchecked").as_str())
+            };
+            of("assertion", "assertion") || of("otp_code", "otp")
+        };
+        if !(unchecked("fields") || rotates && self.on("rotation-fields-unchecked")) {
             self.only(asked, &body, &known)?;
         }
         if self.on("limit-before-grant") {
@@ -121,11 +128,17 @@ impl Reference {
         }
         let ttl = match self.ttl(asked, &body) {
             Err(_) if rotates && self.on("rotation-ttl-unchecked") => Some(3600),
+            Err(_) if unchecked("ttl") => Some(3600),
+            Ok(None) if assertion.is_some() && self.on("assertion-ttl-default-hour") => Some(3600),
+            Ok(None) if rotates && self.on("rotation-ttl-default-hour") => Some(3600),
             Ok(_) if rotates && self.on("rotation-ttl-ignored") => Some(3600),
             Ok(_) if assertion.is_some() && self.on("assertion-ttl-ignored") => Some(3600),
             ttl => ttl?,
         };
-        let scopes = self.scopes(asked, &body)?;
+        let scopes = match self.scopes(asked, &body) {
+            Err(_) if unchecked("scopes") || (rotates && self.on("rotation-scopes-unchecked")) => None,
+            scopes => scopes?,
+        };
         let bearer_header = asked.header("authorization").map(str::to_owned);
         if mechanisms == 0 && bearer_header.is_none() {
             if self.on("no-mechanism-403") {
@@ -273,6 +286,7 @@ impl Reference {
         }
         let asked_for = match scopes {
             Some(scopes) => scopes,
+            None if assertion.is_some() && self.on("assertion-scopes-everything") => vec!["billing:*".to_owned()],
             None if self.on("scopes-omitted-everything") => vec!["billing:*".to_owned()],
             None => self.scopes_of(&client, "long-default"),
         };
