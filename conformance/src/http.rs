@@ -334,7 +334,8 @@ pub fn check_base(text: &str) -> Result<String, String> {
             "--base-url must be https:// unless the host is loopback: secrets would be sent unencrypted".to_owned()
         );
     }
-    Ok(text.trim_end_matches('/').to_owned())
+    // With scheme and host in lower case: assertions name the endpoint's URL.
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 pub fn is_loopback(base: &str) -> bool {
@@ -351,6 +352,13 @@ pub fn is_loopback(base: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_base_url_is_normalised() {
+        assert_eq!(check_base("HTTPS://Auth.Example.com:443/v1/").unwrap(), "https://auth.example.com/v1");
+        assert_eq!(check_base("http://127.0.0.1:8787").unwrap(), "http://127.0.0.1:8787");
+        assert!(check_base("http://auth.example.com").is_err());
+    }
 
     #[test]
     fn public_documents_are_at_the_origin() {
