@@ -168,7 +168,7 @@ impl Actors {
                 let bearer = self.token(*of).await?;
                 let body = json!({"grant_type": "client_credentials", "client_id": bearer.client});
                 let request = Request { bearer: Some(bearer.text.clone()), ..post(LONG, &body) };
-                self.ask(number, location, Op::Rotate { bearer }, request).await
+                self.ask(number, location, Op::Rotate { bearer }, request, None).await
             }
             Call::Revoke { by, of } => {
                 let (by, of) = (self.token(*by).await?, self.token(*of).await?);
@@ -185,7 +185,7 @@ impl Actors {
                     body: format!("token={}", token.text),
                     ..Request::default()
                 };
-                self.ask(number, location, Op::Introspect { token }, request).await
+                self.ask(number, location, Op::Introspect { token }, request, Some(caller)).await
             }
             Call::Verify { verifier, of } => {
                 let token = self.token(*of).await?;
@@ -303,12 +303,13 @@ impl Actors {
 
     async fn issue(&self, number: usize, location: usize, client: &str, proof: Proof, body: Value) -> Answer {
         let request = Request { client_id: Some(client.to_owned()), ..post(LONG, &body) };
-        self.ask(number, location, Op::Issue { client: client.to_owned(), proof }, request).await
+        let asked = body["scopes"].as_array().map(|scopes| texts(scopes));
+        self.ask(number, location, Op::Issue { client: client.to_owned(), proof, asked }, request, None).await
     }
 
     async fn exchange(&self, number: usize, location: usize, token: &Rc<Token>, asked: Option<Vec<String>>) -> Answer {
         let op = Op::Exchange { token: Rc::clone(token), asked: asked.clone() };
-        self.ask(number, location, op, exchange(token, asked)).await
+        self.ask(number, location, op, exchange(token, asked), None).await
     }
 
     async fn revoke(&self, location: usize, by: &Rc<Token>, target: &Rc<Token>) -> Answer {
@@ -318,16 +319,18 @@ impl Actors {
             bearer: Some(by.text.clone()),
             ..Request::default()
         };
-        self.ask(0, location, Op::Revoke { by: Rc::clone(by), target: Rc::clone(target) }, request).await
+        self.ask(0, location, Op::Revoke { by: Rc::clone(by), target: Rc::clone(target) }, request, None).await
     }
 
     async fn create(&self, number: usize, location: usize, client: &str, is_immediate: bool) -> Answer {
+        let scopes: Vec<_> = ALL.map(str::to_owned).into();
         let body = json!({
-            "client_id": client, "scopes": ALL, "mechanisms": ["secret", "otp", "assertion", "rotation"],
+            "client_id": client, "scopes": scopes, "mechanisms": ["secret", "otp", "assertion", "rotation"],
             "consistency": if is_immediate { "immediate" } else { "eventual" },
             "jwks": {"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "k", "x": PUBLIC}]},
         });
-        let answer = self.operate(number, location, Op::Create { client: client.to_owned() }, "POST", "", body).await;
+        let op = Op::Create { client: client.to_owned(), scopes, is_immediate };
+        let answer = self.operate(number, location, op, "POST", "", body).await;
         if answer.status == 201 {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let secret = (text(&answer.body["secrets"][0]["secret_id"]), text(&answer.body["client_secret"]));
@@ -360,7 +363,7 @@ impl Actors {
                 if_match: if let Op::Change { if_match, .. } = &op { if_match.clone() } else { None },
                 ..Request::default()
             };
-            answer = self.ask(number, location, op.clone(), request).await;
+            answer = self.ask(number, location, op.clone(), request, Some(caller)).await;
             if answer.status != 401 {
                 break;
             }
@@ -387,7 +390,8 @@ impl Actors {
         let (verifier, offset) = &self.verifiers[nth];
         let now = || self.sim.world.now().saturating_add_signed(*offset) / 1000;
         let call = self.call();
-        self.sim.note(call, What::Asked { op: Op::Verify { verifier: nth, token: Rc::clone(&token) }, location });
+        let op = Op::Verify { verifier: nth, token: Rc::clone(&token) };
+        self.sim.note(call, What::Asked { op, location, by: None });
         for _ in 0..FETCHES {
             match verifier.due(&token.text, now()) {
                 Due::Keys => match self.keys() {
@@ -452,10 +456,10 @@ impl Actors {
     }
 
     /// Sends a request, and records what happens.
-    async fn ask(&self, number: usize, location: usize, op: Op, request: Request) -> Answer {
+    async fn ask(&self, number: usize, location: usize, op: Op, request: Request, by: Option<Rc<Token>>) -> Answer {
         let call = self.call();
         let asked = self.sim.world.now();
-        self.sim.note(call, What::Asked { op: op.clone(), location });
+        self.sim.note(call, What::Asked { op: op.clone(), location, by });
         let response = send(&self.sim, location, request, call).await;
         let answered = self.sim.world.now();
         let mut answer = Answer::default();
@@ -500,12 +504,7 @@ impl Actors {
         if let Some(response) = answer_by_kv_alone(&self.sim, exchange(token, None)) {
             let body: Value =
                 response.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
-            let scopes = body["scopes"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|scope| Some(scope.as_str()?.to_owned()))
-                .collect();
+            let scopes = body["scopes"].as_array().map(|scopes| texts(scopes)).unwrap_or_default();
             self.sim.note(0, What::ByKvAlone { scopes, token: Rc::clone(token), status: response.status, begun });
         }
     }
@@ -585,6 +584,10 @@ impl Change {
     }
 }
 
+fn texts(array: &[Value]) -> Vec<String> {
+    array.iter().filter_map(|text| Some(text.as_str()?.to_owned())).collect()
+}
+
 fn post(path: &str, body: &Value) -> Request {
     Request {
         method: "POST",
@@ -624,7 +627,7 @@ fn read_token(op: &Op, body: &Value, number: usize, call: usize, made: (u64, u64
         id: body["token_id"].as_str()?.to_owned(),
         client: claims["sub"].as_str()?.to_owned(),
         is_long,
-        scopes: body["scopes"].as_array()?.iter().filter_map(|scope| Some(scope.as_str()?.to_owned())).collect(),
+        scopes: texts(body["scopes"].as_array()?),
         issued_at: claims["iat"].as_u64()?,
         auth_time: claims["auth_time"].as_u64()?,
         expires_at: claims["exp"].as_u64()?,

@@ -50,12 +50,24 @@ pub enum Proof {
     Assertion(String),
 }
 
+/// A part of the deployment that can fail.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// A client's object, its storage, or the way to it; or that of the feed.
+    Object(String),
+    /// KV's value of a client.
+    Kv(String),
+    /// An isolate.
+    Location(usize),
+}
+
 /// An operation on the service.
 #[derive(Clone, Debug)]
 pub enum Op {
     Issue {
         client: String,
         proof: Proof,
+        asked: Option<Vec<String>>,
     },
     Rotate {
         bearer: Rc<Token>,
@@ -73,6 +85,8 @@ pub enum Op {
     },
     Create {
         client: String,
+        scopes: Vec<String>,
+        is_immediate: bool,
     },
     Show {
         client: String,
@@ -104,10 +118,11 @@ pub enum Op {
 
 #[derive(Clone, Debug)]
 pub enum What {
-    /// A call was sent to a location.
+    /// A call was sent to a location. `by`: the operator's token, of an operators' call and of introspection.
     Asked {
         op: Op,
         location: usize,
+        by: Option<Rc<Token>>,
     },
     Answered(Answer),
     /// An isolate read a client's value from KV: when its write began, if there was one.
@@ -146,15 +161,15 @@ pub enum What {
     Listed(Vec<(String, String)>),
     /// The clock of a location or of an object was set.
     ClockSet {
-        of: String,
+        of: Part,
         offset: i64,
     },
     /// All failures have ended, and KV no longer lags.
     Healed,
-    /// A failure was injected. Without `is_fault`: anything else that the history shows.
+    /// Something that the history shows. `fault`: a failure of this part was injected.
     Told {
         text: String,
-        is_fault: bool,
+        fault: Option<Part>,
     },
 }
 
@@ -191,10 +206,32 @@ pub struct Violation {
     pub at: u64,
 }
 
+impl Patch {
+    /// Whether it takes something away that KV shows, or may be a repeat of such a change.
+    pub fn may_narrow(&self) -> bool {
+        self.is_active == Some(false) || self.scopes.is_some() || self.is_immediate == Some(true)
+    }
+}
+
 impl Op {
+    /// The scope that its caller needs, of an operators' call and of introspection.
+    pub fn needs(&self) -> Option<&'static str> {
+        match self {
+            Self::Introspect { .. } => Some("tokens:introspect"),
+            Self::Show { .. } => Some("clients:read"),
+            Self::Create { .. }
+            | Self::Change { .. }
+            | Self::AddSecret { .. }
+            | Self::EndSecret { .. }
+            | Self::EndTokens { .. }
+            | Self::Delete { .. } => Some("clients:write"),
+            _ => None,
+        }
+    }
+
     fn told(&self) -> String {
         match self {
-            Self::Issue { client, proof } => match proof {
+            Self::Issue { client, proof, .. } => match proof {
                 Proof::Secret(nth) => format!("/long for {client} by its secret {nth}"),
                 Proof::Code(step) => format!("/long for {client} by the code of step {step}"),
                 Proof::WrongCode => format!("/long for {client} by a wrong code"),
@@ -207,7 +244,7 @@ impl Op {
             }
             Self::Revoke { by, target } => format!("/revoke of {} by {}", target.name, by.name),
             Self::Introspect { token } => format!("/introspect of {}", token.name),
-            Self::Create { client } => format!("operator creates {client}"),
+            Self::Create { client, .. } => format!("operator creates {client}"),
             Self::Show { client } => format!("operator reads {client}"),
             Self::Change { client, patch, if_match } => {
                 let mut told = format!("operator changes {client}:");
@@ -260,7 +297,12 @@ pub fn tell(history: &[Entry], from: u64) -> String {
             }
             What::Told { text, .. } => text.clone(),
             What::ByKvAlone { token, status, .. } => format!("KV alone, asked for {}: {status}", token.name),
-            What::ClockSet { of, offset } => format!("the clock of {of} is set to {offset} ms off the true time"),
+            What::ClockSet { of: Part::Location(location), offset } => {
+                format!("the clock of location {location} is set to {offset} ms off the true time")
+            }
+            What::ClockSet { of: Part::Object(of) | Part::Kv(of), offset } => {
+                format!("the clock of the object of {of} is set to {offset} ms off the true time")
+            }
             What::Healed => "from now on nothing fails, and KV no longer lags".to_owned(),
             _ => continue,
         };

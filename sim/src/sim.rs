@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::actors::Actors;
 use crate::chance::Chance;
 use crate::checker;
-use crate::history::{Entry, Violation, What};
+use crate::history::{Entry, Part, Violation, What};
 use crate::isolate::Isolate;
 use crate::kv::{Kv, LOCATIONS, Lag, Version};
 use crate::objects::{FEED, Home};
@@ -159,14 +159,14 @@ impl Sim {
             Act::Call { location, tries, call } => actors.begin(number, location, tries, call),
             Act::Trouble { kind, percent, millis } => {
                 let (what, seconds) = (kind.told(), millis.div_ceil(1000));
-                self.tell(format!("for {seconds} s, in {percent} of 100 cases: {what}"), false);
+                self.tell(format!("for {seconds} s, in {percent} of 100 cases: {what}"));
                 self.troubles.borrow_mut().push((kind, percent, self.world.now() + millis));
             }
             Act::Crash { object, when } => self.home(object).doom(when),
             Act::Evict { location } => {
                 let new = Isolate::new(self, location);
                 let old = std::mem::replace(&mut self.isolates.borrow_mut()[location], new);
-                self.tell(format!("the isolate at location {location} dies"), true);
+                self.fault(Part::Location(location), format!("the isolate at location {location} dies"));
                 self.world.kill(old.machine);
             }
             Act::SetClock { of, offset } => {
@@ -174,11 +174,11 @@ impl Sim {
                 let of = match of {
                     Clock::Location(location) => {
                         self.isolate(location).offset.set(offset);
-                        format!("location {location}")
+                        Part::Location(location)
                     }
                     Clock::Object(object) => {
                         self.home(object).set_clock(offset);
-                        object.to_owned()
+                        Part::Object(object.to_owned())
                     }
                 };
                 self.note(0, What::ClockSet { of, offset });
@@ -219,8 +219,12 @@ impl Sim {
         self.history.borrow_mut().push(Entry { at: self.world.now(), call, what });
     }
 
-    pub fn tell(&self, text: String, is_fault: bool) {
-        self.note(0, What::Told { text, is_fault });
+    pub fn tell(&self, text: String) {
+        self.note(0, What::Told { text, fault: None });
+    }
+
+    pub fn fault(&self, of: Part, text: String) {
+        self.note(0, What::Told { text, fault: Some(of) });
     }
 
     pub fn home(self: &Rc<Self>, object: &str) -> Rc<Home> {
