@@ -12,9 +12,9 @@ use std::rc::Rc;
 
 use client::{Client, Register, State, Try, all_covered, bounded, covers, is_begun, is_done, possible};
 
-use crate::history::{Answer, Entry, Op, Part, Proof, Token, Violation, What};
+use crate::history::{Answer, Entry, Op, Part, Patch, Proof, Token, Violation, What};
 use crate::objects::FEED;
-use crate::plan::{Plan, ROOT};
+use crate::plan::{MECHANISMS, Plan, ROOT};
 
 /// If a call without a response took effect, it did so within this time. Milliseconds, as all times here.
 const UNKNOWN: u64 = 60_000;
@@ -35,6 +35,10 @@ const SUSPENDED: u64 = 253_402_300_799;
 /// How long a call may take, and how long if nothing fails.
 const LONGEST: u64 = 35_000;
 const LONGEST_IN_CALM: u64 = 5_500;
+/// How long a long-term token lives if nothing was asked for, seconds.
+const USUAL_TTL: u64 = 2_592_000;
+/// How long after its `auth_time` a token can be rotated.
+const LONGEST_SESSION: u64 = 366 * 86_400_000;
 const WRITE: &str = "tokens:write";
 const REVOKE: &str = "tokens:revoke";
 
@@ -203,27 +207,38 @@ impl Checker<'_> {
         }
         match op {
             Op::Revoke { target, .. } => meet(self.revoked.entry(target.id.clone()).or_default(), &note, new),
-            Op::Rotate { bearer } => {
+            // Another client's id in the body: refused, so the parent is not retired.
+            Op::Rotate { bearer, named, .. } if *named != bearer.client => {}
+            Op::Rotate { bearer, .. } => {
                 let parent = bearer.parent.as_ref().map_or(String::new(), |parent| parent.id.clone());
                 meet(self.rotated.entry(parent).or_default(), &note, new);
             }
             Op::EndTokens { client } => meet(&mut self.client(client).tokens_ended, &note, new),
             Op::Delete { client } => meet(&mut self.client(client).deleted, &note, new),
-            Op::EndSecret { client, secret } => {
-                meet(self.client(client).secrets_ended.entry(*secret).or_default(), &note, new);
+            Op::EndSecret { client, secret, delay } => {
+                let ends = self.client(client).secrets_ended.entry(*secret).or_default();
+                set(ends, &note, new.map(|new| (new, delay * 1000)));
             }
+            Op::AddSecret { client } => meet(&mut self.client(client).secrets_made, &note, new),
+            Op::NewTotp { client } => set(&mut self.client(client).seeds, &note, new.map(|new| (new, new.call))),
             Op::Create { client, scopes, is_immediate } => {
                 let known = self.client(client);
                 meet(&mut known.created, &note, new);
                 set(&mut known.is_active, &note, new.map(|new| (new, true)));
                 set(&mut known.scopes, &note, new.map(|new| (new, scopes.clone())));
                 set(&mut known.is_immediate, &note, new.map(|new| (new, *is_immediate)));
+                set(&mut known.mechanisms, &note, new.map(|new| (new, MECHANISMS.into())));
+                set(&mut known.keys, &note, new.map(|new| (new, vec![0])));
+                set(&mut known.seeds, &note, new.map(|new| (new, new.call)));
+                meet(&mut known.secrets_made, &note, new);
             }
             Op::Change { client, patch, .. } => {
                 let known = self.client(client);
                 set(&mut known.is_active, &note, new.zip(patch.is_active));
                 set(&mut known.scopes, &note, new.zip(patch.scopes.clone()));
                 set(&mut known.is_immediate, &note, new.zip(patch.is_immediate));
+                set(&mut known.mechanisms, &note, new.zip(patch.mechanisms.clone()));
+                set(&mut known.keys, &note, new.zip(patch.keys.clone()));
             }
             _ => {}
         }
@@ -285,6 +300,11 @@ impl Checker<'_> {
         if status == 201 && call.answer.token.is_none() && is_issue {
             return broken("A 201 carries a token", "it can't be read");
         }
+        if let (Op::Issue { ttl, .. } | Op::Rotate { ttl, .. }, Some(token)) = (op, &call.answer.token)
+            && token.expires_at - token.issued_at != ttl.unwrap_or(USUAL_TTL)
+        {
+            return broken("A long-term token lives as long as was asked for", token.name.clone());
+        }
         if let (Some(by), Some(scope)) = (call.by, op.needs()) {
             self.caller(by, scope, call)?;
             if status == 401 {
@@ -292,8 +312,8 @@ impl Checker<'_> {
             }
         }
         match op {
-            Op::Issue { client, proof, asked } => self.issue(client, proof, asked.as_deref(), call),
-            Op::Rotate { bearer } => self.rotate(bearer, call),
+            Op::Issue { client, proof, asked, .. } => self.issue(client, proof, asked.as_deref(), call),
+            Op::Rotate { bearer, named, .. } => self.rotate(bearer, named, call),
             Op::Exchange { token, asked } => self.exchange(token, asked.as_deref(), call),
             Op::Revoke { by, target } => self.revoke(by, target, call),
             Op::Introspect { token } => self.introspect(token, call),
@@ -310,13 +330,14 @@ impl Checker<'_> {
             | Op::Create { client, .. }
             | Op::Show { client }
             | Op::AddSecret { client }
-            | Op::EndSecret { client, .. } => (client, false),
-            Op::Rotate { bearer: token } | Op::Introspect { token } | Op::Exchange { token, .. } => {
+            | Op::EndSecret { client, .. }
+            | Op::NewTotp { client } => (client, false),
+            Op::Rotate { bearer: token, .. } | Op::Introspect { token } | Op::Exchange { token, .. } => {
                 (&token.client, false)
             }
             Op::Change { client, patch, .. } => (client, patch.may_narrow()),
             Op::EndTokens { client } | Op::Delete { client } => (client, true),
-            Op::Revoke { target, .. } => (&target.client, true),
+            Op::Revoke { by, .. } => (&by.client, true),
             Op::Verify { .. } => return Vec::new(),
         };
         let mut parts = vec![Part::Location(call.location), object(subject)];
@@ -486,27 +507,40 @@ impl Checker<'_> {
         let skew = self.skew;
         let known = self.client(client);
         let others = known.shown.iter().filter(|(other, ..)| *other != number);
+        let mechanism = proof.mechanism();
         match answer.status {
             201 => {
                 if is_done(Some(&known.deleted), from) {
                     return broken("No token or credential of a deleted client works", "a token was issued");
                 }
+                if client != ROOT && !is_begun(Some(&known.created), at) {
+                    return broken("Nothing is issued to an unknown client", "a token was issued");
+                }
                 if !known.may_be_active(from, at) {
                     return broken("Nothing is issued to a suspended client", "a token was issued");
+                }
+                if !known.may_allow(mechanism, from, at) {
+                    return broken("A mechanism that was taken away is answered 403", format!("{mechanism} works"));
                 }
                 let granted = others.filter_map(|(_, sent, proof, answer)| match answer {
                     Some((at, answer)) if answer.status == 201 => Some((*sent, proof, *at)),
                     _ => None,
                 });
                 match proof {
-                    Proof::Secret(nth) if is_done(known.secrets_ended.get(nth), from) => {
+                    Proof::Secret(secret) if known.secret_has_ended(*secret, from, skew) => {
                         return broken("A secret that was ended does not work", "a token was issued for it");
                     }
                     Proof::Secret(_) => {}
                     Proof::WrongCode => return broken("A wrong code does not work", "a token was issued for it"),
-                    Proof::Code(step) => {
+                    Proof::Code { seed, step } => {
+                        if !possible(&known.seeds, from, at).any(|possible| possible == seed) {
+                            return broken(
+                                "A new seed ends the old one",
+                                format!("a code of seed {seed} was accepted"),
+                            );
+                        }
                         let mut steps = granted.filter_map(|(_, proof, answered)| match proof {
-                            Proof::Code(other) => Some((*other, answered)),
+                            Proof::Code { step, .. } => Some((*step, answered)),
                             _ => None,
                         });
                         if steps.any(|(other, answered)| other == *step || (other > *step && answered <= from)) {
@@ -522,11 +556,11 @@ impl Checker<'_> {
                             );
                         }
                     }
-                    Proof::Assertion(jti) => {
-                        if granted
-                            .into_iter()
-                            .any(|(_, other, _)| matches!(other, Proof::Assertion(other) if other == jti))
-                        {
+                    Proof::Assertion { jti, key } => {
+                        if !possible(&known.keys, from, at).any(|keys| keys.contains(key)) {
+                            return broken("An assertion signed by a removed key is refused", jti);
+                        }
+                        if granted.into_iter().any(|(_, other, _)| other == proof) {
                             return broken("An assertion works once", format!("{jti} was accepted again"));
                         }
                     }
@@ -550,33 +584,42 @@ impl Checker<'_> {
                 let is_gone = is_begun(Some(&known.deleted), at);
                 let is_justified = match proof {
                     Proof::WrongCode => true,
-                    Proof::Secret(nth) => is_begun(known.secrets_ended.get(nth), at),
-                    Proof::Code(step) => {
+                    Proof::Secret(secret) => known.secret_may_have_ended(*secret, at, skew, 0),
+                    Proof::Code { seed, step } => {
                         let is_spent = others.clone().any(|(_, sent, other, _)| {
-                            *sent < at && matches!(other, Proof::Code(other) if other >= step)
+                            *sent < at && matches!(other, Proof::Code { step: other, .. } if other >= step)
                         });
+                        let may_be_old = possible(&known.seeds, from, at).any(|possible| possible != seed);
                         // An old code is a wrong one. A doubled request counts twice, and one without a response may
                         // count.
-                        let wrong =
-                            others.filter(|(_, _, other, _)| matches!(other, Proof::WrongCode | Proof::Code(_)));
+                        let wrong = others.filter(|(_, _, other, _)| other.mechanism() == "otp");
                         let wrong = wrong.map(|(_, _, _, answer)| match answer {
                             Some((_, answer)) if answer.status == 201 => 0,
                             Some((_, answer)) if answer.status == 401 && !answer.disturbed => 1,
                             _ => 2,
                         });
                         let wrong: usize = wrong.sum();
-                        is_spent || wrong >= 4 || at - from > 20_000 || from > (step + 1) * 30_000 + 20_000
+                        is_spent
+                            || may_be_old
+                            || wrong >= 4
+                            || at - from > 20_000
+                            || from > (step + 1) * 30_000 + 20_000
                     }
-                    Proof::Assertion(jti) => others.clone().any(|(_, sent, other, _)| {
-                        *sent < at && matches!(other, Proof::Assertion(other) if other == jti)
-                    }),
+                    Proof::Assertion { key, .. } => {
+                        possible(&known.keys, from, at).any(|keys| !keys.contains(key))
+                            || others.clone().any(|(_, sent, other, _)| *sent < at && other == proof)
+                    }
                 };
                 if is_made && !is_gone && !is_justified && !answer.disturbed {
                     return broken("A valid credential is accepted", "it was refused");
                 }
                 Ok(())
             }
-            403 if answer.code == "unauthorized_client" && known.may_be_suspended(from, at) => Ok(()),
+            403 if answer.code == "unauthorized_client"
+                && (known.may_be_suspended(from, at) || known.may_disallow(mechanism, from, at)) =>
+            {
+                Ok(())
+            }
             403 if answer.code == "insufficient_scope"
                 && asked.into_iter().flatten().any(|scope| known.may_lack(scope, from, at)) =>
             {
@@ -586,11 +629,22 @@ impl Checker<'_> {
         }
     }
 
-    fn rotate(&mut self, bearer: &Token, call: Call<'_>) -> Verdict {
+    fn rotate(&mut self, bearer: &Token, named: &str, call: Call<'_>) -> Verdict {
         let Call { from, at, answer, .. } = call;
         let lacks_write = !covers(&bearer.scopes, WRITE);
+        let is_foreign = named != bearer.client;
+        let latest = bearer.auth_time * 1000 + LONGEST_SESSION;
         match answer.status {
             201 => {
+                if is_foreign {
+                    return broken("A rotation for another client is answered 403", format!("201 for {named}"));
+                }
+                if from > latest + self.skew {
+                    return broken("A rotation later than 366 days after auth_time is answered 401", "201");
+                }
+                if !self.client(&bearer.client).may_allow("rotation", from, at) {
+                    return broken("A mechanism that was taken away is answered 403", "rotation works");
+                }
                 if let Some(reason) = self.must_refuse(bearer, from, at, from, true) {
                     return broken(reason.promise(), format!("{} rotated", bearer.name));
                 }
@@ -604,7 +658,12 @@ impl Checker<'_> {
                 }
                 self.hands_on(bearer, token)
             }
-            401 if self.may_refuse(bearer, from, at, at) => Ok(()),
+            401 if self.may_refuse(bearer, from, at, at) || at + self.skew > latest => Ok(()),
+            403 if answer.code == "unauthorized_client"
+                && (is_foreign || self.client(&bearer.client).may_disallow("rotation", from, at)) =>
+            {
+                Ok(())
+            }
             403 if answer.code == "insufficient_scope"
                 && (lacks_write || self.client(&bearer.client).may_lack(WRITE, from, at)) =>
             {
@@ -831,11 +890,13 @@ impl Checker<'_> {
     }
 
     fn operate(&mut self, op: &Op, call: Call<'_>) -> Verdict {
-        let Call { from, at, answer, .. } = call;
+        let Call { number, from, at, answer, by, .. } = call;
+        let skew = self.skew;
         let (Op::Show { client }
         | Op::Change { client, .. }
         | Op::AddSecret { client }
         | Op::EndSecret { client, .. }
+        | Op::NewTotp { client }
         | Op::EndTokens { client }
         | Op::Delete { client }) = op
         else {
@@ -843,6 +904,16 @@ impl Checker<'_> {
         };
         let is_root = client == ROOT;
         let known = self.client(client);
+        let by_root = by.is_some_and(|by| by.client == ROOT);
+        let given = match op {
+            Op::Change { patch: Patch { scopes: Some(scopes), .. }, .. } => scopes.iter(),
+            _ => [].iter(),
+        };
+        let given = given.filter(|scope| scope.starts_with("clients:"));
+        let may_give = given.clone().any(|scope| known.may_lack(scope, from, at));
+        let others: Register<Vec<String>> =
+            known.scopes.iter().filter(|(set, _)| set.call != number).cloned().collect();
+        let must_give = given.clone().any(|scope| possible(&others, from, at).all(|held| !covers(held, scope)));
         let (is_made, is_gone) = (is_root || is_done(Some(&known.created), from), is_begun(Some(&known.deleted), at));
         match answer.status {
             200 | 201 | 204 => {
@@ -864,6 +935,15 @@ impl Checker<'_> {
                         "No call but end-tokens changes the client of OPERATOR",
                         format!("{}", answer.status),
                     );
+                }
+                if must_give && !by_root {
+                    return broken("Only the client of OPERATOR gives scopes of clients:", "another operator did");
+                }
+                if matches!(op, Op::AddSecret { .. }) && known.live_secrets(from, at, skew, number).0 >= 2 {
+                    return broken("A third secret is answered 409", format!("{}", answer.status));
+                }
+                if matches!(op, Op::EndSecret { secret, .. } if known.secret_has_ended(*secret, from, skew)) {
+                    return broken("An ended secret is answered 404", format!("{}", answer.status));
                 }
                 if let Op::Change { patch, if_match: Some(etag), .. } = op
                     && let Some(active) = patch.is_active
@@ -889,8 +969,15 @@ impl Checker<'_> {
                 Ok(())
             }
             404 if !is_made || is_gone => Ok(()),
-            404 if matches!(op, Op::EndSecret { .. }) => Ok(()),
-            409 if is_root || matches!(op, Op::AddSecret { .. }) => Ok(()),
+            404 if matches!(op, Op::EndSecret { secret, .. }
+                if known.secret_may_have_ended(*secret, at, skew, number)) =>
+            {
+                Ok(())
+            }
+            409 if is_root => Ok(()),
+            409 if matches!(op, Op::AddSecret { .. }) && known.live_secrets(from, at, skew, number).1 >= 2 => Ok(()),
+            // Only the client of `OPERATOR` gives scopes of `clients:`.
+            403 if answer.code == "insufficient_scope" && !by_root && may_give => Ok(()),
             412 if matches!(op, Op::Change { if_match: Some(_), .. }) => Ok(()),
             status => broken(
                 "An operator's call answers only the statuses of the contract",

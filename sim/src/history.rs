@@ -38,16 +38,35 @@ pub struct Patch {
     pub is_active: Option<bool>,
     pub scopes: Option<Vec<String>>,
     pub is_immediate: Option<bool>,
+    pub mechanisms: Option<Vec<&'static str>>,
+    pub keys: Option<Vec<usize>>,
 }
 
 /// A client's credential. Credentials that work only once are told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
+    /// The call that made it; 0 for the secret of the client of `OPERATOR`.
     Secret(usize),
-    /// The time step of the code (RFC 6238).
-    Code(u64),
+    /// The call that made the seed, and the time step (RFC 6238).
+    Code {
+        seed: usize,
+        step: u64,
+    },
     WrongCode,
-    Assertion(String),
+    Assertion {
+        jti: String,
+        key: usize,
+    },
+}
+
+impl Proof {
+    pub const fn mechanism(&self) -> &'static str {
+        match self {
+            Self::Secret(_) => "secret",
+            Self::Code { .. } | Self::WrongCode => "otp",
+            Self::Assertion { .. } => "assertion",
+        }
+    }
 }
 
 /// A part of the deployment that can fail.
@@ -68,9 +87,13 @@ pub enum Op {
         client: String,
         proof: Proof,
         asked: Option<Vec<String>>,
+        ttl: Option<u64>,
     },
+    /// `named`: the `client_id` of the body.
     Rotate {
         bearer: Rc<Token>,
+        named: String,
+        ttl: Option<u64>,
     },
     Exchange {
         token: Rc<Token>,
@@ -99,9 +122,14 @@ pub enum Op {
     AddSecret {
         client: String,
     },
+    /// `secret`: the call that made it. It ends in `delay` seconds.
     EndSecret {
         client: String,
         secret: usize,
+        delay: u64,
+    },
+    NewTotp {
+        client: String,
     },
     EndTokens {
         client: String,
@@ -175,6 +203,8 @@ pub enum What {
 
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
+    /// The call.
+    pub call: usize,
     /// 0 if there was no response.
     pub status: u16,
     pub code: String,
@@ -223,6 +253,7 @@ impl Op {
             | Self::Change { .. }
             | Self::AddSecret { .. }
             | Self::EndSecret { .. }
+            | Self::NewTotp { .. }
             | Self::EndTokens { .. }
             | Self::Delete { .. } => Some("clients:write"),
             _ => None,
@@ -233,11 +264,14 @@ impl Op {
         match self {
             Self::Issue { client, proof, .. } => match proof {
                 Proof::Secret(nth) => format!("/long for {client} by its secret {nth}"),
-                Proof::Code(step) => format!("/long for {client} by the code of step {step}"),
+                Proof::Code { seed, step } => format!("/long for {client} by the code of seed {seed}, step {step}"),
                 Proof::WrongCode => format!("/long for {client} by a wrong code"),
-                Proof::Assertion(jti) => format!("/long for {client} by the assertion {jti}"),
+                Proof::Assertion { jti, key } => format!("/long for {client} by the assertion {jti} with key {key}"),
             },
-            Self::Rotate { bearer } => format!("/long, rotation by {}", bearer.name),
+            Self::Rotate { bearer, named, .. } if *named != bearer.client => {
+                format!("/long for {named}, rotation by {}", bearer.name)
+            }
+            Self::Rotate { bearer, .. } => format!("/long, rotation by {}", bearer.name),
             Self::Exchange { token, asked: None } => format!("/short with {}", token.name),
             Self::Exchange { token, asked: Some(asked) } => {
                 format!("/short with {} for {}", token.name, asked.join(" "))
@@ -257,10 +291,19 @@ impl Op {
                 if let Some(immediate) = patch.is_immediate {
                     told += if immediate { " immediate" } else { " eventual" };
                 }
+                if let Some(mechanisms) = &patch.mechanisms {
+                    told += &format!(" mechanisms {}", mechanisms.join(" "));
+                }
+                if let Some(keys) = &patch.keys {
+                    told += &format!(" keys {keys:?}");
+                }
                 if if_match.is_some() { told + ", with If-Match" } else { told }
             }
             Self::AddSecret { client } => format!("operator gives {client} another secret"),
-            Self::EndSecret { client, secret } => format!("operator ends the secret {secret} of {client}"),
+            Self::EndSecret { client, secret, delay } => {
+                format!("operator ends the secret {secret} of {client} in {delay} s")
+            }
+            Self::NewTotp { client } => format!("operator gives {client} a new seed"),
             Self::EndTokens { client } => format!("operator ends all tokens of {client}"),
             Self::Delete { client } => format!("operator deletes {client}"),
             Self::Verify { verifier, token } => format!("API {verifier} verifies {}", token.name),
@@ -277,7 +320,7 @@ pub fn tell(history: &[Entry], from: u64) -> String {
     };
     for entry in history.iter().filter(|entry| entry.at >= from) {
         let line = match &entry.what {
-            What::Asked { op, .. } => {
+            What::Asked { op, by, .. } => {
                 let answer = history.iter().find_map(|other| match &other.what {
                     What::Answered(answer) if other.call == entry.call => Some((other.at, answer)),
                     _ => None,
@@ -293,7 +336,8 @@ pub fn tell(history: &[Entry], from: u64) -> String {
                         format!("{}{made} after {} ms", status.trim_end(), at - entry.at)
                     }
                 };
-                format!("{} → {answer}", op.told())
+                let by = by.as_ref().map_or(String::new(), |by| format!(" with {} of {}", by.name, by.client));
+                format!("{}{by} → {answer}", op.told())
             }
             What::Told { text, .. } => text.clone(),
             What::ByKvAlone { token, status, .. } => format!("KV alone, asked for {}: {status}", token.name),

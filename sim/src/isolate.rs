@@ -193,8 +193,8 @@ impl Signatures for Visit {
         Ok(self.sim.sign(message))
     }
 
-    async fn verify(&self, _: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
-        Ok(self.sim.is_signed(message, signature))
+    async fn verify(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
+        Ok(self.sim.is_signed(key, message, signature))
     }
 }
 

@@ -363,10 +363,10 @@ impl Ground for Table {
         self.home.sim().world.pause(millis, self.home.chance.next()).await;
     }
 
-    async fn verify(&self, _: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
+    async fn verify(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
         let sim = self.home.sim();
         sim.world.pause(self.home.chance.between(1, 60), self.home.chance.next()).await;
-        Ok(sim.is_signed(message, signature))
+        Ok(sim.is_signed(key, message, signature))
     }
 }
 

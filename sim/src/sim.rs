@@ -5,21 +5,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use auth_edge::client::StoredSecret;
+use auth_edge::client::jwk::PublicJwk;
 use auth_edge::error::Unavailable;
 use auth_edge::secret::Secret;
 use auth_edge::settings::Settings;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ring::signature::Ed25519KeyPair;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
-use crate::actors::Actors;
+use crate::actors::{Actors, Errand};
 use crate::chance::Chance;
 use crate::checker;
 use crate::history::{Entry, Part, Violation, What};
 use crate::isolate::Isolate;
 use crate::kv::{Kv, LOCATIONS, Lag, Version};
 use crate::objects::{FEED, Home};
-use crate::plan::{Act, CLIENTS, Clock, LATER, Plan, ROOT, START, Trouble, Weather};
+use crate::plan::{Act, CLIENTS, Clock, DEPUTY, LATER, Plan, ROOT, START, Trouble, Weather};
 use crate::world::World;
 
 pub const ISSUER: &str = "https://auth.example.com";
@@ -57,8 +59,8 @@ pub struct Sim {
     /// Current failures: which, how often, and until when.
     troubles: RefCell<Vec<(Trouble, u64, u64)>>,
     signing: Ed25519KeyPair,
-    /// Every signature made, and its message.
-    signed: RefCell<HashMap<Vec<u8>, Vec<u8>>>,
+    /// Every signature made, with the public key and the message.
+    signed: RefCell<HashMap<Vec<u8>, (String, Vec<u8>)>>,
 }
 
 /// The result of a run.
@@ -156,7 +158,9 @@ impl Sim {
 
     fn perform(self: &Rc<Self>, actors: &Rc<Actors>, number: usize, act: Act) {
         match act {
-            Act::Call { location, tries, call } => actors.begin(number, location, tries, call),
+            Act::Call { location, tries, operator, call } => {
+                actors.begin(Errand { number, location, operator }, tries, call);
+            }
             Act::Trouble { kind, percent, millis } => {
                 let (what, seconds) = (kind.told(), millis.div_ceil(1000));
                 self.tell(format!("for {seconds} s, in {percent} of 100 cases: {what}"));
@@ -246,14 +250,29 @@ impl Sim {
         chance.between(0, 2 * self.plan.skew) as i64 - self.plan.skew as i64
     }
 
+    /// The service's signature.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         let signature = self.signing.sign(message);
-        self.signed.borrow_mut().insert(signature.as_ref().to_vec(), message.to_vec());
+        self.remember(signature.as_ref(), PUBLIC, message);
         signature.as_ref().try_into().unwrap_or([0; 64])
     }
 
-    pub fn is_signed(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.signed.borrow().get(signature).is_some_and(|signed| signed == message)
+    /// A client's signature. Only `is_signed` verifies it, so it need not be a true one.
+    pub fn sign_as(&self, public: &str, message: &[u8]) -> [u8; 64] {
+        let half = Sha256::digest([public.as_bytes(), message].concat());
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&half);
+        self.remember(&signature, public, message);
+        signature
+    }
+
+    fn remember(&self, signature: &[u8], public: &str, message: &[u8]) {
+        self.signed.borrow_mut().insert(signature.to_vec(), (public.to_owned(), message.to_vec()));
+    }
+
+    pub fn is_signed(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> bool {
+        let signed = self.signed.borrow();
+        signed.get(signature).is_some_and(|(public, signed)| key.x.as_ref() == Some(public) && signed == message)
     }
 }
 
@@ -278,7 +297,7 @@ pub fn down(part: &str) -> Unavailable {
 
 /// The ids that an operator may create or change, and the one that it can't.
 pub fn clients() -> impl Iterator<Item = &'static str> {
-    CLIENTS.into_iter().chain(LATER).chain([ROOT])
+    CLIENTS.into_iter().chain(LATER).chain([DEPUTY, ROOT])
 }
 
 fn settings(grace: u64) -> Option<Settings> {

@@ -35,10 +35,17 @@ pub struct Client {
     pub created: Vec<Try>,
     pub deleted: Vec<Try>,
     pub tokens_ended: Vec<Try>,
-    pub secrets_ended: HashMap<usize, Vec<Try>>,
+    /// The calls that made a secret.
+    pub secrets_made: Vec<Try>,
+    /// The ends of each secret, by the call that made it: in how many milliseconds.
+    pub secrets_ended: HashMap<usize, Register<u64>>,
     pub is_active: Register<bool>,
     pub scopes: Register<Vec<String>>,
     pub is_immediate: Register<bool>,
+    pub mechanisms: Register<Vec<&'static str>>,
+    pub keys: Register<Vec<usize>>,
+    /// TOTP seeds, by the call that made them.
+    pub seeds: Register<usize>,
     /// Calls with a credential: the call, when it was sent, the credential, and its response.
     pub shown: Vec<(usize, u64, Proof, Answered)>,
     /// Changes with `If-Match` that were answered 200.
@@ -131,23 +138,57 @@ impl Client {
         possible(&self.is_immediate, from, until).any(|immediate| *immediate)
     }
 
+    pub fn may_allow(&self, mechanism: &str, from: u64, until: u64) -> bool {
+        self.mechanisms.is_empty() || possible(&self.mechanisms, from, until).any(|all| all.contains(&mechanism))
+    }
+
+    pub fn may_disallow(&self, mechanism: &str, from: u64, until: u64) -> bool {
+        possible(&self.mechanisms, from, until).any(|all| !all.contains(&mechanism))
+    }
+
+    /// Whether this secret has certainly ended. `skew`: the largest difference of two clocks.
+    pub fn secret_has_ended(&self, secret: usize, from: u64, skew: u64) -> bool {
+        let has_come =
+            |(end, delay): &(Try, u64)| end.is_done_by(from) && (*delay == 0 || end.until + delay + skew <= from);
+        self.secrets_ended.get(&secret).is_some_and(|ends| ends.iter().any(has_come))
+    }
+
+    /// Whether it may have ended, by another call than `but`.
+    pub fn secret_may_have_ended(&self, secret: usize, at: u64, skew: u64, but: usize) -> bool {
+        let may_have_come = |(end, delay): &(Try, u64)| {
+            end.call != but && end.is_begun_by(at) && (*delay == 0 || end.from + delay <= at + skew)
+        };
+        self.secrets_ended.get(&secret).is_some_and(|ends| ends.iter().any(may_have_come))
+    }
+
+    /// The least and the largest number of live secrets, without that of the call `but`.
+    pub fn live_secrets(&self, from: u64, at: u64, skew: u64, but: usize) -> (usize, usize) {
+        let others = || self.secrets_made.iter().filter(|made| made.call != but);
+        let least =
+            others().filter(|made| made.is_done_by(from) && !self.secret_may_have_ended(made.call, at, skew, 0));
+        let most = others().filter(|made| made.is_begun_by(at) && !self.secret_has_ended(made.call, from, skew));
+        (least.count(), most.count())
+    }
+
     pub fn is_shown_truly(&self, body: &Value, from: u64, at: u64) -> Verdict {
         if self.is_active.is_empty() {
             return Ok(());
         }
         let is_active = body["status"] == "active";
         if !possible(&self.is_active, from, at).any(|possible| *possible == is_active) {
-            return broken(
-                "A client is shown with its current status and scopes",
-                format!("status {}", body["status"]),
-            );
+            return broken("A client is shown as it is", format!("status {}", body["status"]));
         }
         let scopes: Vec<_> = body["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        if !possible(&self.scopes, from, at).any(|possible| *possible == scopes) {
-            return broken(
-                "A client is shown with its current status and scopes",
-                format!("scopes {}", scopes.join(" ")),
-            );
+        let mechanisms: Vec<_> =
+            body["mechanisms"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let keys = body["jwks"]["keys"].as_array().map_or(0, Vec::len);
+        let is_immediate = body["consistency"] == "immediate";
+        if !possible(&self.scopes, from, at).any(|possible| *possible == scopes)
+            || !possible(&self.mechanisms, from, at).any(|possible| *possible == mechanisms)
+            || !possible(&self.keys, from, at).any(|possible| possible.len() == keys)
+            || !possible(&self.is_immediate, from, at).any(|possible| *possible == is_immediate)
+        {
+            return broken("A client is shown as it is", body.to_string());
         }
         Ok(())
     }
@@ -175,8 +216,11 @@ impl Client {
         let is_alone = earliest_other.is_none_or(|other| other + 700_000 < *first);
         let is_near = *latest < first + 300_000 - skew;
         let is_forgiven = self.is_active.iter().any(|(set, active)| *active && set.until > *first)
+            || self.seeds.iter().any(|(set, _)| set.until > *first)
             || self.shown.iter().any(|(_, sent, proof, answer)| {
-                matches!(proof, Proof::Code(_)) && *sent < from && answer.as_ref().is_none_or(|(at, _)| *at > *first)
+                matches!(proof, Proof::Code { .. })
+                    && *sent < from
+                    && answer.as_ref().is_none_or(|(at, _)| *at > *first)
             });
         is_alone && is_near && !is_forgiven && *latest <= from && at + skew < fifth + 300_000
     }

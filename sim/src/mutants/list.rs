@@ -15,6 +15,9 @@ const REVOCATIONS: &str = "src/operations/revocations.rs";
 const ISSUE_SHORT: &str = "src/operations/issue_short.rs";
 const CODES: &str = "src/client/codes.rs";
 const CLIENT: &str = "src/client/mod.rs";
+const CHANGE: &str = "src/client/change.rs";
+const TOKEN: &str = "src/token.rs";
+const OPERATIONS: &str = "src/operations/mod.rs";
 
 #[rustfmt::skip]
 pub const MUTANTS: &[Mutant] = &[
@@ -282,4 +285,49 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant { name: "an-unknown-client-is-wiped-after-50-minutes", file: PUBLICATION, after: "self.wipe = self.clock + ",
         from: "WIPE_DELAY",
         to: "3_000_000" },
+    Mutant { name: "a-new-key-set-is-ignored", file: CHANGE, after: "",
+        from: "changed.jwks = self.jwks.unwrap_or(changed.jwks);",
+        to: "changed.jwks = changed.jwks.or(self.jwks.flatten());" },
+    Mutant { name: "a-mechanism-taken-away-works", file: TOKEN_ASKS, after: "",
+        from: "!client.allows(mechanism)",
+        to: "false" },
+    Mutant { name: "rotation-needs-no-mechanism", file: TOKEN_ASKS, after: "",
+        from: "permit(&client, Mechanism::Rotation)?;",
+        to: "{}" },
+    Mutant { name: "a-new-seed-is-not-stored", file: OPERATOR_ASKS, after: "fn new_totp",
+        from: "self.touch(&mut client)?;",
+        to: "{}" },
+    Mutant { name: "a-new-seed-gives-back-spent-steps", file: CODES, after: "",
+        from: "*self = Self { last_step: self.last_step, ..Self::default() };",
+        to: "*self = Self::default();" },
+    Mutant { name: "an-operators-lost-scope-still-counts", file: OPERATIONS, after: "",
+        from: "caller.scopes.bounded_by(&standing.scopes).allow(scope)",
+        to: "caller.scopes.allow(scope)" },
+    Mutant { name: "any-operator-makes-operators", file: CHANGE, after: "given.filter(|_| ",
+        from: "!may_give_clients",
+        to: "false" },
+    Mutant { name: "an-end-of-a-secret-is-put-off", file: OPERATOR_ASKS, after: "",
+        from: "secret.expires_at = Some(secret.expires_at.map_or(at, |earlier| earlier.min(at)));",
+        to: "secret.expires_at = Some(at);" },
+    Mutant { name: "a-secret-ends-at-once", file: OPERATOR_ASKS, after: "",
+        from: "self.now + delay",
+        to: "self.now" },
+    Mutant { name: "a-third-secret", file: OPERATOR_ASKS, after: "",
+        from: "client.secrets.len() >= MAX_SECRETS",
+        to: "client.secrets.len() > MAX_SECRETS" },
+    Mutant { name: "a-rotation-for-another-client", file: TOKEN_ASKS, after: "",
+        from: "client_id != self.client_id",
+        to: "false" },
+    Mutant { name: "an-expired-token-counts-for-a-while", file: TOKEN, after: "pub fn check_end",
+        from: "self.expires_at <= now",
+        to: "self.expires_at + 6 <= now" },
+    Mutant { name: "a-short-term-token-outlives-its-parent", file: TOKEN, after: "",
+        from: "(now + SHORT_TTL).min(latest_end)",
+        to: "now + SHORT_TTL" },
+    Mutant { name: "a-session-has-no-end", file: TOKEN_ASKS, after: "",
+        from: "self.now > bearer.auth_time + LONGEST_SESSION",
+        to: "false" },
+    Mutant { name: "a-session-ends-an-hour-too-early", file: TOKEN_ASKS, after: "",
+        from: "self.now > bearer.auth_time + LONGEST_SESSION",
+        to: "self.now + 3_600 > bearer.auth_time + LONGEST_SESSION" },
 ];
