@@ -20,6 +20,7 @@ use crate::world::{NO_MACHINE, Reply, reply};
 
 const LONG: &str = "/v1/auth/tokens/long";
 const SHORT: &str = "/v1/auth/tokens/short";
+const FEED: &str = "/.well-known/revocations";
 const ALL: [&str; 3] = ["jobs:*", "templates:read", "tokens:*"];
 const FEW: [&str; 2] = ["jobs:submit", "tokens:revoke"];
 const OPERATORS: [&str; 3] = ["clients:*", "tokens:introspect", "tokens:write"];
@@ -36,7 +37,8 @@ pub struct Actors {
     slots: RefCell<HashMap<usize, Slot>>,
     clients: RefCell<HashMap<String, Credentials>>,
     tokens: RefCell<Vec<Rc<Token>>>,
-    verifiers: Vec<(Verifier, i64)>,
+    /// Each with the offset of its clock, and the `iat` of the signed text that it holds.
+    verifiers: Vec<(Verifier, i64, Cell<u64>)>,
     /// Each operator's short-term token.
     operators: RefCell<HashMap<&'static str, Rc<Token>>>,
     chance: Chance,
@@ -82,8 +84,9 @@ struct ClientSecret {
 impl Actors {
     pub fn new(sim: &Rc<Sim>) -> Rc<Self> {
         let chance = Chance::of(sim.seed, "actors");
-        let verifiers =
-            POLL.map(|interval| (Verifier::new(ISSUER, AUDIENCE).poll_interval(interval), sim.offset(&chance)));
+        let verifiers = POLL.map(|interval| {
+            (Verifier::new(ISSUER, AUDIENCE).poll_interval(interval), sim.offset(&chance), Cell::default())
+        });
         let numbers = sim.plan.items.iter().map(|item| (item.number, Slot::default()));
         Rc::new(Self {
             sim: Rc::clone(sim),
@@ -225,6 +228,16 @@ impl Actors {
                 let token = self.token(*of).await?;
                 self.verify(*verifier, errand.location, token).await
             }
+            Call::Feed { location } => {
+                let asked = self.sim.world.now();
+                let request = Request { method: "GET", path: FEED.to_owned(), ..Request::default() };
+                let response = send(&self.sim, *location, request, self.call()).await.map(|(response, _)| response);
+                if let Some(payload) = response.and_then(|response| payload(&response.body?)) {
+                    self.sim.note(0, What::Served { location: *location, asked, payload });
+                }
+                self.look_at_feed();
+                return None;
+            }
             Call::Create { client, is_immediate } => self.create(errand, client, *is_immediate).await,
             Call::Show { client } => {
                 let op = Op::Show { client: (*client).to_owned() };
@@ -233,13 +246,7 @@ impl Actors {
                 answer
             }
             Call::Change { client, change, guarded } => {
-                let if_match = match guarded {
-                    Some(of) => {
-                        self.done(*of).await;
-                        self.slots.borrow().get(of)?.etag.clone()
-                    }
-                    None => None,
-                };
+                let if_match = self.etag(*guarded).await?;
                 let (patch, body) = self.patch(client, *change);
                 let op = Op::Change { client: (*client).to_owned(), patch, if_match };
                 self.operate(errand, op, "PATCH", &format!("/{client}"), body).await
@@ -275,12 +282,19 @@ impl Actors {
                 let op = Op::EndTokens { client: (*client).to_owned() };
                 self.operate(errand, op, "POST", &format!("/{client}/end-tokens"), Value::Null).await
             }
-            Call::Delete { client } => {
-                let op = Op::Delete { client: (*client).to_owned() };
+            Call::Delete { client, guarded } => {
+                let op = Op::Delete { client: (*client).to_owned(), if_match: self.etag(*guarded).await? };
                 self.operate(errand, op, "DELETE", &format!("/{client}"), Value::Null).await
             }
         };
         Some(answer.status)
+    }
+
+    /// The `ETag` that an item got, if the call is guarded by one. `None` if the item got none.
+    async fn etag(&self, guarded: Option<usize>) -> Option<Option<String>> {
+        let Some(of) = guarded else { return Some(None) };
+        self.done(of).await;
+        self.slots.borrow().get(&of)?.etag.clone().map(Some)
     }
 
     /// A client's credential, and the request body with it.
@@ -425,7 +439,7 @@ impl Actors {
                 bearer: Some(caller.text.clone()),
                 content_type: has_body.then_some("application/json"),
                 body: if has_body { body.to_string() } else { String::new() },
-                if_match: if let Op::Change { if_match, .. } = &op { if_match.clone() } else { None },
+                if_match: op.if_match().map(str::to_owned),
                 ..Request::default()
             };
             answer = self.ask(errand, op.clone(), request, Some(caller)).await;
@@ -454,7 +468,7 @@ impl Actors {
 
     /// An API verifies a token offline, after it has fetched the feed if that is due.
     async fn verify(&self, nth: usize, location: usize, token: Rc<Token>) -> Answer {
-        let (verifier, offset) = &self.verifiers[nth];
+        let (verifier, offset, iat) = &self.verifiers[nth];
         let now = || self.sim.world.now().saturating_add_signed(*offset) / 1000;
         let call = self.call();
         let op = Op::Verify { verifier: nth, token: Rc::clone(&token) };
@@ -468,7 +482,7 @@ impl Actors {
                 Due::Feed(request) => {
                     let asked = self.sim.world.now();
                     let query = request.uri.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
-                    let path = "/.well-known/revocations".to_owned();
+                    let path = FEED.to_owned();
                     let request = Request {
                         method: "GET",
                         path,
@@ -481,7 +495,12 @@ impl Actors {
                         Some(Response { status: 200, body: Some(body), headers, .. }) => {
                             let etag =
                                 headers.iter().find(|(name, _)| *name == "ETag").map(|(_, value)| value.as_str());
-                            verifier.take_feed(body.as_bytes(), etag, now()).is_ok()
+                            let taken = verifier.take_feed(body.as_bytes(), etag, now()).is_ok();
+                            if taken {
+                                let issued_at = payload(&body).and_then(|payload| payload["iat"].as_u64());
+                                iat.set(issued_at.unwrap_or(0).max(iat.get()));
+                            }
+                            taken
                         }
                         Some(Response { status: 304, .. }) => {
                             verifier.feed_unchanged(now());
@@ -493,7 +512,7 @@ impl Actors {
                         }
                     };
                     if taken {
-                        self.sim.note(call, What::Followed { verifier: nth, asked });
+                        self.sim.note(call, What::Followed { verifier: nth, asked, iat: iat.get() });
                     }
                 }
                 Due::Wait => self.sim.world.pause(20, self.chance.next()).await,
@@ -556,7 +575,7 @@ impl Actors {
     fn look_behind(&self, op: &Op, answer: &Answer) {
         let client = match (op, answer.status) {
             (Op::Revoke { target, .. }, 204) => &target.client,
-            (Op::EndTokens { client } | Op::Delete { client }, 204) | (Op::Change { client, .. }, 200) => client,
+            (Op::EndTokens { client } | Op::Delete { client, .. }, 204) | (Op::Change { client, .. }, 200) => client,
             _ => return,
         };
         let tokens = self.tokens.borrow();
@@ -578,7 +597,7 @@ impl Actors {
     }
 
     fn look_at_feed(&self) {
-        let request = Request { method: "GET", path: "/.well-known/revocations".to_owned(), ..Request::default() };
+        let request = Request { method: "GET", path: FEED.to_owned(), ..Request::default() };
         let body = answer_by_kv_alone(&self.sim, request).and_then(|response| response.body);
         // The feed's object may be unable to store that it dropped entries.
         if let Some(payload) = body.as_deref().and_then(payload) {

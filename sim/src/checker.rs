@@ -10,7 +10,7 @@ mod feed;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use client::{Client, Register, State, Try, all_covered, bounded, covers, is_begun, is_done, possible};
+use client::{Change, Client, Register, State, Try, all_covered, bounded, covers, is_begun, is_done, possible};
 
 use crate::history::{Answer, Entry, Op, Part, Patch, Proof, Token, Violation, What};
 use crate::objects::FEED;
@@ -39,6 +39,8 @@ const LONGEST_IN_CALM: u64 = 5_500;
 const USUAL_TTL: u64 = 2_592_000;
 /// How long after its `auth_time` a token can be rotated.
 const LONGEST_SESSION: u64 = 366 * 86_400_000;
+/// The length of a step of one-time codes.
+const STEP: u64 = 30_000;
 const WRITE: &str = "tokens:write";
 const REVOKE: &str = "tokens:revoke";
 
@@ -55,8 +57,12 @@ struct Checker<'a> {
     shorts: Vec<Rc<Token>>,
     /// Reads of KV: when, at which location, by which call, of which client, and when the write of the value began.
     shown: Vec<(u64, usize, usize, String, Option<u64>)>,
-    /// When each verifier last requested the feed successfully.
-    followed: HashMap<usize, u64>,
+    /// The tokens that calls were to end, by id.
+    subjects: HashMap<String, Rc<Token>>,
+    /// When each verifier last requested the feed successfully, and the `iat` of the text that it holds.
+    followed: HashMap<usize, (u64, u64)>,
+    /// The feeds that locations served: when, where, and their `seq`.
+    served: Vec<(u64, usize, u64)>,
     written: HashMap<(String, u64), u64>,
     clocks_set: HashMap<Part, u64>,
     /// When each part last failed.
@@ -102,7 +108,9 @@ pub fn check(plan: &Plan, history: &[Entry]) -> Option<Violation> {
         calls: HashMap::new(),
         shorts: Vec::new(),
         shown: Vec::new(),
+        subjects: HashMap::new(),
         followed: HashMap::new(),
+        served: Vec::new(),
         written: HashMap::new(),
         clocks_set: HashMap::new(),
         faults: HashMap::new(),
@@ -172,10 +180,11 @@ impl Checker<'_> {
                     self.faults.insert(Part::Object(of.clone()), at);
                 }
             }
-            What::Followed { verifier, asked } => {
-                let last = self.followed.entry(*verifier).or_default();
-                *last = (*last).max(*asked);
+            What::Followed { verifier, asked, iat } => {
+                let (last, held) = self.followed.entry(*verifier).or_default();
+                (*last, *held) = ((*last).max(*asked), *iat);
             }
+            What::Served { location, asked, payload } => return self.serve(payload, *location, *asked, at),
             What::ByKvAlone { token, status, begun, scopes } => {
                 return self.by_kv_alone(token, *status, *begun, scopes, at);
             }
@@ -214,7 +223,7 @@ impl Checker<'_> {
                 meet(self.rotated.entry(parent).or_default(), &note, new);
             }
             Op::EndTokens { client } => meet(&mut self.client(client).tokens_ended, &note, new),
-            Op::Delete { client } => meet(&mut self.client(client).deleted, &note, new),
+            Op::Delete { client, .. } => meet(&mut self.client(client).deleted, &note, new),
             Op::EndSecret { client, secret, delay } => {
                 let ends = self.client(client).secrets_ended.entry(*secret).or_default();
                 set(ends, &note, new.map(|new| (new, delay * 1000)));
@@ -246,9 +255,19 @@ impl Checker<'_> {
 
     fn asked(&mut self, call: usize, asked: Asked) {
         let new = Try { call, from: asked.from, until: u64::MAX, state: State::Open };
+        let subject = match &asked.op {
+            Op::Revoke { target, .. } => Some(target),
+            Op::Rotate { bearer, .. } => bearer.parent.as_ref(),
+            _ => None,
+        };
+        self.subjects.extend(subject.map(|token| (token.id.clone(), Rc::clone(token))));
         self.change(&asked.op, |_| {}, Some(new));
         if let Op::Issue { client, proof, .. } = &asked.op {
             self.client(client).shown.push((call, asked.from, proof.clone(), None));
+        }
+        if let Some(client) = asked.op.changed() {
+            let change = Change { attempt: new, op: asked.op.clone(), is_certain: false, stands: false };
+            self.client(client).changes.push(change);
         }
         self.calls.insert(call, asked);
     }
@@ -267,6 +286,26 @@ impl Checker<'_> {
         }
         let verdict = self.judge(&op, Call { number: call, location, by: by.as_deref(), from, at, answer });
         self.settle(call, &op, state, until);
+        if let Some(client) = op.changed() {
+            let is_certain = state == State::Done && self.client(client).has_changed(&op, call, from, at);
+            let asked = Call { number: call, location, by: by.as_deref(), from, at, answer };
+            let objects = self
+                .parts(&op, asked)
+                .into_iter()
+                .filter(|part| !matches!(part, Part::Kv(_)) && *part != Part::Object(FEED.to_owned()));
+            let stands = answer.status == 503 && self.is_calm(objects, AFTERMATH, from);
+            let changes = &mut self.client(client).changes;
+            if let Some(change) = changes.iter_mut().find(|change| change.attempt.call == call) {
+                (change.attempt.state, change.attempt.until) = (state, until);
+                (change.is_certain, change.stands) = (is_certain, stands);
+            }
+        }
+        if let (Op::Show { client } | Op::Change { client, .. } | Op::Create { client, .. }, Some(etag)) =
+            (&op, &answer.etag)
+        {
+            let seen = self.client(client).sees_etag(etag, from, at);
+            return verdict.and(seen);
+        }
         if let Some(token) = answer.token.as_ref().filter(|token| !token.is_long) {
             self.shorts.push(Rc::clone(token));
         }
@@ -336,7 +375,7 @@ impl Checker<'_> {
                 (&token.client, false)
             }
             Op::Change { client, patch, .. } => (client, patch.may_narrow()),
-            Op::EndTokens { client } | Op::Delete { client } => (client, true),
+            Op::EndTokens { client } | Op::Delete { client, .. } => (client, true),
             Op::Revoke { by, .. } => (&by.client, true),
             Op::Verify { .. } => return Vec::new(),
         };
@@ -344,10 +383,15 @@ impl Checker<'_> {
         parts.extend(call.by.map(|by| object(&by.client)));
         if waits {
             parts.push(object(FEED));
-            // KV shows an immediate client's ends no more, and no ends of short-term tokens.
+            // KV shows no ends of short-term tokens, and no more of an immediate client. But what was sent before that
+            // switch was confirmed may still wait for KV, and so do its repeats.
             let is_shown = !matches!(op, Op::Revoke { target, .. } if !target.is_long);
-            let known = self.clients.get(subject);
-            if is_shown && known.is_some_and(|known| !known.must_be_immediate(call.from, call.at)) {
+            let is_eventual = self.clients.get(subject).is_some_and(|known| {
+                let unanswered = known.changes.iter().map(|change| change.attempt).filter(Try::is_unanswered);
+                let since = unanswered.map(|attempt| attempt.from).min().unwrap_or(call.from);
+                !known.must_be_immediate(since.min(call.from.saturating_sub(UNKNOWN)), call.at)
+            });
+            if is_shown && is_eventual {
                 parts.push(Part::Kv(subject.clone()));
             }
         }
@@ -549,9 +593,15 @@ impl Checker<'_> {
                                 format!("the code of step {step} was accepted"),
                             );
                         }
-                        if known.is_locked(from, at, skew) {
+                        if from > (step + 2) * STEP + skew {
                             return broken(
-                                "Five wrong codes in 5 minutes lock the mechanism for 5 minutes",
+                                "A code works for one step of drift",
+                                format!("that of step {step} was late"),
+                            );
+                        }
+                        if known.must_be_locked(from, at, skew) {
+                            return broken(
+                                "Five wrong codes in 5 minutes lock codes for 5 minutes, and ten in a day for the day",
                                 "a code was accepted",
                             );
                         }
@@ -590,20 +640,9 @@ impl Checker<'_> {
                             *sent < at && matches!(other, Proof::Code { step: other, .. } if other >= step)
                         });
                         let may_be_old = possible(&known.seeds, from, at).any(|possible| possible != seed);
-                        // An old code is a wrong one. A doubled request counts twice, and one without a response may
-                        // count.
-                        let wrong = others.filter(|(_, _, other, _)| other.mechanism() == "otp");
-                        let wrong = wrong.map(|(_, _, _, answer)| match answer {
-                            Some((_, answer)) if answer.status == 201 => 0,
-                            Some((_, answer)) if answer.status == 401 && !answer.disturbed => 1,
-                            _ => 2,
-                        });
-                        let wrong: usize = wrong.sum();
-                        is_spent
-                            || may_be_old
-                            || wrong >= 4
-                            || at - from > 20_000
-                            || from > (step + 1) * 30_000 + 20_000
+                        let may_be_locked = known.may_be_locked(number, from, at, skew);
+                        let is_late = at - from > 20_000 || from > (step + 1) * STEP + 20_000;
+                        is_spent || may_be_old || may_be_locked || is_late
                     }
                     Proof::Assertion { key, .. } => {
                         possible(&known.keys, from, at).any(|keys| !keys.contains(key))
@@ -898,7 +937,7 @@ impl Checker<'_> {
         | Op::EndSecret { client, .. }
         | Op::NewTotp { client }
         | Op::EndTokens { client }
-        | Op::Delete { client }) = op
+        | Op::Delete { client, .. }) = op
         else {
             return Ok(());
         };
@@ -945,23 +984,8 @@ impl Checker<'_> {
                 if matches!(op, Op::EndSecret { secret, .. } if known.secret_has_ended(*secret, from, skew)) {
                     return broken("An ended secret is answered 404", format!("{}", answer.status));
                 }
-                if let Op::Change { patch, if_match: Some(etag), .. } = op
-                    && let Some(active) = patch.is_active
-                {
-                    let mut guarded = known.guarded.iter();
-                    if guarded
-                        .any(|(other, other_active, done)| other == etag && *other_active != active && *done <= from)
-                    {
-                        return broken(
-                            "A change whose If-Match does not match is answered 412",
-                            "two changes with one ETag",
-                        );
-                    }
-                    let others: Vec<_> = known.is_active.iter().filter(|(set, _)| set.from != from).cloned().collect();
-                    let changes = possible(&others, from, from).all(|before| *before != active);
-                    if changes {
-                        known.guarded.push((etag.clone(), active, at));
-                    }
+                if let Some(etag) = op.if_match() {
+                    known.accepts(number, op, etag, from, at)?;
                 }
                 if let Op::Show { .. } = op {
                     return known.is_shown_truly(&answer.body, from, at);
@@ -978,7 +1002,10 @@ impl Checker<'_> {
             409 if matches!(op, Op::AddSecret { .. }) && known.live_secrets(from, at, skew, number).1 >= 2 => Ok(()),
             // Only the client of `OPERATOR` gives scopes of `clients:`.
             403 if answer.code == "insufficient_scope" && !by_root && may_give => Ok(()),
-            412 if matches!(op, Op::Change { if_match: Some(_), .. }) => Ok(()),
+            412 if matches!(op, Op::Delete { .. }) && is_done(Some(&known.deleted), from) => {
+                broken("A repeated DELETE is answered 204", "412")
+            }
+            412 if let Some(etag) = op.if_match() => known.refuses(number, op, etag, at),
             status => broken(
                 "An operator's call answers only the statuses of the contract",
                 format!("{status} {}", answer.code),

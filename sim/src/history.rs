@@ -136,6 +136,7 @@ pub enum Op {
     },
     Delete {
         client: String,
+        if_match: Option<String>,
     },
     /// An API asks its offline verifier.
     Verify {
@@ -165,10 +166,18 @@ pub enum What {
         instance: u64,
         is_awaited: bool,
     },
-    /// An offline verifier received the feed, which it had requested at this time.
+    /// An offline verifier received the feed, which it had requested at this time. `iat`: that of the signed text that
+    /// it holds.
     Followed {
         verifier: usize,
         asked: u64,
+        iat: u64,
+    },
+    /// The payload of the full feed that a location served to a request sent at this time.
+    Served {
+        location: usize,
+        asked: u64,
+        payload: Value,
     },
     /// The status and scopes of an exchange by KV's newest value, without an object to ask.
     ByKvAlone {
@@ -244,6 +253,38 @@ impl Patch {
 }
 
 impl Op {
+    /// The client that an operators' call may change.
+    pub fn changed(&self) -> Option<&str> {
+        match self {
+            Self::Create { client, .. }
+            | Self::Change { client, .. }
+            | Self::AddSecret { client }
+            | Self::EndSecret { client, .. }
+            | Self::NewTotp { client }
+            | Self::EndTokens { client }
+            | Self::Delete { client, .. } => Some(client),
+            _ => None,
+        }
+    }
+
+    /// Whether it asks for the same change of the same client, whatever `If-Match` says.
+    pub fn repeats(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Change { client, patch, .. }, Self::Change { client: other, patch: same, .. }) => {
+                client == other && patch == same
+            }
+            (Self::Delete { client, .. }, Self::Delete { client: other, .. }) => client == other,
+            _ => false,
+        }
+    }
+
+    pub fn if_match(&self) -> Option<&str> {
+        match self {
+            Self::Change { if_match, .. } | Self::Delete { if_match, .. } => if_match.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The scope that its caller needs, of an operators' call and of introspection.
     pub fn needs(&self) -> Option<&'static str> {
         match self {
@@ -305,7 +346,8 @@ impl Op {
             }
             Self::NewTotp { client } => format!("operator gives {client} a new seed"),
             Self::EndTokens { client } => format!("operator ends all tokens of {client}"),
-            Self::Delete { client } => format!("operator deletes {client}"),
+            Self::Delete { client, if_match: None } => format!("operator deletes {client}"),
+            Self::Delete { client, .. } => format!("operator deletes {client}, with If-Match"),
             Self::Verify { verifier, token } => format!("API {verifier} verifies {}", token.name),
         }
     }

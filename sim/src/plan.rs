@@ -106,6 +106,10 @@ pub enum Call {
         verifier: usize,
         of: usize,
     },
+    /// The full feed, as a location serves it.
+    Feed {
+        location: usize,
+    },
     Create {
         client: &'static str,
         is_immediate: bool,
@@ -135,6 +139,7 @@ pub enum Call {
     },
     Delete {
         client: &'static str,
+        guarded: Option<usize>,
     },
 }
 
@@ -255,7 +260,7 @@ impl Call {
         matches!(self,
             Self::Create { client, .. } | Self::Show { client } | Self::Change { client, .. }
             | Self::AddSecret { client } | Self::EndSecret { client, .. } | Self::NewTotp { client }
-            | Self::EndTokens { client } | Self::Delete { client } if *client == id)
+            | Self::EndTokens { client } | Self::Delete { client, .. } if *client == id)
     }
 }
 
@@ -385,7 +390,7 @@ impl Planner {
     fn go_on(&mut self) {
         let client = self.client();
         let verifier = self.chance.below(VERIFIERS as u64) as usize;
-        match self.chance.below(122) {
+        match self.chance.below(129) {
             0..=11 => {
                 let by = match self.chance.below(10) {
                     0..=3 => By::Secret,
@@ -419,6 +424,10 @@ impl Planner {
                     let named = CLIENTS.into_iter().find(|other| *other != client && self.chance.percent(5));
                     self.call(Call::Rotate { of, named, ttl: None });
                     self.uses_after(&[of]);
+                    if self.chance.percent(15) {
+                        let at = self.now + self.chance.below(5_000_000);
+                        self.call_at(at, Call::Feed { location: 0 });
+                    }
                 }
             }
             42..=59 => self.revoke(),
@@ -452,7 +461,12 @@ impl Planner {
             89 => {
                 if self.chance.percent(40) {
                     let client = if self.chance.percent(40) { LATER[self.chance.below(2) as usize] } else { client };
-                    self.call(Call::Delete { client });
+                    let guarded = if self.chance.percent(30) { self.recent_of(&self.shown, client) } else { None };
+                    self.call(Call::Delete { client, guarded });
+                    if self.chance.percent(40) {
+                        let at = self.now + self.chance.below(5_000);
+                        self.call_at(at, Call::Delete { client, guarded });
+                    }
                     self.uses_of_client(client);
                     if LATER.contains(&client) {
                         let at = self.now + 500 + self.chance.below(5_000);
@@ -545,7 +559,19 @@ impl Planner {
                 let long = self.call(Call::Issue { client, by: By::Secret, narrow: false, ttl: Some(SHORTEST_TTL) });
                 self.call_at(self.now + 500, Call::Exchange { of: long, narrow: false });
             }
-            _ => self.long_session(client),
+            121 => self.long_session(client),
+            122..=124 => self.guess(client),
+            // At one location, so that answers may overtake each other.
+            _ => {
+                let location = self.chance.below(LOCATIONS as u64) as usize;
+                if self.weather != Weather::Calm && self.chance.percent(30) {
+                    self.push(self.now, Act::Trouble { kind: Trouble::Feed, percent: 50, millis: 4_000 });
+                }
+                for _ in 0..self.chance.between(1, 4) {
+                    let at = self.now + self.chance.below(4_000);
+                    self.call_at(at, Call::Feed { location });
+                }
+            }
         }
     }
 
@@ -592,6 +618,33 @@ impl Planner {
         }
     }
 
+    /// Guesses codes, at most four in five minutes, until the limit of a day locks them; then shows right ones.
+    fn guess(&mut self, client: &'static str) {
+        let mut at = self.now;
+        let pause = *self.chance.pick(&[90_000, 660_000, 660_000, 7_000_000]).unwrap_or(&660_000);
+        for _ in 0..self.chance.between(9, 11) {
+            self.call_at(at, Call::Issue { client, by: By::WrongCode, narrow: false, ttl: None });
+            at += self.chance.between(pause, pause + pause / 10);
+        }
+        let from = at;
+        match self.chance.below(6) {
+            0 => {
+                self.call_at(at, Call::NewTotp { client });
+            }
+            1 => {
+                self.call_at(at, Call::Change { client, change: Change::Activate, guarded: None });
+            }
+            _ => {}
+        }
+        for _ in 0..2 {
+            at += self.chance.between(1_000, 40_000_000);
+            self.call_at(at, Call::Issue { client, by: By::Code, narrow: false, ttl: None });
+        }
+        // When the first of them is about a day old.
+        let day_later = self.now + DAY - 20_000 + self.chance.below(40_000);
+        self.call_at(day_later.max(from), Call::Issue { client, by: By::Code, narrow: false, ttl: None });
+    }
+
     /// Rotates a token again and again, until its session is older than 366 days.
     fn long_session(&mut self, client: &'static str) {
         let (mut at, end) = (self.now, self.now + LONGEST_SESSION * 1000);
@@ -628,11 +681,18 @@ impl Planner {
     }
 
     fn change(&mut self, client: &'static str, change: Change) {
-        let guarded = if self.chance.percent(15) { self.recent_of(&self.shown, client) } else { None };
+        let mut guarded = if self.chance.percent(15) { self.recent_of(&self.shown, client) } else { None };
         if self.chance.percent(10) {
-            self.call(Call::Show { client });
+            let shown = self.call(Call::Show { client });
+            guarded = guarded.or(Some(shown).filter(|_| self.chance.percent(60)));
         }
         self.call(Call::Change { client, change, guarded });
+        if guarded.is_some() && self.chance.percent(30) {
+            // With the same `ETag`: a repeat, or a change that comes too late.
+            let again = if self.chance.percent(60) { change } else { Change::Widen };
+            let at = self.now + self.chance.below(30_000);
+            self.call_at(at, Call::Change { client, change: again, guarded });
+        }
         if change == Change::Suspend && self.chance.percent(50) {
             let at = self.now + self.gap().min(60_000);
             self.uses_of_client(client);
@@ -642,6 +702,12 @@ impl Planner {
     }
 
     fn uses_of_client(&mut self, client: &str) {
+        // Entries leave the feed after an hour at the earliest.
+        if self.chance.percent(15) {
+            let location = self.chance.below(LOCATIONS as u64) as usize;
+            let at = self.now + self.chance.below(4_800_000);
+            self.call_at(at, Call::Feed { location });
+        }
         let some = [self.recent_of(&self.longs, client), self.recent_of(&self.shorts, client)];
         self.uses_after(&some.into_iter().flatten().collect::<Vec<_>>());
     }

@@ -4,8 +4,13 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{Answered, Verdict, broken};
-use crate::history::Proof;
+use super::{Answered, UNKNOWN, Verdict, broken};
+use crate::history::{Op, Proof};
+
+/// Five wrong codes within this time lock codes for as long.
+const WINDOW: u64 = 300_000;
+/// Ten within this time lock them until the oldest is as old.
+const DAY: u64 = 86_400_000;
 
 /// A call that changes something.
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +53,36 @@ pub struct Client {
     pub seeds: Register<usize>,
     /// Calls with a credential: the call, when it was sent, the credential, and its response.
     pub shown: Vec<(usize, u64, Proof, Answered)>,
-    /// Changes with `If-Match` that were answered 200.
-    pub guarded: Vec<(String, bool, u64)>,
+    pub changes: Vec<Change>,
+    /// When each `ETag` was current: at some time after the first of these, and at some time before the second.
+    pub etags: HashMap<String, (u64, u64)>,
+}
+
+/// A call that changes what is shown of a client.
+pub struct Change {
+    pub attempt: Try,
+    pub op: Op,
+    /// It certainly changed something.
+    pub is_certain: bool,
+    /// It was answered 503 although the objects that it asks did not fail: it waits for KV or the feed, and stands.
+    pub stands: bool,
+}
+
+/// Whether the value that a call set certainly differs from the one before.
+fn differs<T: PartialEq + Clone>(register: &Register<T>, number: usize, from: u64, at: u64) -> bool {
+    let Some((_, new)) = register.iter().find(|(set, _)| set.call == number) else { return false };
+    let others: Register<T> = register.iter().filter(|(set, _)| set.call != number).cloned().collect();
+    possible(&others, from, at).all(|before| before != new)
 }
 
 impl Try {
     pub fn is_done_by(&self, time: u64) -> bool {
         self.state == State::Done && self.until <= time
+    }
+
+    /// Whether it may still take effect, or repeats may wait for what it did.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self.state, State::Open | State::Unknown)
     }
 
     pub fn is_begun_by(&self, time: u64) -> bool {
@@ -138,6 +166,21 @@ impl Client {
         possible(&self.is_immediate, from, until).any(|immediate| *immediate)
     }
 
+    /// Whether a call that was answered with success certainly changed what is shown.
+    pub fn has_changed(&self, op: &Op, number: usize, from: u64, at: u64) -> bool {
+        match op {
+            Op::Change { .. } => {
+                differs(&self.is_active, number, from, at)
+                    || differs(&self.scopes, number, from, at)
+                    || differs(&self.is_immediate, number, from, at)
+                    || differs(&self.mechanisms, number, from, at)
+                    || differs(&self.keys, number, from, at)
+            }
+            Op::EndSecret { delay, .. } => *delay == 0,
+            _ => true,
+        }
+    }
+
     pub fn may_allow(&self, mechanism: &str, from: u64, until: u64) -> bool {
         self.mechanisms.is_empty() || possible(&self.mechanisms, from, until).any(|all| all.contains(&mechanism))
     }
@@ -170,6 +213,63 @@ impl Client {
         (least.count(), most.count())
     }
 
+    /// Records that an `ETag` was current at some time from `from` to `at`.
+    pub fn sees_etag(&mut self, etag: &str, from: u64, at: u64) -> Verdict {
+        let (since, until) = self.etags.get(etag).copied().unwrap_or((from, at));
+        if self
+            .changes
+            .iter()
+            .any(|change| change.is_certain && change.attempt.from >= until && change.attempt.is_done_by(from))
+        {
+            return broken("An ETag changes with every change that is shown", format!("{etag} came back"));
+        }
+        let others = self.etags.iter().filter(|(other, _)| *other != etag);
+        if let Some((other, (since, _))) = others.max_by_key(|(_, (since, _))| *since)
+            && !self.may_have_changed(*since, at, |_| true)
+        {
+            return broken("An ETag stays while nothing is changed", format!("{other} became {etag}"));
+        }
+        self.etags.insert(etag.to_owned(), (since.max(from), until.min(at)));
+        Ok(())
+    }
+
+    /// Whether a call may have changed what is shown, at some time from `since` to `at`. A secret's end ahead does, too.
+    pub fn may_have_changed(&self, since: u64, at: u64, which: impl Fn(&Change) -> bool) -> bool {
+        let changes = |change: &Change| change.attempt.is_begun_by(at) && change.attempt.until > since && which(change);
+        let ends_ahead = |ends: &Register<u64>| ends.iter().any(|(end, delay)| *delay > 0 && end.is_begun_by(at));
+        self.changes.iter().any(changes) || self.secrets_ended.values().any(ends_ahead)
+    }
+
+    /// A call whose `If-Match` names this `ETag` was answered with success. If an earlier change had no answer, that is
+    /// right for its repeat, and harmless for a call that leaves the client as it is. A repeated DELETE always succeeds.
+    pub fn accepts(&self, number: usize, op: &Op, etag: &str, from: u64, at: u64) -> Verdict {
+        let others = || self.changes.iter().filter(|change| change.attempt.call != number);
+        let Some((_, until)) = self.etags.get(etag) else { return Ok(()) };
+        if matches!(op, Op::Delete { .. })
+            && self.deleted.iter().any(|other| other.call != number && other.is_begun_by(at))
+        {
+            return Ok(());
+        }
+        let has_changed = self.has_changed(op, number, from, at);
+        let is_repeat = others().any(|other| other.attempt.is_unanswered() && (other.op.repeats(op) || !has_changed));
+        let is_stale =
+            |change: &Change| change.is_certain && change.attempt.from >= *until && change.attempt.is_done_by(from);
+        if !is_repeat && others().any(is_stale) {
+            return broken("A change whose If-Match does not match is answered 412", "it was accepted");
+        }
+        Ok(())
+    }
+
+    /// Such a call was answered 412.
+    pub fn refuses(&self, number: usize, op: &Op, etag: &str, at: u64) -> Verdict {
+        let Some((since, _)) = self.etags.get(etag) else { return Ok(()) };
+        let other = |change: &Change| change.attempt.call != number && !(change.op.repeats(op) && change.stands);
+        if self.may_have_changed(*since, at, other) {
+            return Ok(());
+        }
+        broken("A change whose If-Match matches, or that repeats one after a 503, is not answered 412", etag)
+    }
+
     pub fn is_shown_truly(&self, body: &Value, from: u64, at: u64) -> Verdict {
         if self.is_active.is_empty() {
             return Ok(());
@@ -193,35 +293,65 @@ impl Client {
         Ok(())
     }
 
-    /// Whether wrong codes certainly lock the mechanism: five were refused within five minutes, none in the ten minutes
-    /// before them, nothing was in doubt, and nothing was accepted or forgiven since.
-    pub fn is_locked(&self, from: u64, at: u64, skew: u64) -> bool {
-        let wrong: Vec<_> =
-            self.shown.iter().filter(|(_, sent, proof, _)| *proof == Proof::WrongCode && *sent < at).collect();
-        let Some(last) = wrong.len().checked_sub(5).map(|nth| &wrong[nth..]) else { return false };
-        let answers: Option<Vec<u64>> = last
-            .iter()
-            .map(|(_, _, _, answer)| match answer {
-                Some((at, answer)) if answer.status == 401 && !answer.disturbed => Some(*at),
-                _ => None,
-            })
-            .collect();
-        let (Some(answers), Some((_, first, ..)), Some((_, fifth, ..))) = (answers, last.first(), last.last()) else {
-            return false;
+    /// Whether wrong codes certainly lock the mechanism.
+    pub fn must_be_locked(&self, from: u64, at: u64, skew: u64) -> bool {
+        let wrong: Vec<_> = self.wrong_codes(from, skew).collect();
+        let of_the_day = wrong.iter().filter(|(sent, _)| at + skew < sent + DAY).count();
+        let Some([first, .., last]) = wrong.len().checked_sub(5).map(|nth| &wrong[nth..]) else { return false };
+        let latest = wrong[wrong.len() - 5..].iter().map(|(_, answered)| *answered).max().unwrap_or(u64::MAX);
+        // An accepted code starts the count of five anew.
+        let may_be_reset = self.shown.iter().any(|(_, sent, proof, answer)| {
+            matches!(proof, Proof::Code { .. })
+                && *sent < from
+                && answer.as_ref().is_none_or(|(answered, answer)| *answered > first.0 && answer.status != 401)
+        });
+        let is_near = latest + skew < first.0 + WINDOW && at + skew < last.0 + WINDOW;
+        of_the_day >= 10 || (is_near && !may_be_reset)
+    }
+
+    /// The wrong codes that certainly count: when they were sent and answered. None was sent during a lock, is in doubt,
+    /// or may be forgotten.
+    fn wrong_codes(&self, by: u64, skew: u64) -> impl Iterator<Item = (u64, u64)> {
+        let certain = self.shown.iter().filter_map(move |(call, sent, proof, answer)| match answer {
+            Some((answered, answer)) if answer.status == 401 && !answer.disturbed && *answered <= by => {
+                (*proof == Proof::WrongCode).then_some((*call, *sent, *answered))
+            }
+            _ => None,
+        });
+        let counts = move |(call, sent, answered): &(usize, u64, u64)| {
+            self.guesses(*call, sent.saturating_sub(2 * WINDOW + skew), *answered, 0) < 5
+                && self.guesses(*call, sent.saturating_sub(DAY + skew), *answered, 0) < 10
+                && !self.forgotten().any(|forgets| forgets.state != State::Void && forgets.until > *sent)
         };
-        let (Some(latest), earliest_other) = (answers.iter().max(), wrong.len().checked_sub(6).map(|nth| wrong[nth].1))
-        else {
-            return false;
+        certain.filter(counts).map(|(_, sent, answered)| (sent, answered))
+    }
+
+    /// Whether wrong codes may lock the mechanism.
+    pub fn may_be_locked(&self, but: usize, from: u64, at: u64, skew: u64) -> bool {
+        self.guesses(but, from.saturating_sub(2 * WINDOW + skew), at, from) >= 5
+            || self.guesses(but, from.saturating_sub(DAY + skew), at, from) >= 10
+    }
+
+    /// At most how many wrong codes were counted from `since` to `until`, but that of one call, and those that were
+    /// forgotten by `from`. An old code is a wrong one; a doubled request counts twice; one without a response may
+    /// count, for a while.
+    fn guesses(&self, but: usize, since: u64, until: u64, from: u64) -> usize {
+        let weight = |(call, sent, proof, answer): &(usize, u64, Proof, Answered)| {
+            let (answered, weight) = match answer {
+                Some((_, answer)) if answer.status == 201 => return 0,
+                Some((answered, answer)) if !answer.disturbed && !matches!(answer.status, 0 | 503) => (*answered, 1),
+                _ => (sent + UNKNOWN, 2),
+            };
+            let is_forgotten = self.forgotten().any(|forgets| forgets.from >= answered && forgets.is_done_by(from));
+            let is_meant = *call != but && proof.mechanism() == "otp" && answered >= since && *sent < until;
+            if is_meant && !is_forgotten { weight } else { 0 }
         };
-        let is_alone = earliest_other.is_none_or(|other| other + 700_000 < *first);
-        let is_near = *latest < first + 300_000 - skew;
-        let is_forgiven = self.is_active.iter().any(|(set, active)| *active && set.until > *first)
-            || self.seeds.iter().any(|(set, _)| set.until > *first)
-            || self.shown.iter().any(|(_, sent, proof, answer)| {
-                matches!(proof, Proof::Code { .. })
-                    && *sent < from
-                    && answer.as_ref().is_none_or(|(at, _)| *at > *first)
-            });
-        is_alone && is_near && !is_forgiven && *latest <= from && at + skew < fifth + 300_000
+        self.shown.iter().map(weight).sum()
+    }
+
+    /// What makes the service forget wrong codes: a new seed, and a PATCH to active.
+    fn forgotten(&self) -> impl Iterator<Item = &Try> {
+        let activations = self.is_active.iter().filter(|(_, active)| *active).map(|(set, _)| set);
+        activations.chain(self.seeds.iter().map(|(set, _)| set))
     }
 }

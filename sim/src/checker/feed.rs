@@ -6,12 +6,13 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::client::{State, Try};
+use super::client::{Client, State, Try, is_begun, is_done};
 use super::{Checker, SUSPENDED, Verdict, broken};
 use crate::actors::POLL;
-use crate::history::{Answer, Part, Token};
+use crate::history::{Answer, Op, Part, Token};
 use crate::kv::LOCATIONS;
 use crate::objects::FEED;
+use crate::plan::ROOT;
 
 /// The age limit of the feed that a location serves.
 const FEED_AGE: u64 = 2_000;
@@ -21,6 +22,11 @@ const TOLD: u64 = 5_000;
 const OUTSIDE: u64 = 45 * 60_000;
 /// A verifier refuses everything if its copy is older than this. Includes the difference of clocks.
 const STALE: u64 = 310_000;
+/// How long an entry stays after its time, and how long that of `end-tokens` or of a deletion.
+const HOUR: u64 = 3_600_000;
+const LONGEST: u64 = 90 * 24 * HOUR;
+/// The least time that a served text is still valid.
+const LEAST_LEFT: u64 = 150_000;
 /// How long after a failure a verifier may still be behind: longer than the age limit of its copy and its longest pause
 /// between two fetches together.
 const CALM: u64 = 400_000;
@@ -35,10 +41,10 @@ impl Checker<'_> {
         }
         match answer.status {
             200 => {
-                let Some(followed) = followed else {
+                let Some((followed, iat)) = followed else {
                     return broken("A verifier without a feed fails closed", "it accepted a token");
                 };
-                if at > followed + STALE + self.skew {
+                if at > followed.min(iat * 1000) + STALE + self.skew {
                     return broken("A verifier whose copy is too old fails closed", "it accepted a token");
                 }
                 if is_calm && at > followed + POLL[verifier] * 1000 + 5_000 + self.skew {
@@ -52,7 +58,7 @@ impl Checker<'_> {
                 self.accepted_offline(token, seen, followed, at, false)
             }
             401 => {
-                let told_by = self.told_by(&token.client, followed.unwrap_or(0).saturating_sub(FEED_AGE));
+                let told_by = self.told_by(&token.client, followed.unwrap_or_default().0.saturating_sub(FEED_AGE));
                 if self.may_refuse(token, told_by, at, at) {
                     return Ok(());
                 }
@@ -108,19 +114,143 @@ impl Checker<'_> {
                 );
             }
         }
-        for token in &self.shorts {
-            if token.expires_at * 1000 <= at {
-                continue;
+        let ended = &payload["ended"];
+        for (id, client) in &self.clients {
+            self.lists_client(id, client, entry(ended, "client", id), at)?;
+        }
+        for (kind, is_long) in [("token", false), ("parent", true)] {
+            let listed = ended[kind].as_object().map_or(0, |entries| entries.len());
+            let may_end = |id: &str| {
+                let of = |tries: &HashMap<String, Vec<Try>>| is_begun(tries.get(id), at);
+                of(&self.revoked) || of(&self.rotated)
+            };
+            let subjects = self.subjects.values().filter(|token| token.is_long == is_long && may_end(&token.id));
+            if listed > subjects.count() {
+                return broken("The feed lists only what has ended", format!("{listed} entries under {kind}"));
             }
-            if !refuses(&payload["ended"], token, (at + self.skew) / 1000) {
-                self.accepted_offline(token, at, at, at, false)?;
-                let told_by = self.told_by(&token.client, at);
-                self.accepted_offline(token, told_by, at, at, true)?;
-            } else if refuses(&payload["ended"], token, at.saturating_sub(self.skew) / 1000)
-                && !self.may_refuse(token, self.told_by(&token.client, at), at, at)
+        }
+        for token in self.subjects.values() {
+            self.lists_token(token, entry(ended, if token.is_long { "parent" } else { "token" }, &token.id), at)?;
+        }
+        self.lists_shorts(ended, at, at)?;
+        for token in self.shorts.iter().filter(|token| token.expires_at * 1000 > at) {
+            if !refuses(ended, token, (at + self.skew) / 1000) {
+                self.accepted_offline(token, self.told_by(&token.client, at), at, at, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The full feed that a location served.
+    pub fn serve(&mut self, payload: &Value, location: usize, asked: u64, at: u64) -> Verdict {
+        let seen = asked.saturating_sub(FEED_AGE);
+        let (seq, exp) = (payload["seq"].as_u64().unwrap_or(0), payload["exp"].as_u64().unwrap_or(0));
+        let is_behind = |(time, other, earlier): &(u64, usize, u64)| {
+            seq < *earlier && *time < if *other == location { asked } else { seen }
+        };
+        if let Some((_, _, earlier)) = self.served.iter().find(|served| is_behind(served)) {
+            return broken(
+                "seq never goes back, and a location's feed is at most 2 s old",
+                format!("{earlier} → {seq}"),
+            );
+        }
+        self.served.push((at, location, seq));
+        if exp * 1000 + self.skew < asked + LEAST_LEFT || payload["iat"].as_u64() != exp.checked_sub(300) {
+            return broken("A text is signed anew before it has less than 150 s left", payload["exp"].to_string());
+        }
+        self.lists_shorts(&payload["ended"], seen, at)
+    }
+
+    /// The feed as of `seen` refuses each short-term token that has ended, and no other.
+    fn lists_shorts(&self, ended: &Value, seen: u64, at: u64) -> Verdict {
+        for token in self.shorts.iter().filter(|token| token.expires_at * 1000 > at) {
+            if !refuses(ended, token, (at + self.skew) / 1000) {
+                self.accepted_offline(token, seen, at, at, false)?;
+            } else if refuses(ended, token, at.saturating_sub(self.skew) / 1000)
+                && !self.may_refuse(token, self.told_by(&token.client, seen), at, at)
             {
                 return broken("The feed lists only what has ended", format!("it ends {}", token.name));
             }
+        }
+        Ok(())
+    }
+
+    /// The entry of a client. `begins`: from when its tokens are valid, Unix seconds.
+    fn lists_client(&self, id: &str, client: &Client, begins: Option<u64>, at: u64) -> Verdict {
+        let skew = self.skew;
+        if id != ROOT && !is_done(Some(&client.created), at) {
+            return Ok(());
+        }
+        let first_deletion =
+            client.deleted.iter().filter(|deleted| deleted.is_begun_by(at)).map(|deleted| deleted.from);
+        if let Some(first) = first_deletion.min() {
+            if is_done(Some(&client.deleted), at) && at + skew < first + LONGEST && begins != Some(SUSPENDED) {
+                return broken("A deletion stays in the feed for 90 days", format!("{id}: {begins:?}"));
+            }
+            return Ok(());
+        }
+        if !client.may_be_active(at, at) && begins != Some(SUSPENDED) {
+            return broken("A suspension stays in the feed while it lasts", format!("{id}: {begins:?}"));
+        }
+        let told_by = self.told_by(id, at);
+        if begins == Some(SUSPENDED) {
+            if client.may_be_suspended(told_by, at) {
+                return Ok(());
+            }
+            return broken("A client that was restored is not listed as suspended", id);
+        }
+        let is_lost = |end: &Try| {
+            end.is_done_by(at)
+                && at + skew < end.from + LONGEST
+                && begins.is_none_or(|from| from * 1000 + skew < end.from)
+        };
+        if client.tokens_ended.iter().any(is_lost) {
+            return broken("end-tokens stays in the feed for 90 days", format!("{id}: {begins:?}"));
+        }
+        let restores = |op: &Op| matches!(op, Op::Change { patch, .. } if patch.is_active == Some(true));
+        let mut restored = client.changes.iter().filter(|change| change.is_certain && restores(&change.op));
+        let is_recent =
+            restored.any(|change| change.attempt.is_done_by(told_by) && at + skew < change.attempt.from + HOUR);
+        if is_recent && begins.is_none() {
+            return broken("A restored client is in the feed for an hour", id);
+        }
+        let was_suspended = client.is_active.iter().any(|(set, active)| !active && set.is_begun_by(at));
+        let may_list = was_suspended || is_begun(Some(&client.tokens_ended), at);
+        if begins.is_some() && !may_list {
+            return broken("The feed lists only what has ended", format!("{id} from {begins:?} on"));
+        }
+        let made = client.created.iter().filter(|created| created.state == State::Done);
+        let made = made.map(|created| created.until).min().unwrap_or(0);
+        if !is_begun(Some(&client.tokens_ended), at) && begins.is_some_and(|from| from * 1000 > made + skew) {
+            return broken("A restored client is listed with its tokens_valid_from", format!("{id}: {begins:?}"));
+        }
+        Ok(())
+    }
+
+    /// The entry of a token that was to end.
+    fn lists_token(&self, token: &Token, ends_at: Option<u64>, at: u64) -> Verdict {
+        let (skew, grace) = (self.skew, self.plan.grace * 1000);
+        let tries = |of: &HashMap<String, Vec<Try>>| of.get(&token.id).cloned().unwrap_or_default();
+        let (revoked, rotated) = (tries(&self.revoked), tries(&self.rotated));
+        let revocations = revoked.iter().filter(|end| end.state != State::Void).map(|end| end.from);
+        let retirements = rotated.iter().filter(|end| end.state != State::Void).map(|end| end.from + grace);
+        let Some(first) = revocations.chain(retirements).min() else { return Ok(()) };
+        if at + skew >= first.min(token.expires_at * 1000) + HOUR {
+            return Ok(());
+        }
+        let is_revoked = revoked.iter().any(|end| end.is_done_by(at) && end.until + skew < token.expires_at * 1000);
+        if is_revoked && ends_at.is_none_or(|end| end * 1000 > at + skew) {
+            return broken("A revocation stays in the feed for an hour", format!("{}: {ends_at:?}", token.name));
+        }
+        let told_by = self.told_by(&token.client, at);
+        let is_told = |end: &&Try| end.is_done_by(told_by) && grace + 60_000 < HOUR;
+        if let Some(latest) = rotated.iter().filter(is_told).map(|end| end.until + grace).min()
+            && ends_at.is_none_or(|end| end * 1000 > latest + skew)
+        {
+            return broken(
+                "A retirement stays in the feed until an hour after its time",
+                format!("{}: {ends_at:?}", token.name),
+            );
         }
         Ok(())
     }
