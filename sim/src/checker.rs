@@ -429,14 +429,24 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Whether an exchange certainly read a value of an eventual client, so that it need not ask the object. A value
+    /// Whether an exchange certainly could do with KV: KV has a value of an eventual client, and was not down. A value
     /// with too many ends says "ask the object".
     fn had_replica(&self, token: &Token, call: Call<'_>) -> bool {
-        let values = self.shown.iter().rev().take_while(|(at, ..)| *at >= call.from);
-        let own = values.filter(|(_, _, of, _, _)| *of == call.number).filter_map(|(.., begun)| *begun);
-        let is_eventual =
-            |begun| self.clients.get(&token.client).is_some_and(|client| !client.may_be_immediate(begun, begun));
-        !token.is_immediate && self.plan.crowd == 0 && own.map(is_eventual).last().unwrap_or(false)
+        let Some(client) = self.clients.get(&token.client) else { return false };
+        if token.is_immediate || self.plan.crowd > 0 {
+            return false;
+        }
+        let mut reads = self.shown.iter().rev().take_while(|(at, ..)| *at >= call.from);
+        match reads.find(|(_, _, of, ..)| *of == call.number) {
+            Some((.., begun)) => begun.is_some_and(|begun| !client.may_be_immediate(begun, begun)),
+            // KV was down, or the isolate had a copy.
+            None => {
+                let kv_failed = self.faults.get(&Part::Kv(token.client.clone())).is_some_and(|at| *at >= call.from);
+                let may_say_immediate =
+                    client.is_immediate.iter().any(|(set, immediate)| *immediate && set.is_begun_by(call.at));
+                !kv_failed && !may_say_immediate
+            }
+        }
     }
 
     /// The token of an operators' call, or of introspection, is live and holds the scope; otherwise the answer is 401.

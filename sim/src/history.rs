@@ -389,6 +389,13 @@ pub fn tell(history: &[Entry], from: u64) -> String {
             What::ClockSet { of: Part::Object(of) | Part::Kv(of), offset } => {
                 format!("the clock of the object of {of} is set to {offset} ms off the true time")
             }
+            What::Served { location, asked, payload } => {
+                format!(
+                    "the feed of location {location}: seq {}, asked for {} ms ago",
+                    payload["seq"],
+                    entry.at - asked
+                )
+            }
             What::Healed => "from now on nothing fails, and KV no longer lags".to_owned(),
             _ => continue,
         };

@@ -264,6 +264,9 @@ impl Call {
     }
 }
 
+/// How far ahead a call may be for others to refer to it, milliseconds.
+const SOON: u64 = 60_000;
+
 /// About how many events an item causes.
 const STEPS_PER_ITEM: u64 = 14;
 
@@ -353,6 +356,10 @@ impl Planner {
         let by_deputy = self.chance.percent(if call.is_about(DEPUTY) { 10 } else { 25 });
         let operator = if by_deputy { DEPUTY } else { ROOT };
         let number = self.push(at, Act::Call { location, tries, operator, call });
+        // Calls that refer to another wait for it, so others must not refer to one that is far ahead.
+        if at > self.now + SOON {
+            return number;
+        }
         match gets {
             Some((true, client)) => self.longs.push((number, client)),
             Some((false, client)) => self.shorts.push((number, client)),
@@ -488,7 +495,9 @@ impl Planner {
                 for _ in 0..self.chance.between(1, 6) {
                     self.issue_within(4_000, client, By::WrongCode);
                 }
-                self.call_at(self.now + 5_000, Call::Issue { client, by: By::Code, narrow: false, ttl: None });
+                for at in [5_000, self.chance.between(290_000, 1_000_000)] {
+                    self.call_at(self.now + at, Call::Issue { client, by: By::Code, narrow: false, ttl: None });
+                }
             }
             95 => {
                 self.call(Call::Show { client });
@@ -559,7 +568,8 @@ impl Planner {
                 let long = self.call(Call::Issue { client, by: By::Secret, narrow: false, ttl: Some(SHORTEST_TTL) });
                 self.call_at(self.now + 500, Call::Exchange { of: long, narrow: false });
             }
-            121 => self.long_session(client),
+            121 if self.chance.percent(20) => self.long_session(client),
+            121 => {}
             122..=124 => self.guess(client),
             // At one location, so that answers may overtake each other.
             _ => {

@@ -59,8 +59,14 @@ pub struct Sim {
     /// Current failures: which, how often, and until when.
     troubles: RefCell<Vec<(Trouble, u64, u64)>>,
     signing: Ed25519KeyPair,
-    /// Every signature made, with the public key and the message.
-    signed: RefCell<HashMap<Vec<u8>, (String, Vec<u8>)>>,
+    /// Every signature made.
+    signed: RefCell<HashMap<Vec<u8>, Signed>>,
+}
+
+struct Signed {
+    /// The public key that verifies the signature.
+    public: String,
+    message: Vec<u8>,
 }
 
 /// The result of a run.
@@ -267,12 +273,13 @@ impl Sim {
     }
 
     fn remember(&self, signature: &[u8], public: &str, message: &[u8]) {
-        self.signed.borrow_mut().insert(signature.to_vec(), (public.to_owned(), message.to_vec()));
+        let signed = Signed { public: public.to_owned(), message: message.to_vec() };
+        self.signed.borrow_mut().insert(signature.to_vec(), signed);
     }
 
     pub fn is_signed(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> bool {
-        let signed = self.signed.borrow();
-        signed.get(signature).is_some_and(|(public, signed)| key.x.as_ref() == Some(public) && signed == message)
+        let is_same = |signed: &Signed| key.x.as_ref() == Some(&signed.public) && signed.message == message;
+        self.signed.borrow().get(signature).is_some_and(is_same)
     }
 }
 

@@ -326,10 +326,11 @@ impl Client {
         certain.filter(counts).map(|(_, sent, answered)| (sent, answered))
     }
 
-    /// Whether wrong codes may lock the mechanism.
+    /// Whether wrong codes may lock the mechanism: the last of five, sent within five minutes, came within the last five;
+    /// or there were ten within a day.
     pub fn may_be_locked(&self, but: usize, from: u64, at: u64, skew: u64) -> bool {
-        self.guesses(but, from.saturating_sub(2 * WINDOW + skew), at, from) >= 5
-            || self.guesses(but, from.saturating_sub(DAY + skew), at, from) >= 10
+        let within = |time: u64| self.guesses(but, from.saturating_sub(time + skew), at, from);
+        (within(WINDOW) >= 1 && within(2 * WINDOW) >= 5) || within(DAY) >= 10
     }
 
     /// At most how many wrong codes were counted from `since` to `until`, but that of one call, and those that were

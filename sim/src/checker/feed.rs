@@ -1,6 +1,7 @@
 //! The feed, and what offline verifiers make of it.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
@@ -54,7 +55,7 @@ impl Checker<'_> {
                     );
                 }
                 // The verifier's own clock decides whether the time of an end has come.
-                let seen = followed.saturating_sub(FEED_AGE).min(at.saturating_sub(self.skew));
+                let seen = (followed - self.feed_age(0..LOCATIONS, followed)).min(at.saturating_sub(self.skew));
                 self.accepted_offline(token, seen, followed, at, false)
             }
             401 => {
@@ -141,9 +142,17 @@ impl Checker<'_> {
         Ok(())
     }
 
+    /// The age limit of a feed that one of these locations served. If its clock was set back, its copy may be older by as
+    /// much.
+    fn feed_age(&self, locations: Range<usize>, asked: u64) -> u64 {
+        let longer = FEED_AGE + 2 * self.plan.skew;
+        let clocks = locations.filter_map(|location| self.clocks_set.get(&Part::Location(location)));
+        if clocks.max().is_some_and(|set| set + longer >= asked) { longer } else { FEED_AGE }
+    }
+
     /// The full feed that a location served.
     pub fn serve(&mut self, payload: &Value, location: usize, asked: u64, at: u64) -> Verdict {
-        let seen = asked.saturating_sub(FEED_AGE);
+        let seen = asked - self.feed_age(location..location + 1, asked);
         let (seq, exp) = (payload["seq"].as_u64().unwrap_or(0), payload["exp"].as_u64().unwrap_or(0));
         let is_behind = |(time, other, earlier): &(u64, usize, u64)| {
             seq < *earlier && *time < if *other == location { asked } else { seen }
@@ -230,21 +239,21 @@ impl Checker<'_> {
     /// The entry of a token that was to end.
     fn lists_token(&self, token: &Token, ends_at: Option<u64>, at: u64) -> Verdict {
         let (skew, grace) = (self.skew, self.plan.grace * 1000);
-        let tries = |of: &HashMap<String, Vec<Try>>| of.get(&token.id).cloned().unwrap_or_default();
-        let (revoked, rotated) = (tries(&self.revoked), tries(&self.rotated));
-        let revocations = revoked.iter().filter(|end| end.state != State::Void).map(|end| end.from);
-        let retirements = rotated.iter().filter(|end| end.state != State::Void).map(|end| end.from + grace);
+        let (revoked, rotated) = (self.revoked.get(&token.id), self.rotated.get(&token.id));
+        let (revoked, rotated) = (|| revoked.into_iter().flatten(), || rotated.into_iter().flatten());
+        let revocations = revoked().filter(|end| end.state != State::Void).map(|end| end.from);
+        let retirements = rotated().filter(|end| end.state != State::Void).map(|end| end.from + grace);
         let Some(first) = revocations.chain(retirements).min() else { return Ok(()) };
         if at + skew >= first.min(token.expires_at * 1000) + HOUR {
             return Ok(());
         }
-        let is_revoked = revoked.iter().any(|end| end.is_done_by(at) && end.until + skew < token.expires_at * 1000);
+        let is_revoked = revoked().any(|end| end.is_done_by(at) && end.until + skew < token.expires_at * 1000);
         if is_revoked && ends_at.is_none_or(|end| end * 1000 > at + skew) {
             return broken("A revocation stays in the feed for an hour", format!("{}: {ends_at:?}", token.name));
         }
         let told_by = self.told_by(&token.client, at);
         let is_told = |end: &&Try| end.is_done_by(told_by) && grace + 60_000 < HOUR;
-        if let Some(latest) = rotated.iter().filter(is_told).map(|end| end.until + grace).min()
+        if let Some(latest) = rotated().filter(is_told).map(|end| end.until + grace).min()
             && ends_at.is_none_or(|end| end * 1000 > latest + skew)
         {
             return broken(
