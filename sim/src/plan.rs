@@ -468,7 +468,7 @@ impl Planner {
             89 => {
                 if self.chance.percent(40) {
                     let client = if self.chance.percent(40) { LATER[self.chance.below(2) as usize] } else { client };
-                    let guarded = if self.chance.percent(30) { self.recent_of(&self.shown, client) } else { None };
+                    let guarded = self.chance.percent(40).then(|| self.call(Call::Show { client }));
                     self.call(Call::Delete { client, guarded });
                     if self.chance.percent(40) {
                         let at = self.now + self.chance.below(5_000);
@@ -574,11 +574,17 @@ impl Planner {
             // At one location, so that answers may overtake each other.
             _ => {
                 let location = self.chance.below(LOCATIONS as u64) as usize;
-                if self.weather != Weather::Calm && self.chance.percent(30) {
+                let is_slow = self.weather != Weather::Calm && self.chance.percent(40);
+                if is_slow {
                     self.push(self.now, Act::Trouble { kind: Trouble::Feed, percent: 50, millis: 4_000 });
+                    for _ in 0..3 {
+                        if let Some((of, _)) = self.recent(&self.longs) {
+                            self.call_at(self.now + self.chance.below(1_500), Call::Revoke { by: of, of });
+                        }
+                    }
                 }
-                for _ in 0..self.chance.between(1, 4) {
-                    let at = self.now + self.chance.below(4_000);
+                for _ in 0..self.chance.between(1, if is_slow { 10 } else { 3 }) {
+                    let at = self.now + self.chance.below(4_500);
                     self.call_at(at, Call::Feed { location });
                 }
             }

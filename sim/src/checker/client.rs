@@ -240,7 +240,7 @@ impl Client {
         self.changes.iter().any(changes) || self.secrets_ended.values().any(ends_ahead)
     }
 
-    /// A call whose `If-Match` names this `ETag` was answered with success. If an earlier change had no answer, that is
+    /// A call whose `If-Match` names this `ETag` was answered with success. If another change had no answer yet, that is
     /// right for its repeat, and harmless for a call that leaves the client as it is. A repeated DELETE always succeeds.
     pub fn accepts(&self, number: usize, op: &Op, etag: &str, from: u64, at: u64) -> Verdict {
         let others = || self.changes.iter().filter(|change| change.attempt.call != number);
@@ -251,7 +251,10 @@ impl Client {
             return Ok(());
         }
         let has_changed = self.has_changed(op, number, from, at);
-        let is_repeat = others().any(|other| other.attempt.is_unanswered() && (other.op.repeats(op) || !has_changed));
+        let is_repeat = others().any(|other| {
+            let had_answer = other.attempt.state == State::Void || other.attempt.is_done_by(from);
+            !had_answer && (other.op.repeats(op) || !has_changed)
+        });
         let is_stale =
             |change: &Change| change.is_certain && change.attempt.from >= *until && change.attempt.is_done_by(from);
         if !is_repeat && others().any(is_stale) {
