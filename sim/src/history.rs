@@ -38,16 +38,46 @@ pub struct Patch {
     pub is_active: Option<bool>,
     pub scopes: Option<Vec<String>>,
     pub is_immediate: Option<bool>,
+    pub mechanisms: Option<Vec<&'static str>>,
+    pub keys: Option<Vec<usize>>,
 }
 
 /// A client's credential. Credentials that work only once are told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
+    /// The call that made it; 0 for the secret of the client of `OPERATOR`.
     Secret(usize),
-    /// The time step of the code (RFC 6238).
-    Code(u64),
+    /// The call that made the seed, and the time step (RFC 6238).
+    Code {
+        seed: usize,
+        step: u64,
+    },
     WrongCode,
-    Assertion(String),
+    Assertion {
+        jti: String,
+        key: usize,
+    },
+}
+
+impl Proof {
+    pub const fn mechanism(&self) -> &'static str {
+        match self {
+            Self::Secret(_) => "secret",
+            Self::Code { .. } | Self::WrongCode => "otp",
+            Self::Assertion { .. } => "assertion",
+        }
+    }
+}
+
+/// A part of the deployment that can fail.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// A client's object, its storage, or the way to it; or that of the feed.
+    Object(String),
+    /// KV's value of a client.
+    Kv(String),
+    /// An isolate.
+    Location(usize),
 }
 
 /// An operation on the service.
@@ -56,9 +86,14 @@ pub enum Op {
     Issue {
         client: String,
         proof: Proof,
+        asked: Option<Vec<String>>,
+        ttl: Option<u64>,
     },
+    /// `named`: the `client_id` of the body.
     Rotate {
         bearer: Rc<Token>,
+        named: String,
+        ttl: Option<u64>,
     },
     Exchange {
         token: Rc<Token>,
@@ -73,6 +108,8 @@ pub enum Op {
     },
     Create {
         client: String,
+        scopes: Vec<String>,
+        is_immediate: bool,
     },
     Show {
         client: String,
@@ -85,15 +122,21 @@ pub enum Op {
     AddSecret {
         client: String,
     },
+    /// `secret`: the call that made it. It ends in `delay` seconds.
     EndSecret {
         client: String,
         secret: usize,
+        delay: u64,
+    },
+    NewTotp {
+        client: String,
     },
     EndTokens {
         client: String,
     },
     Delete {
         client: String,
+        if_match: Option<String>,
     },
     /// An API asks its offline verifier.
     Verify {
@@ -104,10 +147,11 @@ pub enum Op {
 
 #[derive(Clone, Debug)]
 pub enum What {
-    /// A call was sent to a location.
+    /// A call was sent to a location. `by`: the operator's token, of an operators' call and of introspection.
     Asked {
         op: Op,
         location: usize,
+        by: Option<Rc<Token>>,
     },
     Answered(Answer),
     /// An isolate read a client's value from KV: when its write began, if there was one.
@@ -122,10 +166,18 @@ pub enum What {
         instance: u64,
         is_awaited: bool,
     },
-    /// An offline verifier received the feed, which it had requested at this time.
+    /// An offline verifier received the feed, which it had requested at this time. `iat`: that of the signed text that
+    /// it holds.
     Followed {
         verifier: usize,
         asked: u64,
+        iat: u64,
+    },
+    /// The payload of the full feed that a location served to a request sent at this time.
+    Served {
+        location: usize,
+        asked: u64,
+        payload: Value,
     },
     /// The status and scopes of an exchange by KV's newest value, without an object to ask.
     ByKvAlone {
@@ -146,20 +198,22 @@ pub enum What {
     Listed(Vec<(String, String)>),
     /// The clock of a location or of an object was set.
     ClockSet {
-        of: String,
+        of: Part,
         offset: i64,
     },
     /// All failures have ended, and KV no longer lags.
     Healed,
-    /// A failure was injected. Without `is_fault`: anything else that the history shows.
+    /// Something that the history shows. `fault`: a failure of this part was injected.
     Told {
         text: String,
-        is_fault: bool,
+        fault: Option<Part>,
     },
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
+    /// The call.
+    pub call: usize,
     /// 0 if there was no response.
     pub status: u16,
     pub code: String,
@@ -191,23 +245,81 @@ pub struct Violation {
     pub at: u64,
 }
 
+impl Patch {
+    /// Whether it takes something away that KV shows, or may be a repeat of such a change.
+    pub fn may_narrow(&self) -> bool {
+        self.is_active == Some(false) || self.scopes.is_some() || self.is_immediate == Some(true)
+    }
+}
+
 impl Op {
+    /// The client that an operators' call may change.
+    pub fn changed(&self) -> Option<&str> {
+        match self {
+            Self::Create { client, .. }
+            | Self::Change { client, .. }
+            | Self::AddSecret { client }
+            | Self::EndSecret { client, .. }
+            | Self::NewTotp { client }
+            | Self::EndTokens { client }
+            | Self::Delete { client, .. } => Some(client),
+            _ => None,
+        }
+    }
+
+    /// Whether it asks for the same change of the same client, whatever `If-Match` says.
+    pub fn repeats(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Change { client, patch, .. }, Self::Change { client: other, patch: same, .. }) => {
+                client == other && patch == same
+            }
+            (Self::Delete { client, .. }, Self::Delete { client: other, .. }) => client == other,
+            _ => false,
+        }
+    }
+
+    pub fn if_match(&self) -> Option<&str> {
+        match self {
+            Self::Change { if_match, .. } | Self::Delete { if_match, .. } => if_match.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The scope that its caller needs, of an operators' call and of introspection.
+    pub fn needs(&self) -> Option<&'static str> {
+        match self {
+            Self::Introspect { .. } => Some("tokens:introspect"),
+            Self::Show { .. } => Some("clients:read"),
+            Self::Create { .. }
+            | Self::Change { .. }
+            | Self::AddSecret { .. }
+            | Self::EndSecret { .. }
+            | Self::NewTotp { .. }
+            | Self::EndTokens { .. }
+            | Self::Delete { .. } => Some("clients:write"),
+            _ => None,
+        }
+    }
+
     fn told(&self) -> String {
         match self {
-            Self::Issue { client, proof } => match proof {
+            Self::Issue { client, proof, .. } => match proof {
                 Proof::Secret(nth) => format!("/long for {client} by its secret {nth}"),
-                Proof::Code(step) => format!("/long for {client} by the code of step {step}"),
+                Proof::Code { seed, step } => format!("/long for {client} by the code of seed {seed}, step {step}"),
                 Proof::WrongCode => format!("/long for {client} by a wrong code"),
-                Proof::Assertion(jti) => format!("/long for {client} by the assertion {jti}"),
+                Proof::Assertion { jti, key } => format!("/long for {client} by the assertion {jti} with key {key}"),
             },
-            Self::Rotate { bearer } => format!("/long, rotation by {}", bearer.name),
+            Self::Rotate { bearer, named, .. } if *named != bearer.client => {
+                format!("/long for {named}, rotation by {}", bearer.name)
+            }
+            Self::Rotate { bearer, .. } => format!("/long, rotation by {}", bearer.name),
             Self::Exchange { token, asked: None } => format!("/short with {}", token.name),
             Self::Exchange { token, asked: Some(asked) } => {
                 format!("/short with {} for {}", token.name, asked.join(" "))
             }
             Self::Revoke { by, target } => format!("/revoke of {} by {}", target.name, by.name),
             Self::Introspect { token } => format!("/introspect of {}", token.name),
-            Self::Create { client } => format!("operator creates {client}"),
+            Self::Create { client, .. } => format!("operator creates {client}"),
             Self::Show { client } => format!("operator reads {client}"),
             Self::Change { client, patch, if_match } => {
                 let mut told = format!("operator changes {client}:");
@@ -220,12 +332,22 @@ impl Op {
                 if let Some(immediate) = patch.is_immediate {
                     told += if immediate { " immediate" } else { " eventual" };
                 }
+                if let Some(mechanisms) = &patch.mechanisms {
+                    told += &format!(" mechanisms {}", mechanisms.join(" "));
+                }
+                if let Some(keys) = &patch.keys {
+                    told += &format!(" keys {keys:?}");
+                }
                 if if_match.is_some() { told + ", with If-Match" } else { told }
             }
             Self::AddSecret { client } => format!("operator gives {client} another secret"),
-            Self::EndSecret { client, secret } => format!("operator ends the secret {secret} of {client}"),
+            Self::EndSecret { client, secret, delay } => {
+                format!("operator ends the secret {secret} of {client} in {delay} s")
+            }
+            Self::NewTotp { client } => format!("operator gives {client} a new seed"),
             Self::EndTokens { client } => format!("operator ends all tokens of {client}"),
-            Self::Delete { client } => format!("operator deletes {client}"),
+            Self::Delete { client, if_match: None } => format!("operator deletes {client}"),
+            Self::Delete { client, .. } => format!("operator deletes {client}, with If-Match"),
             Self::Verify { verifier, token } => format!("API {verifier} verifies {}", token.name),
         }
     }
@@ -240,7 +362,7 @@ pub fn tell(history: &[Entry], from: u64) -> String {
     };
     for entry in history.iter().filter(|entry| entry.at >= from) {
         let line = match &entry.what {
-            What::Asked { op, .. } => {
+            What::Asked { op, by, .. } => {
                 let answer = history.iter().find_map(|other| match &other.what {
                     What::Answered(answer) if other.call == entry.call => Some((other.at, answer)),
                     _ => None,
@@ -256,11 +378,24 @@ pub fn tell(history: &[Entry], from: u64) -> String {
                         format!("{}{made} after {} ms", status.trim_end(), at - entry.at)
                     }
                 };
-                format!("{} → {answer}", op.told())
+                let by = by.as_ref().map_or(String::new(), |by| format!(" with {} of {}", by.name, by.client));
+                format!("{}{by} → {answer}", op.told())
             }
             What::Told { text, .. } => text.clone(),
             What::ByKvAlone { token, status, .. } => format!("KV alone, asked for {}: {status}", token.name),
-            What::ClockSet { of, offset } => format!("the clock of {of} is set to {offset} ms off the true time"),
+            What::ClockSet { of: Part::Location(location), offset } => {
+                format!("the clock of location {location} is set to {offset} ms off the true time")
+            }
+            What::ClockSet { of: Part::Object(of) | Part::Kv(of), offset } => {
+                format!("the clock of the object of {of} is set to {offset} ms off the true time")
+            }
+            What::Served { location, asked, payload } => {
+                format!(
+                    "the feed of location {location}: seq {}, asked for {} ms ago",
+                    payload["seq"],
+                    entry.at - asked
+                )
+            }
             What::Healed => "from now on nothing fails, and KV no longer lags".to_owned(),
             _ => continue,
         };

@@ -17,7 +17,7 @@ use auth_edge::token::Signatures;
 use auth_edge::token_id::Random;
 
 use crate::chance::Chance;
-use crate::history::What;
+use crate::history::{Part, What};
 use crate::objects;
 use crate::plan::Trouble;
 use crate::sim::{ISSUER, Sim, down};
@@ -125,7 +125,7 @@ impl Clients for Visit {
         }
         self.takes(1, 25).await;
         if sim.strikes(Trouble::KvReads, &self.chance) {
-            sim.tell(format!("KV refuses to read {client_id}"), true);
+            sim.fault(Part::Kv(client_id.to_owned()), format!("KV refuses to read {client_id}"));
             return Err(down("KV"));
         }
         let version = sim.kv.read(client_id, isolate.location, sim.world.now(), sim.lag.get(), &self.chance);
@@ -193,8 +193,8 @@ impl Signatures for Visit {
         Ok(self.sim.sign(message))
     }
 
-    async fn verify(&self, _: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
-        Ok(self.sim.is_signed(message, signature))
+    async fn verify(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
+        Ok(self.sim.is_signed(key, message, signature))
     }
 }
 

@@ -16,7 +16,7 @@ use auth_edge::rows::{Commit, Row, Rows};
 use auth_edge::value;
 
 use crate::chance::Chance;
-use crate::history::What;
+use crate::history::{Part, What};
 use crate::kv::Write;
 use crate::plan::{Trouble, When};
 use crate::sim::{Sim, down};
@@ -93,6 +93,10 @@ impl Home {
         self.sim.upgrade().unwrap_or_else(|| unreachable!("the world has ended"))
     }
 
+    fn fault(&self, text: &str) {
+        self.sim().fault(Part::Object(self.id.clone()), format!("object {}: {text}", self.id));
+    }
+
     pub fn rows(&self) -> usize {
         self.rows.borrow().len()
     }
@@ -121,7 +125,7 @@ impl Home {
     fn die(&self) {
         self.doom.set(None);
         let Some(instance) = self.instance.take() else { return };
-        self.sim().tell(format!("the object of {} dies", self.id), true);
+        self.fault("the instance dies");
         self.sim().world.kill(instance.machine);
         self.writing.set(false);
     }
@@ -200,7 +204,7 @@ impl Home {
             let mut wait = at.saturating_sub(sim.world.now()) + self.chance.below(300);
             if sim.strikes(Trouble::Alarms, &self.chance) {
                 wait += self.chance.below(60_000);
-                sim.tell(format!("the alarm of {} runs late", self.id), true);
+                self.fault("the alarm runs late");
             }
             self.ring_after(wait, number + 1);
         }
@@ -263,7 +267,7 @@ impl Rows for Table {
     fn commit(&self, commit: &Commit) -> Result<(), Unavailable> {
         let sim = self.home.sim();
         if sim.strikes(Trouble::Storage, &self.home.chance) {
-            sim.tell(format!("a commit of {} fails", self.home.id), true);
+            self.home.fault("a commit fails");
             return Err(down("storage"));
         }
         {
@@ -313,12 +317,12 @@ impl Ground for Table {
         let _writing = Writing(&self.home);
         let takes = chance.between(5, 300);
         if sim.strikes(Trouble::KvWrites, chance) {
-            sim.tell(format!("KV refuses to write {key}"), true);
+            sim.fault(Part::Kv(key.to_owned()), format!("KV refuses to write {key}"));
             sim.world.pause(takes, chance.next()).await;
             return Err(down("KV"));
         }
         if !sim.kv.admits(key, begun) {
-            sim.tell(format!("KV refuses to write {key}: too many writes"), false);
+            sim.tell(format!("KV refuses to write {key}: too many writes"));
             sim.world.pause(takes, chance.next()).await;
             return Err(down("KV"));
         }
@@ -329,7 +333,7 @@ impl Ground for Table {
             fate: chance.next(),
         };
         if sim.strikes(Trouble::KvHangs, chance) {
-            sim.tell(format!("KV hangs while it writes {key}"), true);
+            sim.fault(Part::Kv(key.to_owned()), format!("KV hangs while it writes {key}"));
             match chance.below(10) {
                 0..=2 => landing.after(chance.between(10, PATIENCE)),
                 3..=4 => landing.after(PATIENCE + chance.below(20_000)),
@@ -359,10 +363,10 @@ impl Ground for Table {
         self.home.sim().world.pause(millis, self.home.chance.next()).await;
     }
 
-    async fn verify(&self, _: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
+    async fn verify(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> Result<bool, Unavailable> {
         let sim = self.home.sim();
         sim.world.pause(self.home.chance.between(1, 60), self.home.chance.next()).await;
-        Ok(sim.is_signed(message, signature))
+        Ok(sim.is_signed(key, message, signature))
     }
 }
 
@@ -394,7 +398,7 @@ impl Landing {
             let Some(sim) = weak.upgrade().filter(|_| !is_over.replace(true)) else { return };
             let (now, Write { key, begun, .. }) = (sim.world.now(), &*write);
             if now > begun + PATIENCE {
-                sim.tell(format!("a write of {key} lands that began {} ms ago", now - begun), true);
+                sim.tell(format!("a write of {key} lands that began {} ms ago", now - begun));
             }
             sim.kv.land(&write, now, sim.lag.get(), &sim.chance);
         });
@@ -427,20 +431,20 @@ pub async fn call(
         match chance.below(5) {
             4 => {
                 back = chance.between(100, patience);
-                sim.tell(format!("an answer of {object} takes {back} ms"), true);
+                home.fault(&format!("an answer takes {back} ms"));
             }
             0 => {
-                sim.tell(format!("a call to {object} is lost"), true);
+                home.fault("a call is lost");
                 sim.world.pause(out, chance.next()).await;
                 return None;
             }
             1 => {
-                sim.tell(format!("an answer of {object} comes too late"), true);
+                home.fault("an answer comes too late");
                 back = patience + out;
             }
             _ => {
                 out = chance.between(100, 40_000);
-                sim.tell(format!("a call to {object} takes {out} ms"), true);
+                home.fault(&format!("a call takes {out} ms"));
             }
         }
     }
@@ -449,7 +453,7 @@ pub async fn call(
         sim.world.after(out, chance.next(), move || home.take(&question, reply, back));
     };
     if doubled.is_some() && sim.strikes(Trouble::Doubles, chance) {
-        sim.tell(format!("a call to {object} arrives twice"), true);
+        home.fault("a call arrives twice");
         if let Some(doubled) = doubled {
             doubled.set(true);
         }

@@ -12,6 +12,11 @@ pub const CLIENTS: [&str; 3] = ["alice", "bob", "carol"];
 pub const LATER: [&str; 2] = ["dave", "erin"];
 /// The client of the secret `OPERATOR`.
 pub const ROOT: &str = "root";
+/// An operator that is a client like any other, and may lose its scopes.
+pub const DEPUTY: &str = "deputy";
+/// What clients sign assertions with. The keys 0 and 2 have the same `kid`.
+pub const KEYS: usize = 3;
+pub const MECHANISMS: [&str; 4] = ["secret", "otp", "assertion", "rotation"];
 pub const VERIFIERS: usize = 2;
 
 #[derive(Clone, Debug)]
@@ -27,6 +32,8 @@ pub enum Act {
     Call {
         location: usize,
         tries: u64,
+        /// Which operator makes it, if it is an operators' call.
+        operator: &'static str,
         call: Call,
     },
     Trouble {
@@ -72,6 +79,7 @@ pub enum Call {
         client: &'static str,
         by: By,
         narrow: bool,
+        ttl: Option<u64>,
     },
     /// The same credential again.
     Replay {
@@ -81,8 +89,11 @@ pub enum Call {
         of: usize,
         narrow: bool,
     },
+    /// `named`: another client's id in the body.
     Rotate {
         of: usize,
+        named: Option<&'static str>,
+        ttl: Option<u64>,
     },
     Revoke {
         by: usize,
@@ -94,6 +105,10 @@ pub enum Call {
     Verify {
         verifier: usize,
         of: usize,
+    },
+    /// The full feed, as a location serves it.
+    Feed {
+        location: usize,
     },
     Create {
         client: &'static str,
@@ -110,16 +125,21 @@ pub enum Call {
     AddSecret {
         client: &'static str,
     },
-    /// The secret that an item made, or the first one.
+    /// The secret that an item made, or the first one, in `delay` seconds.
     EndSecret {
         client: &'static str,
         of: Option<usize>,
+        delay: u64,
+    },
+    NewTotp {
+        client: &'static str,
     },
     EndTokens {
         client: &'static str,
     },
     Delete {
         client: &'static str,
+        guarded: Option<usize>,
     },
 }
 
@@ -128,8 +148,11 @@ pub enum By {
     Secret,
     SecretOf(usize),
     Code,
+    /// A code of the seed before the current one.
+    OldCode,
     WrongCode,
-    Assertion,
+    /// Signed with this key.
+    Assertion(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,8 +162,14 @@ pub enum Change {
     Narrow,
     NarrowMore,
     Widen,
+    /// A scope of operators besides all others.
+    Promote,
     Immediate,
     Eventual,
+    /// The registered keys are these, as bits.
+    Keys(usize),
+    /// This mechanism is taken away, or none.
+    Without(Option<&'static str>),
 }
 
 /// A failure that occurs for a while, with some probability each time.
@@ -218,6 +247,26 @@ impl Plan {
     }
 }
 
+/// The bounds of a long-term token's lifetime, seconds.
+const SHORTEST_TTL: u64 = 3_600;
+const LONGEST_TTL: u64 = 7_776_000;
+/// How long after its `auth_time` a token can be rotated, seconds.
+const LONGEST_SESSION: u64 = 366 * 86_400;
+const DAY: u64 = 86_400_000;
+
+impl Call {
+    /// Whether it is an operators' call about this client.
+    fn is_about(&self, id: &str) -> bool {
+        matches!(self,
+            Self::Create { client, .. } | Self::Show { client } | Self::Change { client, .. }
+            | Self::AddSecret { client } | Self::EndSecret { client, .. } | Self::NewTotp { client }
+            | Self::EndTokens { client } | Self::Delete { client, .. } if *client == id)
+    }
+}
+
+/// How far ahead a call may be for others to refer to it, milliseconds.
+const SOON: u64 = 60_000;
+
 /// About how many events an item causes.
 const STEPS_PER_ITEM: u64 = 14;
 
@@ -239,7 +288,7 @@ struct Planner {
 impl Planner {
     fn prelude(&mut self) {
         for client in CLIENTS {
-            let long = self.call(Call::Issue { client, by: By::Secret, narrow: false });
+            let long = self.call(Call::Issue { client, by: By::Secret, narrow: false, ttl: None });
             self.now += 300;
             self.call(Call::Exchange { of: long, narrow: false });
         }
@@ -294,16 +343,23 @@ impl Planner {
             known.iter().find(|(number, _)| *number == of).map(|(_, client)| *client)
         };
         let gets = match &call {
-            Call::Issue { client, by, .. } if *by != By::WrongCode => Some((true, *client)),
+            Call::Issue { client, by, .. } if !matches!(by, By::WrongCode | By::OldCode) => Some((true, *client)),
             Call::Replay { .. } => None,
             Call::Exchange { of, .. } => owner(*of, &self.longs).map(|client| (false, client)),
-            Call::Rotate { of } => owner(*of, &self.shorts).map(|client| (true, client)),
+            Call::Rotate { of, named: None, .. } => owner(*of, &self.shorts).map(|client| (true, client)),
             _ => None,
         };
-        let is_proof = matches!(&call, Call::Issue { by: By::Code | By::Assertion, .. });
+        let is_proof = matches!(&call, Call::Issue { by: By::Code | By::Assertion(_), .. });
         let secret = if let Call::AddSecret { client } = &call { Some(*client) } else { None };
         let shown = if let Call::Show { client } = &call { Some(*client) } else { None };
-        let number = self.push(at, Act::Call { location, tries, call });
+        // Only root may give the deputy back what it lost.
+        let by_deputy = self.chance.percent(if call.is_about(DEPUTY) { 10 } else { 25 });
+        let operator = if by_deputy { DEPUTY } else { ROOT };
+        let number = self.push(at, Act::Call { location, tries, operator, call });
+        // Calls that refer to another wait for it, so others must not refer to one that is far ahead.
+        if at > self.now + SOON {
+            return number;
+        }
         match gets {
             Some((true, client)) => self.longs.push((number, client)),
             Some((false, client)) => self.shorts.push((number, client)),
@@ -332,7 +388,8 @@ impl Planner {
         match self.chance.below(20) {
             0..=9 => CLIENTS[0],
             10..=13 => CLIENTS[1],
-            14..=17 => CLIENTS[2],
+            14..=16 => CLIENTS[2],
+            17 => DEPUTY,
             _ => LATER[self.chance.below(2) as usize],
         }
     }
@@ -340,17 +397,17 @@ impl Planner {
     fn go_on(&mut self) {
         let client = self.client();
         let verifier = self.chance.below(VERIFIERS as u64) as usize;
-        match self.chance.below(100) {
+        match self.chance.below(129) {
             0..=11 => {
                 let by = match self.chance.below(10) {
                     0..=3 => By::Secret,
                     4..=5 => By::Code,
                     6 => self.recent_of(&self.secrets, client).map_or(By::WrongCode, By::SecretOf),
-                    _ => By::Assertion,
+                    _ => self.assertion(),
                 };
                 let narrow = self.chance.percent(20);
-                let number = self.call(Call::Issue { client, by, narrow });
-                if matches!(by, By::Code | By::Assertion) && self.chance.percent(50) {
+                let number = self.call(Call::Issue { client, by, narrow, ttl: None });
+                if matches!(by, By::Code | By::Assertion(_)) && self.chance.percent(50) {
                     let at = self.now + self.chance.below(if self.chance.percent(50) { 30 } else { 20_000 });
                     self.call_at(at, Call::Replay { of: number });
                 }
@@ -370,9 +427,14 @@ impl Planner {
                 }
             }
             34..=41 => {
-                if let Some((of, _)) = self.recent(&self.shorts) {
-                    self.call(Call::Rotate { of });
+                if let Some((of, client)) = self.recent(&self.shorts) {
+                    let named = CLIENTS.into_iter().find(|other| *other != client && self.chance.percent(5));
+                    self.call(Call::Rotate { of, named, ttl: None });
                     self.uses_after(&[of]);
+                    if self.chance.percent(15) {
+                        let at = self.now + self.chance.below(5_000_000);
+                        self.call_at(at, Call::Feed { location: 0 });
+                    }
                 }
             }
             42..=59 => self.revoke(),
@@ -398,7 +460,7 @@ impl Planner {
                 self.call(Call::EndTokens { client });
                 if self.chance.percent(50) {
                     let at = self.now + self.chance.below(2_500);
-                    let long = self.call_at(at, Call::Issue { client, by: By::Secret, narrow: false });
+                    let long = self.call_at(at, Call::Issue { client, by: By::Secret, narrow: false, ttl: None });
                     self.call_at(at + 500 + self.chance.below(3_000), Call::Exchange { of: long, narrow: false });
                 }
                 self.uses_of_client(client);
@@ -406,7 +468,12 @@ impl Planner {
             89 => {
                 if self.chance.percent(40) {
                     let client = if self.chance.percent(40) { LATER[self.chance.below(2) as usize] } else { client };
-                    self.call(Call::Delete { client });
+                    let guarded = self.chance.percent(40).then(|| self.call(Call::Show { client }));
+                    self.call(Call::Delete { client, guarded });
+                    if self.chance.percent(40) {
+                        let at = self.now + self.chance.below(5_000);
+                        self.call_at(at, Call::Delete { client, guarded });
+                    }
                     self.uses_of_client(client);
                     if LATER.contains(&client) {
                         let at = self.now + 500 + self.chance.below(5_000);
@@ -421,17 +488,16 @@ impl Planner {
             }
             92..=93 => {
                 let client = LATER[self.chance.below(2) as usize];
-                let by = if self.chance.percent(50) { By::WrongCode } else { By::Assertion };
-                self.call(Call::Issue { client, by, narrow: false });
+                let by = if self.chance.percent(50) { By::WrongCode } else { By::Assertion(0) };
+                self.call(Call::Issue { client, by, narrow: false, ttl: None });
             }
             94 => {
                 for _ in 0..self.chance.between(1, 6) {
-                    self.call_at(
-                        self.now + self.chance.below(4_000),
-                        Call::Issue { client, by: By::WrongCode, narrow: false },
-                    );
+                    self.issue_within(4_000, client, By::WrongCode);
                 }
-                self.call_at(self.now + 5_000, Call::Issue { client, by: By::Code, narrow: false });
+                for at in [5_000, self.chance.between(290_000, 1_000_000)] {
+                    self.call_at(self.now + at, Call::Issue { client, by: By::Code, narrow: false, ttl: None });
+                }
             }
             95 => {
                 self.call(Call::Show { client });
@@ -439,13 +505,172 @@ impl Planner {
             96..=97 => {
                 self.call(Call::AddSecret { client });
             }
-            _ => {
+            98..=99 => {
                 let of = self.recent_of(&self.secrets, client);
-                self.call(Call::EndSecret { client, of });
-                self.call_at(
-                    self.now + self.chance.below(2_000),
-                    Call::Issue { client, by: of.map_or(By::Secret, By::SecretOf), narrow: false },
-                );
+                let delay = *self.chance.pick(&[0, 0, 0, 5, 40, 3_600]).unwrap_or(&0);
+                self.call(Call::EndSecret { client, of, delay });
+                let by = of.map_or(By::Secret, By::SecretOf);
+                self.issue_within(2_000, client, by);
+                let near = self.now + delay * 1000 + self.chance.below(15_000);
+                self.call_at(near, Call::Issue { client, by, narrow: false, ttl: None });
+                if self.chance.percent(20) {
+                    let later = self.now + self.chance.below(delay * 1000 + 2_000);
+                    self.call_at(later, Call::EndSecret { client, of, delay: 60 });
+                }
+            }
+            100..=103 => {
+                let keys = *self.chance.pick(&[0b001, 0b011, 0b010, 0b100, 0b110]).unwrap_or(&1);
+                self.change(client, Change::Keys(keys));
+                for _ in 0..3 {
+                    let by = By::Assertion(self.chance.below(KEYS as u64) as usize);
+                    self.issue_within(1_500, client, by);
+                }
+                self.undo(client, Change::Keys(0b001));
+            }
+            104..=107 => {
+                let mechanism = self.chance.pick(&MECHANISMS).copied();
+                self.change(client, Change::Without(mechanism));
+                let by = match mechanism {
+                    Some("otp") => By::Code,
+                    Some("assertion") => self.assertion(),
+                    _ => By::Secret,
+                };
+                self.issue_within(1_500, client, by);
+                if let Some(of) = self.recent_of(&self.shorts, client) {
+                    let at = self.now + self.chance.below(1_500);
+                    self.call_at(at, Call::Rotate { of, named: None, ttl: None });
+                }
+                self.undo(client, Change::Without(None));
+            }
+            108..=110 => {
+                let at = self.now + self.chance.below(40);
+                self.call_at(at, Call::NewTotp { client });
+                for by in [By::Code, By::OldCode, By::Code] {
+                    self.issue_within(3_000, client, by);
+                }
+            }
+            111..=114 => {
+                let change = if self.chance.percent(70) { Change::Narrow } else { Change::Suspend };
+                self.change(DEPUTY, change);
+                for _ in 0..self.chance.between(1, 3) {
+                    let at = self.now + self.chance.below(1_500);
+                    self.call_at(at, Call::AddSecret { client });
+                }
+                if self.chance.percent(20) {
+                    let at = self.now + self.chance.below(1_500);
+                    self.call_at(at, Call::Change { client, change: Change::Promote, guarded: None });
+                }
+                self.undo(DEPUTY, if change == Change::Narrow { Change::Widen } else { Change::Activate });
+            }
+            115..=118 => self.near_its_end(client),
+            119..=120 => {
+                // Brief tokens, whose end comes in the usual course of events.
+                let long = self.call(Call::Issue { client, by: By::Secret, narrow: false, ttl: Some(SHORTEST_TTL) });
+                self.call_at(self.now + 500, Call::Exchange { of: long, narrow: false });
+            }
+            121 if self.chance.percent(20) => self.long_session(client),
+            121 => {}
+            122..=124 => self.guess(client),
+            // At one location, so that answers may overtake each other.
+            _ => {
+                let location = self.chance.below(LOCATIONS as u64) as usize;
+                let is_slow = self.weather != Weather::Calm && self.chance.percent(40);
+                if is_slow {
+                    self.push(self.now, Act::Trouble { kind: Trouble::Feed, percent: 50, millis: 4_000 });
+                    for _ in 0..3 {
+                        if let Some((of, _)) = self.recent(&self.longs) {
+                            self.call_at(self.now + self.chance.below(1_500), Call::Revoke { by: of, of });
+                        }
+                    }
+                }
+                for _ in 0..self.chance.between(1, if is_slow { 10 } else { 3 }) {
+                    let at = self.now + self.chance.below(4_500);
+                    self.call_at(at, Call::Feed { location });
+                }
+            }
+        }
+    }
+
+    fn assertion(&self) -> By {
+        By::Assertion(if self.chance.percent(70) { 0 } else { self.chance.below(KEYS as u64) as usize })
+    }
+
+    fn issue_within(&mut self, millis: u64, client: &'static str, by: By) {
+        let at = self.now + self.chance.below(millis);
+        self.call_at(at, Call::Issue { client, by, narrow: false, ttl: None });
+    }
+
+    /// Mostly undoes a change after a while.
+    fn undo(&mut self, client: &'static str, change: Change) {
+        if self.chance.percent(80) {
+            let at = self.now + 1_000 + self.gap().min(60_000);
+            self.call_at(at, Call::Change { client, change, guarded: None });
+        }
+    }
+
+    /// Uses a token, and the short-term tokens that it gives, around their ends.
+    fn near_its_end(&mut self, client: &'static str) {
+        let long = self.call(Call::Issue { client, by: By::Secret, narrow: false, ttl: Some(SHORTEST_TTL) });
+        let end = self.now + SHORTEST_TTL * 1000;
+        for _ in 0..3 {
+            let at = end - 4_000 + self.chance.below(14_000);
+            self.call_at(at, Call::Exchange { of: long, narrow: false });
+        }
+        // A short-term token that ends with its parent, or 15 minutes after its exchange.
+        let (at, short_end) = match self.chance.below(2) {
+            0 => (end - self.chance.below(900_000), end),
+            _ => (self.now + 1_000, self.now + 901_000),
+        };
+        let short = self.call_at(at, Call::Exchange { of: long, narrow: false });
+        for _ in 0..3 {
+            let verifier = self.chance.below(VERIFIERS as u64) as usize;
+            let call = match self.chance.below(5) {
+                0 => Call::Introspect { of: short },
+                1 => Call::Rotate { of: short, named: None, ttl: None },
+                2 => Call::Revoke { by: short, of: short },
+                _ => Call::Verify { verifier, of: short },
+            };
+            self.call_at(short_end - 4_000 + self.chance.below(14_000), call);
+        }
+    }
+
+    /// Guesses codes, at most four in five minutes, until the limit of a day locks them; then shows right ones.
+    fn guess(&mut self, client: &'static str) {
+        let mut at = self.now;
+        let pause = *self.chance.pick(&[90_000, 660_000, 660_000, 7_000_000]).unwrap_or(&660_000);
+        for _ in 0..self.chance.between(9, 11) {
+            self.call_at(at, Call::Issue { client, by: By::WrongCode, narrow: false, ttl: None });
+            at += self.chance.between(pause, pause + pause / 10);
+        }
+        let from = at;
+        match self.chance.below(6) {
+            0 => {
+                self.call_at(at, Call::NewTotp { client });
+            }
+            1 => {
+                self.call_at(at, Call::Change { client, change: Change::Activate, guarded: None });
+            }
+            _ => {}
+        }
+        for _ in 0..2 {
+            at += self.chance.between(1_000, 40_000_000);
+            self.call_at(at, Call::Issue { client, by: By::Code, narrow: false, ttl: None });
+        }
+        // When the first of them is about a day old.
+        let day_later = self.now + DAY - 20_000 + self.chance.below(40_000);
+        self.call_at(day_later.max(from), Call::Issue { client, by: By::Code, narrow: false, ttl: None });
+    }
+
+    /// Rotates a token again and again, until its session is older than 366 days.
+    fn long_session(&mut self, client: &'static str) {
+        let (mut at, end) = (self.now, self.now + LONGEST_SESSION * 1000);
+        let mut long = self.call(Call::Issue { client, by: By::Secret, narrow: false, ttl: Some(LONGEST_TTL) });
+        loop {
+            at = (at + self.chance.between(70, 85) * DAY).min(end - 10_000 + self.chance.below(30_000));
+            let short = self.call_at(at, Call::Exchange { of: long, narrow: false });
+            long = self.call_at(at + 2_000, Call::Rotate { of: short, named: None, ttl: Some(LONGEST_TTL) });
+            if at + 20_000 >= end {
+                break;
             }
         }
     }
@@ -472,11 +697,18 @@ impl Planner {
     }
 
     fn change(&mut self, client: &'static str, change: Change) {
-        let guarded = if self.chance.percent(15) { self.recent_of(&self.shown, client) } else { None };
+        let mut guarded = if self.chance.percent(15) { self.recent_of(&self.shown, client) } else { None };
         if self.chance.percent(10) {
-            self.call(Call::Show { client });
+            let shown = self.call(Call::Show { client });
+            guarded = guarded.or(Some(shown).filter(|_| self.chance.percent(60)));
         }
         self.call(Call::Change { client, change, guarded });
+        if guarded.is_some() && self.chance.percent(30) {
+            // With the same `ETag`: a repeat, or a change that comes too late.
+            let again = if self.chance.percent(60) { change } else { Change::Widen };
+            let at = self.now + self.chance.below(30_000);
+            self.call_at(at, Call::Change { client, change: again, guarded });
+        }
         if change == Change::Suspend && self.chance.percent(50) {
             let at = self.now + self.gap().min(60_000);
             self.uses_of_client(client);
@@ -486,6 +718,12 @@ impl Planner {
     }
 
     fn uses_of_client(&mut self, client: &str) {
+        // Entries leave the feed after an hour at the earliest.
+        if self.chance.percent(15) {
+            let location = self.chance.below(LOCATIONS as u64) as usize;
+            let at = self.now + self.chance.below(4_800_000);
+            self.call_at(at, Call::Feed { location });
+        }
         let some = [self.recent_of(&self.longs, client), self.recent_of(&self.shorts, client)];
         self.uses_after(&some.into_iter().flatten().collect::<Vec<_>>());
     }
@@ -502,7 +740,7 @@ impl Planner {
                     (true, 0..=4) => Call::Exchange { of: *of, narrow: false },
                     (false, 0..=1) => Call::Verify { verifier, of: *of },
                     (false, 2..=3) => Call::Introspect { of: *of },
-                    (false, 4) => Call::Rotate { of: *of },
+                    (false, 4) => Call::Rotate { of: *of, named: None, ttl: None },
                     _ => Call::Revoke { by: *of, of: *of },
                 };
                 self.call_at(at, call);

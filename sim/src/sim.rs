@@ -5,21 +5,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use auth_edge::client::StoredSecret;
+use auth_edge::client::jwk::PublicJwk;
 use auth_edge::error::Unavailable;
 use auth_edge::secret::Secret;
 use auth_edge::settings::Settings;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ring::signature::Ed25519KeyPair;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
-use crate::actors::Actors;
+use crate::actors::{Actors, Errand};
 use crate::chance::Chance;
 use crate::checker;
-use crate::history::{Entry, Violation, What};
+use crate::history::{Entry, Part, Violation, What};
 use crate::isolate::Isolate;
 use crate::kv::{Kv, LOCATIONS, Lag, Version};
 use crate::objects::{FEED, Home};
-use crate::plan::{Act, CLIENTS, Clock, LATER, Plan, ROOT, START, Trouble, Weather};
+use crate::plan::{Act, CLIENTS, Clock, DEPUTY, LATER, Plan, ROOT, START, Trouble, Weather};
 use crate::world::World;
 
 pub const ISSUER: &str = "https://auth.example.com";
@@ -57,8 +59,14 @@ pub struct Sim {
     /// Current failures: which, how often, and until when.
     troubles: RefCell<Vec<(Trouble, u64, u64)>>,
     signing: Ed25519KeyPair,
-    /// Every signature made, and its message.
-    signed: RefCell<HashMap<Vec<u8>, Vec<u8>>>,
+    /// Every signature made.
+    signed: RefCell<HashMap<Vec<u8>, Signed>>,
+}
+
+struct Signed {
+    /// The public key that verifies the signature.
+    public: String,
+    message: Vec<u8>,
 }
 
 /// The result of a run.
@@ -156,17 +164,19 @@ impl Sim {
 
     fn perform(self: &Rc<Self>, actors: &Rc<Actors>, number: usize, act: Act) {
         match act {
-            Act::Call { location, tries, call } => actors.begin(number, location, tries, call),
+            Act::Call { location, tries, operator, call } => {
+                actors.begin(Errand { number, location, operator }, tries, call);
+            }
             Act::Trouble { kind, percent, millis } => {
                 let (what, seconds) = (kind.told(), millis.div_ceil(1000));
-                self.tell(format!("for {seconds} s, in {percent} of 100 cases: {what}"), false);
+                self.tell(format!("for {seconds} s, in {percent} of 100 cases: {what}"));
                 self.troubles.borrow_mut().push((kind, percent, self.world.now() + millis));
             }
             Act::Crash { object, when } => self.home(object).doom(when),
             Act::Evict { location } => {
                 let new = Isolate::new(self, location);
                 let old = std::mem::replace(&mut self.isolates.borrow_mut()[location], new);
-                self.tell(format!("the isolate at location {location} dies"), true);
+                self.fault(Part::Location(location), format!("the isolate at location {location} dies"));
                 self.world.kill(old.machine);
             }
             Act::SetClock { of, offset } => {
@@ -174,11 +184,11 @@ impl Sim {
                 let of = match of {
                     Clock::Location(location) => {
                         self.isolate(location).offset.set(offset);
-                        format!("location {location}")
+                        Part::Location(location)
                     }
                     Clock::Object(object) => {
                         self.home(object).set_clock(offset);
-                        object.to_owned()
+                        Part::Object(object.to_owned())
                     }
                 };
                 self.note(0, What::ClockSet { of, offset });
@@ -219,8 +229,12 @@ impl Sim {
         self.history.borrow_mut().push(Entry { at: self.world.now(), call, what });
     }
 
-    pub fn tell(&self, text: String, is_fault: bool) {
-        self.note(0, What::Told { text, is_fault });
+    pub fn tell(&self, text: String) {
+        self.note(0, What::Told { text, fault: None });
+    }
+
+    pub fn fault(&self, of: Part, text: String) {
+        self.note(0, What::Told { text, fault: Some(of) });
     }
 
     pub fn home(self: &Rc<Self>, object: &str) -> Rc<Home> {
@@ -242,14 +256,30 @@ impl Sim {
         chance.between(0, 2 * self.plan.skew) as i64 - self.plan.skew as i64
     }
 
+    /// The service's signature.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         let signature = self.signing.sign(message);
-        self.signed.borrow_mut().insert(signature.as_ref().to_vec(), message.to_vec());
+        self.remember(signature.as_ref(), PUBLIC, message);
         signature.as_ref().try_into().unwrap_or([0; 64])
     }
 
-    pub fn is_signed(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.signed.borrow().get(signature).is_some_and(|signed| signed == message)
+    /// A client's signature. Only `is_signed` verifies it, so it need not be a true one.
+    pub fn sign_as(&self, public: &str, message: &[u8]) -> [u8; 64] {
+        let half = Sha256::digest([public.as_bytes(), message].concat());
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&half);
+        self.remember(&signature, public, message);
+        signature
+    }
+
+    fn remember(&self, signature: &[u8], public: &str, message: &[u8]) {
+        let signed = Signed { public: public.to_owned(), message: message.to_vec() };
+        self.signed.borrow_mut().insert(signature.to_vec(), signed);
+    }
+
+    pub fn is_signed(&self, key: &PublicJwk, message: &[u8], signature: &[u8]) -> bool {
+        let is_same = |signed: &Signed| key.x.as_ref() == Some(&signed.public) && signed.message == message;
+        self.signed.borrow().get(signature).is_some_and(is_same)
     }
 }
 
@@ -274,7 +304,7 @@ pub fn down(part: &str) -> Unavailable {
 
 /// The ids that an operator may create or change, and the one that it can't.
 pub fn clients() -> impl Iterator<Item = &'static str> {
-    CLIENTS.into_iter().chain(LATER).chain([ROOT])
+    CLIENTS.into_iter().chain(LATER).chain([DEPUTY, ROOT])
 }
 
 fn settings(grace: u64) -> Option<Settings> {
