@@ -21,7 +21,7 @@ use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 use tokio::sync::{Notify, watch};
 
 /// After this many calls in a row without an answer, a probe checks whether the server is still there.
@@ -39,6 +39,8 @@ const RESTART: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 /// The smallest difference of clocks that the run mentions, in milliseconds.
 const TOLD: i64 = 300;
+/// The largest difference that the run follows, with a second for rounding, in seconds.
+const FOLLOWED: u64 = 4;
 /// Time limit of the probe whether the server is still there.
 const PULSE: Duration = Duration::from_secs(3);
 pub const INTERRUPTED: &str = "the run was interrupted: run it again";
@@ -94,6 +96,7 @@ pub struct Run {
     /// The number of times that the cases without a result were started again.
     pub round: Cell<u32>,
     skew: Skew,
+    clock_told: Cell<bool>,
     started: Instant,
     counter: Cell<u64>,
     prefix: String,
@@ -162,6 +165,7 @@ impl Run {
             patience: Patience::default(),
             round: Cell::new(0),
             skew: Skew::default(),
+            clock_told: Cell::new(false),
             started: Instant::now(),
             counter: Cell::new(0),
             prefix: jose::b64(random),
@@ -425,6 +429,7 @@ impl Run {
 
     /// Sets the run's clock by the server's. `sent` is in milliseconds, by the machine's clock.
     fn follow(&self, answer: &Answer, sent: u64) {
+        self.tell_of_clock(answer, sent);
         let Some(ahead) = self.skew.learn(answer, sent, self.clock.machine_ms()) else { return };
         let before = self.clock.set_ahead(ahead);
         if before.abs() < TOLD && ahead.abs() >= TOLD {
@@ -433,6 +438,21 @@ impl Run {
                 if ahead > 0 { "ahead of" } else { "behind" }
             ));
         }
+    }
+
+    /// Says once that the server's clock differs by more than the run can follow.
+    fn tell_of_clock(&self, answer: &Answer, sent: u64) {
+        let date = answer.header("date").and_then(|text| httpdate::parse_http_date(text).ok());
+        let Some(date) = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok()) else { return };
+        let (there, here) = (date.as_secs(), sent / 1000);
+        let apart = there.abs_diff(here);
+        if matches!(self.clock, Clock::Virtual(_)) || apart <= FOLLOWED || self.clock_told.replace(true) {
+            return;
+        }
+        let which = if there > here { "ahead of" } else { "behind" };
+        self.audience.say(&format!(
+            "the server's clock is some {apart} s {which} this machine's: cases about times will fail; correct the clock that is wrong"
+        ));
     }
 
     /// Sends a request that belongs to no case. Tokens in its answer go to the ledger too.

@@ -285,6 +285,40 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("revoker-lags-deletion", "lets a deleted client's tokens revoke for a while")],
         ..GUEST
     },
+    // ---- exchanges of eventual clients, which follow within the window
+    Case {
+        id: "immediate.401.eventual-suspended",
+        requirement: "Exchanges by an eventual client are rejected with 401 invalid_token after its suspension, within the \
+                      consistency window.",
+        section: "openapi.yaml, Consistency; openapi.yaml, ClientStatus",
+        control: Some("operators.201.eventual"),
+        request: steps!(eventual_after, "PATCH", "", || Some(json!({"status": "suspended"}))),
+        mutants: &[mutant("eventual-ignores-suspension", "exchanges tokens of suspended eventual clients")],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.eventual-end-tokens",
+        requirement: "Exchanges of an eventual client's earlier tokens are rejected with 401 invalid_token after end-tokens, \
+                      within the consistency window.",
+        section: "openapi.yaml, Consistency; openapi.yaml, endClientTokens",
+        control: Some("operators.201.eventual"),
+        request: steps!(eventual_after, "POST", "/end-tokens", || None),
+        mutants: &[mutant(
+            "eventual-ignores-end-tokens",
+            "exchanges an eventual client's tokens from before end-tokens",
+        )],
+        ..GUEST
+    },
+    Case {
+        id: "immediate.401.eventual-deleted",
+        requirement: "Exchanges by an eventual client are rejected with 401 invalid_token after its deletion, within the \
+                      consistency window.",
+        section: "openapi.yaml, Consistency; openapi.yaml, deleteClient",
+        control: Some("operators.201.eventual"),
+        request: steps!(eventual_after, "DELETE", "", || None),
+        mutants: &[mutant("eventual-ignores-deletion", "exchanges tokens of deleted eventual clients")],
+        ..GUEST
+    },
 ];
 
 /// Expects the same of every one of several simultaneous exchanges.
@@ -482,4 +516,11 @@ async fn caller_after(t: &Trial<'_>, method: &str, below: &str) -> Result<(), St
         all_are(t, &endpoint::revoke(&caller.token, &victim.id)).await?;
     }
     Ok(())
+}
+
+async fn eventual_after(t: &Trial<'_>, method: &str, below: &str, body: fn() -> Option<Value>) -> Result<(), Stop> {
+    let (client, long) = client_and_token(t, json!({"consistency": "eventual"}), &["jobs:submit"]).await?;
+    let due = if method == "PATCH" { 200 } else { 204 };
+    t.operate(method, &format!("{}{below}", client.path), body(), due).await?;
+    t.until_refused(&endpoint::exchange(&long.token), t.due).await
 }

@@ -233,14 +233,22 @@ async fn issuer(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn jwks_uri(t: &Trial<'_>) -> Result<(), Stop> {
-    is(t, "jwks_uri", format!("{}{KEYS}", origin_of(&t.issuer().await?)).into()).await
+    at_either_origin(t, "jwks_uri", KEYS).await
 }
 
-/// The run knows only the base path; the issuer may be at any origin.
 async fn introspection_endpoint(t: &Trial<'_>) -> Result<(), Stop> {
     let here = t.run.client.url(INTROSPECT);
     let path = &here[origin_of(&here).len()..];
-    is(t, "introspection_endpoint", format!("{}{path}", origin_of(&t.issuer().await?)).into()).await
+    at_either_origin(t, "introspection_endpoint", path).await
+}
+
+/// A URL at the issuer's origin, or at that of this run.
+async fn at_either_origin(t: &Trial<'_>, name: &str, path: &str) -> Result<(), Stop> {
+    let here = format!("{}{path}", origin_of(&t.run.client.url("")));
+    match told(t).await?[name] == here.as_str() {
+        true => Ok(()),
+        false => is(t, name, format!("{}{path}", origin_of(&t.issuer().await?)).into()).await,
+    }
 }
 
 /// A member that neither RFC 8414 nor the contract requires.

@@ -247,4 +247,29 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("assertion-scopes-unchecked", "does not check scopes with an assertion")],
         ..ROW
     },
+    Case {
+        id: "long.201.assertion-scopes-held",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A token that was issued for an assertion has the scopes of the response, and no others: an exchange without \
+                      scopes grants exactly these.",
+        section: "openapi.yaml, LongTokenResponse; openapi.yaml, ShortTokenRequest",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: steps!(held),
+        expect: GRANTED,
+        mutants: &[mutant("assertion-token-has-all", "puts all of the client's scopes into a token for an assertion")],
+        ..ROW
+    },
 ];
+
+async fn held(t: &Trial<'_>) -> Result<(), Stop> {
+    let request = crate::trial::draft::build(t, Assertion(Valid), &[Set("scopes", r#"["jobs:submit"]"#)]).await?;
+    let answer = t.send(&request).await?;
+    t.expect(t.due, &answer)?;
+    let long = crate::trial::mint::token_in(&answer).ok_or_else(|| Stop::fail("a token", t.summary(&answer)))?;
+    let answer = t.send(&crate::endpoint::exchange(&long.token)).await?;
+    t.expect(GRANTED, &answer)?;
+    t.check(Also::Scopes(&["jobs:submit"]), &answer)
+}

@@ -397,6 +397,20 @@ pub const CASES: &[Case] = &[
         ],
         ..ROW
     },
+    Case {
+        id: "long.401.secret-empty-with-bearer",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A client_secret in the body decides, even if it is empty: with a bearer beside it, it is rejected and not \
+                      a rotation.",
+        section: "openapi.yaml, issueLongTermToken",
+        effect: Effect::Mint,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("client_secret", r#""""#), Header("authorization", "Bearer ${valid.short}")]),
+        expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
+        mutants: &[mutant("secret-empty-rotates", "rotates if client_secret is empty and a bearer is there")],
+        ..ROW
+    },
 ];
 
 async fn unknown_alike(t: &Trial<'_>) -> Result<(), Stop> {

@@ -242,6 +242,79 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("retired-not-revoked", "ignores the revocation of a token in its grace period")],
         ..ROW
     },
+    Case {
+        id: "revoke.204.again-ends-it",
+        requirement: "A revocation that is repeated by another token leaves the token revoked.",
+        control: Some("revoke.204.ends-it"),
+        request: steps!(again),
+        mutants: &[mutant("revoke-toggles", "revives a token that is revoked a second time")],
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        expect: ENDED,
+        ..ROW
+    },
+    Case {
+        id: "revoke.204.by-long-ends-it",
+        requirement: "A revocation by a long-term token ends the other token.",
+        control: Some("revoke.204.ends-it"),
+        request: steps!(by_long),
+        mutants: &[mutant("revoke-by-long-no-op", "confirms a revocation by a long-term token but ignores it")],
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        expect: ENDED,
+        ..ROW
+    },
+    Case {
+        id: "revoke.204.child-ends-parent",
+        requirement: "A revocation of its long-term token by a short-term token ends the long-term token.",
+        control: Some("revoke.204.ends-it"),
+        request: steps!(by_child),
+        mutants: &[mutant(
+            "revoke-of-parent-no-op",
+            "confirms the revocation of its parent by a short-term token but ignores it",
+        )],
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        expect: ENDED,
+        ..ROW
+    },
+    Case {
+        id: "revoke.204.rotated-ends",
+        requirement: "A long-term token that was issued by a rotation can be revoked, and ends with the short-term tokens made from it.",
+        control: Some("revoke.204.ends-it"),
+        request: steps!(rotated),
+        mutants: &[mutant("rotated-not-revoked", "ignores the revocation of tokens that a rotation issued")],
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        expect: ENDED,
+        ..ROW
+    },
+    Case {
+        id: "revoke.204.cascade-all",
+        requirement: "Every short-term token of a revoked long-term token ends, not only the first.",
+        control: Some("revoke.204.cascade"),
+        request: steps!(all_children),
+        mutants: &[mutant("cascade-first-only", "ends only the first short-term token of a revoked long-term token")],
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        expect: ENDED,
+        ..ROW
+    },
 ];
 
 async fn revoke(t: &Trial<'_>, bearer: &Token, victim: &Token) -> Result<(), Stop> {
@@ -374,4 +447,50 @@ async fn retired(t: &Trial<'_>) -> Result<(), Stop> {
     t.expect(GRANTED, &t.send(&endpoint::exchange(&long.token)).await?)?;
     t.expect(t.due, &t.send(&endpoint::revoke(&bearer.token, &long.id)).await?)?;
     t.until_refused(&endpoint::exchange(&long.token), INVALID_TOKEN).await
+}
+
+async fn again(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, long) = t.pair().await?;
+    for _ in 0..2 {
+        t.expect(t.due, &t.send(&endpoint::revoke(&bearer.token, &long.id)).await?)?;
+    }
+    t.until_refused(&endpoint::exchange(&long.token), INVALID_TOKEN).await
+}
+
+async fn by_long(t: &Trial<'_>) -> Result<(), Stop> {
+    let (_, victim) = t.pair().await?;
+    let caller = t.mint_long(Valid, &["tokens:revoke"]).await?;
+    t.expect(t.due, &t.send(&endpoint::revoke(&caller.token, &victim.id)).await?)?;
+    t.until_refused(&endpoint::exchange(&victim.token), INVALID_TOKEN).await
+}
+
+async fn by_child(t: &Trial<'_>) -> Result<(), Stop> {
+    let long = t.mint_long(Valid, &["tokens:revoke"]).await?;
+    let short = t.mint_short(&long, &["tokens:revoke"]).await?;
+    t.expect(t.due, &t.send(&endpoint::revoke(&short.token, &long.id)).await?)?;
+    t.until_refused(&endpoint::exchange(&long.token), INVALID_TOKEN).await
+}
+
+async fn rotated(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, long) = t.pair().await?;
+    let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
+    let id = t.setting(Valid, ClientId)?;
+    let rotated = t.rotated(&id, &short).await?;
+    let child = t.mint_short(&rotated, &["tokens:write"]).await?;
+    t.expect(t.due, &t.send(&endpoint::revoke(&bearer.token, &rotated.id)).await?)?;
+    t.until_refused(&endpoint::exchange(&rotated.token), INVALID_TOKEN).await?;
+    t.until_refused(&t.rotate_request(Valid, &child.token, None)?, INVALID_TOKEN).await
+}
+
+async fn all_children(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, long) = t.pair().await?;
+    let mut children = Vec::new();
+    for _ in 0..3 {
+        children.push(t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?);
+    }
+    t.expect(t.due, &t.send(&endpoint::revoke(&bearer.token, &long.id)).await?)?;
+    for child in &children {
+        t.until_refused(&t.rotate_request(Valid, &child.token, Some(&["jobs:submit"]))?, INVALID_TOKEN).await?;
+    }
+    Ok(())
 }

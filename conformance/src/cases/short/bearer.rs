@@ -429,6 +429,45 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("long-token-null-ok", "treats a long_token that is null as absent")],
         ..ROW
     },
+    Case {
+        id: "short.400.long-token-garbage-beside",
+        cell: Cell::Short(400),
+        level: Level::Contract,
+        requirement: "A long_token that differs from a valid token in the Authorization header is rejected with 400 invalid_request, even if it is no token at all.",
+        section: "openapi.yaml, ShortTokenRequest",
+        effect: Effect::Mint,
+        control: Some("short.201.long-token-twice"),
+        request: Ask(ExchangeFor(Valid), &[Set("long_token", r#""not-a-token""#)]),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("long-token-garbage-ignored", "ignores a long_token that is no token beside a header")],
+        ..ROW
+    },
+    Case {
+        id: "short.401.bearer-with-more",
+        cell: Cell::Short(401),
+        level: Level::Contract,
+        requirement: "A token with more behind it is rejected with 401 invalid_token.",
+        section: "RFC 6750 section 2.1",
+        effect: Effect::Mint,
+        control: Some("short.201.exchange"),
+        request: Ask(Exchange(Valid), &[Header("authorization", "Bearer ${valid.long} more")]),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("bearer-first-word", "reads only the first word behind the scheme")],
+        ..ROW
+    },
+    Case {
+        id: "short.401.scheme-longer",
+        cell: Cell::Short(401),
+        level: Level::Contract,
+        requirement: "A scheme that only begins with Bearer is rejected with 401 invalid_token.",
+        section: "RFC 6750 section 2.1",
+        effect: Effect::Mint,
+        control: Some("short.201.exchange"),
+        request: Ask(Exchange(Valid), &[Header("authorization", "BearerToken ${valid.long}")]),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("scheme-prefix", "accepts any scheme that begins with Bearer")],
+        ..ROW
+    },
 ];
 
 /// The long-term token's own claims, signed with keys that an attacker would guess.

@@ -189,4 +189,20 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("empty-json-refused", "rejects an empty body that is announced as JSON")],
         ..ROW
     },
+    Case {
+        id: "short.400.body-16385-chunked",
+        cell: Cell::Short(400),
+        level: Level::Contract,
+        requirement: "A body of 16,385 bytes without Content-Length is rejected with 400 invalid_request.",
+        section: "openapi.yaml, issueShortTermToken",
+        effect: Effect::Mint,
+        control: Some("short.201.body-16384"),
+        request: Ask(ExchangeFor(Valid), &[PadTo(16_385), Chunked]),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant(
+            "short-size-by-content-length",
+            "checks the size of a body by Content-Length only, on /short",
+        )],
+        ..ROW
+    },
 ];

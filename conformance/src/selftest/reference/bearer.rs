@@ -42,11 +42,13 @@ impl Reference {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") && !self.reads_scheme_exactly(asked) => {
                 token
             }
+            Some((scheme, token)) if scheme.starts_with("Bearer") && self.on("scheme-prefix") => token,
             Some((_, token)) if self.on("any-scheme") => token,
             Some((_, token)) if self.on("introspection-any-scheme") && asked.path.ends_with("/introspect") => token,
             _ => return Err(refused),
         };
         let token = match self.fault {
+            Some("bearer-first-word") => token.split(' ').next().unwrap_or_default(),
             Some("trailing-dot-ok") => token.trim_end_matches('.'),
             Some("more-parts-ok") => &token[..token.match_indices('.').nth(2).map_or(token.len(), |(at, _)| at)],
             _ => token,
@@ -131,13 +133,27 @@ impl Reference {
 
     pub fn is_over(&mut self, bearer: &Bearer) -> bool {
         let now = self.clock.now();
+        let is_eventual = |id: &str| self.clients.iter().find(|c| c.id == id).is_none_or(|c| !c.immediate);
+        if bearer.kind == "long" && is_eventual(&bearer.client) {
+            let what = match self.clients.iter().find(|c| c.id == bearer.client) {
+                None => "eventual-ignores-deletion",
+                Some(client) if client.suspended => "eventual-ignores-suspension",
+                Some(client) if bearer.auth_time < client.valid_from => "eventual-ignores-end-tokens",
+                _ => "",
+            };
+            if self.fault == Some(what) {
+                return false;
+            }
+        }
         let retired = |id: &str| self.memory.retired.get(id).is_some_and(|until| *until <= now);
         let forgotten =
             |id: &str, fault: &str| self.on(fault) && self.memory.revoked_at.get(id).is_some_and(|at| at + 5 <= now);
         let own = if bearer.kind == "long" { "ends-forgotten" } else { "short-ends-forgotten" };
         let mut over = (self.memory.revoked.contains(&bearer.id) && !forgotten(&bearer.id, own)) || retired(&bearer.id);
+        let first_child = |id: &str| self.memory.children.get(id).is_some_and(|first| *first == bearer.id);
         if let Some(parent) = &bearer.parent
             && !self.on("no-cascade")
+            && (!self.on("cascade-first-only") || first_child(parent))
         {
             over |=
                 (self.memory.revoked.contains(parent) && !forgotten(parent, "cascade-forgotten")) || retired(parent);

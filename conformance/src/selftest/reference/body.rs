@@ -51,7 +51,10 @@ impl Reference {
             text.chars().count()
         } else if self.on("size-trimmed") {
             text.trim().len()
-        } else if self.on("size-by-content-length") && asked.header("content-length").is_none() {
+        } else if (self.on("size-by-content-length")
+            || (self.on("short-size-by-content-length") && asked.path.ends_with("/short")))
+            && asked.header("content-length").is_none()
+        {
             0
         } else {
             asked.body.len()

@@ -86,6 +86,8 @@ impl Reference {
             None => return Err(self.refuse(asked, 400, "invalid_request", "client_id is missing.")),
         };
         let secret = self.text(asked, &body, "client_secret")?;
+        let empty = secret.as_deref() == Some("") && asked.header("authorization").is_some();
+        let secret = secret.filter(|_| !(empty && self.on("secret-empty-rotates")));
         let code = self.text(asked, &body, "otp_code")?;
         let assertion = self.text(asked, &body, "assertion")?;
         let assertion_type = self.text(asked, &body, "assertion_type")?;
@@ -300,7 +302,13 @@ impl Reference {
             client.max_ttl = None;
         }
         let auth_time = self.auth_time(client.valid_from, assertion.as_deref());
-        Ok(self.mint_long(&client, scopes, ttl, auth_time))
+        let has_all = assertion.is_some() && self.on("assertion-token-has-all");
+        let mut reply =
+            self.mint_long(&client, if has_all { client.scopes.clone() } else { scopes.clone() }, ttl, auth_time);
+        if has_all {
+            reply.body["scopes"] = serde_json::json!(scopes);
+        }
+        Ok(reply)
     }
 
     fn rotating(&mut self, asked: &Asked, header: Option<&str>) -> Result<Bearer, Refused> {

@@ -138,10 +138,16 @@ impl Reference {
         let forgets = match self.fault {
             Some("immediate-forgets-self") => bearer.id == id && bearer.kind == "long",
             Some("immediate-forgets-parent") => bearer.parent.as_deref() == Some(id),
+            Some("revoke-by-long-no-op") => bearer.kind == "long" && bearer.id != id,
+            Some("revoke-of-parent-no-op") => bearer.parent.as_deref() == Some(id),
+            Some("rotated-not-revoked") => self.memory.rotated.contains_key(id),
             Some("retired-not-revoked") => self.memory.retired.contains_key(id),
             fault => fault == Some("revoke-no-op"),
         };
         let id = &self.read_id(id);
+        if self.on("revoke-toggles") && self.memory.revoked.remove(id) {
+            return Ok(self.ended());
+        }
         if !forgets {
             self.memory.revoked.insert(id.to_owned());
             self.took(&bearer.client, "revocation");

@@ -121,6 +121,8 @@ pub struct Memory {
     /// What was last taken from a client, and when, with the client as it was before. Used by faults that lag.
     pub taken: HashMap<String, (&'static str, Instant)>,
     pub former: HashMap<String, ClientRecord>,
+    /// The first short-term token of each long-term token.
+    pub children: HashMap<String, String>,
     /// When a client was last created or changed.
     pub touched: HashMap<String, Instant>,
     /// Clients whose consistency was changed.

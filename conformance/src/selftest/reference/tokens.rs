@@ -58,6 +58,7 @@ impl Reference {
             ttl = parent.exp.saturating_sub(now) + 900;
         }
         let id = self.new_id("st", &client.id, now + ttl);
+        self.memory.children.entry(parent.id.clone()).or_insert_with(|| id.clone());
         let exp = if self.on("exp-an-hour") { now + 3600 } else { now + ttl };
         let typ = if self.on("short-typ-jwt") { "JWT" } else { "at+jwt" };
         let mut header = json!({"alg": "EdDSA", "typ": typ, "kid": "s1"});
