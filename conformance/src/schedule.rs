@@ -462,7 +462,9 @@ impl<'a> Book<'a> {
                 Outcome::Fail => by_proxy || got.starts_with(http::BROKE) || got.starts_with(http::SILENT),
                 Outcome::Blocked | Outcome::Error => {
                     let for_silence = [GONE, UNSEEN, http::BROKE, http::SILENT].iter().any(|why| reason.contains(why));
-                    by_proxy || for_silence || self.again.contains(result.id.as_str())
+                    // The call that failed may be that of another case, whose token this one shares.
+                    let shared = end.is_some_and(|status| reason.contains(&format!("the server answered {status}")));
+                    by_proxy || for_silence || shared || self.again.contains(result.id.as_str())
                 }
                 _ => false,
             }
