@@ -469,7 +469,10 @@ impl Planner {
                 if self.chance.percent(40) {
                     let client = if self.chance.percent(40) { LATER[self.chance.below(2) as usize] } else { client };
                     let guarded = self.chance.percent(40).then(|| self.call(Call::Show { client }));
-                    self.call(Call::Delete { client, guarded });
+                    if guarded.is_some() && self.chance.percent(40) {
+                        self.call_at(self.now + 300, Call::AddSecret { client });
+                    }
+                    self.call_at(self.now + 1_000, Call::Delete { client, guarded });
                     if self.chance.percent(40) {
                         let at = self.now + self.chance.below(5_000);
                         self.call_at(at, Call::Delete { client, guarded });
@@ -705,8 +708,11 @@ impl Planner {
         self.call(Call::Change { client, change, guarded });
         if guarded.is_some() && self.chance.percent(30) {
             // With the same `ETag`: a repeat, or a change that comes too late.
-            let again = if self.chance.percent(60) { change } else { Change::Widen };
+            let again = if self.chance.percent(50) { change } else { Change::Keys(0b011) };
             let at = self.now + self.chance.below(30_000);
+            if self.chance.percent(50) {
+                self.call_at(self.now + self.chance.below(15_000), Call::AddSecret { client });
+            }
             self.call_at(at, Call::Change { client, change: again, guarded });
         }
         if change == Change::Suspend && self.chance.percent(50) {
