@@ -148,7 +148,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub choice: Chosen,
     /// How many cases run at once
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: u16,
     /// Stop at the first failure; the clean-up still runs
     #[arg(long)]
