@@ -12,11 +12,11 @@ pub use crate::identities::{Credential, Credential::*, Role, Role::*};
 pub use crate::matrix::{Cell, Effect, Level};
 pub use crate::stop::Stop;
 pub use crate::trial::Trial;
-pub use crate::trial::mint::Token;
-pub use Act::{Ask, EveryAnswer};
+pub use crate::trial::mint::{PLAIN, Token};
+pub use Act::{AlikeAnswers, Ask, EveryAnswer};
 
 use crate::trial::draft;
-use crate::watch::Judge;
+use crate::watch::{Judge, Rule, Shared};
 use futures_util::future::LocalBoxFuture;
 
 pub struct Case {
@@ -79,6 +79,8 @@ pub enum Act {
     Steps(Steps),
     /// Judges every answer of the run, whichever case sent the request.
     EveryAnswer(Judge),
+    /// Compares all answers of a kind in the run with each other.
+    AlikeAnswers(Shared),
 }
 
 pub type Steps = for<'a> fn(&'a Trial<'a>) -> LocalBoxFuture<'a, Result<(), Stop>>;
@@ -122,7 +124,16 @@ impl Mutant {
 
 impl Case {
     pub fn is_standing(&self) -> bool {
-        matches!(self.request, EveryAnswer(_))
+        self.rule().is_some()
+    }
+
+    /// How a standing row judges the answers of the run.
+    pub fn rule(&self) -> Option<Rule> {
+        match self.request {
+            EveryAnswer(judge) => Some(Rule::Each(judge)),
+            AlikeAnswers(shared) => Some(Rule::Alike(shared)),
+            Ask(..) | Act::Steps(_) => None,
+        }
     }
 
     /// Everything that the identities must have for this case.
@@ -147,7 +158,7 @@ impl Case {
                 }
             }
             Act::Steps(step) => step(t).await?,
-            EveryAnswer(_) => {}
+            EveryAnswer(_) | AlikeAnswers(_) => {}
         }
         t.charged()
     }

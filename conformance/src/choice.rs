@@ -1,6 +1,6 @@
 //! Chooses the rows of a run: those that the profile judges and the flags ask for, with their controls.
 
-use crate::case::{Act, Case};
+use crate::case::Case;
 use crate::cases;
 use crate::glob;
 use crate::profile::Profile;
@@ -81,12 +81,9 @@ impl Choice {
     pub fn promises(&self) -> Vec<Promise> {
         let judged = cases::all().filter(|case| self.profile.judges(case.level));
         judged
-            .filter_map(|case| match case.request {
-                Act::EveryAnswer(judge) => {
-                    let has_row = self.has(case.id) || self.profile.absent(case.id).is_some();
-                    Some(Promise { id: case.id, judge, has_row })
-                }
-                _ => None,
+            .filter_map(|case| {
+                let has_row = self.has(case.id) || self.profile.absent(case.id).is_some();
+                Some(Promise { id: case.id, rule: case.rule()?, has_row })
             })
             .collect()
     }

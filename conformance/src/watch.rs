@@ -33,9 +33,21 @@ pub enum Standing {
 
 pub type Judge = fn(&Seen) -> Standing;
 
+/// Part of an answer that must be the same in all answers of its kind, with the name of that kind. `None` if the answer is
+/// not concerned.
+pub type Shared = fn(&Seen) -> Option<(String, String)>;
+
+#[derive(Clone, Copy)]
+pub enum Rule {
+    /// Judges each answer by itself.
+    Each(Judge),
+    /// Compares each answer with the first one of its kind.
+    Alike(Shared),
+}
+
 pub struct Promise {
     pub id: &'static str,
-    pub judge: Judge,
+    pub rule: Rule,
     /// If true, its own row reports violations; otherwise the case that sent the request fails.
     pub has_row: bool,
 }
@@ -68,14 +80,19 @@ pub enum Kept {
     No(Box<Violation>),
 }
 
+/// The first answer of its kind: its case, and what later answers must share with it.
+type First = (&'static str, String);
+
 pub struct Watch {
     promises: Vec<Promise>,
+    /// By promise and kind.
+    first: RefCell<BTreeMap<(&'static str, String), First>>,
     kept: RefCell<BTreeMap<&'static str, Kept>>,
 }
 
 impl Watch {
     pub fn new(promises: Vec<Promise>) -> Self {
-        Self { promises, kept: RefCell::default() }
+        Self { promises, first: RefCell::default(), kept: RefCell::default() }
     }
 
     /// Judges one answer by every promise. Returns the first broken promise that has no row in this run.
@@ -89,7 +106,7 @@ impl Watch {
         let mut charged = None;
         let mut all = self.kept.borrow_mut();
         for promise in &self.promises {
-            let (wanted, got) = match (promise.judge)(seen) {
+            let (wanted, got) = match self.judge(promise, case, seen) {
                 Standing::NotConcerned => continue,
                 Standing::Holds => {
                     all.entry(promise.id).or_insert(Kept::Yes);
@@ -108,6 +125,20 @@ impl Watch {
             all.insert(promise.id, Kept::No(Box::new(violation)));
         }
         charged
+    }
+
+    fn judge(&self, promise: &Promise, case: &'static str, seen: &Seen) -> Standing {
+        let shared = match promise.rule {
+            Rule::Each(judge) => return judge(seen),
+            Rule::Alike(shared) => shared,
+        };
+        let Some((kind, got)) = shared(seen) else { return Standing::NotConcerned };
+        let mut first = self.first.borrow_mut();
+        let (by, wanted) = first.entry((promise.id, kind)).or_insert_with(|| (case, got.clone()));
+        match *wanted == got {
+            true => Standing::Holds,
+            false => Standing::Broken { wanted: format!("{wanted}, as in {by}"), got },
+        }
     }
 
     /// Takes the result of a row. Called once for each row, at the end of the run.

@@ -231,8 +231,8 @@ fn auth_time(token: &Token) -> Result<u64, Stop> {
 
 /// Two exchanges in different seconds.
 async fn exchange(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.mint_long(Valid, &["jobs:submit"]).await?;
-    let first = t.mint_short(&long, &["jobs:submit"]).await?;
+    let long = t.mint_long(t.tenant(), &[PLAIN]).await?;
+    let first = t.mint_short(&long, &[PLAIN]).await?;
     t.run.wait_until(t.run.clock.now() + 2).await?;
     let answer = t.send(&endpoint::exchange(&long.token)).await?;
     t.expect(t.due, &answer)?;
@@ -274,9 +274,9 @@ async fn assertion(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn rotation(t: &Trial<'_>, times: u32) -> Result<(), Stop> {
-    let client = t.setting(Valid, ClientId)?;
-    let scopes = ["jobs:submit", "tokens:write"];
-    let long = t.mint_long(Valid, &scopes).await?;
+    let client = t.setting(t.tenant(), ClientId)?;
+    let scopes = [PLAIN, "tokens:write"];
+    let long = t.mint_long(t.tenant(), &scopes).await?;
     let first = t.mint_short(&long, &scopes).await?;
     let mut short = first.clone();
     for _ in 0..times {

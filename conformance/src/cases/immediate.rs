@@ -3,6 +3,7 @@
 use crate::case::*;
 use crate::cases::operators::OPERATOR;
 use crate::endpoint::{self, LONG};
+use crate::trial::draft;
 use crate::trial::mint::token_in;
 use crate::trial::operators::Client;
 use serde_json::{Value, json};
@@ -227,8 +228,8 @@ pub const CASES: &[Case] = &[
     // ---- rotations, which an object decides for every client
     Case {
         id: "immediate.401.rotation-revoked",
-        requirement: "Rotations follow every change at once, even those of an eventual client: once the revocation of a \
-                      short-term token is confirmed, a rotation with it is rejected with 401 invalid_token.",
+        requirement: "Rotations follow every change at once, even those of an eventual client: once the revocation of \
+                      a short-term token is confirmed, a rotation with it is rejected with 401 invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
         request: steps!(rotation_after, "", ""),
         mutants: &[mutant("rotation-lags-revocation", "rotates with a revoked token for a while")],
@@ -236,8 +237,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.rotation-end-tokens",
-        requirement: "Once end-tokens is confirmed, a rotation with an earlier token is rejected with 401 invalid_token, \
-                      even if the client is eventual.",
+        requirement: "Once end-tokens is confirmed, a rotation with an earlier token is rejected with 401 \
+                      invalid_token, even if the client is eventual.",
         section: "openapi.yaml, Consistency; openapi.yaml, endClientTokens",
         request: steps!(rotation_after, "POST", "/end-tokens"),
         mutants: &[mutant("rotation-lags-end-tokens", "rotates with a token from before end-tokens for a while")],
@@ -255,7 +256,8 @@ pub const CASES: &[Case] = &[
     Case {
         id: "immediate.401.eventual-caller",
         requirement: "A revocation is decided by the state of now for every client: once the revocation of an eventual \
-                      client's token is confirmed, every call of /revoke with that token is rejected with 401 invalid_token.",
+                      client's token is confirmed, every call of /revoke with that token is rejected with 401 \
+                      invalid_token.",
         section: "openapi.yaml, Consistency; openapi.yaml, revokeToken",
         request: steps!(eventual_caller),
         mutants: &[mutant("revoker-lags-revocation", "lets a revoked token revoke others for a while")],
@@ -288,8 +290,8 @@ pub const CASES: &[Case] = &[
     // ---- exchanges of eventual clients, which follow within the window
     Case {
         id: "immediate.401.eventual-suspended",
-        requirement: "Exchanges by an eventual client are rejected with 401 invalid_token after its suspension, within the \
-                      consistency window.",
+        requirement: "Exchanges by an eventual client are rejected with 401 invalid_token after its suspension, within \
+                      the consistency window.",
         section: "openapi.yaml, Consistency; openapi.yaml, ClientStatus",
         control: Some("operators.201.eventual"),
         request: steps!(eventual_after, "PATCH", "", || Some(json!({"status": "suspended"}))),
@@ -298,8 +300,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.eventual-end-tokens",
-        requirement: "Exchanges of an eventual client's earlier tokens are rejected with 401 invalid_token after end-tokens, \
-                      within the consistency window.",
+        requirement: "Exchanges of an eventual client's earlier tokens are rejected with 401 invalid_token after \
+                      end-tokens, within the consistency window.",
         section: "openapi.yaml, Consistency; openapi.yaml, endClientTokens",
         control: Some("operators.201.eventual"),
         request: steps!(eventual_after, "POST", "/end-tokens", || None),
@@ -311,13 +313,45 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "immediate.401.eventual-deleted",
-        requirement: "Exchanges by an eventual client are rejected with 401 invalid_token after its deletion, within the \
-                      consistency window.",
+        requirement: "Exchanges by an eventual client are rejected with 401 invalid_token after its deletion, within \
+                      the consistency window.",
         section: "openapi.yaml, Consistency; openapi.yaml, deleteClient",
         control: Some("operators.201.eventual"),
         request: steps!(eventual_after, "DELETE", "", || None),
         mutants: &[mutant("eventual-ignores-deletion", "exchanges tokens of deleted eventual clients")],
         ..GUEST
+    },
+    Case {
+        id: "immediate.401.assertion-replayed",
+        cell: Cell::Service(401),
+        level: Level::Service,
+        requirement: "An assertion of an immediate client is accepted once: sent again, it is rejected with 401 \
+                      invalid_client.",
+        section: "openapi.yaml, issueLongTermToken; RFC 7523 section 3",
+        needs: &[(Immediate, ClientId), (Immediate, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: steps!(replayed),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("immediate-jti-unchecked", "accepts an assertion of an immediate client again")],
+        ..ROW
+    },
+    Case {
+        id: "immediate.201.rotation-auth-time",
+        cell: Cell::Service(201),
+        level: Level::Service,
+        requirement: "A rotation of an immediate client hands auth_time on.",
+        section: "docs/api.md, Tokens",
+        needs: &[(Immediate, ClientId), (Immediate, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("long.201.rotation"),
+        request: steps!(rotation_auth_time),
+        expect: GRANTED,
+        mutants: &[mutant(
+            "auth-time-moves-for-immediate",
+            "takes a later auth_time in a rotation of an immediate client",
+        )],
+        ..ROW
     },
 ];
 
@@ -523,4 +557,21 @@ async fn eventual_after(t: &Trial<'_>, method: &str, below: &str, body: fn() -> 
     let due = if method == "PATCH" { 200 } else { 204 };
     t.operate(method, &format!("{}{below}", client.path), body(), due).await?;
     t.until_refused(&endpoint::exchange(&long.token), t.due).await
+}
+
+async fn replayed(t: &Trial<'_>) -> Result<(), Stop> {
+    let request = draft::build(t, Assertion(Immediate), &[]).await?;
+    t.expect(GRANTED, &t.send(&request).await?)?;
+    t.expect(t.due, &t.send(&request).await?)
+}
+
+async fn rotation_auth_time(t: &Trial<'_>) -> Result<(), Stop> {
+    let id = t.setting(Immediate, ClientId)?;
+    let long = fresh(t, &["tokens:write"]).await?;
+    let short = t.mint_short(&long, &["tokens:write"]).await?;
+    t.run.wait_until(t.run.clock.now() + 2).await?;
+    let rotated = t.rotated(&id, &short).await?;
+    let later = t.mint_short(&rotated, &["tokens:write"]).await?;
+    let at = |token: &Token| crate::trial::feed::claims(token).map(|claims| claims["auth_time"].clone());
+    t.equal("auth_time", &at(&short)?, &at(&later)?)
 }

@@ -7,6 +7,7 @@ use crate::endpoint;
 use crate::jose::Jwt;
 use crate::trial::draft;
 use crate::trial::mint::token_in;
+use serde_json::json;
 
 pub const CASES: &[Case] = &[
     Case {
@@ -212,6 +213,37 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("revoker-forgets", "lets a revoked token revoke others after five seconds")],
         ..ROW
     },
+    Case {
+        id: "feed.200.parent-still-listed",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "Ten seconds after the revocation of a long-term token its entry is still in the feed.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Provision,
+        phase: Phase::Rests,
+        control: Some("feed.200.parent"),
+        request: steps!(parent_still_listed),
+        expect: plain(200),
+        mutants: &[mutant("feed-forgets-parents", "drops the entry of a long-term token after five seconds")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.client-still-listed",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "Ten seconds after end-tokens, after a suspension and after a deletion, the client is still in \
+                      the feed.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        phase: Phase::Rests,
+        control: Some("feed.200.suspended"),
+        request: steps!(clients_still_listed),
+        expect: plain(200),
+        mutants: &[mutant("feed-forgets-clients", "drops the entry of a client after five seconds")],
+        ..ROW
+    },
 ];
 
 #[derive(Clone, Copy)]
@@ -233,9 +265,9 @@ fn still(stop: Stop) -> Stop {
 }
 
 async fn grace(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.mint_long(Valid, &["jobs:submit", "tokens:write"]).await?;
-    let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
-    t.expect(GRANTED, &t.send(&t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?).await?)?;
+    let long = t.mint_long(t.tenant(), &[PLAIN, "tokens:write"]).await?;
+    let short = t.mint_short(&long, &[PLAIN, "tokens:write"]).await?;
+    t.expect(GRANTED, &t.send(&t.rotate_request(t.tenant(), &short.token, Some(&[PLAIN]))?).await?)?;
     t.later().await?;
     t.expect(t.due, &t.send(&endpoint::exchange(&long.token)).await?).map_err(still)
 }
@@ -265,14 +297,14 @@ async fn credential_shown_at(t: &Trial<'_>, long: &str) -> Result<u64, Stop> {
 }
 
 async fn auth_time(t: &Trial<'_>, through: Through) -> Result<(), Stop> {
-    let long = t.mint_long(Valid, &["jobs:submit", "tokens:write"]).await?;
+    let long = t.mint_long(t.tenant(), &[PLAIN, "tokens:write"]).await?;
     let before = credential_shown_at(t, &long.token).await?;
     t.later().await?;
     let (long, what) = match through {
         Through::Exchange => (long.token, "another exchange"),
         Through::Rotation => {
-            let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
-            let answer = t.send(&t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?).await?;
+            let short = t.mint_short(&long, &[PLAIN, "tokens:write"]).await?;
+            let answer = t.send(&t.rotate_request(t.tenant(), &short.token, Some(&[PLAIN]))?).await?;
             t.expect(GRANTED, &answer)?;
             (token_in(&answer).map(|token| token.token).unwrap_or_default(), "a rotation")
         }
@@ -289,11 +321,11 @@ async fn auth_time(t: &Trial<'_>, through: Through) -> Result<(), Stop> {
 
 async fn stays_ended(t: &Trial<'_>, ended: Ended) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
-    let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
+    let short = t.mint_short(&long, &[PLAIN, "tokens:write"]).await?;
     let (victim, request) = match ended {
         Ended::Long => (&long, endpoint::exchange(&long.token)),
-        Ended::Short => (&short, t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?),
-        Ended::Parent => (&long, t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?),
+        Ended::Short => (&short, t.rotate_request(t.tenant(), &short.token, Some(&[PLAIN]))?),
+        Ended::Parent => (&long, t.rotate_request(t.tenant(), &short.token, Some(&[PLAIN]))?),
     };
     t.revoked(&bearer, victim).await?;
     t.until_refused(&request, t.due).await?;
@@ -339,13 +371,43 @@ async fn operator_later(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn revoker_later(t: &Trial<'_>) -> Result<(), Stop> {
-    let bearer = t.shared(Valid, "short").await?;
-    let victim = t.shared(Valid, "spare").await?;
-    let long = t.mint_long(Valid, &["tokens:revoke"]).await?;
+    let bearer = t.shared(t.tenant(), "short").await?;
+    let victim = t.shared(t.tenant(), "spare").await?;
+    let long = t.mint_long(t.tenant(), &["tokens:revoke"]).await?;
     let caller = t.mint_short(&long, &["tokens:revoke"]).await?;
     t.revoked(&bearer, &caller).await?;
     let request = endpoint::revoke(&caller.token, &victim.id);
     t.until_refused(&request, t.due).await?;
     t.later().await?;
     t.until_refused(&request, t.due).await.map_err(still)
+}
+
+async fn parent_still_listed(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, long) = t.pair().await?;
+    t.revoked(&bearer, &long).await?;
+    t.feed_lists("parent", &long.id).await?;
+    t.later().await?;
+    match t.feed("").await?.entry("parent", &long.id) {
+        Some(_) => Ok(()),
+        None => Err(still(Stop::fail(format!("the entry of {}", long.id), "no entry"))),
+    }
+}
+
+async fn clients_still_listed(t: &Trial<'_>) -> Result<(), Stop> {
+    let guests = [t.guest().await?, t.guest().await?, t.guest().await?];
+    t.end_tokens(&guests[0]).await?;
+    t.change(&guests[1], json!({"status": "suspended"})).await?;
+    t.operate("DELETE", &guests[2].path, None, 204).await?;
+    for guest in &guests {
+        t.feed_until("", |feed| {
+            feed.entry("client", &guest.id).ok_or_else(|| Stop::fail(format!("an entry for {}", guest.id), "no entry"))
+        })
+        .await?;
+    }
+    t.later().await?;
+    let feed = t.feed("").await?;
+    match guests.iter().find(|guest| feed.entry("client", &guest.id).is_none()) {
+        None => Ok(()),
+        Some(guest) => Err(still(Stop::fail(format!("the entry of {}", guest.id), "no entry"))),
+    }
 }

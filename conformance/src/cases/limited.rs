@@ -238,6 +238,38 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("short-limit-for-all", "limits the exchanges of every client once one is rate-limited")],
         ..ROW
     },
+    Case {
+        id: "long.429.limited-user-agent",
+        requirement: "A header cannot evade the rate limit: a rate-limited client that sends another User-Agent gets \
+                      429 rate_limited.",
+        request: steps!(limited, &[Header("user-agent", "another/1.0")]),
+        mutants: &[mutant("limit-by-user-agent", "counts the calls of each User-Agent")],
+        ..LIMITED
+    },
+    Case {
+        id: "long.429.limited-client-ip",
+        requirement: "A header cannot evade the rate limit: a rate-limited client that names another address in \
+                      True-Client-IP, X-Client-IP or Fastly-Client-IP gets 429 rate_limited.",
+        request: steps!(
+            limited,
+            &[
+                Header("true-client-ip", "203.0.113.7"),
+                Header("x-client-ip", "203.0.113.7"),
+                Header("x-cluster-client-ip", "203.0.113.7"),
+                Header("fastly-client-ip", "203.0.113.7"),
+            ]
+        ),
+        mutants: &[mutant("limit-by-true-client-ip", "counts calls by the address in True-Client-IP")],
+        ..LIMITED
+    },
+    Case {
+        id: "long.429.limited-x-client-id",
+        requirement: "The rate limit counts the calls of client_id in the body: with another X-Client-Id a \
+                      rate-limited client gets 429 rate_limited.",
+        request: steps!(limited, &[Header("x-client-id", "someone-else")]),
+        mutants: &[mutant("limit-by-x-client-id", "counts calls by X-Client-Id")],
+        ..LIMITED
+    },
 ];
 
 /// When the client was last rate-limited, and until when: seconds since the epoch.

@@ -243,6 +243,18 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("code-ttl-uncapped", "does not apply max_ttl_seconds to calls with a code")],
         ..CODE
     },
+    Case {
+        id: "locks.401.simultaneous",
+        cell: Cell::Service(401),
+        requirement: "Five wrong codes that are sent at once count as five: a right code after them is rejected with \
+                      401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken; RFC 4226 section 7.3",
+        control: Some("locks.201.four-wrong"),
+        request: steps!(all_at_once),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("lock-counts-seconds", "counts wrong codes of one second once")],
+        ..CODE
+    },
 ];
 
 async fn holder(t: &Trial<'_>) -> Result<Holder, Stop> {
@@ -490,4 +502,12 @@ async fn capped(t: &Trial<'_>) -> Result<(), Stop> {
         true => Ok(()),
         false => Err(Stop::fail("expires_in 3600, the max_ttl_seconds of the client", format!("expires_in {lives}"))),
     }
+}
+
+async fn all_at_once(t: &Trial<'_>) -> Result<(), Stop> {
+    let holder = holder(t).await?;
+    let guesses = (0..5).map(|_| send_wrong(t, &holder));
+    futures_util::future::try_join_all(guesses).await?;
+    let answer = send_right(t, &holder).await?;
+    judged(t, &answer, "for a right code after five wrong ones at once")
 }

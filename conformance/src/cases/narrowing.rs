@@ -3,6 +3,7 @@
 
 use crate::case::*;
 use crate::endpoint;
+use crate::totp;
 use crate::trial::guests::Guest;
 use serde_json::json;
 
@@ -347,6 +348,39 @@ pub const CASES: &[Case] = &[
         )],
         ..ROW
     },
+    Case {
+        id: "narrowing.201.eventual",
+        cell: Cell::Service(201),
+        level: Level::Service,
+        requirement: "After an eventual client has lost scopes, an exchange stops granting them within the consistency \
+                      window.",
+        section: "docs/api.md, Consistency; openapi.yaml, updateClient",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("narrowing.201.exchange-default"),
+        request: steps!(eventual),
+        expect: GRANTED,
+        mutants: &[mutant("eventual-keeps-scopes", "bounds the tokens of immediate clients only")],
+        ..ROW
+    },
+    Case {
+        id: "narrowing.201.long-default-all",
+        cell: Cell::Service(201),
+        level: Level::Service,
+        requirement: "Without scopes, a secret and a one-time code both issue a token with all scopes of the client, \
+                      in its order.",
+        section: "docs/api.md, Scopes",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("narrowing.201.long-default"),
+        request: steps!(default_all),
+        expect: GRANTED,
+        mutants: &[
+            mutant("code-default-more", "adds a scope to the default for a one-time code"),
+            mutant("secret-default-first", "grants only the first of the client's scopes by default"),
+        ],
+        ..ROW
+    },
 ];
 
 /// A client with these scopes, and a long-term token of it with all of them.
@@ -506,4 +540,31 @@ async fn introspection(
         true => Ok(()),
         false => Err(Stop::fail(format!("scope \"{due}\""), format!("scope {got}"))),
     }
+}
+
+async fn eventual(t: &Trial<'_>) -> Result<(), Stop> {
+    let scopes = ["jobs:submit", "templates:read"];
+    let guest = t.guest_with(json!({"scopes": scopes, "consistency": "eventual"})).await?;
+    let long = t.guest_long(&guest, &scopes).await?;
+    left_with(t, &guest, &scopes[..1]).await?;
+    let asked = endpoint::post(endpoint::SHORT, Some(&long.token), Some(json!({"scopes": ["templates:read"]})));
+    t.until_refused(&asked, INVALID_SCOPE).await?;
+    granted(t, &t.send(&endpoint::exchange(&long.token)).await?, &scopes[..1])
+}
+
+async fn default_all(t: &Trial<'_>) -> Result<(), Stop> {
+    let scopes = ["templates:read", "jobs:submit", "tokens:write"];
+    let guest = t.guest_with(json!({"scopes": scopes, "mechanisms": ["secret", "otp"]})).await?;
+    granted(t, &t.send(&by_secret(&guest, None)).await?, &scopes)?;
+    let text = guest.made["totp_secret"].as_str().unwrap_or_default();
+    let seed = totp::base32(&t.secret("GUEST_TOTP_SECRET", text.to_owned()));
+    let seed = seed.ok_or_else(|| Stop::Blocked("the 201 for the new client has no totp_secret".to_owned()))?;
+    let code = totp::code(&seed, t.calm_step().await?);
+    let mut request = by_secret(&guest, None);
+    let body = json!({
+        "grant_type": "client_credentials", "client_id": guest.id, "otp_code": t.secret("GUEST_OTP_CODE", code),
+        "ttl_seconds": 3600,
+    });
+    request.body = body.to_string().into_bytes();
+    granted(t, &t.send(&request).await?, &scopes)
 }

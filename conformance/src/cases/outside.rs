@@ -486,6 +486,19 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("base-alone-200", "answers the base path with 200")],
         ..ROW
     },
+    Case {
+        id: "outside.404.slash-encoded",
+        cell: Cell::Outside(404),
+        level: Level::Contract,
+        requirement: "A slash that is percent-encoded does not separate parts of a path: 404 not_found.",
+        section: "openapi.yaml, info; RFC 3986 section 2.2",
+        effect: Effect::Mint,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Path("/auth/tokens%2Flong")]),
+        expect: NOT_FOUND,
+        mutants: &[mutant("slash-decoded", "decodes %2F before it chooses the operation")],
+        ..ROW
+    },
 ];
 
 /// The valid request for /long, sent to a path at the origin in place of the base path.

@@ -248,6 +248,63 @@ pub const CASES: &[Case] = &[
         request: EveryAnswer(|s| statuses(s, Op::Outside, &[404, 405])),
         ..ROW
     },
+    Case {
+        id: "long.201.scopes-as-requested",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A 201 from /long grants the requested scopes: all of them, in their order, and no others.",
+        section: "openapi.yaml, LongTokenRequest",
+        request: EveryAnswer(|s| as_requested(s, Op::Long)),
+        mutants: &[
+            mutant("assertion-scopes-sorted", "sorts the scopes that it grants for an assertion"),
+            mutant("code-scopes-sorted", "sorts the scopes that it grants for a one-time code"),
+            mutant("rotation-scopes-sorted", "sorts the scopes that it grants in a rotation"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "short.201.scopes-as-requested",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "A 201 from /short grants the requested scopes: all of them, in their order, and no others.",
+        section: "openapi.yaml, ShortTokenRequest",
+        request: EveryAnswer(|s| as_requested(s, Op::Short)),
+        mutants: &[mutant("short-scopes-sorted", "sorts the scopes that it grants in an exchange")],
+        ..ROW
+    },
+    Case {
+        id: "long.201.lifetime-as-requested",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "No long-term token outlives ttl_seconds, or 30 days if the request does not say.",
+        section: "openapi.yaml, LongTokenRequest",
+        request: EveryAnswer(lifetime),
+        mutants: &[
+            mutant("code-ttl-ignored", "ignores ttl_seconds beside a one-time code"),
+            mutant("rotation-ttl-more", "adds a minute to the lifetime that a rotation requests"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "long.201.token-id-kind",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "The id of every long-term token begins with tok_lt_.",
+        section: "openapi.yaml, LongTokenResponse",
+        request: EveryAnswer(|s| id_kind(s, Op::Long, "tok_lt_")),
+        mutants: &[mutant("code-id-kind", "gives tokens for one-time codes the id of a short-term token")],
+        ..ROW
+    },
+    Case {
+        id: "short.201.token-id-kind",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "The id of every short-term token begins with tok_st_.",
+        section: "openapi.yaml, ShortTokenResponse",
+        request: EveryAnswer(|s| id_kind(s, Op::Short, "tok_st_")),
+        mutants: &[mutant("short-id-kind", "gives every other short-term token the id of a long-term token")],
+        ..ROW
+    },
 ];
 
 fn broken(wanted: impl Into<String>, got: impl Into<String>) -> Standing {
@@ -530,4 +587,48 @@ fn statuses(seen: &Seen, op: Op, lawful: &[u16]) -> Standing {
     }
     let all: Vec<_> = lawful.iter().map(u16::to_string).collect();
     broken(format!("one of {}", all.join(", ")), seen.answer.status.to_string())
+}
+
+/// Duplicates fold; the first of equal scopes counts.
+fn as_requested(seen: &Seen, op: Op) -> Standing {
+    let sent: Value = serde_json::from_slice(&seen.request.body).unwrap_or_default();
+    let Some(asked) = sent["scopes"].as_array().filter(|_| of(seen, op, 201)) else { return Standing::NotConcerned };
+    let mut due: Vec<&Value> = Vec::new();
+    for scope in asked {
+        if !due.contains(&scope) {
+            due.push(scope);
+        }
+    }
+    let granted = seen.answer.json().unwrap_or_default()["scopes"].take();
+    match granted.as_array().is_some_and(|granted| granted.iter().eq(due.iter().copied())) {
+        true => Standing::Holds,
+        false => broken(format!("scopes {}, as requested", serde_json::json!(due)), format!("scopes {granted}")),
+    }
+}
+
+fn lifetime(seen: &Seen) -> Standing {
+    let sent: Value = serde_json::from_slice(&seen.request.body).unwrap_or_default();
+    let due = match sent.get("ttl_seconds") {
+        None => Some(30 * 24 * 3600),
+        Some(asked) => asked.as_u64(),
+    };
+    let lives = seen.answer.json().unwrap_or_default()["expires_in"].as_u64();
+    match (due, lives) {
+        (Some(due), Some(lives)) if of(seen, Op::Long, 201) && lives <= due => Standing::Holds,
+        (Some(due), Some(lives)) if of(seen, Op::Long, 201) => {
+            broken(format!("expires_in of at most {due}"), format!("expires_in {lives}"))
+        }
+        _ => Standing::NotConcerned,
+    }
+}
+
+fn id_kind(seen: &Seen, op: Op, start: &str) -> Standing {
+    if !of(seen, op, 201) {
+        return Standing::NotConcerned;
+    }
+    let id = seen.answer.json().unwrap_or_default()["token_id"].take();
+    match id.as_str().is_some_and(|id| id.starts_with(start)) {
+        true => Standing::Holds,
+        false => broken(format!("a token_id that begins with {start}"), format!("token_id {id}")),
+    }
 }

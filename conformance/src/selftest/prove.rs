@@ -44,7 +44,10 @@ fn about(killer: &Case) -> Result<Choice, String> {
     let kind = killer.id.split('.').next().unwrap_or_default();
     match (killer.level, judges_all(killer)) {
         (Level::Service, true) => choice("service", &[&format!("{kind}.*")]),
-        (Level::Service, false) => choice("service", &[killer.id]),
+        (Level::Service, false) => {
+            let standing = cases::all().filter(|case| case.is_standing()).map(|case| case.id);
+            choice("service", &standing.chain([killer.id]).collect::<Vec<_>>())
+        }
         (_, true) => choice("contract", &[]),
         (_, false) => {
             let goes_along = |case: &&Case| case.is_standing() || case.mutants.is_empty();

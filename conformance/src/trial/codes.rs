@@ -51,8 +51,9 @@ impl<'a> Trial<'a> {
         let mut body = json!({
             "grant_type": "client_credentials", "client_id": client_id, "otp_code": code, "ttl_seconds": 3600,
         });
-        if let Some(scope) = self.one_scope(role) {
-            body["scopes"] = json!([scope]);
+        let scopes = self.some_scopes(role);
+        if !scopes.is_empty() {
+            body["scopes"] = json!(scopes);
         }
         let mut request = endpoint::post(LONG, None, Some(body));
         request.set("x-client-id", client_id);

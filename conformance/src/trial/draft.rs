@@ -87,8 +87,9 @@ async fn start(t: &Trial<'_>, base: Base) -> Result<Draft, Stop> {
                     members.insert("assertion".into(), Value::Null);
                 }
             }
-            if let Some(scope) = t.one_scope(role) {
-                members.insert("scopes".into(), json!([scope]));
+            let scopes = t.some_scopes(role);
+            if !scopes.is_empty() {
+                members.insert("scopes".into(), json!(scopes));
             }
             // The shortest lifetime: a token that a failing run leaves behind expires within an hour.
             members.insert("ttl_seconds".into(), 3600.into());

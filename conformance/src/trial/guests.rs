@@ -6,20 +6,20 @@ use crate::http::Answer;
 use crate::identities::Role;
 use crate::stop::Stop;
 use crate::trial::Trial;
-use crate::trial::mint::Token;
+use crate::trial::mint::{PLAIN, Token};
 use serde_json::{Value, json};
 
 impl Trial<'_> {
     /// A short-term token that may revoke, and a long-term token of the same client.
     pub async fn pair(&self) -> Result<(Token, Token), Stop> {
-        let bearer = self.shared(Role::Valid, "short").await?;
-        Ok((bearer, self.mint_long(Role::Valid, &["jobs:submit", "tokens:write"]).await?))
+        let bearer = self.shared(self.tenant(), "short").await?;
+        Ok((bearer, self.mint_long(self.tenant(), &[PLAIN, "tokens:write"]).await?))
     }
 
     /// The token that revoked, and a short-term token that it revoked.
     pub async fn ended_short(&self) -> Result<(Token, Token), Stop> {
         let (bearer, long) = self.pair().await?;
-        let short = self.mint_short(&long, &["jobs:submit"]).await?;
+        let short = self.mint_short(&long, &[PLAIN]).await?;
         self.revoked(&bearer, &short).await?;
         Ok((bearer, short))
     }

@@ -22,6 +22,9 @@ pub struct Token {
     pub body: Value,
 }
 
+/// A scope that no operation asks for.
+pub const PLAIN: &str = "tokens:read";
+
 type Minted = Result<Token, Stop>;
 type Slot = Rc<Mutex<Option<Minted>>>;
 
@@ -50,6 +53,13 @@ pub fn token_in(answer: &Answer) -> Option<Token> {
 }
 
 impl Trial<'_> {
+    /// Whose tokens a case rotates or revokes, if any client's will do: role `other`, if there is one. The rate limit counts the
+    /// calls of each client, and role `valid` needs most of its own for cases that no other role can run.
+    pub fn tenant(&self) -> Role {
+        let has_secret = |credential| self.setting(Role::Other, credential).is_ok();
+        if has_secret(Credential::ClientId) && has_secret(Credential::ClientSecret) { Role::Other } else { Role::Valid }
+    }
+
     /// A long-term token for this case alone, by client secret.
     pub async fn mint_long(&self, role: Role, scopes: &[&str]) -> Result<Token, Stop> {
         let client_id = self.setting(role, Credential::ClientId)?;
@@ -133,6 +143,15 @@ impl Trial<'_> {
     pub fn rotate_request(&self, role: Role, short: &str, scopes: Option<&[&str]>) -> Result<Request, Stop> {
         let client_id = self.setting(role, Credential::ClientId)?;
         Ok(endpoint::rotate(&client_id, short, scopes))
+    }
+
+    /// Scopes that the role may request, in no order that a server would bring them into; none if its identity does not list
+    /// any.
+    pub fn some_scopes(&self, role: Role) -> Vec<String> {
+        match role {
+            Role::Valid => vec!["templates:read".to_owned(), "jobs:submit".to_owned()],
+            _ => self.one_scope(role).into_iter().collect(),
+        }
     }
 
     /// A scope that the role may request; `None` if its identity does not list any.

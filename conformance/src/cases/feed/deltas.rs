@@ -225,7 +225,7 @@ fn entries(feed: &Feed) -> BTreeMap<(&'static str, String), Value> {
 /// Two revocations happen after the full feed was read: one delta must list both.
 async fn merges(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
-    let short = t.mint_short(&long, &["jobs:submit"]).await?;
+    let short = t.mint_short(&long, &[PLAIN]).await?;
     let whole = t.feed("").await?;
     t.revoked(&bearer, &short).await?;
     t.revoked(&bearer, &long).await?;

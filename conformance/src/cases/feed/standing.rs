@@ -130,7 +130,7 @@ pub const CASES: &[Case] = &[
 
 async fn self_revoked(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, long) = t.pair().await?;
-    let short = t.mint_short(&long, &["jobs:submit"]).await?;
+    let short = t.mint_short(&long, &[PLAIN]).await?;
     t.revoked(&short, &short).await?;
     t.revoked(&long, &long).await?;
     t.feed_lists("token", &short.id).await?;
@@ -139,8 +139,8 @@ async fn self_revoked(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn refused_revocation(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, long) = t.pair().await?;
-    let short = t.mint_short(&long, &["jobs:submit"]).await?;
-    let other = t.shared(Other, "short").await?;
+    let short = t.mint_short(&long, &[PLAIN]).await?;
+    let other = t.shared(Valid, "short").await?;
     for victim in [&short, &long] {
         let answer = t.send(&endpoint::revoke(&other.token, &victim.id)).await?;
         t.expect(NOT_FOUND, &answer)?;

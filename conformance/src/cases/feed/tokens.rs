@@ -182,7 +182,7 @@ async fn parent(t: &Trial<'_>, role: Role) -> Result<(), Stop> {
 
 async fn cascade(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
-    let short = t.mint_short(&long, &["jobs:submit"]).await?;
+    let short = t.mint_short(&long, &[PLAIN]).await?;
     t.accepted(&t.feed("").await?, &short, "a valid token")?;
     t.revoked(&bearer, &long).await?;
     t.feed_refuses(&short).await.map(drop)
@@ -190,8 +190,7 @@ async fn cascade(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn spares_others(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
-    let (victim, sibling) =
-        (t.mint_short(&long, &["jobs:submit"]).await?, t.mint_short(&long, &["jobs:submit"]).await?);
+    let (victim, sibling) = (t.mint_short(&long, &[PLAIN]).await?, t.mint_short(&long, &[PLAIN]).await?);
     t.revoked(&bearer, &victim).await?;
     let feed = t.feed_refuses(&victim).await?;
     t.accepted(&feed, &sibling, "another token of the same long-term token")?;
@@ -213,8 +212,8 @@ async fn repeated(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn rotation(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, long) = t.pair().await?;
-    let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
-    let answer = t.send(&t.rotate_request(Valid, &short.token, None)?).await?;
+    let short = t.mint_short(&long, &[PLAIN, "tokens:write"]).await?;
+    let answer = t.send(&t.rotate_request(t.tenant(), &short.token, None)?).await?;
     let got = || Stop::Blocked(format!("this case first needs a rotation: the server answered {}", t.summary(&answer)));
     t.expect(GRANTED, &answer).map_err(|_| got())?;
     t.feed_renewed().await;

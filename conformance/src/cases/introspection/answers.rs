@@ -452,7 +452,7 @@ async fn feed(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn revoked(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
-    let short = t.mint_short(&long, &["jobs:submit"]).await?;
+    let short = t.mint_short(&long, &[PLAIN]).await?;
     active(t, &short).await?;
     t.revoked(&bearer, &short).await?;
     inactive(t, &short).await
@@ -460,7 +460,7 @@ async fn revoked(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn parent_revoked(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
-    let short = t.mint_short(&long, &["jobs:submit"]).await?;
+    let short = t.mint_short(&long, &[PLAIN]).await?;
     active(t, &short).await?;
     t.revoked(&bearer, &long).await?;
     inactive(t, &short).await

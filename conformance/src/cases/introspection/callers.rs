@@ -174,8 +174,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "introspection.401.revoked-long-caller",
-        requirement: "Once the revocation of a long-term token is confirmed, the caller that presents it is rejected with \
-                      401 invalid_token.",
+        requirement: "Once the revocation of a long-term token is confirmed, the caller that presents it is rejected \
+                      with 401 invalid_token.",
         control: Some("introspection.200.by-long"),
         request: steps!(revoked_long_caller),
         mutants: &[mutant("introspection-revoked-long-caller", "answers callers with revoked long-term tokens")],
@@ -183,8 +183,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "introspection.401.orphaned-caller",
-        requirement: "Once the revocation of a long-term token is confirmed, a caller with a short-term token made from it \
-                      is rejected with 401 invalid_token.",
+        requirement: "Once the revocation of a long-term token is confirmed, a caller with a short-term token made \
+                      from it is rejected with 401 invalid_token.",
         request: steps!(orphaned_caller),
         mutants: &[mutant(
             "introspection-orphaned-caller",
@@ -212,8 +212,8 @@ pub const CASES: &[Case] = &[
         id: "introspection.401.before-400",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "The caller is checked before the form: an invalid bearer with a malformed form is rejected with 401 \
-                      invalid_token.",
+        requirement: "The caller is checked before the form: an invalid bearer with a malformed form is rejected with \
+                      401 invalid_token.",
         section: "openapi.yaml, introspectToken; RFC 7662 section 2.1",
         effect: Effect::Mint,
         control: Some("introspection.401.bearer-garbage"),
@@ -257,8 +257,8 @@ pub const CASES: &[Case] = &[
         id: "introspection.401.authorization-differs",
         cell: Cell::Service(401),
         level: Level::Service,
-        requirement: "A caller with two different Authorization headers is rejected with 401 invalid_token, and the message \
-                      says that the header is repeated.",
+        requirement: "A caller with two different Authorization headers is rejected with 401 invalid_token, and the \
+                      message says that the header is repeated.",
         section: "openapi.yaml, info",
         effect: Effect::Mint,
         control: Some("introspection.200.authorization-repeated"),

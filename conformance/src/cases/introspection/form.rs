@@ -69,7 +69,7 @@ pub const CASES: &[Case] = &[
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
-        request: steps!(padded, 16_384),
+        request: steps!(padded, 16_384, false),
         expect: plain(200),
         mutants: &[mutant("form-most-exclusive", "rejects a form of 16,384 bytes")],
         ..ROW
@@ -83,7 +83,7 @@ pub const CASES: &[Case] = &[
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
         effect: Effect::Mint,
         control: Some("introspection.200.body-16384"),
-        request: steps!(padded, 16_385),
+        request: steps!(padded, 16_385, false),
         expect: INVALID_REQUEST,
         mutants: &[mutant("form-size-unchecked", "accepts forms of any size")],
         ..ROW
@@ -188,8 +188,8 @@ pub const CASES: &[Case] = &[
         id: "introspection.400.token-in-query",
         cell: Cell::Service(400),
         level: Level::Service,
-        requirement: "A token in the query string is not read: without one in the form, the request is rejected with 400 \
-                      invalid_request.",
+        requirement: "A token in the query string is not read: without one in the form, the request is rejected with \
+                      400 invalid_request.",
         section: "openapi.yaml, introspectToken; RFC 7662 section 2.1",
         effect: Effect::Mint,
         control: Some("introspection.200.active"),
@@ -201,12 +201,31 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("introspection-token-in-query", "reads the token from the query string")],
         ..ROW
     },
+    Case {
+        id: "introspection.400.body-16385-chunked",
+        cell: Cell::Service(400),
+        level: Level::Service,
+        requirement: "A form of 16,385 bytes without a Content-Length is rejected with 400 invalid_request.",
+        section: "openapi.yaml, introspectToken; openapi.yaml, info",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret), (Reader, ClientId), (Reader, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("introspection.400.body-16385"),
+        request: steps!(padded, 16_385, true),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("form-size-by-content-length", "measures a form by its Content-Length alone")],
+        ..ROW
+    },
 ];
 
 async fn asked(t: &Trial<'_>, body: impl Fn(&str) -> String) -> Result<Answer, Stop> {
+    sent(t, false, body).await
+}
+
+async fn sent(t: &Trial<'_>, chunked: bool, body: impl Fn(&str) -> String) -> Result<Answer, Stop> {
     let (reader, token) = (t.shared(Reader, "short").await?, t.shared(Valid, "short").await?);
     let mut request = endpoint::introspect(&reader.token, &token.token);
     request.body = body(&token.token).into_bytes();
+    request.chunked = chunked;
     let answer = t.send(&request).await?;
     t.expect(t.due, &answer)?;
     Ok(answer)
@@ -218,8 +237,8 @@ async fn percent_encoded(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 /// A form padded with an unknown parameter.
-async fn padded(t: &Trial<'_>, bytes: usize) -> Result<(), Stop> {
-    let answer = asked(t, |token| {
+async fn padded(t: &Trial<'_>, bytes: usize, chunked: bool) -> Result<(), Stop> {
+    let answer = sent(t, chunked, |token| {
         let form = format!("token={token}&pad=");
         format!("{form}{}", "x".repeat(bytes.saturating_sub(form.len())))
     })

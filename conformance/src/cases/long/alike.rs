@@ -4,7 +4,9 @@
 use super::{lock, otp};
 use crate::case::*;
 use crate::endpoint::{self, LONG};
+use crate::matrix::Op;
 use crate::trial::draft;
+use crate::watch::Seen;
 use serde_json::{Value, json};
 
 pub const CASES: &[Case] = &[
@@ -83,6 +85,22 @@ pub const CASES: &[Case] = &[
         request: steps!(suspended),
         expect: INVALID_CLIENT,
         mutants: &[mutant("suspended-hinted", "hints in details that a client is suspended")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.alike",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "Whatever is wrong with a secret, a code or an assertion, the answer is the same: no answer of \
+                      the run reveals the reason.",
+        section: "openapi.yaml, issueLongTermToken",
+        request: AlikeAnswers(rejected_credential),
+        mutants: &[
+            mutant("nbf-told", "reveals that an assertion is not valid yet"),
+            mutant("claim-told", "names the missing claim of an assertion"),
+            mutant("code-length-told", "reveals that a code does not have six digits"),
+            mutant("secret-empty-told", "reveals that a secret is empty"),
+        ],
         ..ROW
     },
 ];
@@ -186,4 +204,23 @@ async fn suspended(t: &Trial<'_>) -> Result<(), Stop> {
     let mut request = endpoint::post(LONG, None, Some(body));
     request.set("x-client-id", client_id);
     compare(t, &model, &t.send(&request).await?, "a suspended client's wrong secret")
+}
+
+/// Status, body and challenge of a rejected credential. Not concerned: requests without X-Client-Id or with another one, whose
+/// answer may say so, and those with a bearer, which may be mentioned in the challenge.
+fn rejected_credential(seen: &Seen) -> Option<(String, String)> {
+    if seen.op != Op::Long || seen.answer.status != 401 || seen.request.header("authorization").is_some() {
+        return None;
+    }
+    let sent: Value = serde_json::from_slice(&seen.request.body).ok()?;
+    let ids: Vec<_> =
+        seen.request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-client-id")).collect();
+    let is_same = matches!(ids[..], [(_, id)] if sent["client_id"] == id.as_str());
+    let has_credential = ["client_secret", "otp_code", "assertion"].iter().any(|name| sent[*name].is_string());
+    let body = seen.answer.json()?;
+    if !is_same || !has_credential || body["code"] != "invalid_client" {
+        return None;
+    }
+    let challenge = seen.answer.header("www-authenticate").unwrap_or("none");
+    Some((String::new(), format!("401 {body}, WWW-Authenticate: {challenge}")))
 }

@@ -122,8 +122,8 @@ pub const CASES: &[Case] = &[
         id: "long.400.assertion-type-null",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "null is not the same as absent: a secret with an assertion_type that is null is rejected with 400 \
-                      invalid_request.",
+        requirement: "null is not the same as absent: a secret with an assertion_type that is null is rejected with \
+                      400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest",
         control: Some("long.201.secret"),
         request: Ask(Secret(Valid), &[Set("assertion_type", "null")]),
@@ -159,8 +159,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-x-client-id-missing-with-bearer",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "An assertion without X-Client-Id is rejected with 401 invalid_client, even if the client's bearer token \
-                      comes with it.",
+        requirement: "An assertion without X-Client-Id is rejected with 401 invalid_client, even if the client's \
+                      bearer token comes with it.",
         section: "openapi.yaml, issueLongTermToken",
         control: Some("long.201.authorization-ignored-by-assertion"),
         effect: Effect::Mint,
@@ -251,8 +251,8 @@ pub const CASES: &[Case] = &[
         id: "long.201.assertion-scopes-held",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "A token that was issued for an assertion has the scopes of the response, and no others: an exchange without \
-                      scopes grants exactly these.",
+        requirement: "A token that was issued for an assertion has the scopes of the response, and no others: an \
+                      exchange without scopes grants exactly these.",
         section: "openapi.yaml, LongTokenResponse; openapi.yaml, ShortTokenRequest",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,

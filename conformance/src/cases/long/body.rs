@@ -543,7 +543,8 @@ pub const CASES: &[Case] = &[
         id: "long.400.content-type-suffix",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "A media type that ends with +json is not application/json: it is rejected with 400 invalid_request.",
+        requirement: "A media type that ends with +json is not application/json: it is rejected with 400 \
+                      invalid_request.",
         section: "openapi.yaml, issueLongTermToken",
         control: Some("long.201.secret"),
         request: Ask(Secret(Valid), &[Header("content-type", "application/vnd.api+json")]),
@@ -555,8 +556,8 @@ pub const CASES: &[Case] = &[
         id: "long.400.client-secret-null",
         cell: Cell::Long(400),
         level: Level::Contract,
-        requirement: "null is not the same as absent: an assertion with a client_secret that is null is rejected with 400 \
-                      invalid_request.",
+        requirement: "null is not the same as absent: an assertion with a client_secret that is null is rejected with \
+                      400 invalid_request.",
         section: "openapi.yaml, LongTokenRequest",
         control: Some("long.201.assertion"),
         request: Ask(Assertion(Valid), &[Set("client_secret", "null")]),

@@ -362,8 +362,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-aud-recased",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "aud is compared exactly: with the endpoint's path in another case, the assertion is rejected with \
-                      401 invalid_client.",
+        requirement: "aud is compared exactly: with the endpoint's path in another case, the assertion is rejected \
+                      with 401 invalid_client.",
         section: "RFC 7523 section 3; RFC 7519 section 4.1.3",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,
@@ -391,7 +391,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-alg-recased",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "alg is compared case-sensitively: in another case, the assertion is rejected with 401 invalid_client.",
+        requirement: "alg is compared case-sensitively: in another case, the assertion is rejected with 401 \
+                      invalid_client.",
         section: "RFC 7515 section 4.1.1",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,
@@ -405,7 +406,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-kid-recased",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "kid is compared case-sensitively: in another case, the assertion is rejected with 401 invalid_client.",
+        requirement: "kid is compared case-sensitively: in another case, the assertion is rejected with 401 \
+                      invalid_client.",
         section: "RFC 7515 section 4.1.4",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,
@@ -419,7 +421,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-iss-longer",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "iss is compared exactly: with characters behind the client id, the assertion is rejected with 401 invalid_client.",
+        requirement: "iss is compared exactly: with characters behind the client id, the assertion is rejected with \
+                      401 invalid_client.",
         section: "RFC 7523 section 3",
 
         effect: Effect::Mint,
@@ -447,7 +450,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-padded",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "The parts of an assertion are base64url without padding: with padding it is rejected with 401 invalid_client.",
+        requirement: "The parts of an assertion are base64url without padding: with padding it is rejected with 401 \
+                      invalid_client.",
         section: "RFC 7515 section 2",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,
@@ -489,7 +493,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-exp-milliseconds",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "exp is in seconds: an assertion whose exp is in milliseconds is rejected with 401 invalid_client.",
+        requirement: "exp is in seconds: an assertion whose exp is in milliseconds is rejected with 401 \
+                      invalid_client.",
         section: "RFC 7519 section 4.1.4",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,
@@ -531,7 +536,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-jti-other-aud",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A jti that was used with one audience is used up for every other: the assertion is rejected with 401 invalid_client.",
+        requirement: "A jti that was used with one audience is used up for every other: the assertion is rejected with \
+                      401 invalid_client.",
         section: "RFC 7519 section 4.1.7",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,
@@ -545,7 +551,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-jti-before-last",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "Every used jti counts, not only the last one: an earlier assertion is rejected with 401 invalid_client.",
+        requirement: "Every used jti counts, not only the last one: an earlier assertion is rejected with 401 \
+                      invalid_client.",
         section: "RFC 7519 section 4.1.7",
         needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
         effect: Effect::Mint,
@@ -573,8 +580,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.assertion-aud-near",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "Only the issuer and the endpoint's URL are audiences: the issuer with a slash behind it, the base URL and \
-                      the audience of short-term tokens are rejected with 401 invalid_client.",
+        requirement: "Only the issuer and the endpoint's URL are audiences: the issuer with a slash behind it, the \
+                      base URL and the audience of short-term tokens are rejected with 401 invalid_client.",
         section: "RFC 7523 section 3; openapi.yaml, LongTokenRequest",
         needs: &[(Valid, ClientId), (Valid, ClientSecret), (Valid, AssertionJwk)],
         effect: Effect::Mint,

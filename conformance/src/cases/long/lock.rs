@@ -134,6 +134,21 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("any-clients-code", "accepts a code of any client's seed")],
         ..ROW
     },
+    Case {
+        id: "long.401.otp-odd",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "An otp_code that is empty, too short or too long is rejected: with 401 invalid_client or with \
+                      400 invalid_request.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Lockout, ClientId), (Lockout, TotpSecret)],
+        effect: Effect::Mint,
+        control: Some("long.401.otp-locked"),
+        request: steps!(odd_codes),
+        expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
+        mutants: &[mutant("500-on-odd-code", "answers 500 to a code that is empty or has seven digits")],
+        ..ROW
+    },
 ];
 
 /// The answers to the codes of role `lockout`.
@@ -370,4 +385,18 @@ async fn of_another(t: &Trial<'_>) -> Result<(), Stop> {
         Some(answer) => t.expect(t.due, answer),
         None => Err(Stop::Blocked(crate::identities::lacking(NoOtp, TotpSecret))),
     }
+}
+
+/// Sent while the client is locked, so that they add nothing to its wrong codes.
+async fn odd_codes(t: &Trial<'_>) -> Result<(), Stop> {
+    match scene(t).await {
+        Ok(_) | Err(Stop::Absent(_)) => {}
+        Err(other) => return Err(other),
+    }
+    for code in ["", "12345", "1234567"] {
+        let answer = t.send(&t.otp_request(Lockout, code)?).await?;
+        t.expect(t.due, &answer)
+            .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for an otp_code of {} digits", code.len())))?;
+    }
+    Ok(())
 }

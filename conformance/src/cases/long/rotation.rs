@@ -241,8 +241,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.rotation-authorization-differs",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A rotation with two different Authorization headers is rejected with 401 invalid_token, and the message \
-                      says that the header is repeated.",
+        requirement: "A rotation with two different Authorization headers is rejected with 401 invalid_token, and the \
+                      message says that the header is repeated.",
         section: "openapi.yaml, info",
         effect: Effect::Mint,
         control: Some("long.201.rotation-authorization-repeated"),
@@ -310,17 +310,17 @@ async fn rotation_default(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn rotation_exact(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.mint_long(Valid, &["jobs:submit", "tokens:write"]).await?;
-    let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
-    let answer = t.send(&t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?).await?;
+    let long = t.mint_long(t.tenant(), &[PLAIN, "tokens:write"]).await?;
+    let short = t.mint_short(&long, &[PLAIN, "tokens:write"]).await?;
+    let answer = t.send(&t.rotate_request(t.tenant(), &short.token, Some(&[PLAIN]))?).await?;
     t.expect(GRANTED, &answer)?;
-    t.check(Also::Scopes(&["jobs:submit"]), &answer)
+    t.check(Also::Scopes(&[PLAIN]), &answer)
 }
 
 async fn rotated(t: &Trial<'_>) -> Result<(Token, Answer), Stop> {
-    let long = t.mint_long(Valid, &["jobs:submit", "tokens:*"]).await?;
-    let short = t.mint_short(&long, &["jobs:submit", "tokens:*"]).await?;
-    let answer = t.send(&t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?).await?;
+    let long = t.mint_long(t.tenant(), &[PLAIN, "tokens:*"]).await?;
+    let short = t.mint_short(&long, &[PLAIN, "tokens:*"]).await?;
+    let answer = t.send(&t.rotate_request(t.tenant(), &short.token, Some(&[PLAIN]))?).await?;
     t.expect(GRANTED, &answer)?;
     Ok((long, answer))
 }
@@ -339,20 +339,20 @@ async fn rotation_usable(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn rotation_revoked(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.mint_long(Valid, &["jobs:submit", "tokens:write"]).await?;
-    let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
+    let long = t.mint_long(t.tenant(), &[PLAIN, "tokens:write"]).await?;
+    let short = t.mint_short(&long, &[PLAIN, "tokens:write"]).await?;
     let answer = t.send(&endpoint::revoke(&short.token, &short.id)).await?;
     t.expect(ENDED, &answer).map_err(|_| {
         Stop::Blocked("this case first needs a revocation, which failed: see revoke.204.self-short".to_owned())
     })?;
-    let request = t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?;
+    let request = t.rotate_request(t.tenant(), &short.token, Some(&[PLAIN]))?;
     t.until_refused(&request, t.due).await
 }
 
 async fn rotation_lacks_write(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.mint_long(Valid, &["jobs:submit", "tokens:*"]).await?;
-    let short = t.mint_short(&long, &["jobs:submit", "tokens:revoke"]).await?;
-    let answer = t.send(&t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?).await?;
+    let long = t.mint_long(t.tenant(), &[PLAIN, "tokens:*"]).await?;
+    let short = t.mint_short(&long, &[PLAIN, "tokens:revoke"]).await?;
+    let answer = t.send(&t.rotate_request(t.tenant(), &short.token, Some(&[PLAIN]))?).await?;
     t.expect(t.due, &answer)
 }
 
@@ -364,10 +364,10 @@ async fn rotation_escalates(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn rotation_revoked_lacks_write(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.mint_long(Valid, &["jobs:submit", "tokens:*"]).await?;
-    let short = t.mint_short(&long, &["jobs:submit", "tokens:revoke"]).await?;
+    let long = t.mint_long(t.tenant(), &[PLAIN, "tokens:*"]).await?;
+    let short = t.mint_short(&long, &[PLAIN, "tokens:revoke"]).await?;
     t.revoked(&short, &short).await?;
-    t.until_refused(&t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?, t.due).await
+    t.until_refused(&t.rotate_request(t.tenant(), &short.token, Some(&[PLAIN]))?, t.due).await
 }
 
 async fn scheme_in_lower_case(t: &Trial<'_>) -> Result<(), Stop> {

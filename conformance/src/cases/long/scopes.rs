@@ -463,13 +463,68 @@ pub const CASES: &[Case] = &[
         id: "long.403.scope-longer",
         cell: Cell::Long(403),
         level: Level::Contract,
-        requirement: "A scope covers no longer action: a client with jobs:submit that asks for jobs:submit2 is rejected with \
-                      403 insufficient_scope.",
+        requirement: "A scope covers no longer action: a client with jobs:submit that asks for jobs:submit2 is \
+                      rejected with 403 insufficient_scope.",
         section: "openapi.yaml, Scope",
         control: Some("long.403.scope-beyond"),
         request: Ask(Secret(Narrow), &[Set("scopes", r#"["jobs:submit2"]"#)]),
         expect: BEYOND_SCOPE,
         mutants: &[mutant("scope-covers-longer", "treats a scope as covering all that begins with it")],
+        ..ROW
+    },
+    Case {
+        id: "long.403.scope-first-beyond",
+        cell: Cell::Long(403),
+        level: Level::Contract,
+        requirement: "Every requested scope is checked: if the first one is beyond the client's and the last one is \
+                      not, the request is rejected with 403 insufficient_scope.",
+        section: "openapi.yaml, Scope",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("scopes", r#"["billing:read","jobs:submit"]"#)]),
+        expect: BEYOND_SCOPE,
+        mutants: &[mutant("scope-last-bounded", "compares only the last requested scope with those of the client")],
+        ..ROW
+    },
+    Case {
+        id: "long.403.rotation-scope-first-beyond",
+        cell: Cell::Long(403),
+        level: Level::Contract,
+        requirement: "A rotation checks every requested scope: if the first one is beyond the short-term token's, it \
+                      is rejected with 403 insufficient_scope.",
+        section: "openapi.yaml, issueLongTermToken",
+        effect: Effect::Mint,
+        control: Some("long.201.rotation"),
+        request: Ask(Rotation(Valid), &[Set("scopes", r#"["billing:read","jobs:submit"]"#)]),
+        expect: BEYOND_SCOPE,
+        mutants: &[mutant("rotation-scope-last-bounded", "compares only the last scope that a rotation requests")],
+        ..ROW
+    },
+    Case {
+        id: "long.403.rotation-scope-last-beyond",
+        cell: Cell::Long(403),
+        level: Level::Contract,
+        requirement: "A rotation checks every requested scope: if the last one is beyond the short-term token's, it is \
+                      rejected with 403 insufficient_scope.",
+        section: "openapi.yaml, issueLongTermToken",
+        effect: Effect::Mint,
+        control: Some("long.201.rotation"),
+        request: Ask(Rotation(Valid), &[Set("scopes", r#"["jobs:submit","billing:read"]"#)]),
+        expect: BEYOND_SCOPE,
+        mutants: &[mutant("rotation-scope-first-bounded", "compares only the first scope that a rotation requests")],
+        ..ROW
+    },
+    Case {
+        id: "long.400.scopes-700",
+        cell: Cell::Long(400),
+        level: Level::Contract,
+        requirement: "700 scopes, in a body of less than 16 KiB, are rejected with 400 invalid_scope.",
+        section: "openapi.yaml, Scope",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[ManyScopes(700)]),
+        expect: INVALID_SCOPE,
+        mutants: &[mutant("500-on-many-scopes", "answers 500 to more than 200 scopes")],
         ..ROW
     },
 ];

@@ -1,6 +1,7 @@
 //! POST /auth/tokens/long: authentication with a client secret.
 
 use crate::case::*;
+use crate::jose;
 use crate::trial::draft;
 
 pub const CASES: &[Case] = &[
@@ -382,7 +383,8 @@ pub const CASES: &[Case] = &[
         id: "long.401.secret-altered",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "The whole secret counts: with its first, a middle or its last character changed, or its last one missing, it is rejected with 401 invalid_client.",
+        requirement: "The whole secret counts: with its first, a middle or its last character changed, or its last one \
+                      missing, it is rejected with 401 invalid_client.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Read,
@@ -401,14 +403,109 @@ pub const CASES: &[Case] = &[
         id: "long.401.secret-empty-with-bearer",
         cell: Cell::Long(401),
         level: Level::Contract,
-        requirement: "A client_secret in the body decides, even if it is empty: with a bearer beside it, it is rejected and not \
-                      a rotation.",
+        requirement: "A client_secret in the body decides, even if it is empty: with a bearer beside it, it is \
+                      rejected and not a rotation.",
         section: "openapi.yaml, issueLongTermToken",
         effect: Effect::Mint,
         control: Some("long.201.secret"),
         request: Ask(Secret(Valid), &[Set("client_secret", r#""""#), Header("authorization", "Bearer ${valid.short}")]),
         expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
         mutants: &[mutant("secret-empty-rotates", "rotates if client_secret is empty and a bearer is there")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.secret-encoded",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A secret is compared as it is: encoded in base64, in hexadecimal or with percent-escapes, \
+                      padded, reversed or in another alphabet it is rejected with 401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: steps!(encoded),
+        expect: INVALID_CLIENT,
+        mutants: &[
+            mutant("secret-base64-ok", "accepts a secret in base64"),
+            mutant("secret-hex-ok", "accepts a secret in hexadecimal"),
+            mutant("secret-percent-ok", "decodes percent-escapes in a secret"),
+            mutant("secret-padding-ok", "ignores padding behind a secret"),
+            mutant("secret-sorted-ok", "accepts the characters of a secret in any order"),
+            mutant("secret-alphabet-ok", "accepts a secret in the other alphabet of base64"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "long.401.secret-long",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A secret of 12,000 characters is rejected with 401 invalid_client, like any other wrong one.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: steps!(rejected, Some("s"), 12_000),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("500-on-long-secret", "answers 500 to a secret of more than 4,096 characters")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.client-id-long",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A client_id of 1,000 characters is rejected: with 401 invalid_client, because the client is \
+                      unknown, or with 400 invalid_request.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: steps!(rejected, None, 1000),
+        expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
+        mutants: &[mutant("500-on-long-client-id", "answers 500 to a client_id of more than 256 characters")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.client-id-empty",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "An empty client_id is rejected: with 401 invalid_client or with 400 invalid_request.",
+        section: "openapi.yaml, issueLongTermToken",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("client_id", r#""""#)]),
+        expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
+        mutants: &[mutant("500-on-empty-client-id", "answers 500 to an empty client_id")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.client-id-nul",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "A client_id with a NUL is rejected: with 401 invalid_client or with 400 invalid_request.",
+        section: "openapi.yaml, issueLongTermToken",
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Set("client_id", r#""${valid.client_id}\u0000""#)]),
+        expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
+        mutants: &[mutant("500-on-nul", "answers 500 to a NUL in client_id")],
+        ..ROW
+    },
+    Case {
+        id: "long.401.x-client-id-near",
+        cell: Cell::Long(401),
+        level: Level::Contract,
+        requirement: "X-Client-Id is compared with the whole client_id: without its last character, or with one more, \
+                      it is rejected with 401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Read,
+        control: Some("long.201.secret"),
+        request: steps!(near_header),
+        expect: INVALID_CLIENT,
+        mutants: &[
+            mutant("x-client-id-beginning", "accepts the beginning of client_id as X-Client-Id"),
+            mutant("x-client-id-longer", "accepts an X-Client-Id that begins with client_id"),
+        ],
         ..ROW
     },
 ];
@@ -473,6 +570,69 @@ async fn altered(t: &Trial<'_>) -> Result<(), Stop> {
         request.body = body.to_string().into_bytes();
         let answer = t.send(&request).await?;
         t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted} for a secret with {what}")))?;
+    }
+    Ok(())
+}
+
+async fn with_secret(t: &Trial<'_>, secret: String) -> Result<Request, Stop> {
+    let secret = t.secret("ENCODED_CLIENT_SECRET", secret);
+    let mut request = draft::build(t, Secret(t.tenant()), &[]).await?;
+    let mut body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    body["client_secret"] = secret.into();
+    request.body = body.to_string().into_bytes();
+    Ok(request)
+}
+
+async fn encoded(t: &Trial<'_>) -> Result<(), Stop> {
+    let secret = t.setting(t.tenant(), ClientSecret)?;
+    let first = secret.bytes().next().unwrap_or_default();
+    let mut sorted: Vec<char> = secret.chars().collect();
+    sorted.sort_unstable();
+    let alphabet = secret.replace('-', "+").replace('_', "/");
+    for (what, other) in [
+        ("in base64", jose::b64_padded(&secret)),
+        ("in hexadecimal", secret.bytes().map(|b| format!("{b:02x}")).collect()),
+        ("with a percent-escape", format!("%{first:02X}{}", secret.get(1..).unwrap_or_default())),
+        ("with padding", format!("{secret}=")),
+        ("with its characters sorted", sorted.into_iter().collect()),
+        ("with its characters reversed", secret.chars().rev().collect()),
+        ("in the other alphabet of base64", alphabet),
+    ] {
+        if other == secret {
+            continue;
+        }
+        let answer = t.send(&with_secret(t, other).await?).await?;
+        t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted} for the secret {what}")))?;
+    }
+    Ok(())
+}
+
+/// A secret of that many characters, or a client_id.
+async fn rejected(t: &Trial<'_>, secret: Option<&str>, length: usize) -> Result<(), Stop> {
+    let request = match secret {
+        Some(character) => with_secret(t, character.repeat(length)).await?,
+        None => {
+            let id = "c".repeat(length);
+            let mut request = draft::build(t, Secret(t.tenant()), &[]).await?;
+            let mut body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            body["client_id"] = id.clone().into();
+            request.body = body.to_string().into_bytes();
+            request.set("x-client-id", id);
+            request
+        }
+    };
+    t.expect(t.due, &t.send(&request).await?)
+}
+
+async fn near_header(t: &Trial<'_>) -> Result<(), Stop> {
+    let id = t.setting(t.tenant(), ClientId)?;
+    let shorter = id.char_indices().last().map_or("", |(at, _)| &id[..at]);
+    for (what, header) in [("without its last character", shorter.to_owned()), ("with one more", format!("{id}x"))] {
+        let mut request = draft::build(t, Secret(t.tenant()), &[]).await?;
+        request.set("x-client-id", header);
+        let answer = t.send(&request).await?;
+        t.expect(t.due, &answer)
+            .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for an X-Client-Id that is client_id {what}")))?;
     }
     Ok(())
 }

@@ -1,6 +1,11 @@
 //! POST /auth/tokens/long: the token that is issued, its lifetime and its id.
 
+use super::otp;
 use crate::case::*;
+use crate::endpoint;
+use crate::trial::draft;
+use crate::trial::mint::token_in;
+use serde_json::json;
 
 pub const CASES: &[Case] = &[
     Case {
@@ -246,6 +251,50 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("null-as-absent", "treats null as absent")],
         ..ROW
     },
+    Case {
+        id: "long.201.otp-token-holds",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A long-term token for a one-time code holds the scopes of its response: an exchange grants all \
+                      of them, and no other.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, TotpSecret)],
+        effect: Effect::Mint,
+        control: Some("long.201.otp"),
+        request: steps!(holds, From::Code),
+        expect: GRANTED,
+        mutants: &[mutant("code-token-has-all", "gives tokens for one-time codes all of the client's scopes")],
+        ..ROW
+    },
+    Case {
+        id: "long.201.rotation-token-holds",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A long-term token from a rotation holds the scopes of its response: an exchange grants all of \
+                      them, and no other.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("long.201.rotation"),
+        request: steps!(holds, From::Rotation),
+        expect: GRANTED,
+        mutants: &[mutant("rotation-token-has-all", "gives rotated tokens all of the client's scopes")],
+        ..ROW
+    },
+    Case {
+        id: "long.201.token-holds-64",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A long-term token with 64 scopes holds all of them: an exchange grants them in the same order.",
+        section: "openapi.yaml, Scope",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("long.201.scopes-64"),
+        request: steps!(holds, From::ManyScopes),
+        expect: GRANTED,
+        mutants: &[mutant("long-token-cut", "keeps only the first ten scopes in a long-term token")],
+        ..ROW
+    },
 ];
 
 async fn unique(t: &Trial<'_>) -> Result<(), Stop> {
@@ -254,4 +303,40 @@ async fn unique(t: &Trial<'_>) -> Result<(), Stop> {
         return Err(Stop::fail("two different tokens with two different ids", "the same token or id twice"));
     }
     Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum From {
+    Code,
+    Rotation,
+    ManyScopes,
+}
+
+async fn holds(t: &Trial<'_>, from: From) -> Result<(), Stop> {
+    let answer = match from {
+        From::Code => {
+            let scene = otp::scene(t).await?;
+            scene.answers.iter().find(|answer| answer.status == 201).cloned()
+        }
+        From::Rotation => {
+            let long = t.mint_long(t.tenant(), &[PLAIN, "tokens:write"]).await?;
+            let short = t.mint_short(&long, &[PLAIN, "tokens:write"]).await?;
+            Some(t.send(&t.rotate_request(t.tenant(), &short.token, Some(&["tokens:write"]))?).await?)
+        }
+        From::ManyScopes => Some(t.send(&draft::build(t, Secret(Valid), &[ManyScopes(64)]).await?).await?),
+    };
+    let token = answer.as_ref().and_then(token_in);
+    let token = token.ok_or_else(|| Stop::Blocked("this case first needs a long-term token".to_owned()))?;
+    let answer = t.send(&endpoint::exchange(&token.token)).await?;
+    t.expect(t.due, &answer)?;
+    let (due, got) = (&token.body["scopes"], answer.json().unwrap_or_default()["scopes"].take());
+    if *due != got {
+        return Err(Stop::fail(format!("the scopes of the long-term token, {due}"), format!("scopes {got}")));
+    }
+    if matches!(from, From::ManyScopes) {
+        return Ok(());
+    }
+    let more = endpoint::post(endpoint::SHORT, Some(&token.token), Some(json!({"scopes": ["tokens:revoke"]})));
+    t.expect(INVALID_SCOPE, &t.send(&more).await?)
+        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for a scope that the token does not have")))
 }

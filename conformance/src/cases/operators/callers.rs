@@ -173,7 +173,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.401.end-tokens",
-        requirement: "Once end-tokens is confirmed for an operator, its earlier tokens are rejected with 401 invalid_token.",
+        requirement: "Once end-tokens is confirmed for an operator, its earlier tokens are rejected with 401 \
+                      invalid_token.",
         needs: OPERATOR,
         control: Some("operators.201.clients-scope"),
         request: steps!(after_end_tokens),
@@ -192,7 +193,8 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.scheme-case",
         cell: Cell::Service(200),
-        requirement: "The authentication scheme of an operator's call is case-insensitive: bearer in lower case is accepted.",
+        requirement: "The authentication scheme of an operator's call is case-insensitive: bearer in lower case is \
+                      accepted.",
         section: "RFC 9110 section 11.1",
         request: Ask(GetClient, &[Header("authorization", "bearer ${operator.read}")]),
         expect: plain(200),
@@ -214,8 +216,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "operators.401.authorization-differs",
-        requirement: "An operator's call with two different Authorization headers is rejected with 401 invalid_token, and the \
-                      message says that the header is repeated.",
+        requirement: "An operator's call with two different Authorization headers is rejected with 401 invalid_token, \
+                      and the message says that the header is repeated.",
         section: "openapi.yaml, info",
         control: Some("operators.200.authorization-repeated"),
         request: Ask(GetClient, &[Beside("authorization", "Bearer ${operator.short}")]),

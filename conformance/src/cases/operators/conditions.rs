@@ -18,8 +18,8 @@ const CONDITION: Case = Case {
 pub const CASES: &[Case] = &[
     Case {
         id: "operators.200.etag-stable",
-        requirement: "A client's ETag stays the same until the client is changed: a GET returns the same ETag as the GET \
-                      or PATCH before it, and as the 201 if that has one.",
+        requirement: "A client's ETag stays the same until the client is changed: a GET returns the same ETag as the \
+                      GET or PATCH before it, and as the 201 if that has one.",
         section: "openapi.yaml, ETag; RFC 9110 section 8.8.3",
         request: steps!(stable),
         mutants: &[mutant("etag-random", "sends another ETag each time")],
@@ -154,8 +154,8 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.412.simultaneous",
         cell: Cell::Service(412),
-        requirement: "Of several simultaneous changes with the same If-Match, exactly one succeeds. The others are rejected \
-                      with 412 precondition_failed.",
+        requirement: "Of several simultaneous changes with the same If-Match, exactly one succeeds. The others are \
+                      rejected with 412 precondition_failed.",
         request: steps!(simultaneous),
         expect: PRECONDITION_FAILED,
         mutants: &[mutant("if-match-races", "checks If-Match against the state of a moment ago")],
@@ -164,11 +164,22 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.204.if-match-elsewhere",
         cell: Cell::Service(204),
-        requirement: "If-Match applies to PATCH and to the DELETE of a client only: a request for a new secret, a new seed, \
-                      end-tokens or the end of a secret succeeds whatever its If-Match.",
+        requirement: "If-Match applies to PATCH and to the DELETE of a client only: a request for a new secret, a new \
+                      seed, end-tokens or the end of a secret succeeds whatever its If-Match.",
         request: steps!(elsewhere),
         expect: plain(204),
         mutants: &[mutant("if-match-everywhere", "checks If-Match on every operators' call")],
+        ..CONDITION
+    },
+    Case {
+        id: "operators.200.etag-in-a-second",
+        cell: Cell::Service(200),
+        requirement: "Changes within one second have different ETags, each another one.",
+        section: "openapi.yaml, ETag; RFC 9110 section 8.8.1",
+        control: Some("operators.200.etag-stable"),
+        request: steps!(quickly),
+        expect: plain(200),
+        mutants: &[mutant("etag-by-second", "takes the time of the last change, in seconds, as the ETag")],
         ..CONDITION
     },
 ];
@@ -314,6 +325,21 @@ async fn elsewhere(t: &Trial<'_>) -> Result<(), Stop> {
         let answer = t.call_if(NO_STATE, method, &path, None).await?;
         t.expect(plain(due), &answer)
             .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for {method} {path}, whatever its If-Match")))?;
+    }
+    Ok(())
+}
+
+async fn quickly(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let mut seen: Vec<String> = Vec::new();
+    for name in ["first", "second", "third", "fourth", "fifth", "sixth"] {
+        let answer = t.call("PATCH", &client.path, named(name)).await?;
+        t.expect(t.due, &answer)?;
+        let etag = answer.header("etag").unwrap_or_default().to_owned();
+        if seen.contains(&etag) {
+            return Err(Stop::fail("another ETag after each change", format!("ETag {etag} again")));
+        }
+        seen.push(etag);
     }
     Ok(())
 }

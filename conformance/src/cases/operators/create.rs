@@ -617,6 +617,35 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("rotation-ttl-uncapped", "ignores max_ttl_seconds for rotations")],
         ..MADE
     },
+    Case {
+        id: "operators.400.trailing-comma",
+        requirement: "A comma behind the last member is rejected with 400 invalid_request.",
+        request: Ask(
+            CreateClient,
+            &[Raw(r#"{"client_id":"conformance-${unique}","scopes":["jobs:submit"],"mechanisms":["secret"],}"#)],
+        ),
+        mutants: &[mutant("clients-trailing-comma-ok", "ignores a comma behind the last member")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.comment",
+        requirement: "A comment in the JSON is rejected with 400 invalid_request.",
+        request: Ask(
+            CreateClient,
+            &[Raw(
+                r#"{"client_id":"conformance-${unique}",/* a comment */"scopes":["jobs:submit"],"mechanisms":["secret"]}"#,
+            )],
+        ),
+        mutants: &[mutant("clients-comments-ok", "ignores comments in JSON")],
+        ..BAD
+    },
+    Case {
+        id: "operators.400.size-chunked",
+        requirement: "A body of 16,385 bytes without a Content-Length is rejected with 400 invalid_request.",
+        request: Ask(CreateClient, &[PadTo(16_385), Chunked]),
+        mutants: &[mutant("clients-size-by-content-length", "measures an operator's body by its Content-Length alone")],
+        ..BAD
+    },
 ];
 
 /// The client, as the 201 returned it.

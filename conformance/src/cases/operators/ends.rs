@@ -30,7 +30,6 @@ pub const CASES: &[Case] = &[
             mutant("end-tokens-no-op", "answers 204 to end-tokens and revokes nothing"),
             mutant("end-tokens-ends-secrets", "also ends the secrets at end-tokens"),
             mutant("end-tokens-spares-short", "revokes only long-term tokens"),
-            mutant("end-tokens-an-hour-ahead", "sets tokens_valid_from an hour ahead"),
         ],
         ..END
     },
@@ -41,7 +40,10 @@ pub const CASES: &[Case] = &[
         section: "openapi.yaml, endClientTokens",
         control: Some("operators.204.end-tokens"),
         request: steps!(end_tokens_time),
-        mutants: &[mutant("end-tokens-untold", "does not show the new tokens_valid_from")],
+        mutants: &[
+            mutant("end-tokens-untold", "does not show the new tokens_valid_from"),
+            mutant("end-tokens-an-hour-ahead", "sets tokens_valid_from an hour ahead"),
+        ],
         ..END
     },
     Case {
@@ -159,6 +161,17 @@ pub const CASES: &[Case] = &[
             mutant("end-tokens-reads-body", "reads the body of POST …/end-tokens"),
             mutant("delete-reads-body", "reads the body of DELETE"),
         ],
+        ..END
+    },
+    Case {
+        id: "operators.204.end-tokens-suspended",
+        cell: Cell::Service(204),
+        requirement: "end-tokens does not lift a suspension.",
+        section: "openapi.yaml, endClientTokens",
+        control: Some("operators.204.end-tokens"),
+        request: steps!(end_tokens_suspended),
+        expect: ENDED,
+        mutants: &[mutant("end-tokens-lifts", "sets a suspended client to active at end-tokens")],
         ..END
     },
 ];
@@ -313,4 +326,13 @@ async fn bodies(t: &Trial<'_>) -> Result<(), Stop> {
         t.expect(t.due, &t.send(&request).await?)?;
     }
     Ok(())
+}
+
+async fn end_tokens_suspended(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    t.operate("PATCH", &client.path, Some(json!({"status": "suspended"})), 200).await?;
+    t.expect(t.due, &t.call("POST", &client.below("end-tokens"), None).await?)?;
+    let (shown, _) = t.show(&client).await?;
+    t.equal("status", &json!("suspended"), &shown["status"])?;
+    t.log_in_by_secret(&client, client.secret()?, UNAUTHORIZED).await
 }

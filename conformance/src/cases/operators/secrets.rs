@@ -208,8 +208,8 @@ pub const CASES: &[Case] = &[
     Case {
         id: "operators.409.simultaneous-secrets",
         cell: Cell::Service(409),
-        requirement: "Of several simultaneous requests for a second secret, exactly one succeeds. The others are rejected \
-                      with 409 conflict.",
+        requirement: "Of several simultaneous requests for a second secret, exactly one succeeds. The others are \
+                      rejected with 409 conflict.",
         section: "openapi.yaml, createClientSecret",
         request: steps!(simultaneous),
         expect: CONFLICT,
@@ -221,6 +221,60 @@ pub const CASES: &[Case] = &[
         requirement: "The end of a secret does not revoke the tokens that were issued for it.",
         request: steps!(tokens_stay),
         mutants: &[mutant("ended-secret-ends-tokens", "revokes a client's tokens with a secret")],
+        ..SECRET
+    },
+    Case {
+        id: "operators.400.in-empty",
+        requirement: "An empty ?in= is rejected with 400 invalid_request.",
+        request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/${bystander_secret}?in=")]),
+        mutants: &[mutant("in-empty-ok", "treats an empty in as absent")],
+        ..BAD_IN
+    },
+    Case {
+        id: "operators.400.in-repeated",
+        requirement: "An ?in= that is there twice is rejected with 400 invalid_request.",
+        request: Ask(
+            EndClientSecret,
+            &[Path("/clients/${bystander}/secrets/${bystander_secret}?in=7776000&in=7776000")],
+        ),
+        mutants: &[mutant("in-twice-ok", "takes the first of several values of in")],
+        ..BAD_IN
+    },
+    Case {
+        id: "operators.400.in-fraction",
+        requirement: "A fraction in ?in= is rejected with 400 invalid_request.",
+        request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/${bystander_secret}?in=7776000.0")]),
+        mutants: &[mutant("in-lenient", "takes a fraction as a number of seconds")],
+        ..BAD_IN
+    },
+    Case {
+        id: "operators.400.in-underscore",
+        requirement: "An ?in= with an underscore between its digits is rejected with 400 invalid_request.",
+        request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/${bystander_secret}?in=7_776_000")]),
+        mutants: &[mutant("in-underscore-ok", "ignores underscores in a number")],
+        ..BAD_IN
+    },
+    Case {
+        id: "operators.201.secret-spares-tokens",
+        cell: Cell::Service(201),
+        requirement: "A new secret ends no token: those issued before it still work.",
+        section: "openapi.yaml, createClientSecret",
+        control: Some("operators.201.second-secret"),
+        request: steps!(tokens_stay_beside),
+        expect: plain(201),
+        mutants: &[mutant("new-secret-ends-tokens", "ends all tokens when a secret is made")],
+        ..SECRET
+    },
+    Case {
+        id: "operators.200.change-keeps-secrets",
+        cell: Cell::Service(200),
+        requirement: "A change of other members keeps the secrets: their ids stay the same, also if the change lists \
+                      the mechanism secret anew.",
+        section: "openapi.yaml, updateClient",
+        control: Some("operators.201.second-secret"),
+        request: steps!(secrets_stay),
+        expect: plain(200),
+        mutants: &[mutant("patch-renews-secret", "makes another secret when a change lists the mechanism secret")],
         ..SECRET
     },
 ];
@@ -423,4 +477,26 @@ async fn tokens_stay(t: &Trial<'_>) -> Result<(), Stop> {
     let (long, _) = t.tokens_of(&client, &["jobs:submit"]).await?;
     t.expect(t.due, &end(t, &client, client.secret_id()?, "").await?)?;
     t.exchanges(&long).await
+}
+
+async fn tokens_stay_beside(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({})).await?;
+    let (long, _) = t.tokens_of(&client, &["jobs:submit"]).await?;
+    t.expect(t.due, &t.call("POST", &client.below("secrets"), None).await?)?;
+    t.exchanges(&long).await
+}
+
+async fn secrets_stay(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({"mechanisms": ["secret", "rotation"]})).await?;
+    let before = shown_ids(t, &client).await?;
+    for patch in
+        [json!({"mechanisms": ["secret"]}), json!({"mechanisms": ["rotation", "secret"], "client_name": "new"})]
+    {
+        t.expect(t.due, &t.call("PATCH", &client.path, Some(patch)).await?)?;
+    }
+    let after = shown_ids(t, &client).await?;
+    match before == after {
+        true => Ok(()),
+        false => Err(Stop::fail(format!("the secrets {before:?}, as before"), format!("the secrets {after:?}"))),
+    }
 }

@@ -209,8 +209,8 @@ async fn revoke(t: &Trial<'_>, bearer: &Token, victim: &Token) -> Result<(), Sto
 
 async fn lacks_scope(t: &Trial<'_>, challenge: bool) -> Result<(), Stop> {
     let (_, victim) = t.pair().await?;
-    let long = t.mint_long(Valid, &["jobs:submit"]).await?;
-    let bearer = t.mint_short(&long, &["jobs:submit"]).await?;
+    let long = t.mint_long(t.tenant(), &[PLAIN]).await?;
+    let bearer = t.mint_short(&long, &[PLAIN]).await?;
     let answer = t.send(&endpoint::revoke(&bearer.token, &victim.id)).await?;
     t.expect(t.due, &answer)?;
     if challenge { t.check(Also::Challenge("insufficient_scope"), &answer) } else { Ok(()) }
@@ -225,7 +225,7 @@ async fn lacks_scope_for_parent(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn revoked_bearer(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, victim) = t.pair().await?;
-    let bearer = t.mint_long(Valid, &["tokens:revoke"]).await?;
+    let bearer = t.mint_long(t.tenant(), &["tokens:revoke"]).await?;
     revoke(t, &bearer, &bearer).await?;
     t.until_refused(&endpoint::revoke(&bearer.token, &victim.id), t.due).await
 }

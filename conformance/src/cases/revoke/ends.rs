@@ -289,7 +289,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "revoke.204.rotated-ends",
-        requirement: "A long-term token that was issued by a rotation can be revoked, and ends with the short-term tokens made from it.",
+        requirement: "A long-term token that was issued by a rotation can be revoked, and ends with the short-term \
+                      tokens made from it.",
         control: Some("revoke.204.ends-it"),
         request: steps!(rotated),
         mutants: &[mutant("rotated-not-revoked", "ignores the revocation of tokens that a rotation issued")],
@@ -328,19 +329,19 @@ async fn sibling(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn self_long(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.mint_long(Valid, &["jobs:submit"]).await?;
+    let long = t.mint_long(t.tenant(), &[PLAIN]).await?;
     revoke(t, &long, &long).await
 }
 
 async fn self_short(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.mint_long(Valid, &["jobs:submit", "tokens:write"]).await?;
-    let short = t.mint_short(&long, &["jobs:submit"]).await?;
+    let long = t.mint_long(t.tenant(), &[PLAIN, "tokens:write"]).await?;
+    let short = t.mint_short(&long, &[PLAIN]).await?;
     revoke(t, &short, &short).await
 }
 
 async fn sibling_short(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, parent) = t.pair().await?;
-    let victim = t.mint_short(&parent, &["jobs:submit"]).await?;
+    let victim = t.mint_short(&parent, &[PLAIN]).await?;
     revoke(t, &bearer, &victim).await
 }
 
@@ -357,14 +358,14 @@ async fn idempotent(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn self_repeat(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.mint_long(Valid, &["jobs:submit"]).await?;
+    let long = t.mint_long(t.tenant(), &[PLAIN]).await?;
     revoke(t, &long, &long).await?;
     revoke(t, &long, &long).await
 }
 
 async fn self_repeat_short(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.mint_long(Valid, &["jobs:submit", "tokens:write"]).await?;
-    let short = t.mint_short(&long, &["jobs:submit"]).await?;
+    let long = t.mint_long(t.tenant(), &[PLAIN, "tokens:write"]).await?;
+    let short = t.mint_short(&long, &[PLAIN]).await?;
     revoke(t, &short, &short).await?;
     revoke(t, &short, &short).await
 }
@@ -406,19 +407,19 @@ async fn ends_short(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, parent) = t.pair().await?;
     let short = t.mint_short(&parent, &["tokens:write"]).await?;
     revoke(t, &short, &short).await?;
-    t.until_refused(&t.rotate_request(Valid, &short.token, None)?, INVALID_TOKEN).await
+    t.until_refused(&t.rotate_request(t.tenant(), &short.token, None)?, INVALID_TOKEN).await
 }
 
 async fn cascade(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, parent) = t.pair().await?;
     let short = t.mint_short(&parent, &["tokens:write"]).await?;
     revoke(t, &bearer, &parent).await?;
-    t.until_refused(&t.rotate_request(Valid, &short.token, None)?, INVALID_TOKEN).await
+    t.until_refused(&t.rotate_request(t.tenant(), &short.token, None)?, INVALID_TOKEN).await
 }
 
 async fn spares_others(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, victim) = t.pair().await?;
-    let other = t.mint_long(Valid, &["jobs:submit"]).await?;
+    let other = t.mint_long(t.tenant(), &[PLAIN]).await?;
     revoke(t, &bearer, &victim).await?;
     let answer = t.send(&endpoint::exchange(&other.token)).await?;
     t.expect(GRANTED, &answer)
@@ -426,7 +427,7 @@ async fn spares_others(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn spares_parent(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, parent) = t.pair().await?;
-    let short = t.mint_short(&parent, &["jobs:submit"]).await?;
+    let short = t.mint_short(&parent, &[PLAIN]).await?;
     revoke(t, &short, &short).await?;
     let answer = t.send(&endpoint::exchange(&parent.token)).await?;
     t.expect(GRANTED, &answer)
@@ -442,8 +443,8 @@ async fn large_body(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn retired(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
-    let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
-    t.expect(GRANTED, &t.send(&t.rotate_request(Valid, &short.token, Some(&["jobs:submit"]))?).await?)?;
+    let short = t.mint_short(&long, &[PLAIN, "tokens:write"]).await?;
+    t.expect(GRANTED, &t.send(&t.rotate_request(t.tenant(), &short.token, Some(&[PLAIN]))?).await?)?;
     t.expect(GRANTED, &t.send(&endpoint::exchange(&long.token)).await?)?;
     t.expect(t.due, &t.send(&endpoint::revoke(&bearer.token, &long.id)).await?)?;
     t.until_refused(&endpoint::exchange(&long.token), INVALID_TOKEN).await
@@ -459,13 +460,13 @@ async fn again(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn by_long(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, victim) = t.pair().await?;
-    let caller = t.mint_long(Valid, &["tokens:revoke"]).await?;
+    let caller = t.mint_long(t.tenant(), &["tokens:revoke"]).await?;
     t.expect(t.due, &t.send(&endpoint::revoke(&caller.token, &victim.id)).await?)?;
     t.until_refused(&endpoint::exchange(&victim.token), INVALID_TOKEN).await
 }
 
 async fn by_child(t: &Trial<'_>) -> Result<(), Stop> {
-    let long = t.mint_long(Valid, &["tokens:revoke"]).await?;
+    let long = t.mint_long(t.tenant(), &["tokens:revoke"]).await?;
     let short = t.mint_short(&long, &["tokens:revoke"]).await?;
     t.expect(t.due, &t.send(&endpoint::revoke(&short.token, &long.id)).await?)?;
     t.until_refused(&endpoint::exchange(&long.token), INVALID_TOKEN).await
@@ -473,24 +474,24 @@ async fn by_child(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn rotated(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
-    let short = t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?;
-    let id = t.setting(Valid, ClientId)?;
+    let short = t.mint_short(&long, &[PLAIN, "tokens:write"]).await?;
+    let id = t.setting(t.tenant(), ClientId)?;
     let rotated = t.rotated(&id, &short).await?;
     let child = t.mint_short(&rotated, &["tokens:write"]).await?;
     t.expect(t.due, &t.send(&endpoint::revoke(&bearer.token, &rotated.id)).await?)?;
     t.until_refused(&endpoint::exchange(&rotated.token), INVALID_TOKEN).await?;
-    t.until_refused(&t.rotate_request(Valid, &child.token, None)?, INVALID_TOKEN).await
+    t.until_refused(&t.rotate_request(t.tenant(), &child.token, None)?, INVALID_TOKEN).await
 }
 
 async fn all_children(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
     let mut children = Vec::new();
     for _ in 0..3 {
-        children.push(t.mint_short(&long, &["jobs:submit", "tokens:write"]).await?);
+        children.push(t.mint_short(&long, &[PLAIN, "tokens:write"]).await?);
     }
     t.expect(t.due, &t.send(&endpoint::revoke(&bearer.token, &long.id)).await?)?;
     for child in &children {
-        t.until_refused(&t.rotate_request(Valid, &child.token, Some(&["jobs:submit"]))?, INVALID_TOKEN).await?;
+        t.until_refused(&t.rotate_request(t.tenant(), &child.token, Some(&[PLAIN]))?, INVALID_TOKEN).await?;
     }
     Ok(())
 }

@@ -4,6 +4,8 @@ use super::ids::UNKNOWN;
 use crate::case::*;
 use crate::endpoint;
 use crate::jose;
+use crate::matrix::Op;
+use crate::watch::Seen;
 
 pub const CASES: &[Case] = &[
     Case {
@@ -181,6 +183,16 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("foreign-needs-scope", "answers 401 for another client's token if tokens:revoke is missing")],
         ..ROW
     },
+    Case {
+        id: "revoke.404.always-alike",
+        cell: Cell::Revoke(404),
+        level: Level::Contract,
+        requirement: "Every 404 from /revoke has the same body: no answer of the run reveals why an id is not found.",
+        section: "openapi.yaml, revokeToken",
+        request: AlikeAnswers(not_found),
+        mutants: &[mutant("id-length-told", "reveals that an id has the wrong length")],
+        ..ROW
+    },
 ];
 
 #[derive(Clone, Copy)]
@@ -313,4 +325,12 @@ async fn alike_without_scope(t: &Trial<'_>) -> Result<(), Stop> {
         (endpoint::revoke_path(&foreign), "another client's token"),
     ];
     all_alike(t, &bearer, &paths).await
+}
+
+/// Ids that a server may take for another path are not concerned.
+fn not_found(seen: &Seen) -> Option<(String, String)> {
+    let id = seen.request.path.split('/').nth(3)?;
+    let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    (seen.op == Op::Revoke && seen.answer.status == 404 && plain)
+        .then(|| (String::new(), format!("404 {}", seen.answer.json().unwrap_or_default())))
 }

@@ -157,6 +157,38 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("orphan-revokes", "lets the short-term token of a revoked long-term token revoke others")],
         ..ROW
     },
+    Case {
+        id: "revoke.401.lacks-scope-ended",
+        cell: Cell::Revoke(401),
+        level: Level::Contract,
+        requirement: "A token without tokens:revoke cannot revoke another token, even one that is revoked already: 401 \
+                      insufficient_scope.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.sibling"),
+        request: steps!(lacks_scope_for_ended),
+        expect: LACKS_SCOPE,
+        mutants: &[mutant(
+            "ended-needs-no-scope",
+            "answers 204 for a revoked token, whatever the scopes of the caller",
+        )],
+        ..ROW
+    },
+    Case {
+        id: "revoke.401.ended-caller-ended-victim",
+        cell: Cell::Revoke(401),
+        level: Level::Contract,
+        requirement: "A revoked token cannot repeat another token's revocation: 401 invalid_token.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.sibling"),
+        request: steps!(ended_repeats_another),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("ended-caller-repeats-any", "lets a revoked token repeat the revocation of any token")],
+        ..ROW
+    },
 ];
 
 async fn bearer(t: &Trial<'_>, by: By) -> Result<Token, Stop> {
@@ -189,14 +221,14 @@ async fn siblings(t: &Trial<'_>, all: &[By]) -> Result<(), Stop> {
 }
 
 async fn own_child(t: &Trial<'_>) -> Result<(), Stop> {
-    let parent = t.mint_long(Valid, &["jobs:submit"]).await?;
-    let child = t.mint_short(&parent, &["jobs:submit"]).await?;
+    let parent = t.mint_long(t.tenant(), &[PLAIN]).await?;
+    let child = t.mint_short(&parent, &[PLAIN]).await?;
     let answer = t.send(&endpoint::revoke(&parent.token, &child.id)).await?;
     t.expect(t.due, &answer)
 }
 
 async fn parent_twice(t: &Trial<'_>) -> Result<(), Stop> {
-    let parent = t.mint_long(Valid, &["tokens:revoke"]).await?;
+    let parent = t.mint_long(t.tenant(), &["tokens:revoke"]).await?;
     let child = t.mint_short(&parent, &["tokens:revoke"]).await?;
     let request = endpoint::revoke(&child.token, &parent.id);
     t.expect(t.due, &t.send(&request).await?)?;
@@ -206,8 +238,23 @@ async fn parent_twice(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn ended_bearer(t: &Trial<'_>, by_its_parent: bool) -> Result<(), Stop> {
     let (operator, victim) = t.pair().await?;
-    let parent = t.mint_long(Valid, &["tokens:revoke"]).await?;
+    let parent = t.mint_long(t.tenant(), &["tokens:revoke"]).await?;
     let bearer = t.mint_short(&parent, &["tokens:revoke"]).await?;
     t.revoked(&operator, if by_its_parent { &parent } else { &bearer }).await?;
     t.until_refused(&endpoint::revoke(&bearer.token, &victim.id), t.due).await
+}
+
+async fn lacks_scope_for_ended(t: &Trial<'_>) -> Result<(), Stop> {
+    let (operator, victim) = t.pair().await?;
+    let caller = t.mint_long(t.tenant(), &[PLAIN]).await?;
+    t.revoked(&operator, &victim).await?;
+    t.expect(t.due, &t.send(&endpoint::revoke(&caller.token, &victim.id)).await?)
+}
+
+async fn ended_repeats_another(t: &Trial<'_>) -> Result<(), Stop> {
+    let (operator, victim) = t.pair().await?;
+    let caller = t.mint_long(t.tenant(), &["tokens:revoke"]).await?;
+    t.revoked(&operator, &victim).await?;
+    t.revoked(&operator, &caller).await?;
+    t.until_refused(&endpoint::revoke(&caller.token, &victim.id), t.due).await
 }

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::jose::Jwt;
 use crate::matrix::Op;
 use crate::watch::{Seen, Standing};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How far clocks may differ, in seconds.
 const APART: u64 = 60;
@@ -107,6 +107,68 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("long-exp-later", "signs an exp one minute later than expires_at")],
         ..ROW
     },
+    Case {
+        id: "short.201.jwt-aud-alike",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "All short-term tokens of a client have the same iss and aud.",
+        section: "openapi.yaml, ShortTokenResponse; RFC 9068 section 2.2",
+        request: AlikeAnswers(|s| alike(s, |jwt| json!({"iss": jwt.claims["iss"], "aud": jwt.claims["aud"]}))),
+        mutants: &[
+            mutant("aud-each-seventh", "names another audience in each seventh short-term token"),
+            mutant("aud-narrow", "leaves aud out of tokens for a single scope"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "short.201.jwt-header-alike",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "All short-term tokens have the same typ, at+jwt, and name the key that signed them.",
+        section: "RFC 9068 section 2.1; RFC 7515 section 4.1.4",
+        request: AlikeAnswers(|s| {
+            alike(s, |jwt| json!({"typ": jwt.header["typ"], "kid": jwt.header["kid"].is_string()}))
+        }),
+        mutants: &[mutant("typ-each-seventh", "leaves typ out of each seventh short-term token")],
+        ..ROW
+    },
+    Case {
+        id: "short.201.jwt-parent-always",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "A short-term token's parent and client_id are those of the long-term token that was sent, in the \
+                      header or in the body.",
+        section: "docs/api.md, Tokens",
+        request: EveryAnswer(|s| short(s, parent)),
+        mutants: &[
+            mutant("no-parent-by-body", "leaves out parent if the long-term token was in the body"),
+            mutant("no-parent-narrowed", "leaves out parent if the request narrows the scopes"),
+        ],
+        ..ROW
+    },
+    Case {
+        id: "short.201.jwt-auth-time-always",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "A short-term token's auth_time is that of the long-term token that was sent.",
+        section: "docs/api.md, Tokens; RFC 9068 section 2.2.1",
+        request: EveryAnswer(|s| short(s, same_auth_time)),
+        mutants: &[mutant(
+            "auth-time-by-body",
+            "takes the time of the exchange as auth_time if the token was in the body",
+        )],
+        ..ROW
+    },
+    Case {
+        id: "long.201.jwt-auth-time-rotation",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A rotated long-term token's auth_time is that of the short-term token that was sent.",
+        section: "docs/api.md, Tokens; RFC 9068 section 2.2.1",
+        request: EveryAnswer(|s| long(s, rotated_auth_time)),
+        mutants: &[mutant("auth-time-of-rotation-later", "adds a second to auth_time in a rotation")],
+        ..ROW
+    },
 ];
 
 type Inside = fn(&Seen, &Jwt, &Value) -> Result<(), (String, String)>;
@@ -193,4 +255,50 @@ fn auth_time(_: &Seen, jwt: &Jwt, _: &Value) -> Result<(), (String, String)> {
 fn long_typ(_: &Seen, jwt: &Jwt, _: &Value) -> Result<(), (String, String)> {
     same("header typ", &"lt+jwt".into(), &jwt.header["typ"])?;
     same("header alg", &"HS256".into(), &jwt.header["alg"])
+}
+
+/// Compares the tokens of each client.
+fn alike(seen: &Seen, part: fn(&Jwt) -> Value) -> Option<(String, String)> {
+    let body = seen.answer.json().filter(|_| seen.op == Op::Short && seen.answer.status == 201)?;
+    let jwt = body["access_token"].as_str().and_then(Jwt::read)?;
+    Some((jwt.claims["client_id"].to_string(), part(&jwt).to_string()))
+}
+
+/// The long-term token of an exchange, if it is a JWT.
+fn sent(seen: &Seen) -> Option<Jwt> {
+    let body: Value = serde_json::from_slice(&seen.request.body).unwrap_or_default();
+    let header = seen.request.header("authorization").and_then(|value| Some(value.split_once(' ')?.1.trim()));
+    Jwt::read(header.or(body["long_token"].as_str())?)
+}
+
+fn parent(seen: &Seen, jwt: &Jwt, _: &Value) -> Result<(), (String, String)> {
+    let Some(long) = sent(seen) else { return Ok(()) };
+    if long.claims["jti"].is_string() {
+        same("parent", &long.claims["jti"], &jwt.claims["parent"])?;
+    }
+    match ["client_id", "sub"].iter().find(|name| long.claims[**name].is_string()) {
+        Some(name) => same("client_id", &long.claims[*name], &jwt.claims["client_id"]),
+        None => Ok(()),
+    }
+}
+
+fn same_auth_time(seen: &Seen, jwt: &Jwt, _: &Value) -> Result<(), (String, String)> {
+    match sent(seen) {
+        Some(long) if long.claims["auth_time"].is_u64() => {
+            same("auth_time", &long.claims["auth_time"], &jwt.claims["auth_time"])
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Of a rotation: a body without a credential, beside a bearer.
+fn rotated_auth_time(seen: &Seen, jwt: &Jwt, _: &Value) -> Result<(), (String, String)> {
+    let body: Value = serde_json::from_slice(&seen.request.body).unwrap_or_default();
+    let is_rotation = ["client_secret", "otp_code", "assertion"].iter().all(|name| body[*name].is_null());
+    match sent(seen) {
+        Some(short) if is_rotation && short.claims["auth_time"].is_u64() && !jwt.claims["auth_time"].is_null() => {
+            same("auth_time", &short.claims["auth_time"], &jwt.claims["auth_time"])
+        }
+        _ => Ok(()),
+    }
 }

@@ -272,6 +272,20 @@ pub const CASES: &[Case] = &[
         expect: INVALID_SCOPE,
         ..ROW
     },
+    Case {
+        id: "short.400.scope-first-beyond",
+        cell: Cell::Short(400),
+        level: Level::Contract,
+        requirement: "Every requested scope is checked: if the long-term token covers the last one, but not the first, \
+                      the exchange is rejected with 400 invalid_scope.",
+        section: "openapi.yaml, issueShortTermToken",
+        effect: Effect::Mint,
+        control: Some("short.201.scopes-subset"),
+        request: Ask(ExchangeFor(Valid), &[Set("scopes", r#"["billing:read","jobs:submit"]"#)]),
+        expect: INVALID_SCOPE,
+        mutants: &[mutant("short-scope-last-bounded", "compares only the last scope that an exchange requests")],
+        ..ROW
+    },
 ];
 
 async fn escalates(t: &Trial<'_>, scope: &str) -> Result<(), Stop> {

@@ -22,6 +22,8 @@ impl Reference {
         let was_rotated = bearer.parent.as_ref().is_some_and(|parent| self.memory.rotated.contains_key(parent));
         match self.fault {
             Some("auth-time-of-rotation") => self.clock.now(),
+            Some("auth-time-of-rotation-later") => bearer.auth_time + 1,
+            Some("auth-time-moves-for-immediate") if self.client(&bearer.client).immediate => self.clock.now(),
             Some("auth-time-near-rotation") => self.clock.now() - 1,
             Some("auth-time-handed-on-once") if was_rotated => self.clock.now(),
             _ => bearer.auth_time,

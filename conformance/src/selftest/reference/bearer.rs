@@ -36,6 +36,15 @@ impl Reference {
             (Some(header), _) => header.to_owned(),
             _ => return Err(refused),
         };
+        let header = match self.fault {
+            Some("bearer-quotes-ok") => header.replace('"', ""),
+            Some("bearer-colon-ok") => header.replacen("Bearer:", "Bearer ", 1),
+            Some("bearer-unspaced-ok") if header.starts_with("Bearer") => {
+                format!("Bearer {}", header["Bearer".len()..].trim_start())
+            }
+            Some("bearer-last-word") => format!("Bearer {}", header.rsplit(' ').next().unwrap_or_default()),
+            _ => header,
+        };
         let token = match header.split_once(' ') {
             None if self.on("scheme-optional") => header.as_str(),
             Some(("Bearer", token)) => token,

@@ -24,6 +24,17 @@ impl Reference {
             || (self.on("secret-last-32")
                 && any(&|own| secret.len() == own.len() && secret[own.len() - 32..] == own[own.len() - 32..]))
             || (self.on("secret-beginning-ok") && any(&|own| secret.len() > 32 && own.starts_with(secret)))
+            || (self.on("secret-base64-ok")
+                && any(&|own| unb64(secret.trim_end_matches('=')).is_some_and(|b| b == own.as_bytes())))
+            || (self.on("secret-hex-ok")
+                && any(&|own| secret == own.bytes().map(|b| format!("{b:02x}")).collect::<String>()))
+            || (self.on("secret-percent-ok")
+                && any(&|own| {
+                    own.starts_with(|first: char| secret == format!("%{:02X}{}", u32::from(first), &own[1..]))
+                }))
+            || (self.on("secret-padding-ok") && any(&|own| secret.trim_end_matches('=') == own))
+            || (self.on("secret-sorted-ok") && any(&|own| sorted(secret) == sorted(own)))
+            || (self.on("secret-alphabet-ok") && any(&|own| secret.replace('+', "-").replace('/', "_") == own))
             || (self.on("secret-prefix") && any(&|own| secret.starts_with(own)))
             || (self.on("secret-normalised") && any(&|own| narrowed(secret) == own))
             || (self.on("secret-folded") && any(&|own| own.eq_ignore_ascii_case(secret)))
@@ -97,7 +108,9 @@ impl Reference {
             right == *code || (any_length && code.len() == 5 && right.starts_with(code))
         }) else {
             codes.wrong.retain(|at| at + 300 > now);
-            codes.wrong.push(now);
+            if !(self.fault == Some("lock-counts-seconds") && codes.wrong.last() == Some(&now)) {
+                codes.wrong.push(now);
+            }
             if codes.wrong.len() >= most {
                 codes.locked_until = now + lock;
             }
@@ -294,6 +307,7 @@ impl Reference {
         *uses += 1;
         let allowed = match self.fault {
             Some("jti-reusable") => u32::MAX,
+            Some("immediate-jti-unchecked") if by.immediate => u32::MAX,
             Some("jti-race") => 3,
             _ => 1,
         };
@@ -308,6 +322,12 @@ fn narrowed(text: &str) -> String {
         _ => c,
     };
     text.chars().map(ascii).collect()
+}
+
+fn sorted(text: &str) -> Vec<char> {
+    let mut all: Vec<char> = text.chars().collect();
+    all.sort_unstable();
+    all
 }
 
 fn rsa_verifies(algorithm: &'static dyn signature::VerificationAlgorithm, key: &[u8], input: &str, mac: &str) -> bool {

@@ -198,7 +198,10 @@ impl Reference {
             if left_out.contains(kind) {
                 continue;
             }
-            if forgets && entry.at + 5 <= now {
+            let forgotten = forgets
+                || (*kind == "parent" && self.fault == Some("feed-forgets-parents"))
+                || (*kind == "client" && self.fault == Some("feed-forgets-clients"));
+            if forgotten && entry.at + 5 <= now {
                 continue;
             }
             if late && entry.reported.elapsed() < Duration::from_secs(5) {

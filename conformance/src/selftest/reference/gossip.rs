@@ -53,6 +53,18 @@ impl Reference {
                 let left = 5usize.saturating_sub(codes.map_or(0, |codes| codes.wrong.len()));
                 (REFUSED.to_owned(), Some(json!({"guesses_left": left})))
             }
+            "nbf-told" if claims["nbf"].as_u64().is_some_and(|at| at > now) => {
+                ("The assertion is not valid yet.".to_owned(), None)
+            }
+            "claim-told" if jwt.is_some() && claims["jti"].is_null() => {
+                (REFUSED.to_owned(), Some(json!({"claim": "jti"})))
+            }
+            "code-length-told" if sent.code.is_some_and(|code| code.len() != 6) => {
+                ("otp_code must have six digits.".to_owned(), None)
+            }
+            "secret-empty-told" if sent.secret.is_some_and(str::is_empty) => {
+                ("client_secret is empty.".to_owned(), None)
+            }
             "suspended-hinted" if client.suspended => (REFUSED.to_owned(), Some(json!({"status": "suspended"}))),
             "echoes-secret" => (format!("The secret {} is wrong.", sent.secret?), None),
             "echoes-in-capitals" => (format!("The secret {} is wrong.", sent.secret?.to_uppercase()), None),
@@ -78,6 +90,7 @@ impl Reference {
                     None,
                 ));
             }
+            "id-length-told" if id.len() > 60 => "length",
             "forged-told" if whole && owner.is_none() => "mac",
             "malformed-told" if !whole => "form",
             "foreign-short-told" if owner.is_some() && id.starts_with("tok_st_") => "owner",

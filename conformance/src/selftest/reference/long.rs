@@ -86,6 +86,22 @@ impl Reference {
             None => return Err(self.refuse(asked, 400, "invalid_request", "client_id is missing.")),
         };
         let secret = self.text(asked, &body, "client_secret")?;
+        let breaks = match self.fault {
+            Some("500-on-long-secret") => secret.as_ref().is_some_and(|secret| secret.len() > 4096),
+            Some("500-on-long-client-id") => client_id.len() > 256,
+            Some("500-on-empty-client-id") => client_id.is_empty(),
+            Some("500-on-nul") => client_id.contains('\0'),
+            Some("500-on-many-scopes") => {
+                body.get("scopes").and_then(Value::as_array).is_some_and(|all| all.len() > 200)
+            }
+            Some("500-on-odd-code") => {
+                body.get("otp_code").and_then(Value::as_str).is_some_and(|code| code.is_empty() || code.len() == 7)
+            }
+            _ => false,
+        };
+        if breaks {
+            return Err(self.refuse(asked, 500, "server_error", "The request could not be read."));
+        }
         let empty = secret.as_deref() == Some("") && asked.header("authorization").is_some();
         let secret = secret.filter(|_| !(empty && self.on("secret-empty-rotates")));
         let code = self.text(asked, &body, "otp_code")?;
@@ -134,6 +150,8 @@ impl Reference {
             Ok(None) if assertion.is_some() && self.on("assertion-ttl-default-hour") => Some(3600),
             Ok(None) if rotates && self.on("rotation-ttl-default-hour") => Some(3600),
             Ok(_) if rotates && self.on("rotation-ttl-ignored") => Some(3600),
+            Ok(Some(ttl)) if rotates && self.on("rotation-ttl-more") => Some(ttl + 60),
+            Ok(_) if code.is_some() && self.on("code-ttl-ignored") => None,
             Ok(_) if assertion.is_some() && self.on("assertion-ttl-ignored") => Some(3600),
             ttl => ttl?,
         };
@@ -165,6 +183,9 @@ impl Reference {
         let limited = self.limit(asked, &counted, &client_id);
         let forwarded = asked.header("x-forwarded-for").is_some() && self.on("limit-by-forwarded-for");
         let spared = forwarded
+            || (self.on("limit-by-user-agent") && asked.header("user-agent") == Some("another/1.0"))
+            || (self.on("limit-by-true-client-ip") && asked.header("true-client-ip").is_some())
+            || (self.on("limit-by-x-client-id") && header_id.as_deref() == Some("someone-else"))
             || (secret.is_none() && self.on("limit-secrets-only"))
             || (assertion.is_some() && self.on("limit-spares-assertions"))
             || (mechanisms == 0 && self.on("limit-spares-rotations"));
@@ -185,7 +206,9 @@ impl Reference {
                     "The X-Client-Id header is missing; send it with the value of client_id.",
                 ));
             }
-            return self.rotate(asked, &client_id, scopes, ttl);
+            let mut reply = self.rotate(asked, &client_id, scopes, ttl)?;
+            self.sort_scopes(&mut reply, "rotation");
+            return Ok(reply);
         }
         if bearer_header.is_some() && self.on("authorization-not-ignored") {
             self.bearer(asked, bearer_header.as_deref(), "short")?;
@@ -196,6 +219,8 @@ impl Reference {
             None => self.on("x-client-id-optional"),
             Some(id) if self.on("x-client-id-folded") => id.eq_ignore_ascii_case(&client_id),
             Some(id) if self.on("client-id-trimmed") => *id == client_id.trim(),
+            Some(id) if self.on("x-client-id-beginning") => client_id.starts_with(id.as_str()),
+            Some(id) if self.on("x-client-id-longer") => id.starts_with(&client_id),
             Some(_) if code.is_some() && self.on("x-client-id-unchecked-by-code") => true,
             Some(_) if assertion.is_some() && self.on("x-client-id-unchecked-by-assertion") => true,
             Some(id) => *id == client_id || self.on("x-client-id-unchecked"),
@@ -290,9 +315,16 @@ impl Reference {
             Some(scopes) => scopes,
             None if assertion.is_some() && self.on("assertion-scopes-everything") => vec!["billing:*".to_owned()],
             None if self.on("scopes-omitted-everything") => vec!["billing:*".to_owned()],
-            None => self.scopes_of(&client, "long-default"),
+            None => match (self.fault, self.scopes_of(&client, "long-default")) {
+                (Some("secret-default-first"), all) if secret.is_some() => all[..1].to_vec(),
+                (Some("code-default-more"), all) if code.is_some() => {
+                    all.into_iter().chain(["jobs:read".to_owned()]).collect()
+                }
+                (_, all) => all,
+            },
         };
-        let scopes = match code.is_some() && self.on("code-escalates") {
+        let more = self.on("code-escalates") || self.on("code-default-more");
+        let scopes = match code.is_some() && more {
             true => asked_for,
             false => self.grantable(asked, asked_for, &self.scopes_of(&client, "long-asked"), 403)?,
         };
@@ -302,13 +334,27 @@ impl Reference {
             client.max_ttl = None;
         }
         let auth_time = self.auth_time(client.valid_from, assertion.as_deref());
-        let has_all = assertion.is_some() && self.on("assertion-token-has-all");
+        let has_all = assertion.is_some() && self.on("assertion-token-has-all")
+            || code.is_some() && self.on("code-token-has-all");
         let mut reply =
             self.mint_long(&client, if has_all { client.scopes.clone() } else { scopes.clone() }, ttl, auth_time);
         if has_all {
             reply.body["scopes"] = serde_json::json!(scopes);
         }
+        self.sort_scopes(&mut reply, if code.is_some() { "code" } else { mechanism });
+        if code.is_some() && self.on("code-id-kind") {
+            let id = reply.body["token_id"].as_str().unwrap_or_default().replace("tok_lt_", "tok_st_");
+            reply.body["token_id"] = id.into();
+        }
         Ok(reply)
+    }
+
+    fn sort_scopes(&self, reply: &mut Reply, mechanism: &str) {
+        if self.on(&format!("{mechanism}-scopes-sorted"))
+            && let Some(scopes) = reply.body["scopes"].as_array_mut()
+        {
+            scopes.sort_by_key(ToString::to_string);
+        }
     }
 
     fn rotating(&mut self, asked: &Asked, header: Option<&str>) -> Result<Bearer, Refused> {
@@ -397,7 +443,10 @@ impl Reference {
                 self.report("parent", parent, self.clock.now());
             }
         }
-        let reply = self.mint_long(&client, scopes, ttl, self.auth_time_of_rotation(&bearer));
+        let granted = scopes.clone();
+        let scopes = if self.on("rotation-token-has-all") { client.scopes.clone() } else { scopes };
+        let mut reply = self.mint_long(&client, scopes, ttl, self.auth_time_of_rotation(&bearer));
+        reply.body["scopes"] = serde_json::json!(granted);
         if let (Some(id), Some(parent)) = (reply.body["token_id"].as_str(), &bearer.parent) {
             self.memory.rotated.insert(id.to_owned(), parent.clone());
         }

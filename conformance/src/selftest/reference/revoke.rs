@@ -57,6 +57,8 @@ impl Reference {
         if self.on("revoke-limited-by-count") && self.memory.revocations > 30 {
             return Err(self.refuse(asked, 429, "rate_limited", "Too many requests. Please retry after 60 seconds."));
         }
+        let any_ended = self.memory.revoked.contains(id);
+        let forgiven = forgiven || (any_ended && self.on("ended-caller-repeats-any"));
         if !own_end && self.is_over(&bearer) && !forgiven {
             return Err(self.refuse(
                 asked,
@@ -109,6 +111,7 @@ impl Reference {
             self.may(&bearer, "tokens:revoke", "revoke") || self.on("revoke-without-scope")
         };
         let may = match (self.fault, bearer.kind) {
+            (Some("ended-needs-no-scope"), _) => may || any_ended,
             (Some("short-revokes-with-wildcard-only"), "short") => bearer.scopes.iter().any(|s| s == "tokens:*"),
             (Some("long-revokes-by-exact-scope"), "long") => bearer.scopes.iter().any(|s| s == "tokens:revoke"),
             (Some("long-revokes-without-scope"), "long") => true,

@@ -51,6 +51,9 @@ impl Reference {
         } else if self.on("path-folded") {
             path = path.replace("/Revoke", "/revoke");
         }
+        if self.on("slash-decoded") {
+            path = path.replace("%2F", "/");
+        }
         if self.on("slash-lenient") {
             path = path.replace("//", "/").trim_end_matches('/').to_owned();
         }

@@ -103,7 +103,16 @@ impl Reference {
         if self.on("wildcard-alone-refused") && scopes == ["jobs:*"] {
             return Err(self.refuse(asked, 400, "invalid_scope", "A wildcard may not be requested."));
         }
-        let beyond = scopes.iter().find(|s| !self.any_covers(held, s));
+        let rotates = asked.header("authorization").is_some();
+        let checked = match (self.fault, &scopes[..]) {
+            (Some("scope-last-bounded"), [.., last]) if status == 403 => std::slice::from_ref(last),
+            (Some("rotation-scope-last-bounded"), [.., last]) if status == 403 && rotates => std::slice::from_ref(last),
+            (Some("rotation-scope-first-bounded"), [first, ..]) if status == 403 && rotates => {
+                std::slice::from_ref(first)
+            }
+            (_, all) => all,
+        };
+        let beyond = checked.iter().find(|s| !self.any_covers(held, s));
         match beyond {
             None => Ok(scopes),
             Some(_) if self.on("scopes-escalate") && status == 403 => Ok(scopes),

@@ -69,6 +69,13 @@ impl Reference {
             self.only(asked, &body, &["scopes", "long_token"])?;
         }
         let in_body = self.text(asked, &body, "long_token")?.filter(|_| !self.on("long-token-ignored"));
+        let in_body =
+            in_body.filter(|token| !(token.is_empty() && header.is_some() && self.on("long-token-empty-ignored")));
+        let in_body = in_body.map(|token| match self.fault {
+            Some("long-token-scheme-ok") => token.trim_start_matches("Bearer ").to_owned(),
+            Some("long-token-trimmed") => token.trim().to_owned(),
+            _ => token,
+        });
         let bearer = match (from_header, in_body) {
             (Some(bearer), None) => bearer,
             (Some(bearer), Some(token)) => {
@@ -129,12 +136,26 @@ impl Reference {
             None => self.left_of(asked, &bearer)?,
             Some(_) if self.on("short-scopes-ignored") => bearer.scopes.clone(),
             Some(scopes) if self.on("short-escalates") => scopes,
+            Some(scopes)
+                if self.on("short-scope-last-bounded")
+                    && scopes.last().is_some_and(|last| self.any_covers(&held, last)) =>
+            {
+                scopes
+            }
             Some(scopes) => {
                 let scopes = self.grantable(asked, scopes, &held, if self.on("short-403") { 403 } else { 400 })?;
                 self.still_held(asked, scopes, &bearer)?
             }
         };
         let client = self.client(&bearer.client);
-        Ok(self.mint_short(&client, &bearer, scopes))
+        let by_body = header.is_none();
+        let narrowed = scopes != bearer.scopes;
+        let parent = match self.fault {
+            Some("no-parent-by-body") if by_body => Bearer { id: String::new(), ..bearer },
+            Some("no-parent-narrowed") if narrowed => Bearer { id: String::new(), ..bearer },
+            Some("auth-time-by-body") if by_body => Bearer { auth_time: self.clock.now() + 1, ..bearer },
+            _ => bearer,
+        };
+        Ok(self.mint_short(&client, &parent, scopes))
     }
 }

@@ -73,6 +73,9 @@ impl Reference {
             return Err(refused);
         }
         match self.fault {
+            Some("patch-renews-secret") if after.mechanisms != before.mechanisms => {
+                after.secrets.push(self.new_secret());
+            }
             Some("patch-ends-secrets") => after.secrets.clear(),
             Some("restoration-ends-tokens") if before.suspended && !after.suspended => {
                 after.valid_from = self.clock.now() + 1;
@@ -160,7 +163,8 @@ impl Reference {
             Some("clients-body-unlimited") => usize::MAX,
             _ => 16_384,
         };
-        if asked.body.len() > most {
+        let unmeasured = asked.header("content-length").is_none() && self.on("clients-size-by-content-length");
+        if asked.body.len() > most && !unmeasured {
             return Err(self.refuse(
                 asked,
                 400,
@@ -172,6 +176,12 @@ impl Reference {
             Some("clients-repeated-key-ok") => serde_json::from_slice(&asked.body).ok(),
             Some("clients-trailing-ok") => {
                 serde_json::Deserializer::from_slice(&asked.body).into_iter().next().and_then(Result::ok)
+            }
+            Some("clients-trailing-comma-ok") => {
+                serde_json::from_str(&String::from_utf8_lossy(&asked.body).replace(",}", "}")).ok()
+            }
+            Some("clients-comments-ok") => {
+                serde_json::from_str(&String::from_utf8_lossy(&asked.body).replace("/* a comment */", "")).ok()
             }
             Some("clients-utf8-lossy") => serde_json::from_str(&String::from_utf8_lossy(&asked.body)).ok(),
             Some("patch-null-ok") if asked.body == b"null" => Some(Members::new()),

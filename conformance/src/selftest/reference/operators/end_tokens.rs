@@ -16,6 +16,9 @@ impl Reference {
         if self.on("end-tokens-ends-secrets") {
             self.clients[at].secrets.clear();
         }
+        if self.on("end-tokens-lifts") {
+            self.clients[at].suspended = false;
+        }
         self.touch(at);
         let id = self.clients[at].id.clone();
         self.took(&id, "end-tokens");

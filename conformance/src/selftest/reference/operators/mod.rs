@@ -318,8 +318,12 @@ impl Reference {
     fn number(&self, asked: &Asked, name: &str, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Refused> {
         let query = asked.path.split_once('?').map_or("", |(_, query)| query);
         let all: Vec<&str> = query.split('&').filter_map(|part| part.strip_prefix(&format!("{name}="))).collect();
+        let underscores = self.on(&format!("{name}-underscore-ok"));
+        let unscored: Vec<String> = all.iter().map(|one| one.replace('_', "")).collect();
+        let all: Vec<&str> = if underscores { unscored.iter().map(String::as_str).collect() } else { all };
         let first = match all[..] {
             [] => return Ok(None),
+            [""] if self.on(&format!("{name}-empty-ok")) => return Ok(None),
             [one] => one,
             [first, ..] if self.on(&format!("{name}-twice-ok")) => first,
             _ => {

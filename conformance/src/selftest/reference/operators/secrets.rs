@@ -31,6 +31,9 @@ impl Reference {
             told["status"] = "active".into();
         }
         self.touch(at);
+        if self.on("new-secret-ends-tokens") {
+            self.move_valid_from(at);
+        }
         Ok(self.dressed(201, told))
     }
 

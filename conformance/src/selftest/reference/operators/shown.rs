@@ -75,6 +75,11 @@ impl Reference {
             Some("etag-random") => revision = self.memory.requests,
             Some("etag-blind-to-secrets") => shown["secrets"] = Value::Null,
             Some("etag-blind-to-end-tokens") => shown["tokens_valid_from"] = Value::Null,
+            Some("etag-by-second") => {
+                let second =
+                    b64(&digest::digest(&digest::SHA256, client.updated.to_string().as_bytes()).as_ref()[..16]);
+                return format!("\"{second}\"");
+            }
             Some("etag-constant") => shown = json!({"client_id": client.id}),
             _ => {}
         }
