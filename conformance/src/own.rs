@@ -5,6 +5,7 @@ use crate::case::{Act, Case, ROW};
 use crate::cases;
 use crate::identities::{Credential, Role};
 use crate::matrix::{Cell, Effect, Level};
+use crate::trial::draft::check_variables;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ struct Row {
 }
 
 /// A valid request, and what is changed in it.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     /// `secret valid`.
@@ -115,6 +116,8 @@ fn read(row: Row) -> Result<Case, String> {
     if cell.status().is_some_and(|status| status != expect.status) {
         return Err(format!("its cell is {cell}, but it expects {expect}: give both the same status"));
     }
+    let changes = changes(row.request.clone());
+    changes.iter().flat_map(texts).try_for_each(check_variables)?;
     let needs = row.needs.iter().map(|need| credential(need)).collect::<Result<Vec<_>, _>>()?;
     Ok(Case {
         id: leaked(row.id),
@@ -127,7 +130,7 @@ fn read(row: Row) -> Result<Case, String> {
         control: row.control.map(leaked),
         expect,
         also: checks(row.also).leak(),
-        request: Act::Ask(base(&row.request.base)?, changes(row.request).leak()),
+        request: Act::Ask(base(&row.request.base)?, changes.leak()),
         ..ROW
     })
 }
@@ -205,6 +208,15 @@ fn changes(asked: Asked) -> Vec<Change> {
     all
 }
 
+/// The texts of a change that may have variables.
+fn texts(change: &Change) -> Vec<&'static str> {
+    match change {
+        Change::Path(text) | Change::Raw(text) => vec![text],
+        Change::Header(_, text) | Change::Set(_, text) | Change::Claim(_, text) => vec![text],
+        _ => Vec::new(),
+    }
+}
+
 fn checks(check: Check) -> Vec<Also> {
     let scopes =
         |scopes: Vec<String>| scopes.into_iter().map(leaked).collect::<Vec<_>>().leak() as &'static [&'static str];
@@ -257,6 +269,9 @@ mod tests {
             ("401 invalid_client", "401", "a refusal has a code"),
             ("effect = \"read\"", "effect = \"none\"", "effect is one of"),
             ("requirement =", "requirment =", "line 5"),
+            ("${valid.client_secret}x", "${valid.client_secretx", "has ${ without a }"),
+            ("${valid.client_secret}x", "${valid.secret}", "unknown variable ${valid.secret}"),
+            ("${valid.client_secret}x", "${now+x}", "unknown variable ${now+x}"),
         ] {
             let error = parse(&GOOD.replace(from, to)).err().unwrap_or_default();
             assert!(error.contains(told), "{error}");

@@ -40,18 +40,18 @@ fn is_service(answer: &Answer) -> bool {
     [400, 401].contains(&answer.status) && answer.json().is_some_and(|body| body["code"].is_string())
 }
 
-/// Similar base URLs: with a version appended, or with the last path segments removed.
+/// Similar base URLs: with a version appended, with another version, or with the last path segments removed.
 fn neighbours(base: &str) -> Vec<String> {
     let mut all = vec![format!("{base}/v1"), format!("{base}/v2")];
     let host = base.find("://").map_or(0, |at| at + 3);
     let mut rest = base;
     while let Some(at) = rest.rfind('/').filter(|at| *at > host) {
         rest = &rest[..at];
-        all.extend([rest.to_owned(), format!("{rest}/v1")]);
+        all.extend([rest.to_owned(), format!("{rest}/v1"), format!("{rest}/v2")]);
     }
     let mut seen = BTreeSet::from([base.to_owned()]);
     all.retain(|url| seen.insert(url.clone()));
-    all.truncate(6);
+    all.truncate(9);
     all
 }
 
@@ -65,11 +65,30 @@ pub async fn credentials(t: &Trial<'_>, roles: BTreeSet<Role>) -> BTreeMap<Role,
     }
     let tries = roles.into_iter().map(|role| async move {
         let minted = t.shared(role, "long").await;
-        let is_refused = matches!(&minted, Err(Stop::Blocked(why)) if why.contains(": the server answered 401 "));
-        (role, minted.is_ok(), is_refused)
+        let is = |status: u16| {
+            let answered = format!(": the server answered {status} ");
+            matches!(&minted, Err(Stop::Blocked(why)) if why.contains(&answered))
+        };
+        if is(403) {
+            let scopes = role.scopes().join(", ");
+            t.run.say(&format!(
+                "the server does not grant role {0} its scopes, {scopes} (403): if this client does not have them, give them \
+                 to it, or name another client in [{0}] of the identities file",
+                role.name()
+            ));
+        }
+        (role, minted.is_ok(), is(401))
     });
     let all = futures_util::future::join_all(tries).await;
-    let Some((accepted, ..)) = all.iter().find(|(_, accepted, _)| *accepted) else { return BTreeMap::new() };
+    let Some((accepted, ..)) = all.iter().find(|(_, accepted, _)| *accepted) else {
+        if all.iter().all(|(.., is_refused)| *is_refused) {
+            t.run.say(
+                "the server refuses client_id and client_secret of every role (401): if they never worked, correct the \
+                 identities file",
+            );
+        }
+        return BTreeMap::new();
+    };
     let refused = all.iter().filter(|(_, _, is_refused)| *is_refused);
     let told: BTreeMap<_, _> = refused
         .map(|(role, ..)| {
@@ -94,6 +113,7 @@ mod tests {
         assert_eq!(neighbours("https://a.example"), ["https://a.example/v1", "https://a.example/v2"]);
         let all = neighbours("https://a.example/v1/auth/tokens");
         assert!(all.contains(&"https://a.example/v1".to_owned()), "{all:?}");
+        assert!(neighbours("https://a.example/v1").contains(&"https://a.example/v2".to_owned()));
         let all = neighbours("https://a.example/api");
         assert!(all.contains(&"https://a.example/v1".to_owned()) && !all.contains(&"https://a.example/api".to_owned()));
     }

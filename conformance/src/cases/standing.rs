@@ -206,6 +206,8 @@ pub const CASES: &[Case] = &[
             mutant("echoes-code", "repeats a wrong code in the message"),
             mutant("echoes-in-capitals", "repeats a wrong secret in capitals"),
             mutant("echoes-encoded", "repeats a wrong secret in base64"),
+            mutant("echoes-half", "repeats the end of a rejected bearer"),
+            mutant("echoes-in-a-header-name", "repeats a wrong secret in the name of a header"),
         ],
         ..ROW
     },
@@ -528,6 +530,9 @@ fn error_body(seen: &Seen) -> Standing {
 /// Shorter values may appear in an answer by chance.
 const TELLING: usize = 8;
 
+/// Half of a secret of 256 bits has more characters than this.
+const PART: usize = 20;
+
 /// Whether a text has the value in capitals, in small letters, or in base64.
 fn encodes(text: &str, value: &str) -> bool {
     let encoded = jose::b64(value);
@@ -550,6 +555,7 @@ fn no_echo(seen: &Seen) -> Standing {
         return Standing::NotConcerned;
     }
     let mut places = vec![("its body".to_owned(), mask::unescaped(&seen.answer.text()))];
+    places.extend(seen.answer.headers.iter().map(|(name, _)| ("the name of a header".to_owned(), name.clone())));
     places
         .extend(seen.answer.headers.iter().map(|(name, value)| (format!("the header {name}"), mask::unescaped(value))));
     for (what, value) in &sent {
@@ -560,7 +566,7 @@ fn no_echo(seen: &Seen) -> Standing {
             _ => {
                 let end = value.rsplit('.').next().unwrap_or_default();
                 let telling = value.len() >= TELLING && (text.contains(value.as_str()) || encodes(text, value));
-                telling || (end.len() > 20 && text.contains(end))
+                telling || (end.len() > 20 && text.contains(end)) || repeats_part(text, end)
             }
         };
         if let Some((place, _)) = places.iter().find(|(_, text)| repeats(text)) {
@@ -571,6 +577,13 @@ fn no_echo(seen: &Seen) -> Standing {
         }
     }
     Standing::Holds
+}
+
+/// Whether a text has half of a long secret, or of a token's signature: its beginning, its end or a part between.
+fn repeats_part(text: &str, secret: &str) -> bool {
+    let half = secret.len() / 2;
+    half >= PART
+        && (0..=secret.len() - half).any(|at| secret.get(at..at + half).is_some_and(|part| text.contains(part)))
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {

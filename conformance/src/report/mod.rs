@@ -96,6 +96,45 @@ impl FromStr for Request {
 
 /// Writes the report as `kind` to `path`; `-` is standard output. Creates missing directories, so that no run is lost
 /// because of one.
+/// Checks before a run that its reports can be written afterwards, each to a path of its own.
+pub fn check_paths(reports: &[Request]) -> Result<(), String> {
+    for (nth, Request { kind, path }) in reports.iter().enumerate() {
+        if path.as_os_str() == "-" {
+            continue;
+        }
+        if let Some(other) = reports[..nth].iter().find(|other| other.path == *path) {
+            return Err(format!(
+                "the {} report and the {kind} report would both be written to {}: give each a path of its own",
+                other.kind,
+                path.display()
+            ));
+        }
+        let is_directory = *kind == Kind::Scripts;
+        // A directory that is missing is made when the report is written.
+        let there = path.ancestors().find(|part| part.as_os_str().is_empty() || part.exists());
+        let problem = match there {
+            Some(there) if there == path && !is_directory && path.is_dir() => Some("it is a directory"),
+            Some(there) if there == path && is_directory && !path.is_dir() => Some("it is not a directory"),
+            Some(there) if there != path && !there.as_os_str().is_empty() && !there.is_dir() => {
+                Some("a part of it is not a directory")
+            }
+            Some(there)
+                if !there.as_os_str().is_empty() && fs::metadata(there).is_ok_and(|m| m.permissions().readonly()) =>
+            {
+                Some("it is read-only")
+            }
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            return Err(format!(
+                "cannot write the {kind} report to {}: {problem}; give a path where you may write",
+                path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
 pub fn write(kind: Kind, path: &Path, report: &Report) -> Result<(), String> {
     if kind == Kind::Scripts {
         return write_scripts(path, report);

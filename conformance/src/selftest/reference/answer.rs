@@ -82,6 +82,9 @@ impl Reference {
             if let Some(sent) = asked.header("authorization").filter(|_| self.on("echoes-bearer")) {
                 challenge += &format!(", error_description=\"{sent}\"");
             }
+            if let Some(sent) = asked.header("authorization").filter(|sent| sent.len() > 60 && self.on("echoes-half")) {
+                challenge += &format!(", error_description=\"{}\"", &sent[sent.len() - 60..]);
+            }
             if self.on("challenge-basic") {
                 challenge = "Basic realm=\"auth\"".to_owned();
             }

@@ -69,11 +69,18 @@ impl Reference {
             "echoes-secret" => (format!("The secret {} is wrong.", sent.secret?), None),
             "echoes-in-capitals" => (format!("The secret {} is wrong.", sent.secret?.to_uppercase()), None),
             "echoes-encoded" => (REFUSED.to_owned(), Some(json!({"sent": b64(sent.secret?)}))),
+            "echoes-in-a-header-name" if sent.secret?.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
+                (REFUSED.to_owned(), None)
+            }
             "echoes-code" => (format!("The code {} is wrong.", sent.code?), None),
             "echoes-assertion" => (REFUSED.to_owned(), Some(json!({"assertion": sent.assertion?}))),
             _ => return None,
         };
-        Some(self.error(asked, 401, "invalid_client", &message, details))
+        let mut reply = self.error(asked, 401, "invalid_client", &message, details);
+        if let Some(secret) = sent.secret.filter(|_| self.on("echoes-in-a-header-name")) {
+            reply.headers.push((format!("X-{secret}"), "1".to_owned()));
+        }
+        Some(reply)
     }
 
     /// How a copy that reveals too much answers if the id does not belong to the caller; `owner` is its owner, if any.
