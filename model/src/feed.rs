@@ -4,7 +4,7 @@
 use crate::mutant::Mutant;
 use crate::protocol::Protocol;
 use crate::world::{
-    CLIENT, Ends, Entries, Entry, FOR_EVER, Feed, Follower, HOUR, Isolate, Owed, Question, TOKENS, World,
+    CLIENT, Ends, Entries, Entry, FOR_EVER, Feed, Follower, HOUR, Isolate, Question, TOKENS, Unreported, World,
 };
 
 /// What a caller receives: `feed::copy::Part` and its entries.
@@ -19,7 +19,7 @@ impl Feed {
     fn take(&mut self, ends: &Ends, now: u8, protocol: &Protocol) -> [bool; TOKENS + 1] {
         let mut changed = [false; TOKENS + 1];
         for (key, end) in ends.iter().enumerate() {
-            let Some(Owed { at, keep, number }) = *end else { continue };
+            let Some(Unreported { at, keep, number }) = *end else { continue };
             let known = self.entries[key];
             let at = match known {
                 Some(known) if key == CLIENT => {

@@ -44,9 +44,9 @@ pub enum Mutant {
     /// A write confirms changes that came after it began.
     ConfirmsWhatIsNewer,
     /// A report confirms ends that were stored after it was made.
-    ToldCountsWhatIsNewer,
+    ReportedCountsWhatIsNewer,
     /// An accepted report clears newer ends under the same keys.
-    DropsWhatIsOwedAnew,
+    DropsWhatIsEndedAnew,
     /// A failed write is answered as a success.
     UnshownIsSuccess,
     /// A failed report is answered as a success.
@@ -102,8 +102,8 @@ impl Mutant {
         Self::DueCountsAsBegun,
         Self::DigestOutlivesFailure,
         Self::ConfirmsWhatIsNewer,
-        Self::ToldCountsWhatIsNewer,
-        Self::DropsWhatIsOwedAnew,
+        Self::ReportedCountsWhatIsNewer,
+        Self::DropsWhatIsEndedAnew,
         Self::UnshownIsSuccess,
         Self::UntoldIsSuccess,
         Self::RestorationIsNotReported,
@@ -141,8 +141,8 @@ impl Mutant {
             Self::DueCountsAsBegun => (sentence::DONE, scope::RETIREMENT),
             Self::DigestOutlivesFailure => (sentence::CONFIRMED, scope::SUSPENSION),
             Self::ConfirmsWhatIsNewer => (sentence::CONFIRMED, scope::RETIREMENT),
-            Self::ToldCountsWhatIsNewer => (sentence::TOLD, scope::RETIREMENT),
-            Self::DropsWhatIsOwedAnew => (sentence::BLAMES, scope::SUSPENSION),
+            Self::ReportedCountsWhatIsNewer => (sentence::TOLD, scope::RETIREMENT),
+            Self::DropsWhatIsEndedAnew => (sentence::BLAMES, scope::SUSPENSION),
             Self::UnshownIsSuccess => (sentence::SHOWN, scope::REVOCATIONS),
             Self::UntoldIsSuccess => (sentence::TOLD, scope::REVOCATIONS),
             Self::RestorationIsNotReported => (sentence::RESTORED, scope::FOLLOWER),

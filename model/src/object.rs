@@ -4,8 +4,8 @@
 use crate::mutant::Mutant;
 use crate::protocol::Protocol;
 use crate::world::{
-    At, CLIENT, COME, CallState, End, FOR_EVER, HOUR, Instance, Owed, Put, REWRITES, Report, Rows, SOON, TOKENS, Task,
-    Value, World,
+    At, CLIENT, COME, CallState, End, FOR_EVER, HOUR, Instance, Put, REWRITES, Report, Rows, SOON, TOKENS, Task,
+    Unreported, Value, World,
 };
 
 /// A request to the object. The caller of `Revoke` is the token itself, that of `Retire` a short-term token of it.
@@ -92,7 +92,7 @@ impl Step<'_> {
             }
             self.report_client(true);
         }
-        Judgement { await_change: self.rows.narrowed, await_end: self.rows.renounced }
+        Judgement { await_change: self.rows.narrowed, await_end: self.rows.last_client_end }
     }
 
     /// `operator_asks::change`, to active.
@@ -116,7 +116,7 @@ impl Step<'_> {
             self.rows.narrowed = change;
         }
         self.report_client(true);
-        Judgement { await_change: if is_shown { self.rows.narrowed } else { 0 }, await_end: self.rows.renounced }
+        Judgement { await_change: if is_shown { self.rows.narrowed } else { 0 }, await_end: self.rows.last_client_end }
     }
 
     /// `operator_asks::change`, to immediate.
@@ -208,15 +208,15 @@ impl Step<'_> {
         };
         let number = self.queue_report(CLIENT, at, keep);
         if awaited {
-            self.rows.renounced = number;
+            self.rows.last_client_end = number;
         }
     }
 
-    /// `Step::queue_report` and `State::add_owed`.
+    /// `Step::queue_report` and `State::number_end`.
     fn queue_report(&mut self, key: usize, at: u8, keep: u8) -> u8 {
-        self.rows.owed += 1;
-        self.rows.owing[key] = Some(Owed { at, keep, number: self.rows.owed });
-        self.rows.owed
+        self.rows.last_end += 1;
+        self.rows.unreported[key] = Some(Unreported { at, keep, number: self.rows.last_end });
+        self.rows.last_end
     }
 
     /// `State::schedule_end`.
@@ -329,7 +329,7 @@ impl Rows {
 
     /// `State::alarm`. Pauses of less than a minute take no time, so the alarm may run at any point within them.
     fn next_alarm(&self) -> Option<u8> {
-        let soon = (self.is_pending() || self.told < self.owed).then_some(SOON);
+        let soon = (self.is_pending() || self.last_reported < self.last_end).then_some(SOON);
         let end = (self.next_end > 0).then_some(self.next_end);
         [soon, self.again.first().copied(), end].into_iter().flatten().min()
     }
@@ -348,13 +348,13 @@ impl Rows {
     /// `Step::report_accepted`.
     fn report_accepted(&mut self, report: &Report, protocol: &Protocol) {
         for key in 0..=TOKENS {
-            let is_same = report.ends[key] == self.owing[key] || protocol.is(Mutant::DropsWhatIsOwedAnew);
+            let is_same = report.ends[key] == self.unreported[key] || protocol.is(Mutant::DropsWhatIsEndedAnew);
             if report.ends[key].is_some() && is_same {
-                self.owing[key] = None;
+                self.unreported[key] = None;
             }
         }
-        let number = if protocol.is(Mutant::ToldCountsWhatIsNewer) { self.owed } else { report.number };
-        self.told = self.told.max(number);
+        let number = if protocol.is(Mutant::ReportedCountsWhatIsNewer) { self.last_end } else { report.number };
+        self.last_reported = self.last_reported.max(number);
     }
 }
 
@@ -431,7 +431,7 @@ impl World {
         if self.rows != before {
             self.commit();
         }
-        let told = if self.rows.told < self.rows.owed { self.rows.owed } else { 0 };
+        let told = if self.rows.last_reported < self.rows.last_end { self.rows.last_end } else { 0 };
         let shown = if self.rows.is_due(self.now) { self.rows.change } else { 0 };
         self.alarm =
             Some(Task { at: At::Report, shown, told, reported: true, failures: 0, patient: true, undone: false });
@@ -465,14 +465,14 @@ impl World {
 
     /// `Object::report`, up to the call of the feed.
     fn report(&mut self, who: usize, task: Task) -> bool {
-        if self.rows.told >= task.told {
+        if self.rows.last_reported >= task.told {
             self.go_to(who, At::Publish);
             return true;
         }
         if !self.reports.is_empty() {
             return false;
         }
-        self.reports.push(Report { who, ends: self.rows.owing, number: self.rows.owed, landed: false });
+        self.reports.push(Report { who, ends: self.rows.unreported, number: self.rows.last_end, landed: false });
         self.go_to(who, At::Reporting);
         false
     }

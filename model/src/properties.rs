@@ -270,8 +270,11 @@ fn earliest_counts(_: &Protocol, world: &World) -> bool {
 
 fn has_an_alarm(_: &Protocol, world: &World) -> bool {
     let rows = &world.rows;
-    let is_owed =
-        rows.is_pending() || rows.told < rows.owed || !rows.again.is_empty() || rows.rewriting || rows.next_end > 0;
+    let is_owed = rows.is_pending()
+        || rows.last_reported < rows.last_end
+        || !rows.again.is_empty()
+        || rows.rewriting
+        || rows.next_end > 0;
     !is_owed || rows.alarm.is_some()
 }
 
@@ -280,8 +283,9 @@ fn is_done(protocol: &Protocol, world: &World) -> bool {
         return true;
     }
     let rows = &world.rows;
-    let is_quiet = rows.alarm.is_none() && !rows.is_pending() && rows.again.is_empty() && rows.told == rows.owed;
-    let is_told = rows.owing.iter().all(Option::is_none)
+    let is_quiet =
+        rows.alarm.is_none() && !rows.is_pending() && rows.again.is_empty() && rows.last_reported == rows.last_end;
+    let is_told = rows.unreported.iter().all(Option::is_none)
         && (0..TOKENS).all(|token| rows.ends[token].is_none_or(|end| end.told == 0 || world.ghost.reported[token] > 0));
     is_quiet && is_told && world.kv.value == rows.replica(world.now)
 }
@@ -303,7 +307,7 @@ fn blames_nobody(_: &Protocol, world: &World) -> bool {
     let kv = (0..TOKENS).all(|token| value.ends[token].is_none_or(|at| has_ended(token, at)));
     let entry = |key: usize| world.feed.entries[key].map(|entry| entry.at);
     let feed = (0..TOKENS).all(|token| entry(token).is_none_or(|at| has_ended(token, at)));
-    let is_restoring = rows.told < rows.owed;
+    let is_restoring = rows.last_reported < rows.last_end;
     let client = match entry(CLIENT) {
         Some(FOR_EVER) => rows.suspended || is_restoring,
         Some(1) => rows.renewed,
@@ -334,7 +338,7 @@ fn misses_nothing(protocol: &Protocol, world: &World) -> bool {
 }
 
 fn learns_of_restorations(_: &Protocol, world: &World) -> bool {
-    let is_restored = !world.rows.suspended && world.rows.told == world.rows.owed;
+    let is_restored = !world.rows.suspended && world.rows.last_reported == world.rows.last_end;
     let has_heard = world.follower.polled > world.ghost.changed[CLIENT];
     !(is_restored && has_heard && world.follower.ended[CLIENT] == Some(FOR_EVER))
 }

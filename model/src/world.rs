@@ -57,17 +57,17 @@ pub struct Rows {
     pub renewed: bool,
     /// The rows `end:…`.
     pub ends: [Option<End>; TOKENS],
-    /// The rows `owed:…`.
-    pub owing: Ends,
+    /// The rows `unreported:…`.
+    pub unreported: Ends,
     /// The row `jti:…`.
     pub spent: bool,
     pub change: u8,
     pub shown: u8,
     pub switched: u8,
     pub narrowed: u8,
-    pub owed: u8,
-    pub told: u8,
-    pub renounced: u8,
+    pub last_end: u8,
+    pub last_reported: u8,
+    pub last_client_end: u8,
     /// 0 if there is none.
     pub next_end: u8,
     /// What KV is known to hold.
@@ -86,10 +86,10 @@ pub struct End {
 }
 
 /// `feed::End`, by key.
-pub type Ends = [Option<Owed>; TOKENS + 1];
+pub type Ends = [Option<Unreported>; TOKENS + 1];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Owed {
+pub struct Unreported {
     /// For the client: 0 if it is active and no token has ended, 1 if those from before `end-tokens` have, `FOR_EVER`
     /// if it is suspended.
     pub at: u8,

@@ -13,12 +13,12 @@ use crate::token_id::{Kind, TokenId};
 /// How long an early end is stored after the token's expiry, seconds: another location's clock may be behind.
 const AFTER_THE_END: u64 = 300;
 
-// Row keys: `end:TOKEN_ID` for each early end; `owed:KEY` for each end still to be reported to the feed; `told:KEY` for
+// Row keys: `end:TOKEN_ID` for each early end; `unreported:KEY` for each end still to be reported to the feed; `reported:KEY` for
 // each end of a short-term token that the feed has, to count them.
 const END: &str = "end:";
 const LONG_ENDS: &str = "end:tok_lt_";
-const OWED: &str = "owed:";
-const TOLD: &str = "told:";
+const UNREPORTED: &str = "unreported:";
+const REPORTED: &str = "reported:";
 
 /// The row of a token that ends early: `AT CHANGE NUMBER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,42 +139,43 @@ impl<G: Ground> Step<'_, G> {
         if !self.settings.has_feed() && kind != feed::Kind::Client {
             return 0;
         }
-        let number = self.state.add_owed(awaited);
+        let number = self.state.number_end(awaited);
         let end = End { key: feed::key(kind, id), at, keep, number };
-        self.save(&format!("{OWED}{}", end.key), to_json(&end), FOR_EVER);
+        self.save(&format!("{UNREPORTED}{}", end.key), to_json(&end), FOR_EVER);
         number
     }
 
     /// The ends still to be reported to the feed.
-    pub(super) fn owed_report(&self) -> Result<Vec<End>, Unavailable> {
-        let rows = self.ground.list(OWED, self.now, usize::MAX)?;
+    pub(super) fn unreported(&self) -> Result<Vec<End>, Unavailable> {
+        let rows = self.ground.list(UNREPORTED, self.now, usize::MAX)?;
         rows.iter().map(|(key, row)| parse(&row.value, key)).collect()
     }
 
     /// Records that the feed has these ends, and everything up to `number`.
     pub(super) fn report_accepted(&mut self, ends: &[End], number: u64) {
         for end in ends {
-            let key = format!("{OWED}{}", end.key);
+            let key = format!("{UNREPORTED}{}", end.key);
             // An end stored under the same key since then is still to be reported.
             let is_same = self.load(&key).is_ok_and(|row| row.is_some_and(|value| value == to_json(end)));
             if is_same {
                 self.remove(&key);
             }
             if end.key.starts_with(feed::Kind::Token.name()) {
-                self.save(&format!("{TOLD}{}", end.key), String::new(), self.now + feed::HOUR);
+                self.save(&format!("{REPORTED}{}", end.key), String::new(), self.now + feed::HOUR);
             }
         }
-        self.state.told = self.state.told.max(number);
+        self.state.last_reported = self.state.last_reported.max(number);
     }
 
     /// In how many seconds the feed has room for another short-term token of this client; 0 if it has room now.
     pub(super) fn seconds_until_room(&self) -> Result<u64, Unavailable> {
-        let told = self.ground.list(TOLD, self.now, feed::MOST_TOKENS)?;
-        let owed = self.ground.list(&format!("{OWED}{}", feed::Kind::Token.name()), self.now, feed::MOST_TOKENS)?.len();
-        if !self.settings.has_feed() || told.len() + owed < feed::MOST_TOKENS {
+        let reported = self.ground.list(REPORTED, self.now, feed::MOST_TOKENS)?;
+        let unreported =
+            self.ground.list(&format!("{UNREPORTED}{}", feed::Kind::Token.name()), self.now, feed::MOST_TOKENS)?;
+        if !self.settings.has_feed() || reported.len() + unreported.len() < feed::MOST_TOKENS {
             return Ok(0);
         }
-        Ok(told.iter().map(|(_, row)| row.expires_at - self.now).min().unwrap_or(feed::HOUR))
+        Ok(reported.iter().map(|(_, row)| row.expires_at - self.now).min().unwrap_or(feed::HOUR))
     }
 
     pub(super) fn replica(&self, client: &Client) -> Result<Replica, Unavailable> {

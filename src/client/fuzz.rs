@@ -64,7 +64,7 @@ fn records() {
 #[test]
 fn stored_rows() {
     let seeds = [
-        r#"{"clock":5,"granted":0,"change":2,"shown":1,"switched":0,"owed":1,"told":0,"renounced":0,"telling":7,"narrowed":0,"unconfirmed":["\"e\""],"next_end":0,"digest":"d","due":10005,"failures":0,"again":[1,2],"wipe":0}"#,
+        r#"{"clock":5,"granted":0,"change":2,"shown":1,"switched":0,"last_end":1,"last_reported":0,"last_client_end":0,"report_due":7,"narrowed":0,"unconfirmed":["\"e\""],"next_end":0,"digest":"d","due":10005,"failures":0,"again":[1,2],"wipe":0}"#,
         r#"{"last_step":7,"wrong":[6],"wrong_of_the_day":[6,7],"locked_until":0}"#,
         r#"{"key":"token:AAAAAAAAAAAAAAAAAAAAAA","at":1,"keep":3600,"number":2}"#,
         r#"{"key":"token:AAAAAAAAAAAAAAAAAAAAAA","at":1,"seq":9,"number":2,"until":5}"#,

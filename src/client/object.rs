@@ -118,11 +118,11 @@ impl<G: Ground> Object<G> {
             step.record_ends_that_came(client)?;
         }
         let (is_due, is_reporting_due) = (step.state.is_due(), step.state.is_reporting_due());
-        let owed = step.state.owed;
+        let last_end = step.state.last_end;
         step.commit()?;
         if is_reporting_due {
             // A failed report stays due.
-            let _ = self.report(settings, "", owed).await;
+            let _ = self.report(settings, "", last_end).await;
         }
         if let Some(client) = client
             && is_due
@@ -156,11 +156,11 @@ impl<G: Ground> Object<G> {
         }
         let mut step = self.step(settings, "")?;
         step.state.recover();
-        let is_report_owed = step.state.told < step.state.owed;
+        let is_report_due = step.state.last_reported < step.state.last_end;
         step.commit()?;
         self.opened.set(true);
         // The end may have been stored while the feed was off, when no alarm is set for it.
-        if is_report_owed { self.schedule_alarm(settings) } else { Ok(()) }
+        if is_report_due { self.schedule_alarm(settings) } else { Ok(()) }
     }
 
     /// The object's clock, which never runs backwards. Unix milliseconds.
@@ -276,16 +276,16 @@ impl<G: Ground> Object<G> {
     /// Reports to the feed, unless it is off or already has every end up to `upto`. Concurrent callers share one
     /// report.
     async fn report(&self, settings: &Settings, client_id: &str, upto: u64) -> Result<(), Error> {
-        if !settings.has_feed() || self.step(settings, client_id)?.state.told >= upto {
+        if !settings.has_feed() || self.step(settings, client_id)?.state.last_reported >= upto {
             return Ok(());
         }
         let _turn = self.reporting.lock().await;
         let (report, number) = {
             let step = self.step(settings, client_id)?;
-            if step.state.told >= upto {
+            if step.state.last_reported >= upto {
                 return Ok(());
             }
-            (step.owed_report()?, step.state.owed)
+            (step.unreported()?, step.state.last_end)
         };
         let reported = self.ground.report(&report).await;
         let mut step = self.step(settings, client_id)?;

@@ -101,7 +101,7 @@ impl<G: Ground> Step<'_, G> {
         let answer = self.client_answer(&client, &Credentials::default());
         // A repeat waits for the same change and end as the first call, even if its body differs.
         let await_change = may_narrow.then_some(self.state.narrowed);
-        let await_end = if client.status == Status::Suspended && may_narrow { self.state.renounced } else { 0 };
+        let await_end = if client.status == Status::Suspended && may_narrow { self.state.last_client_end } else { 0 };
         Ok(Judgement { await_change, await_end, confirms: repeated.or(Some(before)), ..answer.into() })
     }
 
@@ -148,7 +148,7 @@ impl<G: Ground> Step<'_, G> {
             self.save(OPERATOR, client.tokens_valid_from.to_string(), FOR_EVER);
             self.report_client(&client, true);
             return Ok(Judgement {
-                await_end: self.state.renounced,
+                await_end: self.state.last_client_end,
                 await_second: client.tokens_valid_from,
                 ..Answer::Done.into()
             });
@@ -163,7 +163,7 @@ impl<G: Ground> Step<'_, G> {
         let await_change = is_shown.then_some(self.state.narrowed);
         Ok(Judgement {
             await_change,
-            await_end: self.state.renounced,
+            await_end: self.state.last_client_end,
             await_second: client.tokens_valid_from,
             ..Answer::Done.into()
         })
@@ -191,7 +191,7 @@ impl<G: Ground> Step<'_, G> {
         }
         Ok(Judgement {
             await_change: Some(self.state.narrowed),
-            await_end: self.state.renounced,
+            await_end: self.state.last_client_end,
             ..Answer::Done.into()
         })
     }
@@ -212,7 +212,7 @@ impl<G: Ground> Step<'_, G> {
         };
         let number = self.queue_report(feed::Kind::Client, &client.client_id, at, keep, awaited);
         if awaited {
-            self.state.renounced = number;
+            self.state.last_client_end = number;
         }
     }
 

@@ -38,14 +38,14 @@ pub struct State {
     /// The last change that made the client `immediate`. Until KV shows it, exchanges read KV.
     pub switched: u64,
     /// The number of the last end to be reported to the feed.
-    pub owed: u64,
+    pub last_end: u64,
     /// The number of the last end that the feed has.
-    pub told: u64,
+    pub last_reported: u64,
     /// The number that the last suspension, `end-tokens` or deletion has in the feed. That request and its repeats are
     /// answered when the feed has it.
-    pub renounced: u64,
-    /// When the next report is due, Unix milliseconds. Valid while `told` is behind `owed`.
-    telling: u64,
+    pub last_client_end: u64,
+    /// When the next report is due, Unix milliseconds. Valid while `last_reported` is behind `last_end`.
+    report_due: u64,
     /// The last change that KV must show before it is answered: one that took something away, or made the client
     /// `immediate`. Repeats of that request wait for it too.
     pub narrowed: u64,
@@ -72,7 +72,7 @@ pub struct State {
 }
 
 readable!(struct State {
-    clock, granted, change, shown, switched, owed, told, renounced, telling, narrowed, unconfirmed, next_end, digest, due, failures, again, rewriting, wipe,
+    clock, granted, change, shown, switched, last_end, last_reported, last_client_end, report_due, narrowed, unconfirmed, next_end, digest, due, failures, again, rewriting, wipe,
 });
 
 impl State {
@@ -85,20 +85,20 @@ impl State {
     }
 
     /// Numbers an end for the feed. If a caller waits for it, the alarm reports it only after `CALLER_PATIENCE`.
-    pub fn add_owed(&mut self, awaited: bool) -> u64 {
+    pub fn number_end(&mut self, awaited: bool) -> u64 {
         let due = self.clock + if awaited { CALLER_PATIENCE } else { 0 };
-        self.telling = if self.told < self.owed { self.telling.min(due) } else { due };
-        self.owed += 1;
-        self.owed
+        self.report_due = if self.last_reported < self.last_end { self.report_due.min(due) } else { due };
+        self.last_end += 1;
+        self.last_end
     }
 
     pub fn is_reporting_due(&self) -> bool {
-        self.told < self.owed && self.telling <= self.clock
+        self.last_reported < self.last_end && self.report_due <= self.clock
     }
 
     /// Records that a report failed.
     pub fn report_failed(&mut self) {
-        self.telling = self.clock + REPORT_PAUSE;
+        self.report_due = self.clock + REPORT_PAUSE;
     }
 
     /// Whether KV does not show every change yet.
@@ -200,8 +200,8 @@ impl State {
         let pending = self.is_pending().then_some(self.due);
         let wipe = (self.wipe > 0).then_some(self.wipe);
         let end = (self.next_end > 0).then_some(self.next_end * 1000);
-        let telling = (has_feed && self.told < self.owed).then_some(self.telling);
-        [pending, telling, self.again.first().copied(), wipe, end].into_iter().flatten().min()
+        let report_due = (has_feed && self.last_reported < self.last_end).then_some(self.report_due);
+        [pending, report_due, self.again.first().copied(), wipe, end].into_iter().flatten().min()
     }
 }
 
@@ -304,7 +304,7 @@ mod tests {
     fn the_stored_format_is_pinned() {
         let mut state = State { clock: 5, ..State::default() };
         state.record_change(true);
-        let json = r#"{"clock":5,"granted":0,"change":1,"shown":0,"switched":0,"owed":0,"told":0,"renounced":0,"telling":0,"narrowed":0,"unconfirmed":[],"next_end":0,"due":10005,"failures":0,"again":[],"wipe":0}"#;
+        let json = r#"{"clock":5,"granted":0,"change":1,"shown":0,"switched":0,"last_end":0,"last_reported":0,"last_client_end":0,"report_due":0,"narrowed":0,"unconfirmed":[],"next_end":0,"due":10005,"failures":0,"again":[],"wipe":0}"#;
         assert_eq!(serde_json::to_string(&state).unwrap(), json);
     }
 
