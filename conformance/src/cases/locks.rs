@@ -255,6 +255,32 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("lock-counts-seconds", "counts wrong codes of one second once")],
         ..CODE
     },
+    Case {
+        id: "locks.401.code-without-x-client-id",
+        cell: Cell::Service(401),
+        requirement: "A right code without X-Client-Id is rejected with 401 invalid_client, also beside a bearer.",
+        section: "openapi.yaml, issueLongTermToken",
+        control: Some("locks.201.four-wrong"),
+        request: steps!(without_x_client_id),
+        expect: INVALID_CLIENT,
+        mutants: &[mutant("code-without-x-client-id", "does not need X-Client-Id beside a one-time code")],
+        ..CODE
+    },
+    Case {
+        id: "locks.401.other-secrets",
+        cell: Cell::Service(401),
+        requirement: "Neither a client's totp_secret nor its secret_id nor its id is its client_secret: each is \
+                      rejected with 401 invalid_client.",
+        section: "openapi.yaml, issueLongTermToken",
+        control: Some("operators.201.otp"),
+        request: steps!(other_secrets),
+        expect: INVALID_CLIENT,
+        mutants: &[
+            mutant("totp-secret-as-secret", "accepts a client's totp_secret as its client_secret"),
+            mutant("secret-id-as-secret", "accepts a secret_id as a client_secret"),
+        ],
+        ..CODE
+    },
 ];
 
 async fn holder(t: &Trial<'_>) -> Result<Holder, Stop> {
@@ -510,4 +536,24 @@ async fn all_at_once(t: &Trial<'_>) -> Result<(), Stop> {
     futures_util::future::try_join_all(guesses).await?;
     let answer = send_right(t, &holder).await?;
     judged(t, &answer, "for a right code after five wrong ones at once")
+}
+
+async fn without_x_client_id(t: &Trial<'_>) -> Result<(), Stop> {
+    let holder = holder(t).await?;
+    let bearer = t.guest_token(&holder.guest).await?;
+    let code = totp::code(&holder.seed, step_of_now(t).await?);
+    let body = json!({
+        "grant_type": "client_credentials", "client_id": holder.guest.id, "ttl_seconds": 3600,
+        "otp_code": t.secret("GUEST_OTP_CODE", code),
+    });
+    let request = crate::endpoint::post(crate::endpoint::LONG, Some(&bearer.token), Some(body));
+    t.expect(t.due, &t.send(&request).await?)
+}
+
+async fn other_secrets(t: &Trial<'_>) -> Result<(), Stop> {
+    let client = t.client_with(json!({"mechanisms": ["secret", "otp"]})).await?;
+    for other in [client.text("totp_secret")?, client.secret_id()?, &client.id] {
+        t.log_in_by_secret(&client, other, t.due).await?;
+    }
+    Ok(())
 }

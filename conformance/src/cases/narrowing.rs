@@ -5,7 +5,7 @@ use crate::case::*;
 use crate::endpoint;
 use crate::totp;
 use crate::trial::guests::Guest;
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub const CASES: &[Case] = &[
     Case {
@@ -367,8 +367,8 @@ pub const CASES: &[Case] = &[
         id: "narrowing.201.long-default-all",
         cell: Cell::Service(201),
         level: Level::Service,
-        requirement: "Without scopes, a secret and a one-time code both issue a token with all scopes of the client, \
-                      in its order.",
+        requirement: "Without scopes and ttl_seconds, a secret, a one-time code and an assertion each issue a token \
+                      for 30 days with all scopes of the client, in its order.",
         section: "docs/api.md, Scopes",
         needs: &[(Operator, ClientId), (Operator, ClientSecret)],
         effect: Effect::Provision,
@@ -377,6 +377,11 @@ pub const CASES: &[Case] = &[
         expect: GRANTED,
         mutants: &[
             mutant("code-default-more", "adds a scope to the default for a one-time code"),
+            mutant("code-default-hour", "issues a token of an hour for a one-time code without ttl_seconds"),
+            mutant(
+                "assertion-default-first",
+                "grants only the first of the client's scopes for an assertion by default",
+            ),
             mutant("secret-default-first", "grants only the first of the client's scopes by default"),
         ],
         ..ROW
@@ -554,17 +559,27 @@ async fn eventual(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn default_all(t: &Trial<'_>) -> Result<(), Stop> {
     let scopes = ["templates:read", "jobs:submit", "tokens:write"];
-    let guest = t.guest_with(json!({"scopes": scopes, "mechanisms": ["secret", "otp"]})).await?;
-    granted(t, &t.send(&by_secret(&guest, None)).await?, &scopes)?;
-    let text = guest.made["totp_secret"].as_str().unwrap_or_default();
-    let seed = totp::base32(&t.secret("GUEST_TOTP_SECRET", text.to_owned()));
-    let seed = seed.ok_or_else(|| Stop::Blocked("the 201 for the new client has no totp_secret".to_owned()))?;
-    let code = totp::code(&seed, t.calm_step().await?);
-    let mut request = by_secret(&guest, None);
-    let body = json!({
-        "grant_type": "client_credentials", "client_id": guest.id, "otp_code": t.secret("GUEST_OTP_CODE", code),
-        "ttl_seconds": 3600,
-    });
-    request.body = body.to_string().into_bytes();
-    granted(t, &t.send(&request).await?, &scopes)
+    let signer = t.signer("first")?;
+    let client = t
+        .client_with(json!({
+            "scopes": scopes, "mechanisms": ["secret", "otp", "assertion"], "jwks": {"keys": [signer.jwk]},
+            "max_ttl_seconds": 7_776_000,
+        }))
+        .await?;
+    let seed = client.text("totp_secret")?.to_owned();
+    let key = totp::base32(&seed).ok_or_else(|| Stop::Blocked("the totp_secret is not base32".to_owned()))?;
+    let code = t.secret("GUEST_OTP_CODE", totp::code(&key, t.calm_step().await?));
+    let credentials = [
+        ("a secret", json!({"client_secret": client.secret()?})),
+        ("a one-time code", json!({"otp_code": code})),
+        ("an assertion", t.assertion_of(&client, &signer)?),
+    ];
+    for (what, mut credential) in credentials {
+        credential["ttl_seconds"] = Value::Null;
+        let answer = t.log_in(&client, credential).await?;
+        let told = |stop: Stop| stop.wanted(|wanted| format!("{wanted} for {what}"));
+        granted(t, &answer, &scopes).map_err(told)?;
+        t.check(Also::LongDefault, &answer).map_err(told)?;
+    }
+    Ok(())
 }

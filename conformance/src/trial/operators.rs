@@ -188,7 +188,8 @@ impl Trial<'_> {
         self.expect(want, &answer)
     }
 
-    pub async fn log_in_by_assertion(&self, client: &Client, signer: &Signer, want: Want) -> Result<(), Stop> {
+    /// The members of a body with a fresh assertion of the client.
+    pub fn assertion_of(&self, client: &Client, signer: &Signer) -> Result<Value, Stop> {
         let now = self.run.clock.now();
         let header = json!({"alg": signer.key.alg, "kid": signer.key.kid, "typ": "JWT"});
         let claims = json!({
@@ -196,8 +197,11 @@ impl Trial<'_> {
             "jti": self.unique(),
         });
         let assertion = self.secret("GUEST_ASSERTION", draft::sign(&signer.key, &header, &claims)?);
-        let credential = json!({"grant_type": "assertion", "assertion_type": CLIENT_ASSERTION, "assertion": assertion});
-        let answer = self.log_in(client, credential).await?;
+        Ok(json!({"grant_type": "assertion", "assertion_type": CLIENT_ASSERTION, "assertion": assertion}))
+    }
+
+    pub async fn log_in_by_assertion(&self, client: &Client, signer: &Signer, want: Want) -> Result<(), Stop> {
+        let answer = self.log_in(client, self.assertion_of(client, signer)?).await?;
         self.expect(want, &answer)
     }
 

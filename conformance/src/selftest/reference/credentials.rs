@@ -32,6 +32,9 @@ impl Reference {
                 && any(&|own| {
                     own.starts_with(|first: char| secret == format!("%{:02X}{}", u32::from(first), &own[1..]))
                 }))
+            || (self.on("totp-secret-as-secret")
+                && totp::base32(secret).is_some_and(|seed| !seed.is_empty() && seed == client.totp))
+            || (self.on("secret-id-as-secret") && client.secrets.iter().any(|own| own.id == secret))
             || (self.on("secret-padding-ok") && any(&|own| secret.trim_end_matches('=') == own))
             || (self.on("secret-sorted-ok") && any(&|own| sorted(secret) == sorted(own)))
             || (self.on("secret-alphabet-ok") && any(&|own| secret.replace('+', "-").replace('/', "_") == own))

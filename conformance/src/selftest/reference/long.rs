@@ -152,6 +152,7 @@ impl Reference {
             Ok(_) if rotates && self.on("rotation-ttl-ignored") => Some(3600),
             Ok(Some(ttl)) if rotates && self.on("rotation-ttl-more") => Some(ttl + 60),
             Ok(_) if code.is_some() && self.on("code-ttl-ignored") => None,
+            Ok(None) if code.is_some() && self.on("code-default-hour") => Some(3600),
             Ok(_) if assertion.is_some() && self.on("assertion-ttl-ignored") => Some(3600),
             ttl => ttl?,
         };
@@ -216,6 +217,7 @@ impl Reference {
         // X-Client-Id, compared exactly.
         let same = match &header_id {
             None if assertion.is_some() && self.on("x-client-id-or-bearer") => bearer_header.is_some(),
+            None if code.is_some() && self.on("code-without-x-client-id") => true,
             None => self.on("x-client-id-optional"),
             Some(id) if self.on("x-client-id-folded") => id.eq_ignore_ascii_case(&client_id),
             Some(id) if self.on("client-id-trimmed") => *id == client_id.trim(),
@@ -317,6 +319,7 @@ impl Reference {
             None if self.on("scopes-omitted-everything") => vec!["billing:*".to_owned()],
             None => match (self.fault, self.scopes_of(&client, "long-default")) {
                 (Some("secret-default-first"), all) if secret.is_some() => all[..1].to_vec(),
+                (Some("assertion-default-first"), all) if assertion.is_some() => all[..1].to_vec(),
                 (Some("code-default-more"), all) if code.is_some() => {
                     all.into_iter().chain(["jobs:read".to_owned()]).collect()
                 }
