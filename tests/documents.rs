@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/api.md",
     "docs/architecture.md",
+    "docs/clients.md",
     "docs/fuzzing.md",
     "docs/operations.md",
     "docs/performance.md",
