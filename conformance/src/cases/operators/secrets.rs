@@ -244,7 +244,7 @@ pub const CASES: &[Case] = &[
         id: "operators.400.in-fraction",
         requirement: "A fraction in ?in= is rejected with 400 invalid_request.",
         request: Ask(EndClientSecret, &[Path("/clients/${bystander}/secrets/${bystander_secret}?in=7776000.0")]),
-        mutants: &[mutant("in-lenient", "takes a fraction as a number of seconds")],
+        mutants: &[mutant("in-fraction-ok", "takes a fraction as a number of seconds")],
         ..BAD_IN
     },
     Case {

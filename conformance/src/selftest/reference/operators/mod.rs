@@ -341,6 +341,7 @@ impl Reference {
             Ok(number) if plain && number >= least as f64 && number <= most as f64 => Ok(first.parse().ok()),
             Ok(number) if plain && number > most as f64 && self.on(&format!("{name}-clamped")) => Ok(Some(most)),
             Ok(number) if plain && number < least as f64 && self.on(&format!("{name}-raised")) => Ok(Some(least)),
+            Ok(number) if first.contains('.') && self.on(&format!("{name}-fraction-ok")) => Ok(Some(number as u64)),
             Ok(number) if !plain && self.on(&format!("{name}-lenient")) => Ok(Some(number.max(0.0) as u64)),
             Err(_) if self.on(&format!("{name}-text-ignored")) => Ok(None),
             _ => {
