@@ -80,6 +80,7 @@ const TABLES: &[&[Case]] = &[
     operators::shown::CASES,
     operators::callers::CASES,
     operators::keys::CASES,
+    operators::algorithms::CASES,
     operators::change::CASES,
     operators::conditions::CASES,
     operators::secrets::CASES,

@@ -1,6 +1,6 @@
 //! One running case: its identities, its requests, and the checks that every answer passes.
 //!
-//! The files of this folder add what cases need, each using those before it: tokens (`mint`), requests (`forge`, `draft`),
+//! The files of this folder add what cases need, each using those before it: tokens (`mint`), keys (`known_keys`), requests (`forge`, `draft`),
 //! one-time codes (`codes`), the deployment's documents (`published`), clients for one case (`guests`, `operators`), exact
 //! times and delays (`moments`), judging (`judge`), and the revocation feed (`feed`).
 
@@ -10,6 +10,7 @@ pub mod feed;
 pub mod forge;
 pub mod guests;
 pub mod judge;
+pub mod known_keys;
 pub mod mint;
 pub mod moments;
 pub mod operators;

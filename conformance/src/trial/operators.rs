@@ -10,6 +10,7 @@ use crate::stop::Stop;
 use crate::totp;
 use crate::trial::Trial;
 use crate::trial::draft::{self, CLIENT_ASSERTION};
+use crate::trial::known_keys;
 use crate::trial::mint::Token;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -222,6 +223,22 @@ impl Trial<'_> {
 
     pub async fn exchanges(&self, long: &Token) -> Result<(), Stop> {
         self.exchange_is(long, GRANTED).await
+    }
+
+    /// A key for this algorithm: a fresh one for EdDSA, a known one otherwise.
+    pub fn signer_for(&self, alg: &str, kid: &str) -> Result<Signer, Stop> {
+        let private = match alg {
+            "EdDSA" => return self.signer(kid),
+            "ES256" => known_keys::p256(kid),
+            _ => known_keys::rsa(kid, alg),
+        };
+        let key = PrivateKey::from_jwk(&private.to_string())
+            .map_err(|problem| Stop::Error(format!("no key could be made: {problem}")))?;
+        let mut jwk = private;
+        if let Some(members) = jwk.as_object_mut() {
+            members.retain(|name, _| !["d", "p", "q", "dp", "dq", "qi"].contains(&name.as_str()));
+        }
+        Ok(Signer { key, jwk })
     }
 
     /// A fresh Ed25519 key.

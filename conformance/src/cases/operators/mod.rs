@@ -1,6 +1,7 @@
 //! /clients: the operators' calls. The files follow a client's life: who may call, creating, changing, credentials,
 //! ending.
 
+pub mod algorithms;
 pub mod callers;
 pub mod change;
 pub mod codes;
