@@ -39,6 +39,9 @@ pub struct Limits {
     pub short_seconds: u64,
     /// The longest `Retry-After` that a run waits for, to see that the limit ends by then, in seconds.
     pub retry_seconds: u64,
+    /// The deployment's grace period of rotations, in seconds. If it is given, a run waits until it has ended, to see that the
+    /// retired token is rejected then.
+    pub rotation_grace_seconds: Option<u64>,
     /// How soon the revocation feed must show a revocation, in milliseconds: a location's copy may be 2 s old, and 1 s is for
     /// the call.
     pub feed_milliseconds: u64,
@@ -58,6 +61,7 @@ impl Default for Limits {
             long_default_seconds: 2_592_000,
             short_seconds: 900,
             retry_seconds: 10,
+            rotation_grace_seconds: None,
             feed_milliseconds: 3000,
         }
     }

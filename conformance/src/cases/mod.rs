@@ -18,6 +18,7 @@ mod metadata;
 mod narrowing;
 mod operators;
 mod outside;
+mod retired;
 mod revoke;
 mod sanity;
 mod short;
@@ -56,6 +57,7 @@ const TABLES: &[&[Case]] = &[
     revoke::ids::CASES,
     revoke::forged::CASES,
     later::CASES,
+    retired::CASES,
     limits::CASES,
     limited::CASES,
     outside::CASES,

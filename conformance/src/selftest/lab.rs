@@ -1,6 +1,7 @@
 //! Runs the harness against the reference server or a mutant of it.
 
 use super::people;
+use super::reference::long::GRACE;
 use super::reference::state::Reference;
 use super::wire;
 use crate::case::{Case, FeedMode, Mutant};
@@ -81,6 +82,7 @@ pub async fn one(fault: Option<&'static str>, feed: FeedMode, mut choice: Choice
         burst_concurrency: 8,
         feed_milliseconds: FEED_MILLISECONDS,
         retry_seconds: 120,
+        rotation_grace_seconds: Some(GRACE),
         ..Limits::default()
     };
     // The time limit is short because of the mutants that never answer.

@@ -154,7 +154,8 @@ impl Reference {
                 return false;
             }
         }
-        let retired = |id: &str| self.memory.retired.get(id).is_some_and(|until| *until <= now);
+        let retired =
+            |id: &str| self.memory.retired.get(id).is_some_and(|until| *until <= now) && !self.on("retired-for-ever");
         let forgotten =
             |id: &str, fault: &str| self.on(fault) && self.memory.revoked_at.get(id).is_some_and(|at| at + 5 <= now);
         let own = if bearer.kind == "long" { "ends-forgotten" } else { "short-ends-forgotten" };
@@ -164,8 +165,8 @@ impl Reference {
             && !self.on("no-cascade")
             && (!self.on("cascade-first-only") || first_child(parent))
         {
-            over |=
-                (self.memory.revoked.contains(parent) && !forgotten(parent, "cascade-forgotten")) || retired(parent);
+            over |= (self.memory.revoked.contains(parent) && !forgotten(parent, "cascade-forgotten"))
+                || (retired(parent) && !self.on("retired-children-live"));
         }
         over |= self.ended_with_client(bearer);
         if self.on("revocation-ends-rotated") {

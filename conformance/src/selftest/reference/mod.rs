@@ -14,7 +14,7 @@ mod forgeries;
 mod gossip;
 mod introspect;
 mod limits;
-mod long;
+pub mod long;
 pub mod message;
 mod operators;
 mod published;

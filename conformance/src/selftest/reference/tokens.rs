@@ -54,7 +54,9 @@ impl Reference {
     pub fn mint_short(&mut self, client: &ClientRecord, parent: &Bearer, scopes: Vec<String>) -> Reply {
         let now = self.clock.now();
         let lives = if self.on("short-lives-60") { 60 } else { 900 };
-        let mut ttl = lives.min(parent.exp.saturating_sub(now));
+        let retired = self.memory.retired.get(&parent.id).filter(|_| !self.on("short-outlives-retired"));
+        let end = retired.map_or(parent.exp, |until| parent.exp.min(*until));
+        let mut ttl = lives.min(end.saturating_sub(now));
         if self.on("short-outlives-long") {
             ttl = parent.exp.saturating_sub(now) + 900;
         }
