@@ -1,5 +1,5 @@
-//! A client. Its Durable Object holds its record and judges whatever must be consistent (`object`). KV holds a replica
-//! of its status, scopes and early ends, for exchanges (`replica`).
+//! A client. Its Durable Object holds its record and makes every decision that must be consistent (`object`). KV holds
+//! a replica of its status, scopes and early ends, for exchanges (`replica`).
 
 pub mod ask;
 pub mod change;

@@ -76,7 +76,7 @@ impl<G: Ground> Object<G> {
         let judgement = step.judge(ask, genuine);
         step.commit()?;
         let Judgement { answer, await_change, await_end, await_second, confirms } = judgement?;
-        // The feed goes first: it answers in milliseconds, so its failure is known long before KV's lag matters.
+        // The feed comes first, since it answers faster than KV. If it fails, KV is still written.
         let reported = self.report(settings, client_id, await_end).await;
         if let Some(change) = await_change {
             self.publish(settings, client_id, change).await?;

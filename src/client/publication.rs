@@ -15,7 +15,8 @@ const LONGEST_PAUSE: u64 = 60_000;
 /// A failed write may still land later, over a newer value. So the value is written again after these delays,
 /// milliseconds.
 const REWRITES: [u64; 3] = [60_000, 300_000, 3_600_000];
-/// After how long a replica that says "ask the object" is rebuilt, milliseconds: enough of its ends may have expired.
+/// After how long a replica that says "ask the object" is rebuilt, milliseconds. By then enough of its ends may have
+/// expired to list the others.
 const REVIEW: u64 = 86_400_000;
 /// The pause before a failed report to the feed is repeated, milliseconds.
 const REPORT_PAUSE: u64 = 5_000;
@@ -128,8 +129,8 @@ impl State {
         }
     }
 
-    /// Records the `ETag` from before a change. There are never many: each is of a change that was not published in
-    /// time.
+    /// Records the `ETag` from before a change. There are never many, since each belongs to a change that was not
+    /// published in time.
     pub fn add_unconfirmed(&mut self, etag: &str) {
         self.unconfirmed.retain(|other| other != etag);
         if self.unconfirmed.len() == MOST_UNCONFIRMED {

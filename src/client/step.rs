@@ -45,7 +45,7 @@ pub(super) struct Judgement {
     pub(super) await_end: u64,
     /// Wait until this second has begun.
     pub(super) await_second: u64,
-    /// Once this answer is given, the change of the client that had this `ETag` is confirmed: a repeat of it is a new
+    /// The `ETag` to remove from `State::unconfirmed` once this answer is given. From then on a repeat counts as a new
     /// change.
     pub(super) confirms: Option<String>,
 }
@@ -207,7 +207,7 @@ impl<'a, G: Ground> Step<'a, G> {
     /// Stores the step's changes.
     pub(super) fn commit(self) -> Result<(), Unavailable> {
         let mut rows = self.rows.into_inner();
-        // A later clock alone is not worth a write.
+        // If only the clock has advanced, nothing is written, unless the clock decided something.
         let mut stored = self.stored;
         let ticked = self.clock_counts.get() && stored.clock / 1000 < self.now;
         stored.clock = self.state.clock;

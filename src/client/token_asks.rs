@@ -103,7 +103,7 @@ impl<G: Ground> Step<'_, G> {
             return Err(TokenFault::TooOld.into());
         }
         // An `auth_time` ahead of every token that this object has issued can only be forged (with a leaked signing
-        // key). No later `end-tokens` would end what was rotated from it.
+        // key). A later `end-tokens` would not end the tokens rotated from it.
         if bearer.auth_time > self.now.max(client.tokens_valid_from) {
             return Err(TokenFault::Foreign.into());
         }

@@ -143,7 +143,7 @@ impl Isolate {
     }
 }
 
-/// Asks the feed's object. A read is given 2 seconds, since what a location serves must be no older than that.
+/// Asks the feed's object. A read times out after 2 seconds, since what a location serves must be no older than that.
 pub async fn ask_feed(namespace: &JsValue, question: &feed::Ask) -> Result<Ends, Unavailable> {
     let body = serde_json::to_string(question).map_err(|error| Unavailable::new("FEED", error.to_string()))?;
     let patience = if let feed::Ask::Ends { .. } = question { 2_000 } else { 3_000 };

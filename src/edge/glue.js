@@ -1,6 +1,5 @@
-// The Worker's JavaScript side, grouped so that each step of a request crosses the WASM border once: each crossing and
-// each runtime object costs about a microsecond, and a request once took sixty of them (docs/performance.md). No rule
-// is in here.
+// The Worker's JavaScript side. Each step of a request crosses the WASM boundary only once, since each crossing costs
+// time, and so does each runtime object (docs/performance.md). It contains no rules.
 import { env } from "cloudflare:workers";
 import { object } from "./webcrypto.js";
 
@@ -8,7 +7,8 @@ import { object } from "./webcrypto.js";
 // cheaper in workerd. Nothing else here needs `queueMicrotask`.
 globalThis.queueMicrotask = undefined;
 
-// The bindings, for `start`. Only at the first load: after a panic the WASM is loaded again while a request is waiting.
+// Returns the bindings for `start`, but only at the first load: after a panic, the WASM is loaded again while a request
+// is waiting.
 let loading = true;
 export function environment() {
   const isFirst = loading;
@@ -32,8 +32,8 @@ export function head(request) {
   return lines + line(request.cf?.clientAcceptEncoding ?? headers.get("Accept-Encoding"));
 }
 
-// Headers as an object: from a list of pairs the runtime would read them through iterators, which makes a refusal take
-// 10 % longer (docs/performance.md).
+// The headers are an object. The runtime would read a list of pairs through iterators, which makes a refusal take 10 %
+// longer (docs/performance.md).
 export const response = (status, lines, body) => new Response(body, { status, headers: object(lines) });
 
 // A variable or secret. wrangler.toml may give a number without quotes; any other type is a mistake.
@@ -54,7 +54,7 @@ const KV_PATIENCE = 2_000;
 const WRITE_PATIENCE = 3_000;
 const OBJECT_PATIENCE = 15_000;
 
-// A single promise: `Promise.race` in an async function made a cold exchange take 10 % longer (docs/performance.md).
+// A single promise: `Promise.race` in an async function makes a cold exchange take 10 % longer (docs/performance.md).
 const timely = (promise, patience) =>
   new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`did not answer within ${patience} ms`)), patience);

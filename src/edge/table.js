@@ -50,7 +50,7 @@ export class Table {
     this.hold(this.state.storage.deleteAll());
   }
 
-  // If storing fails, no answer may leave: the object is aborted, and restarts from what is durable.
+  // If storing fails, no answer may leave the object. It is aborted, and restarts from what is durable.
   hold(stored) {
     stored.catch((error) => this.state.abort(`storage failed: ${error.message}`));
   }

@@ -132,11 +132,11 @@ pub async fn operate(
     // 3 and 4
     Ok(match replica::ask(host, &client_id, &ask).await? {
         Answer::Shown(Shown { body, etag }) => {
-            let mut response = Response::text(if *operation == Operation::Create { 201 } else { 200 }, body);
+            let mut response = Response::from_json(if *operation == Operation::Create { 201 } else { 200 }, body);
             response.headers.push(("ETag", etag));
             response
         }
-        Answer::Made(body) => Response::text(201, body),
+        Answer::Made(body) => Response::from_json(201, body),
         _ => Response::empty(204),
     })
 }
