@@ -67,7 +67,7 @@ impl Step<'_> {
         if !self.rows.honours() {
             return None;
         }
-        let end = self.end_token(token, COME, true);
+        let end = self.end_one_token(token, COME, true);
         Some(Judgement { await_change: end.change, await_end: end.told })
     }
 
@@ -77,7 +77,7 @@ impl Step<'_> {
         if !self.rows.honours() || (has_ended && !self.protocol.is(Mutant::LaterEndWins)) {
             return None;
         }
-        self.end_token(token, self.now + self.protocol.scope.grace, false);
+        self.end_one_token(token, self.now + self.protocol.scope.grace, false);
         Some(Judgement::default())
     }
 
@@ -161,8 +161,8 @@ impl Step<'_> {
         Some(end)
     }
 
-    /// `Step::end_token`.
-    fn end_token(&mut self, token: usize, at: u8, awaited: bool) -> End {
+    /// `Step::end_one_token`.
+    fn end_one_token(&mut self, token: usize, at: u8, awaited: bool) -> End {
         let later_wins = self.protocol.is(Mutant::LaterEndWins);
         let earlier = self.find_end(token).filter(|earlier| earlier.at <= at && !later_wins);
         if let Some(earlier) = earlier
@@ -508,7 +508,7 @@ impl World {
             self.calls[who].state = if protocol.is(Mutant::UnshownIsSuccess) { answer } else { CallState::Failed };
             return false;
         }
-        self.write_in_turn(who, protocol)
+        self.write_locked(who, protocol)
     }
 
     /// `Object::write`, and `Object::schedule_alarm` when that is over.
@@ -517,7 +517,7 @@ impl World {
             if !self.puts.is_empty() && !protocol.is(Mutant::WritesOverlap) {
                 return false;
             }
-            if self.rows.is_due(self.now) && !self.write_in_turn(ALARM, protocol) {
+            if self.rows.is_due(self.now) && !self.write_locked(ALARM, protocol) {
                 return false;
             }
         }
@@ -531,8 +531,8 @@ impl World {
         self.commit();
     }
 
-    /// `Object::write_in_turn`, up to the call of KV. Returns whether none was needed.
-    fn write_in_turn(&mut self, who: usize, protocol: &Protocol) -> bool {
+    /// `Object::write_locked`, up to the call of KV. Returns whether none was needed.
+    fn write_locked(&mut self, who: usize, protocol: &Protocol) -> bool {
         let (value, change) = (self.rows.replica(self.now), self.rows.change);
         if self.rows.kv_holds(&value, self.now, protocol) {
             self.rows.write_confirmed(change, self.now, value, protocol);
@@ -549,7 +549,7 @@ impl World {
         false
     }
 
-    /// `Object::write_in_turn`, after KV's answer. `slowly`: it took more than `PATIENCE`.
+    /// `Object::write_locked`, after KV's answer. `slowly`: it took more than `PATIENCE`.
     pub fn put_answered(&mut self, put: usize, is_taken: bool, slowly: bool, protocol: &Protocol) {
         let Put { who, value, change, began, .. } = self.puts.remove(put);
         if is_taken {

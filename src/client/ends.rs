@@ -71,7 +71,7 @@ impl<G: Ground> Step<'_, G> {
 
     /// Ends a token at `at` (Unix seconds), unless it ends earlier already. `awaited`: the caller waits until KV and
     /// the feed show it.
-    pub(super) fn end_token(
+    pub(super) fn end_one_token(
         &mut self,
         client: &Client,
         token: &TokenId,

@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn suspension_and_the_kill_switch_end_tokens() {
+    fn a_suspension_and_end_tokens_refuse_earlier_tokens() {
         let mut client = client(vec![]);
         assert!(client.honours(99).is_err() && client.honours(100).is_ok());
         client.status = Status::Suspended;

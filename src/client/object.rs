@@ -201,7 +201,7 @@ impl<G: Ground> Object<G> {
             return Ok(());
         }
         loop {
-            let _turn = self.writing.lock().await;
+            let _guard = self.writing.lock().await;
             if self.step(settings, client_id)?.state.shown >= change {
                 return Ok(());
             }
@@ -213,7 +213,7 @@ impl<G: Ground> Object<G> {
                     Unavailable::new("REVOCATIONS", "the replica could not be written; the alarm will retry").into()
                 );
             }
-            let written = self.write_in_turn(settings, client_id).await;
+            let written = self.write_locked(settings, client_id).await;
             // A failure of KV is counted in `failed`, and the loop decides about a retry. Any other failure is
             // returned: a retry would not help.
             if self.failed.get().0 == failed_before {
@@ -223,15 +223,15 @@ impl<G: Ground> Object<G> {
     }
 
     async fn write(&self, settings: &Settings, client_id: &str) -> Result<(), Error> {
-        let _turn = self.writing.lock().await;
+        let _guard = self.writing.lock().await;
         if !self.step(settings, client_id)?.state.is_due() {
             return Ok(());
         }
-        self.write_in_turn(settings, client_id).await
+        self.write_locked(settings, client_id).await
     }
 
     /// Writes the replica as it is when the write begins. The caller holds `writing`.
-    async fn write_in_turn(&self, settings: &Settings, client_id: &str) -> Result<(), Error> {
+    async fn write_locked(&self, settings: &Settings, client_id: &str) -> Result<(), Error> {
         let pause = (self.wrote.get() + PACE).saturating_sub(self.millis());
         if pause > 0 {
             self.ground.sleep(pause).await;
@@ -279,7 +279,7 @@ impl<G: Ground> Object<G> {
         if !settings.has_feed() || self.step(settings, client_id)?.state.last_reported >= upto {
             return Ok(());
         }
-        let _turn = self.reporting.lock().await;
+        let _guard = self.reporting.lock().await;
         let (report, number) = {
             let step = self.step(settings, client_id)?;
             if step.state.last_reported >= upto {

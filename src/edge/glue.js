@@ -50,14 +50,14 @@ export const binding = (env, name) => (typeof env[name] === "object" ? env[name]
 const SHORTEST = { cacheTtl: 30 };
 
 // Timeouts, milliseconds: a KV read, a KV write, and a request to an object, which may wait for two writes.
-const KV_PATIENCE = 2_000;
-const WRITE_PATIENCE = 3_000;
-const OBJECT_PATIENCE = 15_000;
+const KV_TIMEOUT = 2_000;
+const WRITE_TIMEOUT = 3_000;
+const OBJECT_TIMEOUT = 15_000;
 
 // A single promise: `Promise.race` in an async function makes a cold exchange take 10 % longer (docs/performance.md).
-const timely = (promise, patience) =>
+const withTimeout = (promise, timeout) =>
   new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`did not answer within ${patience} ms`)), patience);
+    const timer = setTimeout(() => reject(new Error(`did not answer within ${timeout} ms`)), timeout);
     const settle = (how) => (value) => {
       clearTimeout(timer);
       how(value);
@@ -65,18 +65,18 @@ const timely = (promise, patience) =>
     promise.then(settle(resolve), settle(reject));
   });
 
-export const read = (namespace, key) => timely(namespace.get(key, SHORTEST), KV_PATIENCE);
+export const read = (namespace, key) => withTimeout(namespace.get(key, SHORTEST), KV_TIMEOUT);
 
 export function store(namespace, key, value, status, expiration) {
   const options = { metadata: { status }, ...(expiration === undefined ? {} : { expiration }) };
-  return timely(namespace.put(key, value, options), WRITE_PATIENCE);
+  return withTimeout(namespace.put(key, value, options), WRITE_TIMEOUT);
 }
 
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 // A page of keys with the status from their metadata, and the cursor of the next page.
 export async function list(namespace, limit, cursor) {
-  const page = await timely(namespace.list({ limit, cursor }), KV_PATIENCE);
+  const page = await withTimeout(namespace.list({ limit, cursor }), KV_TIMEOUT);
   const clients = page.keys.map(({ name, metadata }) => ({ client_id: name, status: metadata?.status ?? "" }));
   return JSON.stringify({ clients, cursor: page.list_complete ? null : page.cursor });
 }
@@ -87,7 +87,7 @@ export const within = async (limiter, key) => (await limiter.limit({ key })).suc
 export const count = (dataset, event, outcome, mechanism, status, milliseconds) =>
   dataset.writeDataPoint({ indexes: [event], blobs: [event, outcome, mechanism], doubles: [status, milliseconds] });
 
-export async function ask(namespace, name, region, body, patience = OBJECT_PATIENCE) {
+export async function ask(namespace, name, region, body, timeout = OBJECT_TIMEOUT) {
   const options = region === undefined ? undefined : { locationHint: region };
   const object = namespace.get(namespace.idFromName(name), options);
   const answer = async () => {
@@ -95,5 +95,5 @@ export async function ask(namespace, name, region, body, patience = OBJECT_PATIE
     if (response.status !== 200) throw new Error(`answered ${response.status}`);
     return response.text();
   };
-  return timely(answer(), patience);
+  return withTimeout(answer(), timeout);
 }

@@ -142,8 +142,9 @@ pub async fn operate(
 }
 
 async fn create(settings: &Settings, host: &impl Host, call: &Call, caller: &Presented) -> Result<Ask, Error> {
-    let made_up = format!("c2m_{}", Base64UrlUnpadded::encode_string(&host.random()?));
-    let Draft { client_id, region, patch } = Draft::parse(call.json(&[JSON])?, made_up, settings.default_consistency)?;
+    let generated_id = format!("c2m_{}", Base64UrlUnpadded::encode_string(&host.random()?));
+    let Draft { client_id, region, patch } =
+        Draft::parse(call.json(&[JSON])?, generated_id, settings.default_consistency)?;
     check_keys(host, patch.keys()).await?;
     if !settings.is_operator(&caller.client_id)
         && let Some(scope) = patch.scopes.iter().flat_map(Scopes::iter).find(|scope| scope.is_of("clients"))
