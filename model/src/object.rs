@@ -549,7 +549,7 @@ impl World {
         false
     }
 
-    /// `Object::write_locked`, after KV's answer. `slowly`: it took more than `PATIENCE`.
+    /// `Object::write_locked`, after KV's answer. `slowly`: it took more than `RETRY_WINDOW`.
     pub fn put_answered(&mut self, put: usize, is_taken: bool, slowly: bool, protocol: &Protocol) {
         let Put { who, value, change, began, .. } = self.puts.remove(put);
         if is_taken {

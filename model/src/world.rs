@@ -133,7 +133,7 @@ pub struct Task {
     pub told: u8,
     /// The feed has accepted the report.
     pub reported: bool,
-    /// The failures when `publish` began, and whether that is less than `PATIENCE` ago.
+    /// The failures when `publish` began, and whether that is less than `RETRY_WINDOW` ago.
     pub failures: u8,
     pub patient: bool,
     /// Another call undid this one, so its answer no longer promises anything. Only the checker knows this.

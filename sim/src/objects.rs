@@ -25,7 +25,7 @@ use crate::world::{Machine, Reply, Wait, reply};
 /// The name of the feed's object, which no client can have as its id.
 pub const FEED: &str = "feed!";
 /// How long an object waits for a write to KV or for the feed, milliseconds.
-const PATIENCE: u64 = 3_000;
+const TIMEOUT: u64 = 3_000;
 /// How long after its start a timed-out write may land, milliseconds. A write that lands after the last rewrite, an hour
 /// later, is outside the promise.
 const LATEST_LANDING: u64 = 55 * 60_000;
@@ -335,12 +335,12 @@ impl Ground for Table {
         if sim.strikes(Trouble::KvHangs, chance) {
             sim.fault(Part::Kv(key.to_owned()), format!("KV hangs while it writes {key}"));
             match chance.below(10) {
-                0..=2 => landing.after(chance.between(10, PATIENCE)),
-                3..=4 => landing.after(PATIENCE + chance.below(20_000)),
-                5..=7 => landing.after(PATIENCE + chance.below(LATEST_LANDING)),
+                0..=2 => landing.after(chance.between(10, TIMEOUT)),
+                3..=4 => landing.after(TIMEOUT + chance.below(20_000)),
+                5..=7 => landing.after(TIMEOUT + chance.below(LATEST_LANDING)),
                 _ => landing.is_over.set(true),
             }
-            sim.world.pause(PATIENCE, chance.next()).await;
+            sim.world.pause(TIMEOUT, chance.next()).await;
             landing.fate = 0;
             return Err(down("KV"));
         }
@@ -355,7 +355,7 @@ impl Ground for Table {
 
     async fn report(&self, ends: &[feed::End]) -> Result<(), Unavailable> {
         let sim = self.home.sim();
-        ask_feed(&sim, &feed::Ask::Report(ends.to_vec()), PATIENCE, &self.home.chance).await.map(|_| ())
+        ask_feed(&sim, &feed::Ask::Report(ends.to_vec()), TIMEOUT, &self.home.chance).await.map(|_| ())
     }
 
     async fn sleep(&self, millis: u64) {
@@ -397,7 +397,7 @@ impl Landing {
         sim.world.after(millis, tie, move || {
             let Some(sim) = weak.upgrade().filter(|_| !is_over.replace(true)) else { return };
             let (now, Write { key, begun, .. }) = (sim.world.now(), &*write);
-            if now > begun + PATIENCE {
+            if now > begun + TIMEOUT {
                 sim.tell(format!("a write of {key} lands that began {} ms ago", now - begun));
             }
             sim.kv.land(&write, now, sim.lag.get(), &sim.chance);
@@ -419,7 +419,7 @@ pub async fn call(
     sim: &Rc<Sim>,
     object: &str,
     question: String,
-    patience: u64,
+    timeout: u64,
     chance: &Chance,
     doubled: Option<&Cell<bool>>,
 ) -> Option<String> {
@@ -430,7 +430,7 @@ pub async fn call(
     if sim.strikes(trouble, chance) {
         match chance.below(5) {
             4 => {
-                back = chance.between(100, patience);
+                back = chance.between(100, timeout);
                 home.fault(&format!("an answer takes {back} ms"));
             }
             0 => {
@@ -440,7 +440,7 @@ pub async fn call(
             }
             1 => {
                 home.fault("an answer comes too late");
-                back = patience + out;
+                back = timeout + out;
             }
             _ => {
                 out = chance.between(100, 40_000);
@@ -461,25 +461,25 @@ pub async fn call(
         send(unheard, chance.between(1, 4_000), back);
     }
     send(reply, out, back);
-    within(sim, wait, patience, chance).await
+    within(sim, wait, timeout, chance).await
 }
 
-/// The answer, if it comes within `patience` milliseconds.
-async fn within<T: 'static>(sim: &Rc<Sim>, wait: Wait<T>, patience: u64, chance: &Chance) -> Option<T> {
+/// The answer, if it comes within `timeout` milliseconds.
+async fn within<T: 'static>(sim: &Rc<Sim>, wait: Wait<T>, timeout: u64, chance: &Chance) -> Option<T> {
     let (over, timer) = reply::<()>();
-    sim.world.after(patience, chance.next(), move || over.send(()));
+    sim.world.after(timeout, chance.next(), move || over.send(()));
     match futures_util::future::select(wait, timer).await {
         futures_util::future::Either::Left((answer, _)) => answer,
         futures_util::future::Either::Right(_) => None,
     }
 }
 
-pub async fn ask_feed(sim: &Rc<Sim>, ask: &feed::Ask, patience: u64, chance: &Chance) -> Result<Ends, Unavailable> {
+pub async fn ask_feed(sim: &Rc<Sim>, ask: &feed::Ask, timeout: u64, chance: &Chance) -> Result<Ends, Unavailable> {
     let question = serde_json::to_string(ask).map_err(|_| down("the feed"))?;
     // Reports may be duplicated, because a duplicate must change nothing.
     let doubled = Cell::new(false);
     let doubled = matches!(ask, feed::Ask::Report(_)).then_some(&doubled);
-    let answer = call(sim, FEED, question, patience, chance, doubled).await.ok_or_else(|| down("the feed"))?;
+    let answer = call(sim, FEED, question, timeout, chance, doubled).await.ok_or_else(|| down("the feed"))?;
     value::read::<Result<Ends, Unavailable>>(&answer).unwrap_or_else(|| Err(down("the feed")))
 }
 

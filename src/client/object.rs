@@ -27,7 +27,7 @@ use crate::value::digest;
 /// How long KV keeps the replica of a deleted client, seconds: longer than any of its tokens is valid.
 const DELETED: u64 = 91 * 86_400;
 /// A caller's write that fails within this time is tried once more, milliseconds.
-const PATIENCE: u64 = 2_500;
+const RETRY_WINDOW: u64 = 2_500;
 /// How soon the alarm runs again if the object dies during it, milliseconds.
 const ALARM_AGAIN: u64 = 30_000;
 
@@ -208,7 +208,7 @@ impl<G: Ground> Object<G> {
             let (failed_before, last) = self.failed.get();
             let failed = if last >= change { failed_before - failures } else { 0 };
             // One retry, for an error that came at once, such as KV's "too many writes".
-            if failed > 1 || (failed == 1 && self.millis() - began > PATIENCE) {
+            if failed > 1 || (failed == 1 && self.millis() - began > RETRY_WINDOW) {
                 return Err(
                     Unavailable::new("REVOCATIONS", "the replica could not be written; the alarm will retry").into()
                 );

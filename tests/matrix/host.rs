@@ -333,7 +333,7 @@ impl Drop for Writing<'_> {
 }
 
 /// An object's timeout for a write to KV, milliseconds.
-const PATIENCE: u64 = 3_000;
+const KV_TIMEOUT: u64 = 3_000;
 
 /// The environment of one object.
 struct Table {
@@ -404,8 +404,8 @@ impl Ground for Table {
         let mut fault = self.shared.turn(Part::Store).await?;
         if self.shared.in_time.get() {
             let takes = self.shared.write_takes.get();
-            self.shared.pass(takes.min(PATIENCE)).await;
-            fault = fault.or((takes > PATIENCE).then_some(Fault::Late));
+            self.shared.pass(takes.min(KV_TIMEOUT)).await;
+            fault = fault.or((takes > KV_TIMEOUT).then_some(Fault::Late));
         }
         if fault == Some(Fault::Late) {
             self.shared.fails_commit.set(self.shared.loses_outcome.take());
