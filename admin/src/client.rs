@@ -383,7 +383,7 @@ async fn status(session: &Session, id: &str, status: &str) -> Result<Client, Str
     }
 }
 
-/// When the change takes effect.
+/// A sentence that says when the change takes effect.
 fn lag(client: &Client) -> &'static str {
     match client.text("consistency") {
         "eventual" => " This takes effect at once, except for exchanges at other locations: usually within 90 seconds.",

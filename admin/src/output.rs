@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files;
 
-/// Prints a note to standard error, above the live line if there is one.
+/// Prints a note to standard error, above the progress line if there is one.
 pub fn note(text: &str) {
     let _ = writeln!(stderr(), "{}admin: {text}", erase());
 }

@@ -17,7 +17,7 @@ const LOGIN_SECONDS: u64 = 3600;
 /// A token that expires sooner than this is renewed before use.
 const MARGIN: Duration = Duration::from_secs(60);
 const TRIES: u32 = 6;
-/// How long one call waits between attempts in total.
+/// The longest total wait between the attempts of one call.
 const LONGEST_TOTAL_WAIT: Duration = Duration::from_secs(150);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);

@@ -43,7 +43,7 @@ pub enum Mutant {
     DigestOutlivesFailure,
     /// A write confirms changes that came after it began.
     ConfirmsWhatIsNewer,
-    /// A report confirms ends that were stored after it was made.
+    /// An accepted report counts ends as reported that were stored after it was made.
     ReportedCountsWhatIsNewer,
     /// An accepted report clears newer ends under the same keys.
     DropsWhatIsEndedAnew,

@@ -36,7 +36,7 @@ struct Judgement {
     await_end: u8,
 }
 
-/// The actor that is not a call.
+/// The index of the alarm among the actors, which are otherwise the calls.
 pub const ALARM: usize = usize::MAX;
 
 /// A step of the object: its rows, which are stored when it ends.
@@ -585,8 +585,8 @@ impl World {
         }
     }
 
-    /// Failures matter only relative to when a caller began to wait. If no caller waits, states that differ only in
-    /// them are merged.
+    /// The number of failures matters only relative to when a caller began to wait. If no caller waits, it is reset, so
+    /// that states that differ only in it are merged.
     fn forget_failures(&mut self) {
         let is_waiting = |who| self.task(who).is_some_and(|task| matches!(task.at, At::Publish | At::Writing));
         if !(0..self.calls.len()).any(is_waiting) {
@@ -594,7 +594,7 @@ impl World {
         }
     }
 
-    /// The object dies. What it awaited may still land: the caller handles `puts` and `reports`.
+    /// The object dies. The caller of this function handles `puts` and `reports`, which may still land.
     pub fn crash(&mut self) {
         if let Some(stored) = self.stored.take() {
             self.rows = *stored;

@@ -34,7 +34,7 @@ pub const DONE: &str = "pending work is done in the end";
 pub const GOES_ON: &str = "nothing is stuck";
 /// No write to KV starts while one is awaited.
 pub const ONE_WRITE: &str = "no write starts while one is awaited";
-/// KV and the feed end no token that the object has not ended.
+/// KV and the feed show no end that the object has not stored.
 pub const BLAMES: &str = "KV and the feed end only what the object has ended";
 /// A verifier that follows the feed refuses within its polling interval plus 5 s of the 204.
 pub const MISSES: &str = "a follower refuses every ended token";

@@ -65,7 +65,7 @@ pub enum Action {
     Tick {
         evicted: bool,
     },
-    /// In mutants only: the object stores what has already left it.
+    /// In mutants only: the object stores a change whose effect has already left it.
     Store,
     FeedStores,
     FeedCrashes,

@@ -6,9 +6,10 @@ use crate::scope::Left;
 pub const TOKENS: usize = 2;
 /// The feed's key for the client itself, after those of its tokens.
 pub const CLIENT: usize = TOKENS;
-/// An end that has come, whatever a clock says.
+/// The time of an end that has come, whatever a clock says.
 pub const COME: u8 = 0;
-/// An alarm that is due in less than a tick: at once, or after seconds. The clock starts behind it.
+/// When an alarm is due that runs in less than a tick, at once or after seconds. It is before every tick, so the alarm
+/// can always run.
 pub const SOON: u8 = 0;
 /// The first tick.
 pub const START: u8 = 1;
@@ -133,7 +134,7 @@ pub struct Task {
     pub told: u8,
     /// The feed has accepted the report.
     pub reported: bool,
-    /// The failures when `publish` began, and whether that is less than `RETRY_WINDOW` ago.
+    /// The number of failures when `publish` began, and whether that was less than `RETRY_WINDOW` ago.
     pub failures: u8,
     pub patient: bool,
     /// Another call undid this one, so its answer no longer promises anything. Only the checker knows this.

@@ -59,7 +59,7 @@ pub struct Visit {
     pub chance: Chance,
     /// A request to an object was duplicated.
     pub doubled: Cell<bool>,
-    /// Only KV answers, without lag.
+    /// Only KV and the feed's object answer, without lag.
     pub by_kv_alone: bool,
 }
 

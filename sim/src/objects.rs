@@ -26,8 +26,8 @@ use crate::world::{Machine, Reply, Wait, reply};
 pub const FEED: &str = "feed!";
 /// How long an object waits for a write to KV or for the feed, milliseconds.
 const TIMEOUT: u64 = 3_000;
-/// How long after its start a timed-out write may land, milliseconds. A write that lands after the last rewrite, an hour
-/// later, is outside the promise.
+/// How long after its start a timed-out write may land, milliseconds. The promise excludes writes that land after the
+/// last rewrite, which comes after an hour.
 const LATEST_LANDING: u64 = 55 * 60_000;
 
 /// The shortest time after which an idle instance is evicted, milliseconds.
@@ -47,7 +47,7 @@ pub struct Home {
     /// How often it was called.
     called: Cell<u64>,
     /// When the instance dies.
-    doom: Cell<Option<When>>,
+    planned_crash: Cell<Option<When>>,
     /// Whether a write to KV is awaited.
     writing: Cell<bool>,
     chance: Chance,
@@ -82,7 +82,7 @@ impl Home {
             instance: RefCell::default(),
             offset: Cell::new(0),
             called: Cell::default(),
-            doom: Cell::default(),
+            planned_crash: Cell::default(),
             writing: Cell::default(),
             chance: Chance::of(sim.seed, &format!("object {id}")),
         })
@@ -109,21 +109,21 @@ impl Home {
         self.offset.set(offset);
     }
 
-    pub fn doom(&self, when: When) {
+    pub fn plan_crash(&self, when: When) {
         match when {
             When::Now => self.die(),
-            when => self.doom.set(Some(when)),
+            when => self.planned_crash.set(Some(when)),
         }
     }
 
     /// Cancels planned crashes.
-    pub fn spare(&self) {
-        self.doom.set(None);
+    pub fn cancel_crash(&self) {
+        self.planned_crash.set(None);
     }
 
     /// The instance dies. What it sent stays in flight; what it awaited is lost.
     fn die(&self) {
-        self.doom.set(None);
+        self.planned_crash.set(None);
         let Some(instance) = self.instance.take() else { return };
         self.fault("the instance dies");
         self.sim().world.kill(instance.machine);
@@ -177,7 +177,7 @@ impl Home {
             Body::Feed(feed) => {
                 let Some(ask) = value::read::<feed::Ask>(question) else { return };
                 let answer = serde_json::to_string(&feed.answer(&ask)).unwrap_or_default();
-                self.meet_doom();
+                self.crash_if_planned();
                 sim.world.after(back, self.chance.next(), move || reply.send(answer));
             }
             Body::Client(object) => {
@@ -239,11 +239,11 @@ impl Home {
     }
 
     /// Called after a commit, when a planned crash may happen.
-    fn meet_doom(&self) {
-        if let Some(When::Commits(left)) = self.doom.get() {
+    fn crash_if_planned(&self) {
+        if let Some(When::Commits(left)) = self.planned_crash.get() {
             match left {
                 0..=1 => self.die(),
-                _ => self.doom.set(Some(When::Commits(left - 1))),
+                _ => self.planned_crash.set(Some(When::Commits(left - 1))),
             }
         }
     }
@@ -285,7 +285,7 @@ impl Rows for Table {
         if self.home.id != FEED {
             self.home.set_alarm(commit.alarm);
             // The feed's instance dies at the end of its step.
-            self.home.meet_doom();
+            self.home.crash_if_planned();
         }
         Ok(())
     }
@@ -345,7 +345,7 @@ impl Ground for Table {
             return Err(down("KV"));
         }
         landing.after(takes * chance.between(1, 9) / 10);
-        if let Some(When::Write) = self.home.doom.get() {
+        if let Some(When::Write) = self.home.planned_crash.get() {
             let home = Rc::clone(&self.home);
             sim.world.after(chance.below(takes), chance.next(), move || home.die());
         }

@@ -14,7 +14,7 @@ pub const LATER: [&str; 2] = ["dave", "erin"];
 pub const ROOT: &str = "root";
 /// An operator that is a client like any other, and may lose its scopes.
 pub const DEPUTY: &str = "deputy";
-/// What clients sign assertions with. The keys 0 and 2 have the same `kid`.
+/// How many keys clients sign assertions with. The keys 0 and 2 have the same `kid`.
 pub const KEYS: usize = 3;
 pub const MECHANISMS: [&str; 4] = ["secret", "otp", "assertion", "rotation"];
 pub const VERIFIERS: usize = 2;
@@ -162,13 +162,13 @@ pub enum Change {
     Narrow,
     NarrowMore,
     Widen,
-    /// A scope of operators besides all others.
+    /// Adds an operators' scope to all others.
     Promote,
     Immediate,
     Eventual,
-    /// The registered keys are these, as bits.
+    /// Registers these keys, given as bits.
     Keys(usize),
-    /// This mechanism is taken away, or none.
+    /// Takes this mechanism away; `None` allows all of them again.
     Without(Option<&'static str>),
 }
 
@@ -264,7 +264,7 @@ impl Call {
     }
 }
 
-/// How far ahead a call may be for others to refer to it, milliseconds.
+/// Other calls may refer to a call only if it comes within this time, milliseconds.
 const SOON: u64 = 60_000;
 
 /// About how many events an item causes.
@@ -356,7 +356,7 @@ impl Planner {
         let by_deputy = self.chance.percent(if call.is_about(DEPUTY) { 10 } else { 25 });
         let operator = if by_deputy { DEPUTY } else { ROOT };
         let number = self.push(at, Act::Call { location, tries, operator, call });
-        // Calls that refer to another wait for it, so others must not refer to one that is far ahead.
+        // A call that refers to another waits for it, so none must refer to a call that is far ahead.
         if at > self.now + SOON {
             return number;
         }
@@ -373,7 +373,7 @@ impl Planner {
         number
     }
 
-    /// One of these, mostly one of the last.
+    /// Picks one of these, mostly one of the latest.
     fn recent<T: Copy>(&self, of: &[T]) -> Option<T> {
         let from = if self.chance.percent(75) { of.len().saturating_sub(6) } else { 0 };
         self.chance.pick(&of[from..]).copied()
@@ -567,7 +567,7 @@ impl Planner {
             }
             115..=118 => self.near_its_end(client),
             119..=120 => {
-                // Brief tokens, whose end comes in the usual course of events.
+                // A token with the shortest lifetime, which may expire during the run.
                 let long = self.call(Call::Issue { client, by: By::Secret, narrow: false, ttl: Some(SHORTEST_TTL) });
                 self.call_at(self.now + 500, Call::Exchange { of: long, narrow: false });
             }
@@ -637,7 +637,8 @@ impl Planner {
         }
     }
 
-    /// Guesses codes, at most four in five minutes, until the limit of a day locks them; then shows right ones.
+    /// Sends wrong codes, at most four in five minutes, until the daily limit locks the mechanism. Then sends right
+    /// ones.
     fn guess(&mut self, client: &'static str) {
         let mut at = self.now;
         let pause = *self.chance.pick(&[90_000, 660_000, 660_000, 7_000_000]).unwrap_or(&660_000);

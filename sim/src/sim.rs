@@ -33,14 +33,15 @@ pub const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 /// All failures end after the last call. Everything that must happen without a call is done within this time after that,
 /// milliseconds: the last rewrite comes an hour after a failure.
 const MENDING: u64 = 65 * 60_000;
-/// What an unknown client left is wiped within this time after the last call and `SOON`.
+/// An unknown client's rows are wiped within this time after the last call and `SOON`, milliseconds.
 const WIPED: u64 = 420_000;
-/// A failed call to the feed is repeated within a minute.
+/// Within this time after all failures have ended, every end is reported, milliseconds: a failed report is repeated
+/// within a minute.
 const SOON: u64 = 120_000;
 /// More events than this mean that an alarm runs in a loop.
 const MOST_STEPS: u64 = 50_000;
 const MOST_STEPS_PER_ITEM: u64 = 200;
-/// After that, objects must be idle for this time.
+/// How long objects must be idle after `MENDING`, milliseconds.
 const REST: u64 = 60 * 60_000;
 
 pub struct Sim {
@@ -50,7 +51,7 @@ pub struct Sim {
     pub world: World,
     pub kv: Kv,
     pub lag: Cell<Lag>,
-    /// No write is in flight any more.
+    /// No write is in flight any more, so KV shows the value that landed last.
     is_mended: Cell<bool>,
     pub chance: Chance,
     pub history: RefCell<Vec<Entry>>,
@@ -172,7 +173,7 @@ impl Sim {
                 self.tell(format!("for {seconds} s, in {percent} of 100 cases: {what}"));
                 self.troubles.borrow_mut().push((kind, percent, self.world.now() + millis));
             }
-            Act::Crash { object, when } => self.home(object).doom(when),
+            Act::Crash { object, when } => self.home(object).plan_crash(when),
             Act::Evict { location } => {
                 let new = Isolate::new(self, location);
                 let old = std::mem::replace(&mut self.isolates.borrow_mut()[location], new);
@@ -199,7 +200,7 @@ impl Sim {
     /// Ends all failures.
     fn heal(&self) {
         self.troubles.borrow_mut().clear();
-        self.homes.borrow().values().for_each(|home| home.spare());
+        self.homes.borrow().values().for_each(|home| home.cancel_crash());
         self.lag.set(Lag::None);
         self.note(0, What::Healed);
     }

@@ -81,7 +81,7 @@ struct Shared {
 struct Task(JoinHandle<()>);
 
 impl Verifier {
-    /// Keeps keys and feed up to date in the background. The feed is fetched once per
+    /// Builds a background task that keeps keys and feed up to date. It fetches the feed once per
     /// [`poll_interval`](Verifier::poll_interval), up to a fifth earlier so that many verifiers are spread out, and
     /// less often after failures, down to once a minute.
     pub fn follow(self) -> Follow {

@@ -17,9 +17,9 @@ use crate::plan::ROOT;
 
 /// The age limit of the feed that a location serves.
 const FEED_AGE: u64 = 2_000;
-/// The time within which the feed has an end that no response waits for, if nothing fails.
+/// Within this time the feed has an end for which no response waits, if nothing fails.
 const TOLD: u64 = 5_000;
-/// Tokens that an exchange makes later than this after the end of their parent are outside the promise.
+/// The promise excludes tokens that an exchange makes later than this after the end of their parent.
 const OUTSIDE: u64 = 45 * 60_000;
 /// A verifier refuses everything if its copy is older than this. Includes the difference of clocks.
 const STALE: u64 = 310_000;
@@ -28,8 +28,8 @@ const HOUR: u64 = 3_600_000;
 const LONGEST: u64 = 90 * 24 * HOUR;
 /// The least time that a served text is still valid.
 const LEAST_LEFT: u64 = 150_000;
-/// How long after a failure a verifier may still be behind: longer than the age limit of its copy and its longest pause
-/// between two fetches together.
+/// How long after a failure a verifier may still be behind: longer than the age limit of its copy plus its longest
+/// pause between two fetches.
 const CALM: u64 = 400_000;
 
 impl Checker<'_> {
@@ -69,8 +69,8 @@ impl Checker<'_> {
         }
     }
 
-    /// The time up to which the feed has what no response waits for (a restoration, a retirement). The alarm of the
-    /// client's object reports it, at the latest after failures have ended.
+    /// The time up to which the feed has the ends for which no response waits (restorations, retirements). The alarm of
+    /// the client's object reports them, at the latest after failures have ended.
     fn told_by(&self, client: &str, time: u64) -> u64 {
         let parts = [Part::Object(client.to_owned()), Part::Kv(client.to_owned()), Part::Object(FEED.to_owned())];
         match self.healed {
