@@ -200,7 +200,7 @@ impl World {
 
     pub fn catch_up(&self) {
         *self.lag.borrow_mut() = None;
-        self.forget_kept();
+        self.forget_replicas();
     }
 
     async fn read<T: PartialEq>(&self, part: Part, read: impl Fn(&State) -> T) -> Result<T, Unavailable> {
@@ -212,8 +212,8 @@ impl World {
         .await
     }
 
-    /// Empties this isolate's caches, as in a new one.
-    pub fn forget_kept(&self) {
+    /// Drops the replicas that this isolate has cached.
+    pub fn forget_replicas(&self) {
         self.state.borrow().replicas.keys().for_each(|client_id| self.replica_cache.forget(client_id));
     }
 

@@ -792,7 +792,7 @@ fn a_suspension_and_its_end() {
     service.send(&revocation(&long, &long.id)).is(401, "invalid_token");
     assert_eq!(desk.patch(ALICE, &json!({"status": "active"})).body["status"], "active");
     service.wake();
-    service.world.forget_kept();
+    service.world.forget_replicas();
     assert!(service.is_alive(&long));
     service.send(&by_secret()).token();
 }
@@ -846,7 +846,7 @@ fn lost_scopes() {
     // A scope that is given back works again.
     desk.patch(ALICE, &json!({"scopes": ["jobs:*"]}));
     service.wake();
-    service.world.forget_kept();
+    service.world.forget_replicas();
     assert_eq!(service.send(&exchange(&long)).body["scopes"], json!(["jobs:*"]));
 }
 

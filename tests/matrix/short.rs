@@ -184,7 +184,7 @@ fn a_suspension_an_end_tokens_and_a_deletion_refuse_exchanges() {
     service.suspend(ALICE);
     service.send(&exchange(&long)).is(401, "invalid_token");
     service.erase(ALICE);
-    service.world.forget_kept();
+    service.world.forget_replicas();
     service.send(&exchange(&long)).is(401, "invalid_token");
 }
 
