@@ -103,11 +103,11 @@ fn names_canary(text: &[u8]) -> bool {
             _ => false,
         }
     }
-    // serde_json dropped repeated names, so any doubt counts as a name.
+    // serde_json drops repeated names, so a text that repeats one may contain the canary.
     serde_json::from_slice(text).is_ok_and(|value| looks(&value) || repeats_a_name(text, &value))
 }
 
-/// A response is valid: a status of the contract, no header that would split in two, and no secret of the request.
+/// A response is valid: it has a status of the contract, no line break in a header, and no secret of the request.
 fn check_refusal(error: &Error, text: &[u8]) {
     let response = error.respond();
     assert!([400, 401, 403, 404, 405, 409, 412, 429, 500, 503].contains(&response.status));
@@ -886,7 +886,7 @@ fn the_feed_that_is_served() {
         });
         assert_eq!(served.collect::<BTreeSet<_>>(), due);
         if let Some(since) = part.since {
-            assert!(latest.values().all(|entry| now < entry.until || entry.seq <= since), "a part hides no drop");
+            assert!(latest.values().all(|entry| now < entry.until || entry.seq <= since), "no entry after `since` was dropped");
         }
     });
 }

@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_operator() {
+    fn the_setting_operator_is_parsed_strictly() {
         let operator = |change: &dyn Fn(&mut serde_json::Value)| {
             let mut json = serde_json::json!({
                 "client_id": "operator", "created_at": 100, "scopes": ["clients:*"], "mechanisms": ["secret", "rotation"],

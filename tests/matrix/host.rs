@@ -65,7 +65,7 @@ pub struct State {
     pub alarms: BTreeMap<String, u64>,
 }
 
-/// Whether the nth call, which is to this service, fails, and how.
+/// Decides whether and how a call fails, from its number and its service.
 type Faults = Box<dyn Fn(usize, Part) -> Option<Fault>>;
 
 /// A write to KV: the key and the new value.
@@ -668,7 +668,7 @@ pub fn run_in_time<'a, T>(
             break;
         }
         rounds_at_rest = if progress || world.turns.borrow().next != turns { 0 } else { rounds_at_rest + 1 };
-        // Not after the first idle round: in it, one future may have released a lock that an earlier one waits for.
+        // Not after the first idle round, in which a future may have released a lock that an earlier one waits for.
         if rounds_at_rest > 1 {
             world.millis.set(world.next_wake.get().expect("a future waits for the clock"));
         }
