@@ -886,7 +886,10 @@ fn the_feed_that_is_served() {
         });
         assert_eq!(served.collect::<BTreeSet<_>>(), due);
         if let Some(since) = part.since {
-            assert!(latest.values().all(|entry| now < entry.until || entry.seq <= since), "no entry after `since` was dropped");
+            assert!(
+                latest.values().all(|entry| now < entry.until || entry.seq <= since),
+                "no entry after `since` was dropped"
+            );
         }
     });
 }

@@ -83,7 +83,7 @@ pub struct Rows {
 pub struct End {
     pub at: u8,
     pub change: u8,
-    pub told: u8,
+    pub number: u8,
 }
 
 /// `feed::End`, by key.
@@ -130,8 +130,8 @@ pub enum CallState {
 pub struct Task {
     pub at: At,
     /// What it waits for: the change that KV must show, and the number that the feed must have.
-    pub shown: u8,
-    pub told: u8,
+    pub await_change: u8,
+    pub await_end: u8,
     /// The feed has accepted the report.
     pub reported: bool,
     /// The number of failures when `publish` began, and whether that was less than `RETRY_WINDOW` ago.
@@ -257,7 +257,7 @@ pub struct Ghost {
     /// The earliest end ever stored for each token.
     pub earliest: [Option<u8>; TOKENS],
     /// The earliest end of each token ever reported to the feed.
-    pub told: [Option<u8>; TOKENS],
+    pub earliest_reported: [Option<u8>; TOKENS],
     /// The calls that were answered with success, with the tick, unless undone.
     pub answered: Vec<Option<u8>>,
     /// The tick in which the feed's entry of each key changed last, and in which it was last reported.
