@@ -19,7 +19,7 @@ use auth_edge::token_id::Random;
 use crate::chance::Chance;
 use crate::history::{Part, What};
 use crate::objects;
-use crate::plan::Trouble;
+use crate::plan::FaultKind;
 use crate::sim::{ISSUER, Sim, down};
 use crate::world::Machine;
 
@@ -124,7 +124,7 @@ impl Clients for Visit {
             return Ok(sim.shown_by_kv(client_id).map(|version| version.value));
         }
         self.takes(1, 25).await;
-        if sim.strikes(Trouble::KvReads, &self.chance) {
+        if sim.occurs(FaultKind::KvReads, &self.chance) {
             sim.fault(Part::Kv(client_id.to_owned()), format!("KV refuses to read {client_id}"));
             return Err(down("KV"));
         }

@@ -18,7 +18,7 @@ use auth_edge::value;
 use crate::chance::Chance;
 use crate::history::{Part, What};
 use crate::kv::Write;
-use crate::plan::{Trouble, When};
+use crate::plan::{FaultKind, When};
 use crate::sim::{Sim, down};
 use crate::world::{Machine, Reply, Wait, reply};
 
@@ -202,7 +202,7 @@ impl Home {
         if let Some(at) = at {
             let sim = self.sim();
             let mut wait = at.saturating_sub(sim.world.now()) + self.chance.below(300);
-            if sim.strikes(Trouble::Alarms, &self.chance) {
+            if sim.occurs(FaultKind::Alarms, &self.chance) {
                 wait += self.chance.below(60_000);
                 self.fault("the alarm runs late");
             }
@@ -266,7 +266,7 @@ impl Rows for Table {
 
     fn commit(&self, commit: &Commit) -> Result<(), Unavailable> {
         let sim = self.home.sim();
-        if sim.strikes(Trouble::Storage, &self.home.chance) {
+        if sim.occurs(FaultKind::Storage, &self.home.chance) {
             self.home.fault("a commit fails");
             return Err(down("storage"));
         }
@@ -316,7 +316,7 @@ impl Ground for Table {
         sim.note(0, What::Written { client: key.to_owned(), instance: self.machine, is_awaited });
         let _writing = Writing(&self.home);
         let takes = chance.between(5, 300);
-        if sim.strikes(Trouble::KvWrites, chance) {
+        if sim.occurs(FaultKind::KvWrites, chance) {
             sim.fault(Part::Kv(key.to_owned()), format!("KV refuses to write {key}"));
             sim.world.pause(takes, chance.next()).await;
             return Err(down("KV"));
@@ -332,7 +332,7 @@ impl Ground for Table {
             is_over: Rc::new(Cell::new(false)),
             fate: chance.next(),
         };
-        if sim.strikes(Trouble::KvHangs, chance) {
+        if sim.occurs(FaultKind::KvHangs, chance) {
             sim.fault(Part::Kv(key.to_owned()), format!("KV hangs while it writes {key}"));
             match chance.below(10) {
                 0..=2 => landing.after(chance.between(10, TIMEOUT)),
@@ -424,10 +424,10 @@ pub async fn call(
     doubled: Option<&Cell<bool>>,
 ) -> Option<String> {
     let home = sim.home(object);
-    let trouble = if object == FEED { Trouble::Feed } else { Trouble::Calls };
+    let kind = if object == FEED { FaultKind::Feed } else { FaultKind::Calls };
     let (mut out, mut back) = (chance.between(1, 60), chance.between(1, 60));
     let (reply, wait) = reply();
-    if sim.strikes(trouble, chance) {
+    if sim.occurs(kind, chance) {
         match chance.below(5) {
             4 => {
                 back = chance.between(100, timeout);
@@ -452,7 +452,7 @@ pub async fn call(
         let (home, question) = (Rc::clone(&home), question.clone());
         sim.world.after(out, chance.next(), move || home.take(&question, reply, back));
     };
-    if doubled.is_some() && sim.strikes(Trouble::Doubles, chance) {
+    if doubled.is_some() && sim.occurs(FaultKind::Doubles, chance) {
         home.fault("a call arrives twice");
         if let Some(doubled) = doubled {
             doubled.set(true);

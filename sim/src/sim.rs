@@ -21,7 +21,7 @@ use crate::history::{Entry, Part, Violation, What};
 use crate::isolate::Isolate;
 use crate::kv::{Kv, LOCATIONS, Lag, Version};
 use crate::objects::{FEED, Home};
-use crate::plan::{Act, CLIENTS, Clock, DEPUTY, LATER, Plan, ROOT, START, Trouble, Weather};
+use crate::plan::{Act, CLIENTS, Clock, DEPUTY, FaultKind, LATER, Plan, ROOT, START, Severity};
 use crate::world::World;
 
 pub const ISSUER: &str = "https://auth.example.com";
@@ -58,7 +58,7 @@ pub struct Sim {
     homes: RefCell<BTreeMap<String, Rc<Home>>>,
     isolates: RefCell<Vec<Rc<Isolate>>>,
     /// Current failures: which, how often, and until when.
-    troubles: RefCell<Vec<(Trouble, u64, u64)>>,
+    faults: RefCell<Vec<(FaultKind, u64, u64)>>,
     signing: Ed25519KeyPair,
     /// Every signature made.
     signed: RefCell<HashMap<Vec<u8>, Signed>>,
@@ -86,7 +86,7 @@ impl Sim {
         };
         let actors = Actors::new(&sim);
         actors.set_up();
-        sim.lag.set(if plan.weather == Weather::Wild { Lag::Wild } else { Lag::Usual });
+        sim.lag.set(if plan.severity == Severity::Wild { Lag::Wild } else { Lag::Usual });
         for item in &plan.items {
             let (weak, actors, item) = (Rc::downgrade(&sim), Rc::clone(&actors), item.clone());
             let begun = START + item.at;
@@ -137,7 +137,7 @@ impl Sim {
             history: RefCell::default(),
             homes: RefCell::default(),
             isolates: RefCell::default(),
-            troubles: RefCell::default(),
+            faults: RefCell::default(),
             signing,
             signed: RefCell::default(),
             plan,
@@ -168,10 +168,10 @@ impl Sim {
             Act::Call { location, tries, operator, call } => {
                 actors.begin(Errand { number, location, operator }, tries, call);
             }
-            Act::Trouble { kind, percent, millis } => {
+            Act::Fault { kind, percent, millis } => {
                 let (what, seconds) = (kind.told(), millis.div_ceil(1000));
                 self.tell(format!("for {seconds} s, in {percent} of 100 cases: {what}"));
-                self.troubles.borrow_mut().push((kind, percent, self.world.now() + millis));
+                self.faults.borrow_mut().push((kind, percent, self.world.now() + millis));
             }
             Act::Crash { object, when } => self.home(object).plan_crash(when),
             Act::Evict { location } => {
@@ -199,7 +199,7 @@ impl Sim {
 
     /// Ends all failures.
     fn heal(&self) {
-        self.troubles.borrow_mut().clear();
+        self.faults.borrow_mut().clear();
         self.homes.borrow().values().for_each(|home| home.cancel_crash());
         self.lag.set(Lag::None);
         self.note(0, What::Healed);
@@ -218,9 +218,9 @@ impl Sim {
     }
 
     /// Whether this failure happens now.
-    pub fn strikes(&self, kind: Trouble, chance: &Chance) -> bool {
+    pub fn occurs(&self, kind: FaultKind, chance: &Chance) -> bool {
         let now = self.world.now();
-        self.troubles
+        self.faults
             .borrow()
             .iter()
             .any(|(other, percent, until)| *other == kind && now < *until && chance.percent(*percent))
@@ -284,7 +284,7 @@ impl Sim {
     }
 }
 
-impl Trouble {
+impl FaultKind {
     const fn told(self) -> &'static str {
         match self {
             Self::KvReads => "KV refuses to be read",
