@@ -116,7 +116,7 @@ impl Home {
         }
     }
 
-    /// Cancels planned crashes.
+    /// Cancels the planned crash.
     pub fn cancel_crash(&self) {
         self.planned_crash.set(None);
     }
