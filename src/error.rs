@@ -19,7 +19,7 @@ pub enum Error {
     InvalidGrant,
     /// The request is malformed; `field` is the member or header at fault.
     InvalidRequest { field: Option<String>, message: String },
-    /// A scope breaks the grammar, or on /short is not covered by the long-term token.
+    /// A scope breaks the grammar, or on /short is not held by the long-term token or no longer by its client.
     InvalidScope { message: String },
     /// A secret, code or assertion is wrong, or the client is unknown. The response is the same for all of them, so it
     /// does not tell which. `locked` (one-time codes are locked) goes into the audit line only.
