@@ -91,8 +91,8 @@ impl<G: Ground> Step<'_, G> {
         // An end further ahead need not be in the feed: exchanges know of it and make no short-term token that outlives
         // it. If the token is revoked later, it is reported then.
         let is_near = ends_at < self.now + feed::HOUR;
-        // This object's clock may be ahead of the feed's. An end that has come by this clock is reported as 0, which takes
-        // effect whatever the feed's clock says.
+        // This object's clock may be ahead of the feed's. An end that has come by this clock is reported as 0, which
+        // takes effect whatever the feed's clock says.
         let reported_at = if at == 0 && self.state.clock > self.ground.millis() { 0 } else { ends_at };
         let number =
             if is_near { self.queue_report(kind, token.as_str(), reported_at, feed::HOUR, awaited) } else { 0 };

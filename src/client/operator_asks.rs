@@ -216,8 +216,8 @@ impl<G: Ground> Step<'_, G> {
         }
     }
 
-    /// The `ETag` that `If-Match` names, if it is from before a change that was stored but not yet answered with success.
-    /// The request may then be a repeat of that change.
+    /// The `ETag` that `If-Match` names, if it is from before a change that was stored but not yet answered with
+    /// success. The request may then be a repeat of that change.
     pub(super) fn repeated(&self, header: Option<&str>) -> Option<String> {
         let header = header?;
         self.state.unconfirmed.iter().find(|before| *before != "*" && if_match(header, before)).cloned()
