@@ -24,7 +24,8 @@ pub struct Genuine {
     pub until: u64,
 }
 
-/// Header members that change how the rest is to be read; an assertion with one is refused (RFC 7515, section 4.1.11).
+/// Header members that extend JWS (RFC 7515, section 4.1.11; RFC 7797). No extension is supported, so an assertion with
+/// one is refused.
 const EXTENSIONS: [&str; 2] = ["crit", "b64"];
 
 /// Checks an assertion against the client's keys. Returns `None` if it is refused: callers are not told why. For an

@@ -46,8 +46,8 @@ impl Audit {
         self.by = Some(token.id.clone());
     }
 
-    /// Whether the call read the public feed. Such a call leaves no line: verifiers make it every few seconds, and the
-    /// line would cost twice as much as the call.
+    /// Whether the call read the public feed. Such a call leaves no line: verifiers make it every few seconds, and log
+    /// lines are billed (docs/operations.md).
     pub fn is_routine(&self) -> bool {
         self.outcome == "polled" && self.by.is_none()
     }

@@ -19,7 +19,7 @@ pub enum Error {
     InvalidGrant,
     /// The request is malformed; `field` is the member or header at fault.
     InvalidRequest { field: Option<String>, message: String },
-    /// A scope breaks the grammar, or on /short is not covered by the long-term token.
+    /// A scope breaks the grammar, or on /short is not held by the long-term token or no longer by its client.
     InvalidScope { message: String },
     /// A secret, code or assertion is wrong, or the client is unknown. The response is the same for all of them, so it
     /// does not tell which. `locked` (one-time codes are locked) goes into the audit line only.
@@ -62,14 +62,14 @@ pub enum Error {
     Misconfigured { setting: Cow<'static, str>, problem: String },
 }
 
-/// Whose scopes do not allow a grant.
+/// Why a requested scope can't be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Grantor {
-    /// The bearer token lacks it.
+    /// The bearer token does not hold the scope.
     Bearer,
-    /// The client lacks it.
+    /// The client does not hold the scope.
     Client,
-    /// The calling operator may not give it to a client.
+    /// The calling operator may not give the scope to a client.
     Operator,
 }
 
@@ -100,7 +100,7 @@ pub enum TokenFault {
     Revoked,
     /// The client is suspended or deleted, or the token's `auth_time` is before its `tokens_valid_from`.
     ClientEnded,
-    /// The client last showed a credential too long ago for a rotation.
+    /// The client last authenticated with a credential too long ago to rotate the token.
     TooOld,
 }
 
@@ -168,7 +168,7 @@ struct AuthError<'a> {
     details: Option<Detail<'a>>,
 }
 
-/// `details`: an object with one member, the kind of thing at fault and its name.
+/// `details`: an object with one member. Its name is the kind of thing at fault, its value which one.
 struct Detail<'a>(&'static str, &'a str);
 
 impl Serialize for Detail<'_> {

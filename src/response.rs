@@ -22,11 +22,11 @@ impl Response {
 
     pub fn json(status: u16, body: &impl Serialize) -> Self {
         // Structs of strings and numbers always serialize; `{}` is never sent.
-        Self::text(status, serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned()))
+        Self::from_json(status, serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned()))
     }
 
     /// A response whose body is already JSON.
-    pub fn text(status: u16, json: String) -> Self {
+    pub fn from_json(status: u16, json: String) -> Self {
         let mut response = Self::empty(status);
         response.headers.push(("Content-Type", "application/json".to_owned()));
         response.body = Some(json.into());

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn count_is_bounded_after_folding() {
+    fn the_count_is_bounded_after_duplicates_are_dropped() {
         let names: Vec<String> = (0..=MAX_SCOPES).map(|n| format!("a:b{n}")).collect();
         let list = |count: usize| names[..count].iter().map(String::as_str);
         assert!(Scopes::parse(list(MAX_SCOPES)).is_ok());
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_fold_and_order_stays() {
+    fn duplicates_are_dropped_and_the_order_is_kept() {
         assert_eq!(scopes("b:x a:y b:x c:*").to_string(), "b:x a:y c:*");
     }
 

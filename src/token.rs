@@ -42,7 +42,7 @@ pub struct Presented {
     pub client_id: String,
     pub scopes: Scopes,
     pub issued_at: u64,
-    /// When the client last showed a credential, Unix seconds. Exchanges and rotations copy it.
+    /// When the client last authenticated with a credential, Unix seconds. Exchanges and rotations copy it.
     pub auth_time: u64,
     pub expires_at: u64,
     /// Of a short-term token: the id of the long-term token that it was exchanged from.

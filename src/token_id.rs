@@ -1,4 +1,4 @@
-//! Token ids that carry their own proof.
+//! Self-authenticating token ids.
 //!
 //! `tok_lt_…` or `tok_st_…`, then 44 characters of base64url: the token's expiry (5 bytes, Unix seconds, big-endian),
 //! 12 random bytes, and a 16-byte MAC over the kind, the expiry, the random bytes and the client id. So the service can

@@ -17,7 +17,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use caller::{Answer, Caller, bearer, by_secret, text, token};
 use futures_util::future::{join, join_all};
 use futures_util::stream::{self, StreamExt};
-use locations::kv::Mood;
+use locations::kv::Behaviour;
 use locations::{Locations, Made};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn times() -> usize {
 }
 
 /// The longest time in which a revocation must be answered, whatever KV does.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Whether this location's introspection, called with `caller`, says that a short-term token is active.
 async fn is_active(location: &Caller, caller: &str, short: &Value) -> bool {
@@ -287,8 +287,8 @@ async fn without_kv_ends_and_narrowing_changes_are_stored_but_503_and_all_other_
             all.home_kv.refuse().await;
             all.away_kv.refuse().await;
         } else {
-            all.home_kv.all(Mood::Fails);
-            all.away_kv.all(Mood::Fails);
+            all.home_kv.all(Behaviour::Fails);
+            all.away_kv.all(Behaviour::Fails);
         }
         let began = Instant::now();
 
@@ -319,7 +319,7 @@ async fn without_kv_ends_and_narrowing_changes_are_stored_but_503_and_all_other_
         all.home.operate(&all.operator, Method::GET, &format!("/{}", eventual.id), None).await.is(200);
         all.home.operate(&all.operator, Method::GET, "", None).await.is(503).code("temporarily_unavailable");
         assert_eq!(all.home.send(Method::GET, "/healthz", &[], None).await.status, 503);
-        assert!(began.elapsed() < PATIENCE, "none of these calls waits for KV: {:?}", began.elapsed());
+        assert!(began.elapsed() < LONGEST, "none of these calls waits for KV: {:?}", began.elapsed());
 
         // Revocations and narrowing changes
         let narrow = json!({"scopes": ["jobs:submit"]});
@@ -345,7 +345,7 @@ async fn without_kv_ends_and_narrowing_changes_are_stored_but_503_and_all_other_
         for answer in ends().await {
             answer.is(503).code("temporarily_unavailable");
         }
-        assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+        assert!(began.elapsed() < LONGEST, "{:?}", began.elapsed());
 
         // Each change is stored
         exchange(&all.home, &long).await.is(401);
@@ -359,8 +359,8 @@ async fn without_kv_ends_and_narrowing_changes_are_stored_but_503_and_all_other_
             all.home_kv.listen();
             all.away_kv.listen();
         } else {
-            all.home_kv.all(Mood::Well);
-            all.away_kv.all(Mood::Well);
+            all.home_kv.all(Behaviour::Works);
+            all.away_kv.all(Behaviour::Works);
         }
         for (answer, status) in ends().await.into_iter().zip([204, 200, 204, 200, 204]) {
             answer.is(status);
@@ -379,20 +379,20 @@ async fn where_kv_hangs_an_exchange_asks_the_object_and_a_revocation_gives_up() 
     let all = Locations::start("kv-hangs").await;
     let client = all.client("eventual").await;
     let [long, revoked] = [client.long(&all.home).await, client.long(&all.home).await];
-    all.home_kv.all(Mood::Hangs);
+    all.home_kv.all(Behaviour::Hangs);
     let began = Instant::now();
     let short = exchange(&all.home, &long).await.is(201).json();
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     let began = Instant::now();
     revoke(&all.home, &revoked).await.is(503).code("temporarily_unavailable");
-    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    assert!(began.elapsed() < LONGEST, "{:?}", began.elapsed());
     revoke(&all.home, &short).await.is(204);
     exchange(&all.home, &revoked).await.is(401).code("invalid_token");
 
-    all.home_kv.all(Mood::Well);
+    all.home_kv.all(Behaviour::Works);
     let began = Instant::now();
     revoke(&all.home, &revoked).await.is(204);
-    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    assert!(began.elapsed() < LONGEST, "{:?}", began.elapsed());
     all.home_kv.shows(&client.id, |value| shows_end(value, &revoked)).await;
     exchange(&all.cut_off, &revoked).await.is(401).code("invalid_token");
     exchange(&all.cut_off, &long).await.is(201);
@@ -457,7 +457,7 @@ async fn a_slow_publication_delays_only_calls_that_need_it() {
     let [long, revoked] = [client.long(&all.home).await, client.long(&all.home).await];
     let short = exchange(&all.home, &long).await.is(201).json();
     sleep(Duration::from_millis(1_200)).await;
-    all.home_kv.writing(Mood::Takes(Duration::from_millis(2_500)));
+    all.home_kv.writing(Behaviour::Takes(Duration::from_millis(2_500)));
     let began = Instant::now();
     let slow = async {
         revoke(&all.home, &revoked).await.is(204);
@@ -486,7 +486,7 @@ async fn a_hundred_revocations_at_once_take_five_writes_at_most() {
     for slow in [0, 500] {
         let client = all.client("eventual").await;
         let issued = join_all((0..100).map(|_| client.long(&all.home))).await;
-        all.home_kv.writing(Mood::Takes(Duration::from_millis(slow)));
+        all.home_kv.writing(Behaviour::Takes(Duration::from_millis(slow)));
         let before = all.home_kv.writes(&client.id).len();
         let began = Instant::now();
         for answer in join_all(issued.iter().map(|long| revoke(&all.away, long))).await {
@@ -506,7 +506,7 @@ async fn a_hundred_revocations_at_once_take_five_writes_at_most() {
 async fn a_caller_that_hangs_up_delays_no_other() {
     let all = Locations::start("hang-up").await;
     let client = all.client("eventual").await;
-    for writing in [Mood::Takes(Duration::from_millis(300)), Mood::Hangs] {
+    for writing in [Behaviour::Takes(Duration::from_millis(300)), Behaviour::Hangs] {
         let issued = join_all((0..20).map(|_| client.long(&all.home))).await;
         // More than a second after the last write, so the first revocation starts a write at once.
         sleep(Duration::from_millis(1_200)).await;
@@ -516,11 +516,11 @@ async fn a_caller_that_hangs_up_delays_no_other() {
             issued.iter().zip(0..).map(|(long, nth)| timeout(Duration::from_millis(40 * nth), revoke(&all.home, long)));
         join_all(given_up).await;
         all.home_kv.is_written(&client.id, written + 1).await;
-        all.home_kv.writing(Mood::Well);
+        all.home_kv.writing(Behaviour::Works);
         let long = client.long(&all.home).await;
         let began = Instant::now();
         revoke(&all.home, &long).await.is(204);
-        assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+        assert!(began.elapsed() < LONGEST, "{:?}", began.elapsed());
         // Each of these callers waited for 400 ms or more, so its revocation was stored.
         all.home_kv.shows(&client.id, |value| issued[10..].iter().all(|long| shows_end(value, long))).await;
         for long in &issued[10..] {
@@ -538,10 +538,10 @@ async fn a_write_that_lands_late_over_a_confirmed_revocation_is_repaired() {
     let long = client.long(&all.home).await;
     sleep(Duration::from_millis(1_200)).await;
     let late = Instant::now() + Duration::from_secs(4);
-    all.home_kv.writing(Mood::Takes(Duration::from_secs(4)));
+    all.home_kv.writing(Behaviour::Takes(Duration::from_secs(4)));
     all.set(&all.home, &client, json!({"scopes": ["jobs:*", "tokens:*", "templates:*"]})).await.is(200);
     all.home_kv.is_written(&client.id, 2).await;
-    all.home_kv.writing(Mood::Well);
+    all.home_kv.writing(Behaviour::Works);
     revoke(&all.home, &long).await.is(204);
     assert!(Instant::now() < late, "confirmed before the earlier write landed");
     all.home_kv.shows(&client.id, |value| shows_end(value, &long)).await;
@@ -564,19 +564,19 @@ async fn kv_shows_a_stored_end_without_another_call() {
         [client.long(&all.home).await, client.long(&all.home).await, client.long(&all.home).await];
 
     // After an outage
-    all.home_kv.writing(Mood::Fails);
+    all.home_kv.writing(Behaviour::Fails);
     revoke(&all.home, &first).await.is(503).code("temporarily_unavailable");
-    all.home_kv.writing(Mood::Well);
+    all.home_kv.writing(Behaviour::Works);
     all.home_kv.shows(&client.id, |value| shows_end(value, &first)).await;
 
     // After a crash between the object's commit and the write to KV
-    all.home_kv.writing(Mood::Hangs);
+    all.home_kv.writing(Behaviour::Hangs);
     let written = all.home_kv.writes(&client.id).len();
     let unanswered = timeout(Duration::from_secs(2), revoke(&all.home, &second)).await;
     assert!(unanswered.is_err());
     all.home_kv.is_written(&client.id, written + 1).await;
     all.kill();
-    all.home_kv.writing(Mood::Well);
+    all.home_kv.writing(Behaviour::Works);
     all.restart().await;
     all.home_kv.shows(&client.id, |value| shows_end(value, &second)).await;
     exchange(&all.cut_off, &second).await.is(401).code("invalid_token");

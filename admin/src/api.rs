@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::files::suffix;
 use crate::output::{Shown, note, plain};
-use crate::session::{Answer, Patience, Request, Session, Tried};
+use crate::session::{Answer, Request, Retries, Session, Tried};
 use crate::wanted::Wanted;
 
 /// A client, as the service shows it.
@@ -125,11 +125,11 @@ pub async fn create(session: &Session, id: Id<'_>, wanted: &Wanted) -> Result<Cl
     };
     let given = matches!(id, Id::Given(_));
     let (mut id, mut unsure) = (fresh()?, false);
-    let mut patience = Patience::new();
+    let mut retries = Retries::new();
     loop {
         let mut members = wanted.members();
         members.insert("client_id".to_owned(), id.as_str().into());
-        let tried = session.attempt(&Request::new(Method::POST, "/clients").body(&members), &mut patience).await;
+        let tried = session.attempt(&Request::new(Method::POST, "/clients").body(&members), &mut retries).await;
         let answer = match tried {
             Ok(Tried::Answered(answer)) => answer,
             Ok(Tried::Unsure) => {
@@ -222,11 +222,11 @@ pub async fn patch(
 /// Adds a second secret. The call is repeated only once it is certain that the first attempt added none.
 pub async fn add_secret(session: &Session, id: &str) -> Result<(Shown, String), String> {
     let before = existing(session, id).await?.secret_ids();
-    let mut patience = Patience::new();
+    let mut retries = Retries::new();
     let mut unsure = false;
     loop {
         let request = Request::new(Method::POST, format!("{}/secrets", path(id)));
-        let (given_up, sure) = match session.attempt(&request, &mut patience).await? {
+        let (given_up, sure) = match session.attempt(&request, &mut retries).await? {
             Tried::Answered(answer) => match answer.status {
                 201 => {
                     let shown = take(&mut answer.object()?, &["secret_id", "client_secret"]);

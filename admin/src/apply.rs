@@ -16,7 +16,7 @@ use crate::wanted::{self, Change, Mechanism, Status, Wanted, shown};
 
 /// How many clients are processed concurrently.
 const AT_ONCE: usize = 8;
-/// How often a client is read and patched at most while someone else keeps changing it.
+/// How often a client is read and patched while someone else keeps changing it, before the command gives up.
 const TURNS: usize = 3;
 
 #[derive(Args)]

@@ -309,7 +309,7 @@ async fn make(session: &Session, new: &New, json: bool) -> Result<(), String> {
     if json {
         // If the credentials go to a file, the JSON omits them.
         let text = match &sink {
-            Sink::Result => client.text.clone(),
+            Sink::Output => client.text.clone(),
             Sink::File { .. } => Value::from(client.members).to_string(),
         };
         sink.put(&id, &shown)?;
@@ -318,7 +318,7 @@ async fn make(session: &Session, new: &New, json: bool) -> Result<(), String> {
         let mut rows = vec![("client_id".to_owned(), id.clone())];
         rows.extend(sink.put(&id, &shown)?);
         hand_over(&id, &columns("", &rows))?;
-        if once && matches!(sink, Sink::Result) {
+        if once && matches!(sink, Sink::Output) {
             note("these credentials are shown only once; store them now");
         }
     }
@@ -336,7 +336,7 @@ fn give(id: &str, made: Result<(Shown, String), String>, sink: Sink, json: bool)
         }
     };
     let rows = sink.put(id, &shown)?;
-    if json && matches!(sink, Sink::Result) {
+    if json && matches!(sink, Sink::Output) {
         hand_over(id, text.trim_end())?;
     } else if json {
         // A secret's id is not secret, and a script needs it to end the secret.
@@ -383,7 +383,7 @@ async fn status(session: &Session, id: &str, status: &str) -> Result<Client, Str
     }
 }
 
-/// When the change takes effect.
+/// A sentence that says when the change takes effect.
 fn lag(client: &Client) -> &'static str {
     match client.text("consistency") {
         "eventual" => " This takes effect at once, except for exchanges at other locations: usually within 90 seconds.",

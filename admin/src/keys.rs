@@ -16,9 +16,9 @@ pub enum Command {
     List,
     /// Add a key, which verifies but does not sign yet
     Add { key_use: Use },
-    /// Make a key sign, once every location has it
+    /// Make a key the one that signs; first wait until every location has it
     Promote { kid: String },
-    /// Remove a key, once everything that it signed has expired
+    /// Remove a key; first wait until everything that it signed has expired
     Retire { kid: String },
 }
 

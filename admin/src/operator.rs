@@ -43,8 +43,8 @@ impl Place {
 
 impl Credentials {
     /// Looks in the file given by `--operator` or `--env`, then in environment variables, then in .dev/operator.toml.
-    /// URL, id and secret come from one of these together, so that no secret is sent to another deployment, unless
-    /// `--url` overrides the URL.
+    /// URL, id and secret come from the same source, so that no secret is sent to another deployment. Only `--url`
+    /// overrides the URL.
     pub fn find(place: &Place, environment: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let names = ["AUTH_EDGE_URL", "AUTH_EDGE_CLIENT_ID", "AUTH_EDGE_CLIENT_SECRET"];
         let set = names.map(|name| environment(name).filter(|value| !value.is_empty()));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files;
 
-/// Prints a note to standard error, above the live line if there is one.
+/// Prints a note to standard error, above the progress line if there is one.
 pub fn note(text: &str) {
     let _ = writeln!(stderr(), "{}admin: {text}", erase());
 }
@@ -58,13 +58,13 @@ pub type Shown = Vec<(&'static str, String)>;
 
 /// Where new credentials go: to the output, or to a file of their own, which is opened before they are created.
 pub enum Sink {
-    Result,
+    Output,
     File { path: PathBuf, file: RefCell<File> },
 }
 
 impl Sink {
     pub fn open(path: Option<&Path>) -> Result<Self, String> {
-        let Some(path) = path else { return Ok(Self::Result) };
+        let Some(path) = path else { return Ok(Self::Output) };
         Ok(Self::File { path: path.to_owned(), file: RefCell::new(files::create(path)?) })
     }
 

@@ -17,8 +17,8 @@ const LOGIN_SECONDS: u64 = 3600;
 /// A token that expires sooner than this is renewed before use.
 const MARGIN: Duration = Duration::from_secs(60);
 const TRIES: u32 = 6;
-/// How long one call waits between attempts in total.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// The longest total wait between the attempts of one call.
+const LONGEST_TOTAL_WAIT: Duration = Duration::from_secs(150);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 /// The longest accepted response, bytes. A page of 1,000 clients is about a sixth of this.
@@ -84,14 +84,14 @@ pub enum Tried {
 }
 
 /// How often, and for how long in total, a call may still be retried.
-pub struct Patience {
+pub struct Retries {
     tries: u32,
     left: Duration,
 }
 
-impl Patience {
+impl Retries {
     pub const fn new() -> Self {
-        Self { tries: TRIES - 1, left: PATIENCE }
+        Self { tries: TRIES - 1, left: LONGEST_TOTAL_WAIT }
     }
 
     /// Waits before the next attempt. Returns `false` if there is none left.
@@ -150,10 +150,10 @@ impl Session {
 
     /// Repeats an idempotent call until it is answered. Also returns whether an earlier attempt may have taken effect.
     pub async fn call(&self, request: &Request) -> Result<(Answer, bool), String> {
-        let mut patience = Patience::new();
+        let mut retries = Retries::new();
         let mut repeated = false;
         loop {
-            match self.attempt(request, &mut patience).await? {
+            match self.attempt(request, &mut retries).await? {
                 Tried::Answered(answer) => return Ok((answer, repeated)),
                 Tried::Unsure => repeated = true,
                 Tried::GaveUp { problem, unsure } if (unsure || repeated) && request.method != Method::GET => {
@@ -168,7 +168,7 @@ impl Session {
 
     /// Makes one attempt at a call. Failures that certainly had no effect (429, an expired or revoked token, no
     /// connection) are retried here.
-    pub async fn attempt(&self, request: &Request, patience: &mut Patience) -> Result<Tried, String> {
+    pub async fn attempt(&self, request: &Request, retries: &mut Retries) -> Result<Tried, String> {
         let mut renewed = false;
         loop {
             let bearer = self.bearer(None).await?;
@@ -184,7 +184,7 @@ impl Session {
                 Err(Broken::Lost(problem)) => (problem, None, true),
                 Err(Broken::Unreachable(problem)) => (problem, None, false),
             };
-            if !patience.wait(asked, &problem).await {
+            if !retries.wait(asked, &problem).await {
                 return Ok(Tried::GaveUp { problem, unsure });
             }
             if unsure {
@@ -229,7 +229,7 @@ impl Session {
             "ttl_seconds": LOGIN_SECONDS,
         });
         let request = Request { body: Some(body.to_string()), ..Request::new(Method::POST, "/auth/tokens/long") };
-        let answer = self.patiently(&request, None).await?;
+        let answer = self.send_with_retries(&request, None).await?;
         let text = |name: &str| answer.member(name).and_then(|value| value.as_str().map(str::to_owned));
         match (answer.status, answer.code().as_str()) {
             (201, _) => {
@@ -265,7 +265,8 @@ impl Session {
 
     async fn exchange(&self, tokens: &mut Tokens) -> Result<(), String> {
         let asked = Instant::now();
-        let answer = self.patiently(&Request::new(Method::POST, "/auth/tokens/short"), Some(&tokens.long)).await?;
+        let answer =
+            self.send_with_retries(&Request::new(Method::POST, "/auth/tokens/short"), Some(&tokens.long)).await?;
         let token = answer.member("access_token").and_then(|value| value.as_str().map(str::to_owned));
         match (answer.status, token, answer.lifetime()) {
             (201, Some(token), Some(lifetime)) => {
@@ -278,8 +279,8 @@ impl Session {
     }
 
     /// Sends a token request, with retries: a token whose response was lost does no harm.
-    async fn patiently(&self, request: &Request, bearer: Option<&HeaderValue>) -> Result<Answer, String> {
-        let mut patience = Patience::new();
+    async fn send_with_retries(&self, request: &Request, bearer: Option<&HeaderValue>) -> Result<Answer, String> {
+        let mut retries = Retries::new();
         loop {
             let (problem, asked) = match self.send(request, bearer).await {
                 Ok(answer) if matches!(answer.status, 429 | 503) => (answer.problem(), answer.retry_after),
@@ -287,7 +288,7 @@ impl Session {
                 Err(Broken::Lost(problem)) => (problem, None),
                 Err(Broken::Unreachable(problem)) => return Err(problem),
             };
-            if !patience.wait(asked, &problem).await {
+            if !retries.wait(asked, &problem).await {
                 return Err(problem);
             }
         }

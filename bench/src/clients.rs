@@ -16,7 +16,7 @@ use crate::load::Connection;
 /// How many clients take turns sending assertions.
 const ASSERTING: usize = 16;
 /// How long a replica may take to reach KV.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REPLICA_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Default)]
 pub struct Client {
@@ -76,7 +76,7 @@ impl Clients {
         for client in clients.each.iter().chain(&clients.asserting).chain([&clients.busy, &clients.immediate]) {
             let start = Instant::now();
             while connection.answer(&credentials::get(&client.id)).await?.status != 200 {
-                ensure!(start.elapsed() < PATIENCE, "{} has no replica after {PATIENCE:?}", client.id);
+                ensure!(start.elapsed() < REPLICA_TIMEOUT, "{} has no replica after {REPLICA_TIMEOUT:?}", client.id);
                 sleep(Duration::from_millis(5)).await;
             }
         }

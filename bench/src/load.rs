@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::http::Framing;
 
 /// Timeout for one response.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What to send.
 #[derive(Clone, Copy)]
@@ -81,7 +81,7 @@ impl Connection {
         let keep = |status, framing: &Framing, message: &[u8]| {
             Ok(framing.body(message)?.map(|(body, end)| (Answer { status, body }, end)))
         };
-        timeout(PATIENCE, self.exchange(request, keep)).await.context("no answer")?
+        timeout(TIMEOUT, self.exchange(request, keep)).await.context("no answer")?
     }
 }
 
@@ -117,7 +117,7 @@ pub async fn run(address: SocketAddr, plan: Plan<'_>) -> Result<Outcome> {
     };
     let all: FuturesUnordered<_> = connections.into_iter().map(one).collect();
     let all = all.try_collect::<Vec<_>>();
-    let longest = plan.during.unwrap_or_default() + PATIENCE * 3;
+    let longest = plan.during.unwrap_or_default() + TIMEOUT * 3;
     let per_connection = timeout(longest, all).await.context("the load did not end in time")??;
     let elapsed = start.elapsed();
     let mut latencies = per_connection.concat();

@@ -176,7 +176,7 @@ struct Bench {
     scratch: Scratch,
     node: PathBuf,
     workerd: PathBuf,
-    /// The core of the contender, and the one of everything else.
+    /// The contender's core, and the core for everything else.
     cores: Option<(usize, usize)>,
     compatibility_date: String,
     credentials: Credentials,

@@ -33,7 +33,7 @@ pub struct Round {
     pub per_second: f64,
     /// CPU microseconds per request.
     pub cpu: Option<f64>,
-    /// The fraction of its core that the contender used. Well below 1, something else was the limit.
+    /// The fraction of its core that the contender used. If it is well below 1, something else limited the rate.
     pub busy: Option<f64>,
     pub loaded_p99: f64,
     /// With one request at a time, milliseconds.
@@ -83,7 +83,7 @@ pub struct Row {
     pub p50_ms: Spread,
     pub p99_ms: Spread,
     pub loaded_p99_ms: Spread,
-    /// Measured, since the Worker's cache saves some; the other counts are the expected ones, which were checked.
+    /// Measured, since the Worker's cache saves some reads. The other counts are the expected ones, which were checked.
     pub kv_reads: Spread,
     pub kv_writes: u64,
     pub object_calls: u64,

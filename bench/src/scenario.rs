@@ -259,8 +259,8 @@ impl Scenario {
         }
     }
 
-    /// Makes the requests: a few if they can be repeated, otherwise `count`. Those of a cold exchange could find a
-    /// cache, so they are `count` too.
+    /// Makes the requests: a few if they can be repeated, otherwise `count`. A cold exchange must not find a cached
+    /// replica, so there are `count` of those too.
     pub async fn prepare(
         &self,
         credentials: &mut Credentials,

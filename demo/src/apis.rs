@@ -19,7 +19,7 @@ use crate::service::Service;
 
 /// Relative to the folder in which `make demo` runs.
 const WORKER: &str = "verify/examples/worker";
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Apis {
     /// The URLs that the clients call, in the order of `NAMES`.
@@ -46,7 +46,7 @@ impl Apis {
                 if answer.as_ref().is_ok_and(|answer| answer.status() == 200) {
                     break;
                 }
-                if start.elapsed() > PATIENCE || self.worker.try_wait()?.is_some() {
+                if start.elapsed() > START_TIMEOUT || self.worker.try_wait()?.is_some() {
                     let answer = answer.map_or("no answer".to_owned(), |answer| answer.status().to_string());
                     bail!(
                         "the {name} does not accept a valid token: {answer}. The Worker's log is {}",

@@ -144,17 +144,17 @@ impl World {
         if protocol.is(Mutant::FeedAnswersBeforeItStores) && self.feed != before && self.feed_stored.is_none() {
             self.feed_stored = Some(before);
         }
-        for (told, owed) in self.ghost.told.iter_mut().zip(ends) {
-            if let Some(owed) = owed {
-                *told = Some(told.map_or(owed.at, |earliest| earliest.min(owed.at)));
+        for (earliest, unreported) in self.ghost.earliest_reported.iter_mut().zip(ends) {
+            if let Some(unreported) = unreported {
+                *earliest = Some(earliest.map_or(unreported.at, |at| at.min(unreported.at)));
             }
         }
         for key in 0..=TOKENS {
             if changed[key] {
                 self.ghost.changed[key] = self.now;
             }
-            if let (Some(owed), Some(entry)) = (ends[key], self.feed.entries[key])
-                && owed.number == entry.number
+            if let (Some(unreported), Some(entry)) = (ends[key], self.feed.entries[key])
+                && unreported.number == entry.number
             {
                 self.ghost.reported[key] = self.now;
             }

@@ -43,14 +43,14 @@ pub enum Mutant {
     DigestOutlivesFailure,
     /// A write confirms changes that came after it began.
     ConfirmsWhatIsNewer,
-    /// A report confirms ends that were stored after it was made.
+    /// An accepted report counts ends as reported that were stored after it was made.
     ReportedCountsWhatIsNewer,
     /// An accepted report clears newer ends under the same keys.
     DropsWhatIsEndedAnew,
     /// A failed write is answered as a success.
     UnshownIsSuccess,
     /// A failed report is answered as a success.
-    UntoldIsSuccess,
+    UnreportedIsSuccess,
     /// A client's restoration is not reported to the feed.
     RestorationIsNotReported,
     /// The switch to `immediate` takes effect before KV shows it.
@@ -105,7 +105,7 @@ impl Mutant {
         Self::ReportedCountsWhatIsNewer,
         Self::DropsWhatIsEndedAnew,
         Self::UnshownIsSuccess,
-        Self::UntoldIsSuccess,
+        Self::UnreportedIsSuccess,
         Self::RestorationIsNotReported,
         Self::SwitchCountsAtOnce,
         Self::SwitchForgetsEndsAhead,
@@ -128,7 +128,7 @@ impl Mutant {
             Self::AnswersBeforeItStores => (sentence::STORED, scope::RETIREMENT),
             Self::SpendsWhenItAnswers => (sentence::ONE_USE, scope::ONE_USE),
             Self::AnswersBeforePublication => (sentence::SHOWN, scope::REVOCATIONS),
-            Self::AnswersBeforeReport => (sentence::TOLD, scope::REVOCATIONS),
+            Self::AnswersBeforeReport => (sentence::IN_FEED, scope::REVOCATIONS),
             Self::WaitsForEver => (sentence::GOES_ON, scope::REVOCATIONS),
             Self::WritesOverlap => (sentence::ONE_WRITE, scope::REVOCATIONS),
             Self::CommitForgetsTheAlarm => (sentence::ALARM, scope::REVOCATIONS),
@@ -141,10 +141,10 @@ impl Mutant {
             Self::DueCountsAsBegun => (sentence::DONE, scope::RETIREMENT),
             Self::DigestOutlivesFailure => (sentence::CONFIRMED, scope::SUSPENSION),
             Self::ConfirmsWhatIsNewer => (sentence::CONFIRMED, scope::RETIREMENT),
-            Self::ReportedCountsWhatIsNewer => (sentence::TOLD, scope::RETIREMENT),
+            Self::ReportedCountsWhatIsNewer => (sentence::IN_FEED, scope::RETIREMENT),
             Self::DropsWhatIsEndedAnew => (sentence::BLAMES, scope::SUSPENSION),
             Self::UnshownIsSuccess => (sentence::SHOWN, scope::REVOCATIONS),
-            Self::UntoldIsSuccess => (sentence::TOLD, scope::REVOCATIONS),
+            Self::UnreportedIsSuccess => (sentence::IN_FEED, scope::REVOCATIONS),
             Self::RestorationIsNotReported => (sentence::RESTORED, scope::FOLLOWER),
             Self::SwitchCountsAtOnce => (sentence::SHOWN, scope::SWITCH),
             Self::SwitchForgetsEndsAhead => (sentence::DONE, scope::SWITCH_BACK),
@@ -153,7 +153,7 @@ impl Mutant {
             Self::FeedTakesLowerNumbers => (sentence::BLAMES, scope::SUSPENSION),
             Self::FeedIgnoresTheSameNumber => (sentence::HOUR_LONG, scope::SUSPENSION),
             Self::RenewalKeepsItsSeq => (sentence::SAME, scope::FOLLOWER),
-            Self::FeedAnswersBeforeItStores => (sentence::TOLD, scope::REVOCATIONS),
+            Self::FeedAnswersBeforeItStores => (sentence::IN_FEED, scope::REVOCATIONS),
             Self::CopyIsNotRenewed => (sentence::MISSES, scope::FOLLOWER),
             Self::OvertakenAnswerIsTaken => (sentence::SEQ, scope::OVERTAKING),
             Self::KeptForTooLong => (sentence::LAG, scope::LOCATIONS),

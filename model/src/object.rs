@@ -36,7 +36,7 @@ struct Judgement {
     await_end: u8,
 }
 
-/// The actor that is not a call.
+/// The index of the alarm among the actors, which are otherwise the calls.
 pub const ALARM: usize = usize::MAX;
 
 /// A step of the object: its rows, which are stored when it ends.
@@ -67,8 +67,8 @@ impl Step<'_> {
         if !self.rows.honours() {
             return None;
         }
-        let end = self.end_token(token, COME, true);
-        Some(Judgement { await_change: end.change, await_end: end.told })
+        let end = self.end_one_token(token, COME, true);
+        Some(Judgement { await_change: end.change, await_end: end.number })
     }
 
     /// `token_asks::rotate`.
@@ -77,7 +77,7 @@ impl Step<'_> {
         if !self.rows.honours() || (has_ended && !self.protocol.is(Mutant::LaterEndWins)) {
             return None;
         }
-        self.end_token(token, self.now + self.protocol.scope.grace, false);
+        self.end_one_token(token, self.now + self.protocol.scope.grace, false);
         Some(Judgement::default())
     }
 
@@ -156,30 +156,30 @@ impl Step<'_> {
         if end.at == COME || end.at > self.now {
             return Some(end);
         }
-        let end = End { at: COME, change: self.kv_change_for(), told: end.told };
+        let end = End { at: COME, change: self.kv_change_for(), number: end.number };
         self.rows.ends[token] = Some(end);
         Some(end)
     }
 
-    /// `Step::end_token`.
-    fn end_token(&mut self, token: usize, at: u8, awaited: bool) -> End {
+    /// `Step::end_one_token`.
+    fn end_one_token(&mut self, token: usize, at: u8, awaited: bool) -> End {
         let later_wins = self.protocol.is(Mutant::LaterEndWins);
         let earlier = self.find_end(token).filter(|earlier| earlier.at <= at && !later_wins);
         if let Some(earlier) = earlier
-            && (earlier.told > 0 || !awaited)
+            && (earlier.number > 0 || !awaited)
         {
             return earlier;
         }
         let at = earlier.map_or(at, |earlier| earlier.at);
         let ends_at = if at == COME { self.now } else { at };
         let is_near = ends_at < self.now + HOUR;
-        let told = if is_near { self.queue_report(token, ends_at, HOUR) } else { 0 };
+        let number = if is_near { self.queue_report(token, ends_at, HOUR) } else { 0 };
         let change = match earlier {
-            Some(earlier) if told == 0 => return earlier,
+            Some(earlier) if number == 0 => return earlier,
             Some(earlier) => earlier.change,
             None => self.kv_change_for(),
         };
-        let end = End { at, change, told };
+        let end = End { at, change, number };
         self.rows.ends[token] = Some(end);
         if change > 0 && at != COME {
             self.schedule_end(at);
@@ -411,13 +411,14 @@ impl World {
         if self.rows != before && protocol.stores_late() {
             self.stored = Some(Box::new(before));
         }
-        let Some(Judgement { await_change: shown, await_end: told }) = judgement else {
+        let Some(Judgement { await_change, await_end }) = judgement else {
             self.calls[who].state = CallState::Refused;
             return;
         };
-        let told = if protocol.is(Mutant::AnswersBeforeReport) { 0 } else { told };
-        let shown = if protocol.is(Mutant::AnswersBeforePublication) { 0 } else { shown };
-        let task = Task { at: At::Report, shown, told, reported: true, failures: 0, patient: true, undone: false };
+        let await_end = if protocol.is(Mutant::AnswersBeforeReport) { 0 } else { await_end };
+        let await_change = if protocol.is(Mutant::AnswersBeforePublication) { 0 } else { await_change };
+        let task =
+            Task { at: At::Report, await_change, await_end, reported: true, failures: 0, patient: true, undone: false };
         self.calls[who].state = CallState::Running(task);
         self.run(who, protocol);
     }
@@ -431,10 +432,17 @@ impl World {
         if self.rows != before {
             self.commit();
         }
-        let told = if self.rows.last_reported < self.rows.last_end { self.rows.last_end } else { 0 };
-        let shown = if self.rows.is_due(self.now) { self.rows.change } else { 0 };
-        self.alarm =
-            Some(Task { at: At::Report, shown, told, reported: true, failures: 0, patient: true, undone: false });
+        let await_end = if self.rows.last_reported < self.rows.last_end { self.rows.last_end } else { 0 };
+        let await_change = if self.rows.is_due(self.now) { self.rows.change } else { 0 };
+        self.alarm = Some(Task {
+            at: At::Report,
+            await_change,
+            await_end,
+            reported: true,
+            failures: 0,
+            patient: true,
+            undone: false,
+        });
         self.run(ALARM, protocol);
     }
 
@@ -465,7 +473,7 @@ impl World {
 
     /// `Object::report`, up to the call of the feed.
     fn report(&mut self, who: usize, task: Task) -> bool {
-        if self.rows.last_reported >= task.told {
+        if self.rows.last_reported >= task.await_end {
             self.go_to(who, At::Publish);
             return true;
         }
@@ -492,8 +500,8 @@ impl World {
 
     /// `Object::publish`, up to the call of KV.
     fn publish(&mut self, who: usize, task: Task, protocol: &Protocol) -> bool {
-        if self.rows.shown >= task.shown {
-            let fails = !task.reported && !protocol.is(Mutant::UntoldIsSuccess);
+        if self.rows.shown >= task.await_change {
+            let fails = !task.reported && !protocol.is(Mutant::UnreportedIsSuccess);
             self.calls[who].state =
                 if fails { CallState::Failed } else { CallState::Running(Task { at: At::Answer, ..task }) };
             return false;
@@ -502,22 +510,22 @@ impl World {
             return false;
         }
         let (failures, last) = self.instance.failed;
-        let failed = if last >= task.shown { failures - task.failures } else { 0 };
+        let failed = if last >= task.await_change { failures - task.failures } else { 0 };
         if failed > 1 || (failed == 1 && !task.patient) {
             let answer = CallState::Running(Task { at: At::Answer, ..task });
             self.calls[who].state = if protocol.is(Mutant::UnshownIsSuccess) { answer } else { CallState::Failed };
             return false;
         }
-        self.write_in_turn(who, protocol)
+        self.write_locked(who, protocol)
     }
 
     /// `Object::write`, and `Object::schedule_alarm` when that is over.
     fn write(&mut self, task: Task, protocol: &Protocol) -> bool {
-        if task.shown > 0 {
+        if task.await_change > 0 {
             if !self.puts.is_empty() && !protocol.is(Mutant::WritesOverlap) {
                 return false;
             }
-            if self.rows.is_due(self.now) && !self.write_in_turn(ALARM, protocol) {
+            if self.rows.is_due(self.now) && !self.write_locked(ALARM, protocol) {
                 return false;
             }
         }
@@ -531,8 +539,8 @@ impl World {
         self.commit();
     }
 
-    /// `Object::write_in_turn`, up to the call of KV. Returns whether none was needed.
-    fn write_in_turn(&mut self, who: usize, protocol: &Protocol) -> bool {
+    /// `Object::write_locked`, up to the call of KV. Returns whether none was needed.
+    fn write_locked(&mut self, who: usize, protocol: &Protocol) -> bool {
         let (value, change) = (self.rows.replica(self.now), self.rows.change);
         if self.rows.kv_holds(&value, self.now, protocol) {
             self.rows.write_confirmed(change, self.now, value, protocol);
@@ -549,7 +557,7 @@ impl World {
         false
     }
 
-    /// `Object::write_in_turn`, after KV's answer. `slowly`: it took more than `PATIENCE`.
+    /// `Object::write_locked`, after KV's answer. `slowly`: it took more than `RETRY_WINDOW`.
     pub fn put_answered(&mut self, put: usize, is_taken: bool, slowly: bool, protocol: &Protocol) {
         let Put { who, value, change, began, .. } = self.puts.remove(put);
         if is_taken {
@@ -585,8 +593,8 @@ impl World {
         }
     }
 
-    /// Failures matter only relative to when a caller began to wait. If no caller waits, states that differ only in
-    /// them are merged.
+    /// The number of failures matters only relative to when a caller began to wait. If no caller waits, it is reset, so
+    /// that states that differ only in it are merged.
     fn forget_failures(&mut self) {
         let is_waiting = |who| self.task(who).is_some_and(|task| matches!(task.at, At::Publish | At::Writing));
         if !(0..self.calls.len()).any(is_waiting) {
@@ -594,7 +602,7 @@ impl World {
         }
     }
 
-    /// The object dies. What it awaited may still land: the caller handles `puts` and `reports`.
+    /// The object dies. The caller of this function handles `puts` and `reports`, which may still land.
     pub fn crash(&mut self) {
         if let Some(stored) = self.stored.take() {
             self.rows = *stored;

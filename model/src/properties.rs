@@ -17,7 +17,7 @@ pub const SHOWN: &str = "an answered change is in KV";
 /// What the object counts as shown is in KV: a write contains everything stored before it.
 pub const CONFIRMED: &str = "a change that counts as shown is in KV";
 /// Calls that end something are answered when the feed has the end, too.
-pub const TOLD: &str = "an answered end is in the feed";
+pub const IN_FEED: &str = "an answered end is in the feed";
 /// /short of an `immediate` client, /long, /revoke, /introspect, operators: the object is asked, so answered changes
 /// take effect at once, everywhere.
 pub const AT_ONCE: &str = "an answered change holds at once where the object is asked";
@@ -34,7 +34,7 @@ pub const DONE: &str = "pending work is done in the end";
 pub const GOES_ON: &str = "nothing is stuck";
 /// No write to KV starts while one is awaited.
 pub const ONE_WRITE: &str = "no write starts while one is awaited";
-/// KV and the feed end no token that the object has not ended.
+/// KV and the feed show no end that the object has not stored.
 pub const BLAMES: &str = "KV and the feed end only what the object has ended";
 /// A verifier that follows the feed refuses within its polling interval plus 5 s of the 204.
 pub const MISSES: &str = "a follower refuses every ended token";
@@ -57,7 +57,7 @@ pub fn of(scope: &Scope) -> Vec<Property<Protocol>> {
         (STORED, is_stored),
         (SHOWN, is_shown),
         (CONFIRMED, is_confirmed),
-        (TOLD, is_told),
+        (IN_FEED, is_in_feed),
         (AT_ONCE, holds_at_once),
         (EARLIEST, earliest_counts),
         (ALARM, has_an_alarm),
@@ -98,7 +98,7 @@ pub fn of(scope: &Scope) -> Vec<Property<Protocol>> {
     if scope.left.late > 0 && scope.left.reports > 0 && has(|ask| *ask == Ask::Restore) {
         let is_lower: Condition = |_, world| {
             let known = world.feed.entries[CLIENT].map(|entry| entry.number);
-            world.late_reports.iter().any(|late| late.what.ends[CLIENT].map(|owed| owed.number) < known)
+            world.late_reports.iter().any(|late| late.what.ends[CLIENT].map(|unreported| unreported.number) < known)
         };
         sometimes.push(("a report is late, and lower than what the feed has", is_lower));
     }
@@ -220,7 +220,7 @@ fn is_confirmed(_: &Protocol, world: &World) -> bool {
     is_under_way || by_late || value == world.rows.replica(world.now)
 }
 
-fn is_told(protocol: &Protocol, world: &World) -> bool {
+fn is_in_feed(protocol: &Protocol, world: &World) -> bool {
     answered(protocol, world).all(|(ask, _)| {
         let entry = |key: usize| world.feed.entries[key].map(|entry| entry.at);
         match ask {
@@ -264,7 +264,9 @@ fn earliest_counts(_: &Protocol, world: &World) -> bool {
         // An end whose time has come becomes `COME`, which is earlier than all.
         let is_kept = settled.is_none_or(|earliest| world.rows.ends[token].is_some_and(|end| end.at <= earliest));
         let entry = world.feed.entries[token];
-        is_kept && entry.is_none_or(|entry| world.ghost.told[token].is_some_and(|earliest| entry.at <= earliest))
+        is_kept
+            && entry
+                .is_none_or(|entry| world.ghost.earliest_reported[token].is_some_and(|earliest| entry.at <= earliest))
     })
 }
 
@@ -285,9 +287,10 @@ fn is_done(protocol: &Protocol, world: &World) -> bool {
     let rows = &world.rows;
     let is_quiet =
         rows.alarm.is_none() && !rows.is_pending() && rows.again.is_empty() && rows.last_reported == rows.last_end;
-    let is_told = rows.unreported.iter().all(Option::is_none)
-        && (0..TOKENS).all(|token| rows.ends[token].is_none_or(|end| end.told == 0 || world.ghost.reported[token] > 0));
-    is_quiet && is_told && world.kv.value == rows.replica(world.now)
+    let is_reported = rows.unreported.iter().all(Option::is_none)
+        && (0..TOKENS)
+            .all(|token| rows.ends[token].is_none_or(|end| end.number == 0 || world.ghost.reported[token] > 0));
+    is_quiet && is_reported && world.kv.value == rows.replica(world.now)
 }
 
 fn goes_on(protocol: &Protocol, world: &World) -> bool {

@@ -30,7 +30,7 @@ pub enum Action {
     Ring,
     /// A write reaches KV.
     PutLands(usize),
-    /// KV's answer reaches the object: `Object::write_in_turn`, after its await, and what follows.
+    /// KV's answer reaches the object: `Object::write_locked`, after its await, and what follows.
     PutConfirmed(usize),
     /// The same, after a failure.
     PutFails(usize, Failure),
@@ -65,7 +65,7 @@ pub enum Action {
     Tick {
         evicted: bool,
     },
-    /// In mutants only: the object stores what has already left it.
+    /// In mutants only: the object stores a change whose effect has already left it.
     Store,
     FeedStores,
     FeedCrashes,

@@ -6,9 +6,10 @@ use crate::scope::Left;
 pub const TOKENS: usize = 2;
 /// The feed's key for the client itself, after those of its tokens.
 pub const CLIENT: usize = TOKENS;
-/// An end that has come, whatever a clock says.
+/// The time of an end that has come, whatever a clock says.
 pub const COME: u8 = 0;
-/// An alarm that is due in less than a tick: at once, or after seconds. The clock starts behind it.
+/// When an alarm is due that runs in less than a tick, at once or after seconds. It is before every tick, so the alarm
+/// can always run.
 pub const SOON: u8 = 0;
 /// The first tick.
 pub const START: u8 = 1;
@@ -82,7 +83,7 @@ pub struct Rows {
 pub struct End {
     pub at: u8,
     pub change: u8,
-    pub told: u8,
+    pub number: u8,
 }
 
 /// `feed::End`, by key.
@@ -129,11 +130,11 @@ pub enum CallState {
 pub struct Task {
     pub at: At,
     /// What it waits for: the change that KV must show, and the number that the feed must have.
-    pub shown: u8,
-    pub told: u8,
+    pub await_change: u8,
+    pub await_end: u8,
     /// The feed has accepted the report.
     pub reported: bool,
-    /// The failures when `publish` began, and whether that is less than `PATIENCE` ago.
+    /// The number of failures when `publish` began, and whether that was less than `RETRY_WINDOW` ago.
     pub failures: u8,
     pub patient: bool,
     /// Another call undid this one, so its answer no longer promises anything. Only the checker knows this.
@@ -256,7 +257,7 @@ pub struct Ghost {
     /// The earliest end ever stored for each token.
     pub earliest: [Option<u8>; TOKENS],
     /// The earliest end of each token ever reported to the feed.
-    pub told: [Option<u8>; TOKENS],
+    pub earliest_reported: [Option<u8>; TOKENS],
     /// The calls that were answered with success, with the tick, unless undone.
     pub answered: Vec<Option<u8>>,
     /// The tick in which the feed's entry of each key changed last, and in which it was last reported.

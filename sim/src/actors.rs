@@ -550,13 +550,13 @@ impl Actors {
         let response = send(&self.sim, location, request, call).await;
         let answered = self.sim.world.now();
         let mut answer = Answer { call, ..Answer::default() };
-        if let Some((response, disturbed)) = response {
+        if let Some((response, doubled)) = response {
             let body: Value =
                 response.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
             answer.status = response.status;
             answer.code = body["code"].as_str().unwrap_or_default().to_owned();
             answer.etag = response.headers.iter().find(|(name, _)| *name == "ETag").map(|(_, value)| value.clone());
-            answer.disturbed = disturbed;
+            answer.doubled = doubled;
             if response.status == 201 {
                 answer.token = read_token(&op, &body, number, call, (asked, answered)).map(Rc::new);
             }

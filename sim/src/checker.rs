@@ -26,7 +26,7 @@ const KEPT: u64 = 250 + 50;
 const PUBLISHED: u64 = 110_000;
 /// The time within which the last rewrite is done after all failures have ended.
 const MENDED: u64 = 61 * 60_000;
-/// For how long after a failure of a part a 503 of what asks it is excused.
+/// How long after the failure of a part a 503 from an operation that uses it is excused.
 const AFTERMATH: u64 = 20_000;
 /// The most alarms of an idle object within an hour. An object whose clock is behind is woken a few times too early.
 const MOST_ALARMS: u64 = 30;
@@ -277,7 +277,7 @@ impl Checker<'_> {
         let (state, until) = match answer.status {
             200..=299 => (State::Done, at),
             0 | 500.. => (State::Unknown, from + UNKNOWN),
-            _ if answer.disturbed => (State::Unknown, from + UNKNOWN),
+            _ if answer.doubled => (State::Unknown, from + UNKNOWN),
             _ => (State::Void, at),
         };
         // A refused call changed nothing, and a call that changed something must be judged by that.
@@ -361,7 +361,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The parts that an operation asks. If none of them fails, it is answered in time, and not with 503.
+    /// The parts that an operation uses. If none of them fails, it is answered in time, and not with 503.
     fn parts(&self, op: &Op, call: Call<'_>) -> Vec<Part> {
         let object = |client: &str| Part::Object(client.to_owned());
         let (subject, waits) = match op {
@@ -383,8 +383,8 @@ impl Checker<'_> {
         parts.extend(call.by.map(|by| object(&by.client)));
         if waits {
             parts.push(object(FEED));
-            // KV shows no ends of short-term tokens, and no more of an immediate client. But what was sent before that
-            // switch was confirmed may still wait for KV, and so do its repeats.
+            // KV shows no ends of short-term tokens, nor any end once the client is immediate. But a call that was sent
+            // before the switch was confirmed may still wait for KV, and so may its repeats.
             let is_shown = !matches!(op, Op::Revoke { target, .. } if !target.is_long);
             let is_eventual = self.clients.get(subject).is_some_and(|known| {
                 let unanswered = known.changes.iter().map(|change| change.attempt).filter(Try::is_unanswered);
@@ -429,8 +429,8 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Whether an exchange certainly could do with KV: KV has a value of an eventual client, and was not down. A value
-    /// with too many ends says "ask the object".
+    /// Whether an exchange certainly did not need the object: KV was not down, and its value is that of an eventual
+    /// client. (A value with too many ends says "ask the object".)
     fn had_replica(&self, token: &Token, call: Call<'_>) -> bool {
         let Some(client) = self.clients.get(&token.client) else { return false };
         if token.is_immediate || self.plan.crowd > 0 {
@@ -479,8 +479,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Why a token must be refused by a reader that looked at the client from `seen` to `until`, and at its clock at
-    /// `clock`, if it must. `retired`: a retirement counts too.
+    /// The reason why a reader must refuse a token, if there is one. The reader saw the client's state at some time
+    /// from `seen` to `until`, and read its clock at `clock`. `retired`: a retirement is a reason too.
     fn must_refuse(&self, token: &Token, seen: u64, until: u64, clock: u64, retired: bool) -> Option<Reason> {
         if token.expires_at * 1000 + self.skew <= clock {
             return Some(Reason::Expired);
@@ -511,12 +511,12 @@ impl Checker<'_> {
         self.may_refuse_but_for(token, seen, until, clock, "")
     }
 
-    /// The same, ignoring the end of the token `id_but`.
-    fn may_refuse_but_for(&self, token: &Token, seen: u64, until: u64, clock: u64, id_but: &str) -> bool {
+    /// The same, ignoring the end of the token `except`.
+    fn may_refuse_but_for(&self, token: &Token, seen: u64, until: u64, clock: u64, except: &str) -> bool {
         if token.expires_at * 1000 <= clock + self.skew {
             return true;
         }
-        let ends = ids(token).filter(|id| *id != id_but).any(|id| {
+        let ends = ids(token).filter(|id| *id != except).any(|id| {
             let may_have_retired = |rotation: &Try| {
                 rotation.is_begun_by(until) && rotation.from + self.plan.grace * 1000 <= clock + self.skew
             };
@@ -659,7 +659,7 @@ impl Checker<'_> {
                             || others.clone().any(|(_, sent, other, _)| *sent < at && other == proof)
                     }
                 };
-                if is_made && !is_gone && !is_justified && !answer.disturbed {
+                if is_made && !is_gone && !is_justified && !answer.doubled {
                     return broken("A valid credential is accepted", "it was refused");
                 }
                 Ok(())
@@ -811,7 +811,7 @@ impl Checker<'_> {
             tries.is_some_and(|tries| tries.iter().any(|attempt| attempt.call != number && attempt.is_done_by(time)))
         };
         let was_ended = before(self.revoked.get(&target.id), from);
-        let may_have_ended = answer.disturbed
+        let may_have_ended = answer.doubled
             || self.rotated.contains_key(&target.id)
             || self
                 .revoked

@@ -147,7 +147,7 @@ pub enum Op {
 
 #[derive(Clone, Debug)]
 pub enum What {
-    /// A call was sent to a location. `by`: the operator's token, of an operators' call and of introspection.
+    /// A call was sent to a location. `by`: the operator's token, if it is an operators' call or introspection.
     Asked {
         op: Op,
         location: usize,
@@ -179,7 +179,7 @@ pub enum What {
         asked: u64,
         payload: Value,
     },
-    /// The status and scopes of an exchange by KV's newest value, without an object to ask.
+    /// The status and scopes of an exchange that reads KV's newest value while no object answers.
     ByKvAlone {
         scopes: Vec<String>,
         token: Rc<Token>,
@@ -223,7 +223,7 @@ pub struct Answer {
     pub body: Value,
     pub etag: Option<String>,
     /// A request to an object was duplicated.
-    pub disturbed: bool,
+    pub doubled: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -285,7 +285,7 @@ impl Op {
         }
     }
 
-    /// The scope that its caller needs, of an operators' call and of introspection.
+    /// The scope that its caller needs, if it is an operators' call or introspection.
     pub fn needs(&self) -> Option<&'static str> {
         match self {
             Self::Introspect { .. } => Some("tokens:introspect"),

@@ -19,13 +19,13 @@ use auth_edge::token_id::Random;
 use crate::chance::Chance;
 use crate::history::{Part, What};
 use crate::objects;
-use crate::plan::Trouble;
+use crate::plan::FaultKind;
 use crate::sim::{ISSUER, Sim, down};
 use crate::world::Machine;
 
 /// How long an isolate waits for an object, and for the feed, milliseconds.
-const OBJECT_PATIENCE: u64 = 15_000;
-const FEED_PATIENCE: u64 = 2_000;
+const OBJECT_TIMEOUT: u64 = 15_000;
+const FEED_TIMEOUT: u64 = 2_000;
 
 #[derive(Default)]
 pub struct Isolate {
@@ -59,7 +59,7 @@ pub struct Visit {
     pub chance: Chance,
     /// A request to an object was duplicated.
     pub doubled: Cell<bool>,
-    /// Only KV answers, without lag.
+    /// Only KV and the feed's object answer, without lag.
     pub by_kv_alone: bool,
 }
 
@@ -114,7 +114,7 @@ impl Clients for Visit {
         // Operators' changes are not idempotent; all other requests must tolerate a duplicate.
         let may_double = matches!(ask, Ask::Issue(_) | Ask::Rotate(_) | Ask::Standing(_) | Ask::Revoke(_) | Ask::Show);
         let doubled = may_double.then_some(&self.doubled);
-        let answer = objects::call(&self.sim, client_id, question, OBJECT_PATIENCE, &self.chance, doubled).await;
+        let answer = objects::call(&self.sim, client_id, question, OBJECT_TIMEOUT, &self.chance, doubled).await;
         ask::read_answer(&answer.ok_or_else(|| down("the object"))?)
     }
 
@@ -124,7 +124,7 @@ impl Clients for Visit {
             return Ok(sim.shown_by_kv(client_id).map(|version| version.value));
         }
         self.takes(1, 25).await;
-        if sim.strikes(Trouble::KvReads, &self.chance) {
+        if sim.occurs(FaultKind::KvReads, &self.chance) {
             sim.fault(Part::Kv(client_id.to_owned()), format!("KV refuses to read {client_id}"));
             return Err(down("KV"));
         }
@@ -157,7 +157,7 @@ impl Host for Visit {
         if self.by_kv_alone {
             return objects::feed_now(&self.sim, ask);
         }
-        objects::ask_feed(&self.sim, ask, FEED_PATIENCE, &self.chance).await
+        objects::ask_feed(&self.sim, ask, FEED_TIMEOUT, &self.chance).await
     }
 
     fn feed_cache(&self) -> &feed::copy::FeedCache {

@@ -13,7 +13,7 @@ mod list;
 
 pub use list::MUTANTS;
 
-/// A fault: `from`, the first after `after` in `file`, becomes `to`.
+/// A fault: in `file`, the first `from` after `after` is replaced with `to`.
 #[derive(Debug)]
 pub struct Mutant {
     pub name: &'static str,

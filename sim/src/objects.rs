@@ -18,16 +18,16 @@ use auth_edge::value;
 use crate::chance::Chance;
 use crate::history::{Part, What};
 use crate::kv::Write;
-use crate::plan::{Trouble, When};
+use crate::plan::{FaultKind, When};
 use crate::sim::{Sim, down};
 use crate::world::{Machine, Reply, Wait, reply};
 
 /// The name of the feed's object, which no client can have as its id.
 pub const FEED: &str = "feed!";
 /// How long an object waits for a write to KV or for the feed, milliseconds.
-const PATIENCE: u64 = 3_000;
-/// How long after its start a timed-out write may land, milliseconds. A write that lands after the last rewrite, an hour
-/// later, is outside the promise.
+const TIMEOUT: u64 = 3_000;
+/// How long after its start a timed-out write may land, milliseconds. The promise excludes writes that land after the
+/// last rewrite, which comes after an hour.
 const LATEST_LANDING: u64 = 55 * 60_000;
 
 /// The shortest time after which an idle instance is evicted, milliseconds.
@@ -47,7 +47,7 @@ pub struct Home {
     /// How often it was called.
     called: Cell<u64>,
     /// When the instance dies.
-    doom: Cell<Option<When>>,
+    planned_crash: Cell<Option<When>>,
     /// Whether a write to KV is awaited.
     writing: Cell<bool>,
     chance: Chance,
@@ -82,7 +82,7 @@ impl Home {
             instance: RefCell::default(),
             offset: Cell::new(0),
             called: Cell::default(),
-            doom: Cell::default(),
+            planned_crash: Cell::default(),
             writing: Cell::default(),
             chance: Chance::of(sim.seed, &format!("object {id}")),
         })
@@ -109,21 +109,21 @@ impl Home {
         self.offset.set(offset);
     }
 
-    pub fn doom(&self, when: When) {
+    pub fn plan_crash(&self, when: When) {
         match when {
             When::Now => self.die(),
-            when => self.doom.set(Some(when)),
+            when => self.planned_crash.set(Some(when)),
         }
     }
 
-    /// Cancels planned crashes.
-    pub fn spare(&self) {
-        self.doom.set(None);
+    /// Cancels the planned crash.
+    pub fn cancel_crash(&self) {
+        self.planned_crash.set(None);
     }
 
     /// The instance dies. What it sent stays in flight; what it awaited is lost.
     fn die(&self) {
-        self.doom.set(None);
+        self.planned_crash.set(None);
         let Some(instance) = self.instance.take() else { return };
         self.fault("the instance dies");
         self.sim().world.kill(instance.machine);
@@ -177,7 +177,7 @@ impl Home {
             Body::Feed(feed) => {
                 let Some(ask) = value::read::<feed::Ask>(question) else { return };
                 let answer = serde_json::to_string(&feed.answer(&ask)).unwrap_or_default();
-                self.meet_doom();
+                self.crash_if_planned();
                 sim.world.after(back, self.chance.next(), move || reply.send(answer));
             }
             Body::Client(object) => {
@@ -202,7 +202,7 @@ impl Home {
         if let Some(at) = at {
             let sim = self.sim();
             let mut wait = at.saturating_sub(sim.world.now()) + self.chance.below(300);
-            if sim.strikes(Trouble::Alarms, &self.chance) {
+            if sim.occurs(FaultKind::Alarms, &self.chance) {
                 wait += self.chance.below(60_000);
                 self.fault("the alarm runs late");
             }
@@ -239,11 +239,11 @@ impl Home {
     }
 
     /// Called after a commit, when a planned crash may happen.
-    fn meet_doom(&self) {
-        if let Some(When::Commits(left)) = self.doom.get() {
+    fn crash_if_planned(&self) {
+        if let Some(When::Commits(left)) = self.planned_crash.get() {
             match left {
                 0..=1 => self.die(),
-                _ => self.doom.set(Some(When::Commits(left - 1))),
+                _ => self.planned_crash.set(Some(When::Commits(left - 1))),
             }
         }
     }
@@ -266,7 +266,7 @@ impl Rows for Table {
 
     fn commit(&self, commit: &Commit) -> Result<(), Unavailable> {
         let sim = self.home.sim();
-        if sim.strikes(Trouble::Storage, &self.home.chance) {
+        if sim.occurs(FaultKind::Storage, &self.home.chance) {
             self.home.fault("a commit fails");
             return Err(down("storage"));
         }
@@ -285,7 +285,7 @@ impl Rows for Table {
         if self.home.id != FEED {
             self.home.set_alarm(commit.alarm);
             // The feed's instance dies at the end of its step.
-            self.home.meet_doom();
+            self.home.crash_if_planned();
         }
         Ok(())
     }
@@ -316,7 +316,7 @@ impl Ground for Table {
         sim.note(0, What::Written { client: key.to_owned(), instance: self.machine, is_awaited });
         let _writing = Writing(&self.home);
         let takes = chance.between(5, 300);
-        if sim.strikes(Trouble::KvWrites, chance) {
+        if sim.occurs(FaultKind::KvWrites, chance) {
             sim.fault(Part::Kv(key.to_owned()), format!("KV refuses to write {key}"));
             sim.world.pause(takes, chance.next()).await;
             return Err(down("KV"));
@@ -332,20 +332,20 @@ impl Ground for Table {
             is_over: Rc::new(Cell::new(false)),
             fate: chance.next(),
         };
-        if sim.strikes(Trouble::KvHangs, chance) {
+        if sim.occurs(FaultKind::KvHangs, chance) {
             sim.fault(Part::Kv(key.to_owned()), format!("KV hangs while it writes {key}"));
             match chance.below(10) {
-                0..=2 => landing.after(chance.between(10, PATIENCE)),
-                3..=4 => landing.after(PATIENCE + chance.below(20_000)),
-                5..=7 => landing.after(PATIENCE + chance.below(LATEST_LANDING)),
+                0..=2 => landing.after(chance.between(10, TIMEOUT)),
+                3..=4 => landing.after(TIMEOUT + chance.below(20_000)),
+                5..=7 => landing.after(TIMEOUT + chance.below(LATEST_LANDING)),
                 _ => landing.is_over.set(true),
             }
-            sim.world.pause(PATIENCE, chance.next()).await;
+            sim.world.pause(TIMEOUT, chance.next()).await;
             landing.fate = 0;
             return Err(down("KV"));
         }
         landing.after(takes * chance.between(1, 9) / 10);
-        if let Some(When::Write) = self.home.doom.get() {
+        if let Some(When::Write) = self.home.planned_crash.get() {
             let home = Rc::clone(&self.home);
             sim.world.after(chance.below(takes), chance.next(), move || home.die());
         }
@@ -355,7 +355,7 @@ impl Ground for Table {
 
     async fn report(&self, ends: &[feed::End]) -> Result<(), Unavailable> {
         let sim = self.home.sim();
-        ask_feed(&sim, &feed::Ask::Report(ends.to_vec()), PATIENCE, &self.home.chance).await.map(|_| ())
+        ask_feed(&sim, &feed::Ask::Report(ends.to_vec()), TIMEOUT, &self.home.chance).await.map(|_| ())
     }
 
     async fn sleep(&self, millis: u64) {
@@ -397,7 +397,7 @@ impl Landing {
         sim.world.after(millis, tie, move || {
             let Some(sim) = weak.upgrade().filter(|_| !is_over.replace(true)) else { return };
             let (now, Write { key, begun, .. }) = (sim.world.now(), &*write);
-            if now > begun + PATIENCE {
+            if now > begun + TIMEOUT {
                 sim.tell(format!("a write of {key} lands that began {} ms ago", now - begun));
             }
             sim.kv.land(&write, now, sim.lag.get(), &sim.chance);
@@ -419,18 +419,18 @@ pub async fn call(
     sim: &Rc<Sim>,
     object: &str,
     question: String,
-    patience: u64,
+    timeout: u64,
     chance: &Chance,
     doubled: Option<&Cell<bool>>,
 ) -> Option<String> {
     let home = sim.home(object);
-    let trouble = if object == FEED { Trouble::Feed } else { Trouble::Calls };
+    let kind = if object == FEED { FaultKind::Feed } else { FaultKind::Calls };
     let (mut out, mut back) = (chance.between(1, 60), chance.between(1, 60));
     let (reply, wait) = reply();
-    if sim.strikes(trouble, chance) {
+    if sim.occurs(kind, chance) {
         match chance.below(5) {
             4 => {
-                back = chance.between(100, patience);
+                back = chance.between(100, timeout);
                 home.fault(&format!("an answer takes {back} ms"));
             }
             0 => {
@@ -440,7 +440,7 @@ pub async fn call(
             }
             1 => {
                 home.fault("an answer comes too late");
-                back = patience + out;
+                back = timeout + out;
             }
             _ => {
                 out = chance.between(100, 40_000);
@@ -452,7 +452,7 @@ pub async fn call(
         let (home, question) = (Rc::clone(&home), question.clone());
         sim.world.after(out, chance.next(), move || home.take(&question, reply, back));
     };
-    if doubled.is_some() && sim.strikes(Trouble::Doubles, chance) {
+    if doubled.is_some() && sim.occurs(FaultKind::Doubles, chance) {
         home.fault("a call arrives twice");
         if let Some(doubled) = doubled {
             doubled.set(true);
@@ -461,25 +461,25 @@ pub async fn call(
         send(unheard, chance.between(1, 4_000), back);
     }
     send(reply, out, back);
-    within(sim, wait, patience, chance).await
+    within(sim, wait, timeout, chance).await
 }
 
-/// The answer, if it comes within `patience` milliseconds.
-async fn within<T: 'static>(sim: &Rc<Sim>, wait: Wait<T>, patience: u64, chance: &Chance) -> Option<T> {
+/// The answer, if it comes within `timeout` milliseconds.
+async fn within<T: 'static>(sim: &Rc<Sim>, wait: Wait<T>, timeout: u64, chance: &Chance) -> Option<T> {
     let (over, timer) = reply::<()>();
-    sim.world.after(patience, chance.next(), move || over.send(()));
+    sim.world.after(timeout, chance.next(), move || over.send(()));
     match futures_util::future::select(wait, timer).await {
         futures_util::future::Either::Left((answer, _)) => answer,
         futures_util::future::Either::Right(_) => None,
     }
 }
 
-pub async fn ask_feed(sim: &Rc<Sim>, ask: &feed::Ask, patience: u64, chance: &Chance) -> Result<Ends, Unavailable> {
+pub async fn ask_feed(sim: &Rc<Sim>, ask: &feed::Ask, timeout: u64, chance: &Chance) -> Result<Ends, Unavailable> {
     let question = serde_json::to_string(ask).map_err(|_| down("the feed"))?;
     // Reports may be duplicated, because a duplicate must change nothing.
     let doubled = Cell::new(false);
     let doubled = matches!(ask, feed::Ask::Report(_)).then_some(&doubled);
-    let answer = call(sim, FEED, question, patience, chance, doubled).await.ok_or_else(|| down("the feed"))?;
+    let answer = call(sim, FEED, question, timeout, chance, doubled).await.ok_or_else(|| down("the feed"))?;
     value::read::<Result<Ends, Unavailable>>(&answer).unwrap_or_else(|| Err(down("the feed")))
 }
 

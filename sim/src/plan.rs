@@ -14,7 +14,7 @@ pub const LATER: [&str; 2] = ["dave", "erin"];
 pub const ROOT: &str = "root";
 /// An operator that is a client like any other, and may lose its scopes.
 pub const DEPUTY: &str = "deputy";
-/// What clients sign assertions with. The keys 0 and 2 have the same `kid`.
+/// How many keys clients sign assertions with. The keys 0 and 2 have the same `kid`.
 pub const KEYS: usize = 3;
 pub const MECHANISMS: [&str; 4] = ["secret", "otp", "assertion", "rotation"];
 pub const VERIFIERS: usize = 2;
@@ -36,8 +36,8 @@ pub enum Act {
         operator: &'static str,
         call: Call,
     },
-    Trouble {
-        kind: Trouble,
+    Fault {
+        kind: FaultKind,
         percent: u64,
         millis: u64,
     },
@@ -162,19 +162,19 @@ pub enum Change {
     Narrow,
     NarrowMore,
     Widen,
-    /// A scope of operators besides all others.
+    /// Adds an operators' scope to all others.
     Promote,
     Immediate,
     Eventual,
-    /// The registered keys are these, as bits.
+    /// Registers these keys, given as bits.
     Keys(usize),
-    /// This mechanism is taken away, or none.
+    /// Takes this mechanism away; `None` allows all of them again.
     Without(Option<&'static str>),
 }
 
 /// A failure that occurs for a while, with some probability each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum FaultKind {
     /// Reads of KV fail.
     KvReads,
     /// Writes to KV fail.
@@ -195,7 +195,7 @@ pub enum Trouble {
 
 /// How much goes wrong in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weather {
+pub enum Severity {
     /// Nothing but lag.
     Calm,
     Usual,
@@ -206,7 +206,7 @@ pub enum Weather {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
-    pub weather: Weather,
+    pub severity: Severity,
     /// How long a retired token still works, seconds.
     pub grace: u64,
     /// The largest difference of a clock from the true time, milliseconds.
@@ -220,14 +220,15 @@ impl Plan {
     /// A plan of about `steps` events.
     pub fn of(seed: u64, steps: u64) -> Self {
         let chance = Chance::of(seed, "plan");
-        let weather =
-            chance.weighted(&[(2, Weather::Calm), (5, Weather::Usual), (3, Weather::Wild)]).unwrap_or(Weather::Usual);
+        let severity = chance
+            .weighted(&[(2, Severity::Calm), (5, Severity::Usual), (3, Severity::Wild)])
+            .unwrap_or(Severity::Usual);
         let grace = *chance.pick(&[0, 5, 60, 1_200, 5_000, 86_400]).unwrap_or(&60);
         let skew = *chance.pick(&[0, 300, 2_000]).unwrap_or(&0);
         let crowd = if chance.percent(3) { 252 + chance.below(6) as usize } else { 0 };
         let mut planner = Planner {
             chance,
-            weather,
+            severity,
             items: Vec::new(),
             now: 1_000,
             longs: Vec::new(),
@@ -243,7 +244,7 @@ impl Plan {
         while (planner.items.len() as u64) < steps / STEPS_PER_ITEM {
             planner.next();
         }
-        Self { seed, weather, grace, skew, crowd, items: planner.items }
+        Self { seed, severity, grace, skew, crowd, items: planner.items }
     }
 }
 
@@ -264,7 +265,7 @@ impl Call {
     }
 }
 
-/// How far ahead a call may be for others to refer to it, milliseconds.
+/// Other calls may refer to a call only if it comes within this time, milliseconds.
 const SOON: u64 = 60_000;
 
 /// About how many events an item causes.
@@ -272,7 +273,7 @@ const STEPS_PER_ITEM: u64 = 14;
 
 struct Planner {
     chance: Chance,
-    weather: Weather,
+    severity: Severity,
     items: Vec<Item>,
     now: u64,
     /// Items that get tokens: number, client.
@@ -296,10 +297,10 @@ impl Planner {
     }
 
     fn next(&mut self) {
-        let wrong = match self.weather {
-            Weather::Calm => 0,
-            Weather::Usual => 8,
-            Weather::Wild => 18,
+        let wrong = match self.severity {
+            Severity::Calm => 0,
+            Severity::Usual => 8,
+            Severity::Wild => 18,
         };
         if self.chance.percent(wrong) {
             self.go_wrong();
@@ -356,7 +357,7 @@ impl Planner {
         let by_deputy = self.chance.percent(if call.is_about(DEPUTY) { 10 } else { 25 });
         let operator = if by_deputy { DEPUTY } else { ROOT };
         let number = self.push(at, Act::Call { location, tries, operator, call });
-        // Calls that refer to another wait for it, so others must not refer to one that is far ahead.
+        // A call that refers to another waits for it, so none must refer to a call that is far ahead.
         if at > self.now + SOON {
             return number;
         }
@@ -373,7 +374,7 @@ impl Planner {
         number
     }
 
-    /// One of these, mostly one of the last.
+    /// Picks one of these, mostly one of the latest.
     fn recent<T: Copy>(&self, of: &[T]) -> Option<T> {
         let from = if self.chance.percent(75) { of.len().saturating_sub(6) } else { 0 };
         self.chance.pick(&of[from..]).copied()
@@ -567,7 +568,7 @@ impl Planner {
             }
             115..=118 => self.near_its_end(client),
             119..=120 => {
-                // Brief tokens, whose end comes in the usual course of events.
+                // A token with the shortest lifetime, which may expire during the run.
                 let long = self.call(Call::Issue { client, by: By::Secret, narrow: false, ttl: Some(SHORTEST_TTL) });
                 self.call_at(self.now + 500, Call::Exchange { of: long, narrow: false });
             }
@@ -577,9 +578,9 @@ impl Planner {
             // At one location, so that answers may overtake each other.
             _ => {
                 let location = self.chance.below(LOCATIONS as u64) as usize;
-                let is_slow = self.weather != Weather::Calm && self.chance.percent(40);
+                let is_slow = self.severity != Severity::Calm && self.chance.percent(40);
                 if is_slow {
-                    self.push(self.now, Act::Trouble { kind: Trouble::Feed, percent: 50, millis: 4_000 });
+                    self.push(self.now, Act::Fault { kind: FaultKind::Feed, percent: 50, millis: 4_000 });
                     for _ in 0..3 {
                         if let Some((of, _)) = self.recent(&self.longs) {
                             self.call_at(self.now + self.chance.below(1_500), Call::Revoke { by: of, of });
@@ -637,7 +638,8 @@ impl Planner {
         }
     }
 
-    /// Guesses codes, at most four in five minutes, until the limit of a day locks them; then shows right ones.
+    /// Sends wrong codes, at most four in five minutes, until the daily limit locks the mechanism. Then sends right
+    /// ones.
     fn guess(&mut self, client: &'static str) {
         let mut at = self.now;
         let pause = *self.chance.pick(&[90_000, 660_000, 660_000, 7_000_000]).unwrap_or(&660_000);
@@ -768,14 +770,14 @@ impl Planner {
             _ => CLIENTS[self.chance.below(3) as usize],
         };
         let act = match self.chance.below(100) {
-            0..=7 => Act::Trouble { kind: Trouble::KvReads, percent, millis },
-            8..=19 => Act::Trouble { kind: Trouble::KvWrites, percent, millis },
-            20..=33 => Act::Trouble { kind: Trouble::KvHangs, percent, millis },
-            34..=43 => Act::Trouble { kind: Trouble::Feed, percent, millis },
-            44..=53 => Act::Trouble { kind: Trouble::Calls, percent: percent / 2, millis: millis.min(20_000) },
-            54..=59 => Act::Trouble { kind: Trouble::Doubles, percent, millis },
-            60..=63 => Act::Trouble { kind: Trouble::Storage, percent: percent / 2, millis: millis.min(5_000) },
-            64..=67 => Act::Trouble { kind: Trouble::Alarms, percent, millis },
+            0..=7 => Act::Fault { kind: FaultKind::KvReads, percent, millis },
+            8..=19 => Act::Fault { kind: FaultKind::KvWrites, percent, millis },
+            20..=33 => Act::Fault { kind: FaultKind::KvHangs, percent, millis },
+            34..=43 => Act::Fault { kind: FaultKind::Feed, percent, millis },
+            44..=53 => Act::Fault { kind: FaultKind::Calls, percent: percent / 2, millis: millis.min(20_000) },
+            54..=59 => Act::Fault { kind: FaultKind::Doubles, percent, millis },
+            60..=63 => Act::Fault { kind: FaultKind::Storage, percent: percent / 2, millis: millis.min(5_000) },
+            64..=67 => Act::Fault { kind: FaultKind::Alarms, percent, millis },
             68..=72 => Act::Crash { object, when: When::Now },
             73..=79 => Act::Crash { object, when: When::Write },
             80..=89 => Act::Crash { object, when: When::Commits(self.chance.between(1, 5)) },

@@ -21,7 +21,7 @@ use crate::history::{Entry, Part, Violation, What};
 use crate::isolate::Isolate;
 use crate::kv::{Kv, LOCATIONS, Lag, Version};
 use crate::objects::{FEED, Home};
-use crate::plan::{Act, CLIENTS, Clock, DEPUTY, LATER, Plan, ROOT, START, Trouble, Weather};
+use crate::plan::{Act, CLIENTS, Clock, DEPUTY, FaultKind, LATER, Plan, ROOT, START, Severity};
 use crate::world::World;
 
 pub const ISSUER: &str = "https://auth.example.com";
@@ -33,14 +33,15 @@ pub const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 /// All failures end after the last call. Everything that must happen without a call is done within this time after that,
 /// milliseconds: the last rewrite comes an hour after a failure.
 const MENDING: u64 = 65 * 60_000;
-/// What an unknown client left is wiped within this time after the last call and `SOON`.
+/// An unknown client's rows are wiped within this time after the last call and `SOON`, milliseconds.
 const WIPED: u64 = 420_000;
-/// A failed call to the feed is repeated within a minute.
+/// Within this time after all failures have ended, every end is reported, milliseconds: a failed report is repeated
+/// within a minute.
 const SOON: u64 = 120_000;
 /// More events than this mean that an alarm runs in a loop.
 const MOST_STEPS: u64 = 50_000;
 const MOST_STEPS_PER_ITEM: u64 = 200;
-/// After that, objects must be idle for this time.
+/// How long objects must be idle after `MENDING`, milliseconds.
 const REST: u64 = 60 * 60_000;
 
 pub struct Sim {
@@ -50,14 +51,14 @@ pub struct Sim {
     pub world: World,
     pub kv: Kv,
     pub lag: Cell<Lag>,
-    /// No write is in flight any more.
+    /// No write is in flight any more, so KV shows the value that landed last.
     is_mended: Cell<bool>,
     pub chance: Chance,
     pub history: RefCell<Vec<Entry>>,
     homes: RefCell<BTreeMap<String, Rc<Home>>>,
     isolates: RefCell<Vec<Rc<Isolate>>>,
     /// Current failures: which, how often, and until when.
-    troubles: RefCell<Vec<(Trouble, u64, u64)>>,
+    faults: RefCell<Vec<(FaultKind, u64, u64)>>,
     signing: Ed25519KeyPair,
     /// Every signature made.
     signed: RefCell<HashMap<Vec<u8>, Signed>>,
@@ -85,7 +86,7 @@ impl Sim {
         };
         let actors = Actors::new(&sim);
         actors.set_up();
-        sim.lag.set(if plan.weather == Weather::Wild { Lag::Wild } else { Lag::Usual });
+        sim.lag.set(if plan.severity == Severity::Wild { Lag::Wild } else { Lag::Usual });
         for item in &plan.items {
             let (weak, actors, item) = (Rc::downgrade(&sim), Rc::clone(&actors), item.clone());
             let begun = START + item.at;
@@ -136,7 +137,7 @@ impl Sim {
             history: RefCell::default(),
             homes: RefCell::default(),
             isolates: RefCell::default(),
-            troubles: RefCell::default(),
+            faults: RefCell::default(),
             signing,
             signed: RefCell::default(),
             plan,
@@ -167,12 +168,12 @@ impl Sim {
             Act::Call { location, tries, operator, call } => {
                 actors.begin(Errand { number, location, operator }, tries, call);
             }
-            Act::Trouble { kind, percent, millis } => {
+            Act::Fault { kind, percent, millis } => {
                 let (what, seconds) = (kind.told(), millis.div_ceil(1000));
                 self.tell(format!("for {seconds} s, in {percent} of 100 cases: {what}"));
-                self.troubles.borrow_mut().push((kind, percent, self.world.now() + millis));
+                self.faults.borrow_mut().push((kind, percent, self.world.now() + millis));
             }
-            Act::Crash { object, when } => self.home(object).doom(when),
+            Act::Crash { object, when } => self.home(object).plan_crash(when),
             Act::Evict { location } => {
                 let new = Isolate::new(self, location);
                 let old = std::mem::replace(&mut self.isolates.borrow_mut()[location], new);
@@ -198,8 +199,8 @@ impl Sim {
 
     /// Ends all failures.
     fn heal(&self) {
-        self.troubles.borrow_mut().clear();
-        self.homes.borrow().values().for_each(|home| home.spare());
+        self.faults.borrow_mut().clear();
+        self.homes.borrow().values().for_each(|home| home.cancel_crash());
         self.lag.set(Lag::None);
         self.note(0, What::Healed);
     }
@@ -217,9 +218,9 @@ impl Sim {
     }
 
     /// Whether this failure happens now.
-    pub fn strikes(&self, kind: Trouble, chance: &Chance) -> bool {
+    pub fn occurs(&self, kind: FaultKind, chance: &Chance) -> bool {
         let now = self.world.now();
-        self.troubles
+        self.faults
             .borrow()
             .iter()
             .any(|(other, percent, until)| *other == kind && now < *until && chance.percent(*percent))
@@ -283,7 +284,7 @@ impl Sim {
     }
 }
 
-impl Trouble {
+impl FaultKind {
     const fn told(self) -> &'static str {
         match self {
             Self::KvReads => "KV refuses to be read",

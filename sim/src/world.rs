@@ -181,7 +181,7 @@ impl World {
         }
     }
 
-    /// Drops everything that refers to the world itself.
+    /// Drops all events and tasks, which refer to the world.
     pub fn end(&self) {
         let events = self.events.take();
         let tasks = self.tasks.take();
@@ -189,7 +189,7 @@ impl World {
     }
 }
 
-/// An answer in flight. The receiver also learns if it will never come.
+/// A channel for one answer. If the sender is dropped, the receiver gets `None`.
 pub fn reply<T>() -> (Reply<T>, Wait<T>) {
     let slot = Rc::new(Slot { answer: RefCell::new(None), is_over: Cell::new(false), waker: RefCell::new(None) });
     (Reply(Rc::clone(&slot)), Wait(slot))

@@ -55,7 +55,7 @@ pub enum Answer {
     Granted(Granted),
     Standing(Standing),
     Shown(Shown),
-    /// JSON for the operator.
+    /// A new secret or seed, as JSON.
     Made(String),
     Done,
 }

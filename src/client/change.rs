@@ -41,10 +41,10 @@ const CREATABLE: [&str; 8] =
     ["client_id", "client_name", "scopes", "mechanisms", "max_ttl_seconds", "consistency", "jwks", "region"];
 
 impl Draft {
-    /// `made_up` is a generated id, used if the body has none.
-    pub fn parse(mut members: Members, made_up: String, default: Consistency) -> Result<Self, Error> {
+    /// `generated_id` is used if the body has no `client_id`.
+    pub fn parse(mut members: Members, generated_id: String, default: Consistency) -> Result<Self, Error> {
         members.check_names(&CREATABLE)?;
-        let client_id = members.string("client_id")?.unwrap_or(made_up);
+        let client_id = members.string("client_id")?.unwrap_or(generated_id);
         if !is_client_id(&client_id) {
             return Err(Error::field("client_id", "client_id must be 1 to 128 letters, digits, '-', '_', '.' or '~'."));
         }

@@ -13,8 +13,8 @@ use crate::token_id::{Kind, TokenId};
 /// How long an early end is stored after the token's expiry, seconds: another location's clock may be behind.
 const AFTER_THE_END: u64 = 300;
 
-// Row keys: `end:TOKEN_ID` for each early end; `unreported:KEY` for each end still to be reported to the feed; `reported:KEY` for
-// each end of a short-term token that the feed has, to count them.
+// Row keys: `end:TOKEN_ID` for each early end; `unreported:KEY` for each end still to be reported to the feed;
+// `reported:KEY` for each end of a short-term token that the feed has, to count them.
 const END: &str = "end:";
 const LONG_ENDS: &str = "end:tok_lt_";
 const UNREPORTED: &str = "unreported:";
@@ -71,7 +71,7 @@ impl<G: Ground> Step<'_, G> {
 
     /// Ends a token at `at` (Unix seconds), unless it ends earlier already. `awaited`: the caller waits until KV and
     /// the feed show it.
-    pub(super) fn end_token(
+    pub(super) fn end_one_token(
         &mut self,
         client: &Client,
         token: &TokenId,
@@ -91,8 +91,8 @@ impl<G: Ground> Step<'_, G> {
         // An end further ahead need not be in the feed: exchanges know of it and make no short-term token that outlives
         // it. If the token is revoked later, it is reported then.
         let is_near = ends_at < self.now + feed::HOUR;
-        // This object's clock may be ahead of all others. An end that has come by it is reported as 0: it has come for
-        // everyone.
+        // This object's clock may be ahead of the feed's. An end that has come by this clock is reported as 0, which
+        // takes effect whatever the feed's clock says.
         let reported_at = if at == 0 && self.state.clock > self.ground.millis() { 0 } else { ends_at };
         let number =
             if is_near { self.queue_report(kind, token.as_str(), reported_at, feed::HOUR, awaited) } else { 0 };

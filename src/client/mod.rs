@@ -1,5 +1,5 @@
-//! A client. Its Durable Object holds its record and judges whatever must be consistent (`object`). KV holds a replica
-//! of its status, scopes and early ends, for exchanges (`replica`).
+//! A client. Its Durable Object holds its record and makes every decision that must be consistent (`object`). KV holds
+//! a replica of its status, scopes and early ends, for exchanges (`replica`).
 
 pub mod ask;
 pub mod change;
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn suspension_and_the_kill_switch_end_tokens() {
+    fn a_suspension_and_end_tokens_refuse_earlier_tokens() {
         let mut client = client(vec![]);
         assert!(client.honours(99).is_err() && client.honours(100).is_ok());
         client.status = Status::Suspended;
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_operator() {
+    fn the_setting_operator_is_parsed_strictly() {
         let operator = |change: &dyn Fn(&mut serde_json::Value)| {
             let mut json = serde_json::json!({
                 "client_id": "operator", "created_at": 100, "scopes": ["clients:*"], "mechanisms": ["secret", "rotation"],

@@ -27,7 +27,7 @@ use crate::value::digest;
 /// How long KV keeps the replica of a deleted client, seconds: longer than any of its tokens is valid.
 const DELETED: u64 = 91 * 86_400;
 /// A caller's write that fails within this time is tried once more, milliseconds.
-const PATIENCE: u64 = 2_500;
+const RETRY_WINDOW: u64 = 2_500;
 /// How soon the alarm runs again if the object dies during it, milliseconds.
 const ALARM_AGAIN: u64 = 30_000;
 
@@ -76,7 +76,7 @@ impl<G: Ground> Object<G> {
         let judgement = step.judge(ask, genuine);
         step.commit()?;
         let Judgement { answer, await_change, await_end, await_second, confirms } = judgement?;
-        // The feed goes first: it answers in milliseconds, so its failure is known long before KV's lag matters.
+        // The feed comes first, since it answers faster than KV. If it fails, KV is still written.
         let reported = self.report(settings, client_id, await_end).await;
         if let Some(change) = await_change {
             self.publish(settings, client_id, change).await?;
@@ -201,19 +201,19 @@ impl<G: Ground> Object<G> {
             return Ok(());
         }
         loop {
-            let _turn = self.writing.lock().await;
+            let _guard = self.writing.lock().await;
             if self.step(settings, client_id)?.state.shown >= change {
                 return Ok(());
             }
             let (failed_before, last) = self.failed.get();
             let failed = if last >= change { failed_before - failures } else { 0 };
             // One retry, for an error that came at once, such as KV's "too many writes".
-            if failed > 1 || (failed == 1 && self.millis() - began > PATIENCE) {
+            if failed > 1 || (failed == 1 && self.millis() - began > RETRY_WINDOW) {
                 return Err(
                     Unavailable::new("REVOCATIONS", "the replica could not be written; the alarm will retry").into()
                 );
             }
-            let written = self.write_in_turn(settings, client_id).await;
+            let written = self.write_locked(settings, client_id).await;
             // A failure of KV is counted in `failed`, and the loop decides about a retry. Any other failure is
             // returned: a retry would not help.
             if self.failed.get().0 == failed_before {
@@ -223,15 +223,15 @@ impl<G: Ground> Object<G> {
     }
 
     async fn write(&self, settings: &Settings, client_id: &str) -> Result<(), Error> {
-        let _turn = self.writing.lock().await;
+        let _guard = self.writing.lock().await;
         if !self.step(settings, client_id)?.state.is_due() {
             return Ok(());
         }
-        self.write_in_turn(settings, client_id).await
+        self.write_locked(settings, client_id).await
     }
 
     /// Writes the replica as it is when the write begins. The caller holds `writing`.
-    async fn write_in_turn(&self, settings: &Settings, client_id: &str) -> Result<(), Error> {
+    async fn write_locked(&self, settings: &Settings, client_id: &str) -> Result<(), Error> {
         let pause = (self.wrote.get() + PACE).saturating_sub(self.millis());
         if pause > 0 {
             self.ground.sleep(pause).await;
@@ -279,7 +279,7 @@ impl<G: Ground> Object<G> {
         if !settings.has_feed() || self.step(settings, client_id)?.state.last_reported >= upto {
             return Ok(());
         }
-        let _turn = self.reporting.lock().await;
+        let _guard = self.reporting.lock().await;
         let (report, number) = {
             let step = self.step(settings, client_id)?;
             if step.state.last_reported >= upto {

@@ -83,7 +83,7 @@ impl<G: Ground> Step<'_, G> {
                 self.state.switched = self.state.change;
             }
             if client.is_immediate() && !changed.is_immediate() {
-                // From now on KV lists early ends, including those ahead: the alarm finds the next one.
+                // From now on KV lists early ends, including those still ahead. The alarm finds the next one.
                 self.state.schedule_end(self.now);
             }
             if waits {
@@ -216,8 +216,8 @@ impl<G: Ground> Step<'_, G> {
         }
     }
 
-    /// The `ETag` in `If-Match`, if it is that of the client before a change that was stored but not yet answered with
-    /// success.
+    /// The `ETag` that `If-Match` names, if it is from before a change that was stored but not yet answered with
+    /// success. The request may then be a repeat of that change.
     pub(super) fn repeated(&self, header: Option<&str>) -> Option<String> {
         let header = header?;
         self.state.unconfirmed.iter().find(|before| *before != "*" && if_match(header, before)).cloned()

@@ -9,13 +9,14 @@ use crate::value::readable;
 pub const PACE: u64 = 1_100;
 /// How long the alarm waits before it publishes a change that a caller waits for, milliseconds. The caller's own
 /// request publishes it; the alarm acts only if that request was lost.
-const CALLER_PATIENCE: u64 = 10_000;
+const ALARM_DELAY: u64 = 10_000;
 /// The longest pause between two attempts, milliseconds.
 const LONGEST_PAUSE: u64 = 60_000;
 /// A failed write may still land later, over a newer value. So the value is written again after these delays,
 /// milliseconds.
 const REWRITES: [u64; 3] = [60_000, 300_000, 3_600_000];
-/// After how long a replica that says "ask the object" is rebuilt, milliseconds: enough of its ends may have expired.
+/// After how long a replica that says "ask the object" is rebuilt, milliseconds. By then enough of its ends may have
+/// expired to list the others.
 const REVIEW: u64 = 86_400_000;
 /// The pause before a failed report to the feed is repeated, milliseconds.
 const REPORT_PAUSE: u64 = 5_000;
@@ -77,16 +78,16 @@ readable!(struct State {
 
 impl State {
     /// Records a change of what the replica shows. If a caller waits for it, the alarm writes it only after
-    /// `CALLER_PATIENCE`.
+    /// `ALARM_DELAY`.
     pub fn record_change(&mut self, awaited: bool) {
         self.change += 1;
-        let due = self.clock + if awaited { CALLER_PATIENCE } else { 0 };
+        let due = self.clock + if awaited { ALARM_DELAY } else { 0 };
         self.due = if self.is_pending() && self.change - self.shown > 1 { self.due.min(due) } else { due };
     }
 
-    /// Numbers an end for the feed. If a caller waits for it, the alarm reports it only after `CALLER_PATIENCE`.
+    /// Numbers an end for the feed. If a caller waits for it, the alarm reports it only after `ALARM_DELAY`.
     pub fn number_end(&mut self, awaited: bool) -> u64 {
-        let due = self.clock + if awaited { CALLER_PATIENCE } else { 0 };
+        let due = self.clock + if awaited { ALARM_DELAY } else { 0 };
         self.report_due = if self.last_reported < self.last_end { self.report_due.min(due) } else { due };
         self.last_end += 1;
         self.last_end
@@ -128,8 +129,8 @@ impl State {
         }
     }
 
-    /// Records the `ETag` from before a change. There are never many: each is of a change that was not published in
-    /// time.
+    /// Records the `ETag` from before a change. There are never many, since each belongs to a change that was not
+    /// published in time.
     pub fn add_unconfirmed(&mut self, etag: &str) {
         self.unconfirmed.retain(|other| other != etag);
         if self.unconfirmed.len() == MOST_UNCONFIRMED {

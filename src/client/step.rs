@@ -31,7 +31,7 @@ pub(super) struct Step<'a, G> {
     stored: State,
     rows: RefCell<Vec<(String, Option<Row>)>>,
     /// The clock decided something that no row shows, so the clock itself must be stored.
-    pub(super) clock_counts: Cell<bool>,
+    pub(super) must_store_clock: Cell<bool>,
     /// Unix seconds.
     pub(super) now: u64,
 }
@@ -45,7 +45,7 @@ pub(super) struct Judgement {
     pub(super) await_end: u64,
     /// Wait until this second has begun.
     pub(super) await_second: u64,
-    /// Once this answer is given, the change of the client that had this `ETag` is confirmed: a repeat of it is a new
+    /// The `ETag` to remove from `State::unconfirmed` once this answer is given. From then on a repeat counts as a new
     /// change.
     pub(super) confirms: Option<String>,
 }
@@ -78,7 +78,7 @@ impl<'a, G: Ground> Step<'a, G> {
             state,
             stored,
             rows: RefCell::default(),
-            clock_counts: Cell::new(false),
+            must_store_clock: Cell::new(false),
             now,
         })
     }
@@ -113,7 +113,7 @@ impl<'a, G: Ground> Step<'a, G> {
     /// Checks whether a token is live: its expiry, its client, its own early end and its parent's. Returns the client.
     pub(super) fn live_client(&mut self, token: &Presented) -> Result<Client, Error> {
         if let Err(fault) = token.check_end(self.now) {
-            self.clock_counts.set(true);
+            self.must_store_clock.set(true);
             return Err(fault.into());
         }
         let client = self.known_client()?.ok_or(TokenFault::ClientEnded)?;
@@ -207,9 +207,9 @@ impl<'a, G: Ground> Step<'a, G> {
     /// Stores the step's changes.
     pub(super) fn commit(self) -> Result<(), Unavailable> {
         let mut rows = self.rows.into_inner();
-        // A later clock alone is not worth a write.
+        // If only the clock has advanced, nothing is written, unless the clock decided something.
         let mut stored = self.stored;
-        let ticked = self.clock_counts.get() && stored.clock / 1000 < self.now;
+        let ticked = self.must_store_clock.get() && stored.clock / 1000 < self.now;
         stored.clock = self.state.clock;
         if rows.is_empty() && stored == self.state && !ticked {
             return Ok(());

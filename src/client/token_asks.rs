@@ -30,7 +30,7 @@ impl<G: Ground> Step<'_, G> {
             self.save_client(client)?;
         }
         self.authenticate(client.as_ref(), &issue.credential, genuine)?;
-        self.clock_counts.set(true);
+        self.must_store_clock.set(true);
         let client = client.ok_or(Error::InvalidClient { locked: false })?;
         permit(&client, issue.credential.mechanism())?;
         let scopes = grant(&client, issue.scopes)?;
@@ -98,12 +98,12 @@ impl<G: Ground> Step<'_, G> {
     pub(super) fn rotate(&mut self, rotate: Rotate) -> Result<Judgement, Error> {
         let Rotate { bearer, parent, client_id, scopes, ttl } = rotate;
         let client = self.live_client(&bearer)?;
-        self.clock_counts.set(true);
+        self.must_store_clock.set(true);
         if self.now > bearer.auth_time + LONGEST_SESSION {
             return Err(TokenFault::TooOld.into());
         }
         // An `auth_time` ahead of every token that this object has issued can only be forged (with a leaked signing
-        // key). No later `end-tokens` would end what was rotated from it.
+        // key). A later `end-tokens` would not end the tokens rotated from it.
         if bearer.auth_time > self.now.max(client.tokens_valid_from) {
             return Err(TokenFault::Foreign.into());
         }
@@ -121,7 +121,7 @@ impl<G: Ground> Step<'_, G> {
             return Err(Error::InsufficientScope { needed: scope.to_string(), by });
         }
         let at = (self.now + self.settings.rotation_grace).min(parent.expires_at);
-        self.end_token(&client, &parent, at, false)?;
+        self.end_one_token(&client, &parent, at, false)?;
         let ttl = ttl.min(client.max_ttl_seconds);
         let (now, auth_time) = (self.now.max(client.tokens_valid_from), bearer.auth_time);
         Ok(Answer::Granted(Granted { now, auth_time, scopes, ttl, consistency: client.consistency }).into())
@@ -167,7 +167,7 @@ impl<G: Ground> Step<'_, G> {
                 return Err(Error::FeedFull { retry_after });
             }
         }
-        let end = self.end_token(&client, target, self.now, true)?;
+        let end = self.end_one_token(&client, target, self.now, true)?;
         Ok(Judgement { await_change: Some(end.change), await_end: end.number, ..Answer::Done.into() })
     }
 }

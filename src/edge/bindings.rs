@@ -58,7 +58,7 @@ extern "C" {
         name: &str,
         region: Option<&str>,
         body: &str,
-        patience: u32,
+        timeout: u32,
     ) -> Result<JsValue, JsValue>;
 }
 
@@ -143,11 +143,11 @@ impl Isolate {
     }
 }
 
-/// Asks the feed's object. A read is given 2 seconds, since what a location serves must be no older than that.
+/// Asks the feed's object. A read times out after 2 seconds, since what a location serves must be no older than that.
 pub async fn ask_feed(namespace: &JsValue, question: &feed::Ask) -> Result<Ends, Unavailable> {
     let body = serde_json::to_string(question).map_err(|error| Unavailable::new("FEED", error.to_string()))?;
-    let patience = if let feed::Ask::Ends { .. } = question { 2_000 } else { 3_000 };
-    let answer = ask_within(namespace, feed::NAME, None, &body, patience).await.map_err(unavailable("FEED"))?;
+    let timeout = if let feed::Ask::Ends { .. } = question { 2_000 } else { 3_000 };
+    let answer = ask_within(namespace, feed::NAME, None, &body, timeout).await.map_err(unavailable("FEED"))?;
     let answer: Option<Result<Ends, Unavailable>> = value::read(&answer.as_string().unwrap_or_default());
     answer.unwrap_or_else(|| Err(Unavailable::new("FEED", "its answer can't be parsed")))
 }

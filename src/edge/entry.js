@@ -2,25 +2,25 @@
 // at the next call. A Durable Object from the old memory must then be constructed again.
 import { Client as ClientInWasm, Feed as FeedInWasm, __worker_init_state, fetch } from "./index.js";
 
-const lasting = (Class) =>
+const survivingPanics = (Class) =>
   class {
-    #made;
-    #memory;
-    #parts;
+    #object;
+    #instanceId;
+    #arguments;
 
     constructor(state, env) {
-      this.#parts = [state, env];
+      this.#arguments = [state, env];
       this.instance();
     }
 
     instance() {
       // Replaces the memory first if that is due, as any call does, and returns its id (worker 0.8.7).
-      const memory = __worker_init_state().instanceId;
-      if (memory !== this.#memory) {
-        this.#made = new Class(...this.#parts);
-        this.#memory = memory;
+      const instanceId = __worker_init_state().instanceId;
+      if (instanceId !== this.#instanceId) {
+        this.#object = new Class(...this.#arguments);
+        this.#instanceId = instanceId;
       }
-      return this.#made;
+      return this.#object;
     }
 
     fetch(request) {
@@ -28,12 +28,12 @@ const lasting = (Class) =>
     }
   };
 
-export class Client extends lasting(ClientInWasm) {
+export class Client extends survivingPanics(ClientInWasm) {
   alarm() {
     return this.instance().alarm();
   }
 }
 
-export const Feed = lasting(FeedInWasm);
+export const Feed = survivingPanics(FeedInWasm);
 
 export default { fetch };

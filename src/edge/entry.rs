@@ -75,7 +75,7 @@ async fn handle(request: &web_sys::Request, head: &Head<'_>, env: &Env) -> Resul
         (body::read(request, head.content_length).await, bindings::now() / 1000)
     };
     let (response, audit) = app::handle(&isolate.settings, &*isolate, &route, head.call(), read).await;
-    // With `Content-Length`, proxies cope with a response that comes before the body's end.
+    // Some proxies lose a response that comes before the end of a body without `Content-Length`.
     if unread && head.content_length.is_none() {
         body::read(request, None).await;
     }

@@ -1,6 +1,5 @@
-// The Worker's JavaScript side, grouped so that each step of a request crosses the WASM border once: each crossing and
-// each runtime object costs about a microsecond, and a request once took sixty of them (docs/performance.md). No rule
-// is in here.
+// The Worker's JavaScript side. Each step of a request crosses the WASM boundary only once, since each crossing costs
+// time, and so does each runtime object (docs/performance.md). It contains no rules.
 import { env } from "cloudflare:workers";
 import { object } from "./webcrypto.js";
 
@@ -8,7 +7,8 @@ import { object } from "./webcrypto.js";
 // cheaper in workerd. Nothing else here needs `queueMicrotask`.
 globalThis.queueMicrotask = undefined;
 
-// The bindings, for `start`. Only at the first load: after a panic the WASM is loaded again while a request is waiting.
+// Returns the bindings for `start`, but only at the first load: after a panic, the WASM is loaded again while a request
+// is waiting.
 let loading = true;
 export function environment() {
   const isFirst = loading;
@@ -32,8 +32,8 @@ export function head(request) {
   return lines + line(request.cf?.clientAcceptEncoding ?? headers.get("Accept-Encoding"));
 }
 
-// Headers as an object: from a list of pairs the runtime would read them through iterators, which makes a refusal take
-// 10 % longer (docs/performance.md).
+// The headers are an object. The runtime would read a list of pairs through iterators, which makes a refusal take 10 %
+// longer (docs/performance.md).
 export const response = (status, lines, body) => new Response(body, { status, headers: object(lines) });
 
 // A variable or secret. wrangler.toml may give a number without quotes; any other type is a mistake.
@@ -50,14 +50,14 @@ export const binding = (env, name) => (typeof env[name] === "object" ? env[name]
 const SHORTEST = { cacheTtl: 30 };
 
 // Timeouts, milliseconds: a KV read, a KV write, and a request to an object, which may wait for two writes.
-const KV_PATIENCE = 2_000;
-const WRITE_PATIENCE = 3_000;
-const OBJECT_PATIENCE = 15_000;
+const KV_TIMEOUT = 2_000;
+const WRITE_TIMEOUT = 3_000;
+const OBJECT_TIMEOUT = 15_000;
 
-// A single promise: `Promise.race` in an async function made a cold exchange take 10 % longer (docs/performance.md).
-const timely = (promise, patience) =>
+// A single promise: `Promise.race` in an async function makes a cold exchange take 10 % longer (docs/performance.md).
+const withTimeout = (promise, timeout) =>
   new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`did not answer within ${patience} ms`)), patience);
+    const timer = setTimeout(() => reject(new Error(`did not answer within ${timeout} ms`)), timeout);
     const settle = (how) => (value) => {
       clearTimeout(timer);
       how(value);
@@ -65,18 +65,18 @@ const timely = (promise, patience) =>
     promise.then(settle(resolve), settle(reject));
   });
 
-export const read = (namespace, key) => timely(namespace.get(key, SHORTEST), KV_PATIENCE);
+export const read = (namespace, key) => withTimeout(namespace.get(key, SHORTEST), KV_TIMEOUT);
 
 export function store(namespace, key, value, status, expiration) {
   const options = { metadata: { status }, ...(expiration === undefined ? {} : { expiration }) };
-  return timely(namespace.put(key, value, options), WRITE_PATIENCE);
+  return withTimeout(namespace.put(key, value, options), WRITE_TIMEOUT);
 }
 
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 // A page of keys with the status from their metadata, and the cursor of the next page.
 export async function list(namespace, limit, cursor) {
-  const page = await timely(namespace.list({ limit, cursor }), KV_PATIENCE);
+  const page = await withTimeout(namespace.list({ limit, cursor }), KV_TIMEOUT);
   const clients = page.keys.map(({ name, metadata }) => ({ client_id: name, status: metadata?.status ?? "" }));
   return JSON.stringify({ clients, cursor: page.list_complete ? null : page.cursor });
 }
@@ -87,7 +87,7 @@ export const within = async (limiter, key) => (await limiter.limit({ key })).suc
 export const count = (dataset, event, outcome, mechanism, status, milliseconds) =>
   dataset.writeDataPoint({ indexes: [event], blobs: [event, outcome, mechanism], doubles: [status, milliseconds] });
 
-export async function ask(namespace, name, region, body, patience = OBJECT_PATIENCE) {
+export async function ask(namespace, name, region, body, timeout = OBJECT_TIMEOUT) {
   const options = region === undefined ? undefined : { locationHint: region };
   const object = namespace.get(namespace.idFromName(name), options);
   const answer = async () => {
@@ -95,5 +95,5 @@ export async function ask(namespace, name, region, body, patience = OBJECT_PATIE
     if (response.status !== 200) throw new Error(`answered ${response.status}`);
     return response.text();
   };
-  return timely(answer(), patience);
+  return withTimeout(answer(), timeout);
 }

@@ -7,13 +7,13 @@ export class Table {
   constructor(state) {
     this.state = state;
     this.sql = state.storage.sql;
-    this.isThere = false;
+    this.exists = false;
   }
 
   // Reading does not create the table: otherwise every unknown client id would leave a database behind.
   select(query, ...values) {
-    this.isThere ||= this.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'rows'").toArray().length > 0;
-    return this.isThere ? this.sql.exec(query, ...values).toArray() : [];
+    this.exists ||= this.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'rows'").toArray().length > 0;
+    return this.exists ? this.sql.exec(query, ...values).toArray() : [];
   }
 
   // Rows in the format [[key, value, expires_at], …].
@@ -32,26 +32,26 @@ export class Table {
     const changes = JSON.parse(rows);
     if (changes.length > 0) {
       this.state.storage.transactionSync(() => {
-        if (!this.isThere) this.sql.exec(TABLE);
+        if (!this.exists) this.sql.exec(TABLE);
         this.sql.exec("DELETE FROM rows WHERE expires_at <= ?", now);
         for (const [key, value, expires_at] of changes) {
           if (value === null) this.sql.exec("DELETE FROM rows WHERE key = ?", key);
           else this.sql.exec("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", key, value, expires_at);
         }
       });
-      this.isThere = true;
+      this.exists = true;
     }
-    this.hold(alarm === undefined ? this.state.storage.deleteAlarm() : this.state.storage.setAlarm(alarm));
+    this.abortOnFailure(alarm === undefined ? this.state.storage.deleteAlarm() : this.state.storage.setAlarm(alarm));
   }
 
   wipe() {
-    this.isThere = false;
-    this.hold(this.state.storage.deleteAlarm());
-    this.hold(this.state.storage.deleteAll());
+    this.exists = false;
+    this.abortOnFailure(this.state.storage.deleteAlarm());
+    this.abortOnFailure(this.state.storage.deleteAll());
   }
 
-  // If storing fails, no answer may leave: the object is aborted, and restarts from what is durable.
-  hold(stored) {
+  // If storing fails, no answer may leave the object. It is aborted, and restarts from what is durable.
+  abortOnFailure(stored) {
     stored.catch((error) => this.state.abort(`storage failed: ${error.message}`));
   }
 }

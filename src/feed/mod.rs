@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::value::{digest, readable};
 
-/// How long an end stays after its time or its last report, seconds: 15 minutes for the lifetime of a short-term token,
-/// the rest for tokens from exchanges that did not know of the end yet.
+/// How long an end stays in the feed after its time or its last report, seconds. Exchanges that have not learned of the
+/// end may still issue short-term tokens for some time, and each of those lives for 15 minutes.
 pub const HOUR: u64 = 3_600;
 /// How long an `end-tokens` or a deletion stays, seconds: the longest lifetime of a long-term token.
 pub const LONGEST: u64 = 7_776_000;

@@ -83,7 +83,7 @@ impl<G: Rows> Feed<G> {
             None => State::default(),
         };
         let mut entries = Entries::new();
-        // Expired ones too: `dropped` must count them.
+        // Expired ones too: `drop_old` must record them in `dropped`.
         for (_, row) in self.rows.list(ENTRY, 0, usize::MAX)? {
             let entry: Entry = value::read(&row.value).ok_or_else(unreadable)?;
             entries.insert(entry.key.clone(), entry);
@@ -145,7 +145,7 @@ impl<G: Rows> Feed<G> {
     }
 }
 
-/// A row without expiry: `drop_old` removes it, and counts it in `dropped`.
+/// A row without expiry: `drop_old` removes it, and records that in `dropped`.
 fn row(value: &impl Serialize) -> Row {
     Row { value: serde_json::to_string(value).unwrap_or_default(), expires_at: FOR_EVER }
 }

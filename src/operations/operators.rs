@@ -132,18 +132,19 @@ pub async fn operate(
     // 3 and 4
     Ok(match replica::ask(host, &client_id, &ask).await? {
         Answer::Shown(Shown { body, etag }) => {
-            let mut response = Response::text(if *operation == Operation::Create { 201 } else { 200 }, body);
+            let mut response = Response::from_json(if *operation == Operation::Create { 201 } else { 200 }, body);
             response.headers.push(("ETag", etag));
             response
         }
-        Answer::Made(body) => Response::text(201, body),
+        Answer::Made(body) => Response::from_json(201, body),
         _ => Response::empty(204),
     })
 }
 
 async fn create(settings: &Settings, host: &impl Host, call: &Call, caller: &Presented) -> Result<Ask, Error> {
-    let made_up = format!("c2m_{}", Base64UrlUnpadded::encode_string(&host.random()?));
-    let Draft { client_id, region, patch } = Draft::parse(call.json(&[JSON])?, made_up, settings.default_consistency)?;
+    let generated_id = format!("c2m_{}", Base64UrlUnpadded::encode_string(&host.random()?));
+    let Draft { client_id, region, patch } =
+        Draft::parse(call.json(&[JSON])?, generated_id, settings.default_consistency)?;
     check_keys(host, patch.keys()).await?;
     if !settings.is_operator(&caller.client_id)
         && let Some(scope) = patch.scopes.iter().flat_map(Scopes::iter).find(|scope| scope.is_of("clients"))

@@ -45,7 +45,7 @@ pub async fn revocations(
     let since = call.parameter("since").ok().flatten().and_then(|text| text.parse().ok());
     // 3
     let Text { token, etag, .. } = text(settings, host, since).await?;
-    let is_known = call.if_none_match.as_deref().is_some_and(|header| names(header, &etag));
+    let is_known = call.if_none_match.as_deref().is_some_and(|header| if_none_match(header, &etag));
     let mut response = Response::empty(if is_known { 304 } else { 200 });
     response.cache_control(if is_public { "public, max-age=2" } else { "private, max-age=2" });
     response.headers.push(("ETag", etag));
@@ -84,7 +84,7 @@ async fn text(settings: &Settings, host: &impl Host, since: Option<u64>) -> Resu
 }
 
 /// Whether `If-None-Match` matches this `ETag`, compared weakly (RFC 9110, section 13.1.2).
-pub(crate) fn names(header: &str, etag: &str) -> bool {
+pub(crate) fn if_none_match(header: &str, etag: &str) -> bool {
     header.split(',').map(str::trim_start).any(|value| if_match(value.strip_prefix("W/").unwrap_or(value), etag))
 }
 
@@ -111,10 +111,10 @@ mod tests {
     #[test]
     fn validators_are_compared_weakly() {
         for header in ["\"a\"", "W/\"a\"", "\"b\", W/\"a\"", "*"] {
-            assert!(names(header, "\"a\""), "{header}");
+            assert!(if_none_match(header, "\"a\""), "{header}");
         }
         for header in ["", "a", "\"b\"", "W/\"b\""] {
-            assert!(!names(header, "\"a\""), "{header}");
+            assert!(!if_none_match(header, "\"a\""), "{header}");
         }
     }
 }

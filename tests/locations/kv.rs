@@ -15,11 +15,11 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-/// What happens to a call.
+/// How the namespace handles a call.
 #[derive(Clone, Copy, Default)]
-pub enum Mood {
+pub enum Behaviour {
     #[default]
-    Well,
+    Works,
     /// Answered 500.
     Fails,
     /// Neither executed nor answered.
@@ -44,8 +44,8 @@ enum Server {
 #[derive(Default)]
 struct Store {
     values: BTreeMap<String, Entry>,
-    reading: Mood,
-    writing: Mood,
+    reading: Behaviour,
+    writing: Behaviour,
     reads: usize,
     /// When each write arrived, and to which key.
     writes: Vec<(Instant, String)>,
@@ -94,17 +94,17 @@ impl Kv {
         std::mem::replace(&mut self.server.lock().unwrap(), server)
     }
 
-    pub fn all(&self, mood: Mood) {
-        self.reading(mood);
-        self.writing(mood);
+    pub fn all(&self, behaviour: Behaviour) {
+        self.reading(behaviour);
+        self.writing(behaviour);
     }
 
-    pub fn reading(&self, mood: Mood) {
-        self.store().reading = mood;
+    pub fn reading(&self, behaviour: Behaviour) {
+        self.store().reading = behaviour;
     }
 
-    pub fn writing(&self, mood: Mood) {
-        self.store().writing = mood;
+    pub fn writing(&self, behaviour: Behaviour) {
+        self.store().writing = behaviour;
     }
 
     /// The number of reads and of writes since the last call of this function.
@@ -167,7 +167,7 @@ impl Kv {
 async fn answer(State(store): State<Arc<Mutex<Store>>>, request: Request) -> Response {
     let is_write = request.method() == "PUT";
     let key = request.uri().path().trim_start_matches('/').to_owned();
-    let mood = {
+    let behaviour = {
         let mut store = store.lock().unwrap();
         if is_write {
             store.writes.push((Instant::now(), key.clone()));
@@ -181,11 +181,11 @@ async fn answer(State(store): State<Arc<Mutex<Store>>>, request: Request) -> Res
     let metadata = request.headers().get("cf-kv-metadata").map(|metadata| metadata.to_str().unwrap().to_owned());
     let body = to_bytes(request.into_body(), 1 << 20).await.unwrap();
     let value = String::from_utf8(body.to_vec()).unwrap();
-    match mood {
-        Mood::Well => {}
-        Mood::Fails => return respond(500, String::new()),
-        Mood::Hangs => std::future::pending().await,
-        Mood::Takes(time) => {
+    match behaviour {
+        Behaviour::Works => {}
+        Behaviour::Fails => return respond(500, String::new()),
+        Behaviour::Hangs => std::future::pending().await,
+        Behaviour::Takes(time) => {
             let is_over = sleep(time);
             if is_write {
                 // In a task of its own, so that it continues if the connection is closed.

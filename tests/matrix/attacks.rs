@@ -52,7 +52,7 @@ fn a_thief_who_keeps_exchanging_gains_nothing() {
     }
     there.world.catch_up();
     assert!(!there.is_alive(&stolen));
-    there.world.forget_kept();
+    there.world.forget_replicas();
     there.send(&exchange(rotated.last().unwrap())).is(401, "invalid_token");
     assert!(desk.service.is_alive(&desk.service.long_token("jobs:submit")));
 }

@@ -13,7 +13,7 @@ use crate::service::{
 use crate::sign::Key;
 
 fn cost(service: &Service, request: &Request) -> (u16, Vec<Part>) {
-    service.world.forget_kept();
+    service.world.forget_replicas();
     service.world.forget_calls();
     let status = service.send(request).status;
     (status, service.world.parts_called())
@@ -239,7 +239,7 @@ fn the_object_is_down() {
     }
     // Both are down.
     service.world.fail(|_, part| matches!(part, Object | Replica).then_some(crate::host::Fault::Nothing));
-    service.world.forget_kept();
+    service.world.forget_replicas();
     for request in [exchange(&live), exchange(&dead), exchange(&immediate)] {
         service.send(&request).is(503, "temporarily_unavailable");
     }
@@ -261,7 +261,7 @@ fn kv_is_down() {
     service
         .world
         .fail(|_, part| matches!(part, Replica | Part::Store | Part::List).then_some(crate::host::Fault::Nothing));
-    service.world.forget_kept();
+    service.world.forget_replicas();
     let bobs = service.send(&bob_by_secret()).token();
     for (request, status) in [
         (by_secret(), 201),

@@ -190,18 +190,18 @@ fn a_restoration_keeps_what_end_tokens_ended() {
 
 #[test]
 fn a_retirement_within_the_hour_is_reported_at_once() {
-    for (grace, is_told) in [(0, true), (3_599, true), (3_600, false), (86_400, false)] {
+    for (grace, is_reported) in [(0, true), (3_599, true), (3_600, false), (86_400, false)] {
         let service = Service::with(&[("ROTATION_GRACE_SECONDS", grace.to_string())]);
         let long = service.long_token("tokens:write tokens:revoke");
         let short = service.short_token(&long);
         let next = service.send(&rotation(&short)).token();
-        let told = entry(&now(&service), Kind::Parent, &long.id);
-        assert_eq!(told, is_told.then_some(NOW + grace), "{grace}");
+        let listed = entry(&now(&service), Kind::Parent, &long.id);
+        assert_eq!(listed, is_reported.then_some(NOW + grace), "{grace}");
         // Once the retirement has come, a revocation reports it.
         service.now.set(NOW + grace + 1);
         service.send(&revocation(&next, &long.id)).is(204, "");
-        let told = entry(&now(&service), Kind::Parent, &long.id);
-        assert_eq!(told, Some(if is_told { NOW + grace } else { NOW + grace + 1 }), "{grace}");
+        let listed = entry(&now(&service), Kind::Parent, &long.id);
+        assert_eq!(listed, Some(if is_reported { NOW + grace } else { NOW + grace + 1 }), "{grace}");
     }
 }
 

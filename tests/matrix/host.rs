@@ -65,7 +65,7 @@ pub struct State {
     pub alarms: BTreeMap<String, u64>,
 }
 
-/// Whether the nth call, which is to this service, fails, and how.
+/// Decides whether and how a call fails, from its number and its service.
 type Faults = Box<dyn Fn(usize, Part) -> Option<Fault>>;
 
 /// A write to KV: the key and the new value.
@@ -200,7 +200,7 @@ impl World {
 
     pub fn catch_up(&self) {
         *self.lag.borrow_mut() = None;
-        self.forget_kept();
+        self.forget_replicas();
     }
 
     async fn read<T: PartialEq>(&self, part: Part, read: impl Fn(&State) -> T) -> Result<T, Unavailable> {
@@ -212,8 +212,8 @@ impl World {
         .await
     }
 
-    /// Empties this isolate's caches, as in a new one.
-    pub fn forget_kept(&self) {
+    /// Drops the replicas that this isolate has cached.
+    pub fn forget_replicas(&self) {
         self.state.borrow().replicas.keys().for_each(|client_id| self.replica_cache.forget(client_id));
     }
 
@@ -333,7 +333,7 @@ impl Drop for Writing<'_> {
 }
 
 /// An object's timeout for a write to KV, milliseconds.
-const PATIENCE: u64 = 3_000;
+const KV_TIMEOUT: u64 = 3_000;
 
 /// The environment of one object.
 struct Table {
@@ -404,8 +404,8 @@ impl Ground for Table {
         let mut fault = self.shared.turn(Part::Store).await?;
         if self.shared.in_time.get() {
             let takes = self.shared.write_takes.get();
-            self.shared.pass(takes.min(PATIENCE)).await;
-            fault = fault.or((takes > PATIENCE).then_some(Fault::Late));
+            self.shared.pass(takes.min(KV_TIMEOUT)).await;
+            fault = fault.or((takes > KV_TIMEOUT).then_some(Fault::Late));
         }
         if fault == Some(Fault::Late) {
             self.shared.fails_commit.set(self.shared.loses_outcome.take());
@@ -668,7 +668,7 @@ pub fn run_in_time<'a, T>(
             break;
         }
         rounds_at_rest = if progress || world.turns.borrow().next != turns { 0 } else { rounds_at_rest + 1 };
-        // Not after the first idle round: in it, one future may have released a lock that an earlier one waits for.
+        // Not after the first idle round, in which a future may have released a lock that an earlier one waits for.
         if rounds_at_rest > 1 {
             world.millis.set(world.next_wake.get().expect("a future waits for the clock"));
         }

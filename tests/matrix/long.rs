@@ -56,7 +56,7 @@ fn the_default_life_and_the_clients_own_maximum() {
 }
 
 #[test]
-fn scopes_default_to_the_clients_and_fold() {
+fn scopes_default_to_the_clients_and_duplicates_are_dropped() {
     let service = Service::new();
     let granted = |request: &Request| service.send(request).body["scopes"].clone();
     assert_eq!(granted(&by_secret()), json!(["jobs:*", "templates:read", "tokens:write", "tokens:revoke"]));

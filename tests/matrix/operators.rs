@@ -792,7 +792,7 @@ fn a_suspension_and_its_end() {
     service.send(&revocation(&long, &long.id)).is(401, "invalid_token");
     assert_eq!(desk.patch(ALICE, &json!({"status": "active"})).body["status"], "active");
     service.wake();
-    service.world.forget_kept();
+    service.world.forget_replicas();
     assert!(service.is_alive(&long));
     service.send(&by_secret()).token();
 }
@@ -846,7 +846,7 @@ fn lost_scopes() {
     // A scope that is given back works again.
     desk.patch(ALICE, &json!({"scopes": ["jobs:*"]}));
     service.wake();
-    service.world.forget_kept();
+    service.world.forget_replicas();
     assert_eq!(service.send(&exchange(&long)).body["scopes"], json!(["jobs:*"]));
 }
 
@@ -1007,7 +1007,7 @@ fn the_count_of_wrong_codes_is_reset() {
 }
 
 #[test]
-fn the_kill_switch() {
+fn end_tokens_ends_every_token_issued_before_it() {
     let desk = Desk::new();
     let service = &desk.service;
     let long = service.long_token("tokens:write tokens:revoke");
@@ -1032,11 +1032,11 @@ fn the_kill_switch() {
 
 /// A second operator calls end-tokens before the first call's second has begun: tokens issued in between end too.
 #[test]
-fn two_kill_switches_in_one_second() {
+fn two_end_tokens_calls_in_one_second() {
     let desk = Desk::new();
     let service = &desk.service;
-    let switch = desk.request("POST", "/c2m_abc123/end-tokens");
-    let answers = service.send_in_time(&[(0, &switch), (100, &by_secret()), (200, &switch)]);
+    let end_tokens = desk.request("POST", "/c2m_abc123/end-tokens");
+    let answers = service.send_in_time(&[(0, &end_tokens), (100, &by_secret()), (200, &end_tokens)]);
     let (between, took) = &answers[1];
     assert_eq!((answers[0].0.status, between.status, *took), (204, 201, 0));
     assert_eq!(answers[2].0.status, 204);

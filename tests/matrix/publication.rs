@@ -43,7 +43,7 @@ const NARROWINGS: [Narrowing; 5] = [
 
 /// Whether an exchange that reads only KV accepts the token.
 fn is_accepted(service: &Service, long: &Token) -> bool {
-    service.world.forget_kept();
+    service.world.forget_replicas();
     service.world.fail_part(Object);
     let status = host::run(service.respond(&exchange(long))).status;
     service.world.recover();
@@ -420,7 +420,7 @@ fn more_ends_than_are_listed() {
         service.send(&revocation(&caller, id.as_str())).is(204, "");
     };
     let cost = |request: &Request| {
-        service.world.forget_kept();
+        service.world.forget_replicas();
         service.world.forget_calls();
         let answer = service.send(request);
         (answer.status, service.world.parts_called())

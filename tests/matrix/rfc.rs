@@ -117,7 +117,7 @@ fn wycheproof() {
 
 /// Under a key of small order this signature would be valid for every message, without a private key.
 #[test]
-fn a_weak_key_signs_nothing() {
+fn a_key_of_small_order_is_refused() {
     let mut identity = [0; 32];
     identity[0] = 1;
     let weak = jwk("weak", "EdDSA", json!({"kty": "OKP", "crv": "Ed25519", "x": encode(&identity)}));

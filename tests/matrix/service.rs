@@ -166,7 +166,7 @@ impl Service {
         let mut client = self.stored(client_id);
         change(&mut client);
         self.register(&client);
-        self.world.forget_kept();
+        self.world.forget_replicas();
     }
 
     pub fn suspend(&self, client_id: &str) {
@@ -291,7 +291,7 @@ impl Service {
     pub fn set_replica(&self, client_id: &str, value: &str) {
         let stored = (value.to_owned(), "active".to_owned(), None);
         self.world.state.borrow_mut().replicas.insert(client_id.to_owned(), stored);
-        self.world.forget_kept();
+        self.world.forget_replicas();
     }
 
     /// Removes a client from its object and from KV.

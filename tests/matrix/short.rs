@@ -170,7 +170,7 @@ fn never_past_the_long_term_tokens_end() {
 }
 
 #[test]
-fn suspension_and_the_kill_switch_end_tokens_until_they_are_lifted() {
+fn a_suspension_an_end_tokens_and_a_deletion_refuse_exchanges() {
     let service = Service::new();
     let long = service.long_token("jobs:submit");
     let change = |from: u64| service.change(ALICE, |record| record.tokens_valid_from = from);
@@ -184,7 +184,7 @@ fn suspension_and_the_kill_switch_end_tokens_until_they_are_lifted() {
     service.suspend(ALICE);
     service.send(&exchange(&long)).is(401, "invalid_token");
     service.erase(ALICE);
-    service.world.forget_kept();
+    service.world.forget_replicas();
     service.send(&exchange(&long)).is(401, "invalid_token");
 }
 

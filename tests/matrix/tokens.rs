@@ -195,7 +195,7 @@ fn every_claim_is_needed() {
 }
 
 #[test]
-fn broken_forms() {
+fn malformed_tokens_are_refused() {
     let forge = Forge::new();
     for token in [&forge.long.token, &forge.short.token] {
         let [header, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };

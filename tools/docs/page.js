@@ -124,7 +124,7 @@ const indexed = () => {
   return entries
 }
 const index = indexed()
-// Fields have only now got their ids, so a link to one is followed again.
+// The fields have got their ids just now, so a link to one of them is followed again.
 if (location.hash && !find(':target')) location.replace(location.hash)
 const search = () => {
   const words = query.value.toLowerCase().split(/\s+/).filter(Boolean)

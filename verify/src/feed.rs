@@ -21,8 +21,8 @@ const MAX_ENTRIES: usize = 250_000;
 /// How often the full feed replaces what was merged from deltas, seconds.
 const WHOLE_INTERVAL: u64 = 3600;
 
-/// How much older than the polling interval the feed may be while another caller fetches it, seconds. With the 2 s that
-/// the issuer's own copy may be old, this keeps the promise: refused within the interval plus 5 s.
+/// How much older than the polling interval the feed may be while another caller fetches it, seconds. The issuer's own
+/// copy may be 2 s old, so a revoked token is still refused within the interval plus 5 s, as promised.
 const GRACE: u64 = 2;
 
 pub const TYP: &str = "revocations+jwt";
@@ -101,8 +101,8 @@ struct Held {
     seq: u64,
     /// The latest `iat`.
     iat: u64,
-    /// From when its age is counted: `iat`, or the local time of its arrival if that is earlier, so that a clock that
-    /// is behind does not make the feed seem younger.
+    /// The time from which its age counts: `iat`, or the local time of its arrival if that is earlier. Otherwise the
+    /// feed would seem younger by as much as the local clock is behind.
     fresh_from: u64,
     whole_at: u64,
     /// The `ETag` of the last feed, and the `since` of its request.
@@ -230,7 +230,7 @@ impl Feed {
                 return Err(FeedError::Gap { held, since });
             }
         };
-        // A feed with the same `seq` but an older `iat` changes neither.
+        // A feed with the same `seq` but an older `iat` must not set these back.
         let (last_iat, last_fresh) = self.held.as_ref().map_or((0, 0), |held| (held.iat, held.fresh_from));
         self.held = Some(Held {
             seq,

@@ -81,7 +81,7 @@ struct Shared {
 struct Task(JoinHandle<()>);
 
 impl Verifier {
-    /// Keeps keys and feed up to date in the background. The feed is fetched once per
+    /// Builds a background task that keeps keys and feed up to date. It fetches the feed once per
     /// [`poll_interval`](Verifier::poll_interval), up to a fifth earlier so that many verifiers are spread out, and
     /// less often after failures, down to once a minute.
     pub fn follow(self) -> Follow {
@@ -148,7 +148,7 @@ impl Follower {
         if !matches!(verified, Err(Error::UnknownKey | Error::NoKeys)) {
             return verified;
         }
-        let Ok(turn) = Arc::clone(&self.shared.fetching_keys).try_lock_owned() else {
+        let Ok(guard) = Arc::clone(&self.shared.fetching_keys).try_lock_owned() else {
             // Another request or the task is fetching them.
             drop(self.shared.fetching_keys.lock().await);
             return verifier.verify(token, now());
@@ -158,7 +158,7 @@ impl Follower {
             // In a task of its own: if this client disconnects, other requests still get the keys.
             let fetch = tokio::spawn(async move {
                 shared.fetch_keys().await;
-                drop(turn);
+                drop(guard);
             });
             let _ = fetch.await;
         }
@@ -201,7 +201,7 @@ async fn run(shared: Arc<Shared>, ready: watch::Sender<bool>) {
 impl Shared {
     /// Fetches the keys if they are due. Returns whether new ones were accepted.
     async fn refresh_keys(&self) -> bool {
-        let _turn = self.fetching_keys.lock().await;
+        let _guard = self.fetching_keys.lock().await;
         self.verifier.decide_keys(None, now()) == Decision::Fetch && self.fetch_keys().await
     }
 

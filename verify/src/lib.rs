@@ -30,9 +30,9 @@
 //! # }
 //! ```
 //!
-//! `Verifier::follow` starts a background task that keeps the keys and the feed up to date. `RequireScope` lets a
-//! request in, or answers 401, 403 or 503 with the right header. The features build on each other: `follow` is the task
-//! (Tokio, reqwest), `tower` adds the layer, `axum` the extractor.
+//! `Verifier::follow` builds a background task that keeps the keys and the feed up to date, and `start` starts it.
+//! `RequireScope` lets a request in, or answers 401, 403 or 503 with the right header. The features build on each
+//! other: `follow` is the task (Tokio, reqwest), `tower` adds the layer, `axum` the extractor.
 //!
 //! # Without a runtime
 //!

@@ -23,7 +23,7 @@ pub struct AccessToken {
     pub scope: String,
     /// The id of the long-term token that this one was exchanged from.
     pub parent: Option<String>,
-    /// When the client last showed a credential of its own, Unix seconds (RFC 9068, section 2.2.1).
+    /// When the client last authenticated with a credential of its own, Unix seconds (RFC 9068, section 2.2.1).
     pub auth_time: Option<u64>,
     pub(crate) nbf: Option<u64>,
 }

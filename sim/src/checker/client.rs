@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::{Answered, UNKNOWN, Verdict, broken};
 use crate::history::{Op, Proof};
 
-/// Five wrong codes within this time lock codes for as long.
+/// Five wrong codes within this time lock the mechanism for the same time.
 const WINDOW: u64 = 300_000;
-/// Ten within this time lock them until the oldest is as old.
+/// Ten wrong codes within this time lock the mechanism until the oldest of them is this old.
 const DAY: u64 = 86_400_000;
 
 /// A call that changes something.
@@ -54,7 +54,7 @@ pub struct Client {
     /// Calls with a credential: the call, when it was sent, the credential, and its response.
     pub shown: Vec<(usize, u64, Proof, Answered)>,
     pub changes: Vec<Change>,
-    /// When each `ETag` was current: at some time after the first of these, and at some time before the second.
+    /// For each `ETag`: a time after which it was still current, and a time before which it was already current.
     pub etags: HashMap<String, (u64, u64)>,
 }
 
@@ -64,7 +64,8 @@ pub struct Change {
     pub op: Op,
     /// It certainly changed something.
     pub is_certain: bool,
-    /// It was answered 503 although the objects that it asks did not fail: it waits for KV or the feed, and stands.
+    /// It was answered 503 although the objects that it asks did not fail: the change is stored, and waits for KV or
+    /// the feed.
     pub stands: bool,
 }
 
@@ -146,9 +147,9 @@ impl Client {
         possible(&self.is_active, from, until).any(|active| !active)
     }
 
-    /// Whether its scopes may be such. The scopes of the client of `OPERATOR` are not in the history.
-    pub fn may_hold(&self, from: u64, until: u64, such: impl Fn(&[String]) -> bool) -> bool {
-        self.scopes.is_empty() || possible(&self.scopes, from, until).any(|held| such(held))
+    /// Whether its scopes may satisfy this condition. The scopes of the client of `OPERATOR` are not in the history.
+    pub fn may_hold(&self, from: u64, until: u64, fits: impl Fn(&[String]) -> bool) -> bool {
+        self.scopes.is_empty() || possible(&self.scopes, from, until).any(|held| fits(held))
     }
 
     /// Whether it may lack this scope.
@@ -233,15 +234,17 @@ impl Client {
         Ok(())
     }
 
-    /// Whether a call may have changed what is shown, at some time from `since` to `at`. A secret's end ahead does, too.
+    /// Whether a call may have changed what is shown, at some time from `since` to `at`. The scheduled end of a secret
+    /// counts too.
     pub fn may_have_changed(&self, since: u64, at: u64, which: impl Fn(&Change) -> bool) -> bool {
         let changes = |change: &Change| change.attempt.is_begun_by(at) && change.attempt.until > since && which(change);
         let ends_ahead = |ends: &Register<u64>| ends.iter().any(|(end, delay)| *delay > 0 && end.is_begun_by(at));
         self.changes.iter().any(changes) || self.secrets_ended.values().any(ends_ahead)
     }
 
-    /// A call whose `If-Match` names this `ETag` was answered with success. If another change had no answer yet, that is
-    /// right for its repeat, and harmless for a call that leaves the client as it is. A repeated DELETE always succeeds.
+    /// Checks a call whose `If-Match` names this `ETag` and that was answered with success. While another change has no
+    /// answer, success is right for a repeat of that change, and harmless for a call that changes nothing. A repeated
+    /// DELETE always succeeds.
     pub fn accepts(&self, number: usize, op: &Op, etag: &str, from: u64, at: u64) -> Verdict {
         let others = || self.changes.iter().filter(|change| change.attempt.call != number);
         let Some((_, until)) = self.etags.get(etag) else { return Ok(()) };
@@ -263,7 +266,7 @@ impl Client {
         Ok(())
     }
 
-    /// Such a call was answered 412.
+    /// Checks a call whose `If-Match` names this `ETag` and that was answered 412.
     pub fn refuses(&self, number: usize, op: &Op, etag: &str, at: u64) -> Verdict {
         let Some((since, _)) = self.etags.get(etag) else { return Ok(()) };
         let other = |change: &Change| change.attempt.call != number && !(change.op.repeats(op) && change.stands);
@@ -316,7 +319,7 @@ impl Client {
     /// or may be forgotten.
     fn wrong_codes(&self, by: u64, skew: u64) -> impl Iterator<Item = (u64, u64)> {
         let certain = self.shown.iter().filter_map(move |(call, sent, proof, answer)| match answer {
-            Some((answered, answer)) if answer.status == 401 && !answer.disturbed && *answered <= by => {
+            Some((answered, answer)) if answer.status == 401 && !answer.doubled && *answered <= by => {
                 (*proof == Proof::WrongCode).then_some((*call, *sent, *answered))
             }
             _ => None,
@@ -329,21 +332,21 @@ impl Client {
         certain.filter(counts).map(|(_, sent, answered)| (sent, answered))
     }
 
-    /// Whether wrong codes may lock the mechanism: the last of five, sent within five minutes, came within the last five;
-    /// or there were ten within a day.
+    /// Whether wrong codes may lock the mechanism: five came within five minutes, the last of them within the last five
+    /// minutes, or ten came within a day.
     pub fn may_be_locked(&self, but: usize, from: u64, at: u64, skew: u64) -> bool {
         let within = |time: u64| self.guesses(but, from.saturating_sub(time + skew), at, from);
         (within(WINDOW) >= 1 && within(2 * WINDOW) >= 5) || within(DAY) >= 10
     }
 
-    /// At most how many wrong codes were counted from `since` to `until`, but that of one call, and those that were
-    /// forgotten by `from`. An old code is a wrong one; a doubled request counts twice; one without a response may
-    /// count, for a while.
+    /// The largest possible number of wrong codes that were counted from `since` to `until` and were not forgotten by
+    /// `from`, without that of the call `but`. A code of an old seed is a wrong one. A duplicated request counts twice,
+    /// and so does one without a response, until `UNKNOWN` has passed.
     fn guesses(&self, but: usize, since: u64, until: u64, from: u64) -> usize {
         let weight = |(call, sent, proof, answer): &(usize, u64, Proof, Answered)| {
             let (answered, weight) = match answer {
                 Some((_, answer)) if answer.status == 201 => return 0,
-                Some((answered, answer)) if !answer.disturbed && !matches!(answer.status, 0 | 503) => (*answered, 1),
+                Some((answered, answer)) if !answer.doubled && !matches!(answer.status, 0 | 503) => (*answered, 1),
                 _ => (sent + UNKNOWN, 2),
             };
             let is_forgotten = self.forgotten().any(|forgets| forgets.from >= answered && forgets.is_done_by(from));

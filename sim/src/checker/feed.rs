@@ -17,9 +17,9 @@ use crate::plan::ROOT;
 
 /// The age limit of the feed that a location serves.
 const FEED_AGE: u64 = 2_000;
-/// The time within which the feed has an end that no response waits for, if nothing fails.
-const TOLD: u64 = 5_000;
-/// Tokens that an exchange makes later than this after the end of their parent are outside the promise.
+/// Within this time the feed has an end for which no response waits, if nothing fails.
+const REPORTED: u64 = 5_000;
+/// The promise excludes tokens that an exchange makes later than this after the end of their parent.
 const OUTSIDE: u64 = 45 * 60_000;
 /// A verifier refuses everything if its copy is older than this. Includes the difference of clocks.
 const STALE: u64 = 310_000;
@@ -28,8 +28,8 @@ const HOUR: u64 = 3_600_000;
 const LONGEST: u64 = 90 * 24 * HOUR;
 /// The least time that a served text is still valid.
 const LEAST_LEFT: u64 = 150_000;
-/// How long after a failure a verifier may still be behind: longer than the age limit of its copy and its longest pause
-/// between two fetches together.
+/// How long after a failure a verifier may still be behind: longer than the age limit of its copy plus its longest
+/// pause between two fetches.
 const CALM: u64 = 400_000;
 
 impl Checker<'_> {
@@ -59,8 +59,9 @@ impl Checker<'_> {
                 self.accepted_offline(token, seen, followed, at, false)
             }
             401 => {
-                let told_by = self.told_by(&token.client, followed.unwrap_or_default().0.saturating_sub(FEED_AGE));
-                if self.may_refuse(token, told_by, at, at) {
+                let reported_by =
+                    self.reported_by(&token.client, followed.unwrap_or_default().0.saturating_sub(FEED_AGE));
+                if self.may_refuse(token, reported_by, at, at) {
                     return Ok(());
                 }
                 broken("The feed lists only what has ended", format!("{} is refused: {}", token.name, answer.code))
@@ -69,13 +70,13 @@ impl Checker<'_> {
         }
     }
 
-    /// The time up to which the feed has what no response waits for (a restoration, a retirement). The alarm of the
-    /// client's object reports it, at the latest after failures have ended.
-    fn told_by(&self, client: &str, time: u64) -> u64 {
+    /// The time up to which the feed has the ends for which no response waits (restorations, retirements). The alarm of
+    /// the client's object reports them, at the latest after failures have ended.
+    fn reported_by(&self, client: &str, time: u64) -> u64 {
         let parts = [Part::Object(client.to_owned()), Part::Kv(client.to_owned()), Part::Object(FEED.to_owned())];
         match self.healed {
             Some(healed) if healed + 60_000 <= time => time,
-            _ if self.is_calm(parts, 120_000, time) => time.saturating_sub(TOLD),
+            _ if self.is_calm(parts, 120_000, time) => time.saturating_sub(REPORTED),
             _ => 0,
         }
     }
@@ -136,7 +137,7 @@ impl Checker<'_> {
         self.lists_shorts(ended, at, at)?;
         for token in self.shorts.iter().filter(|token| token.expires_at * 1000 > at) {
             if !refuses(ended, token, (at + self.skew) / 1000) {
-                self.accepted_offline(token, self.told_by(&token.client, at), at, at, true)?;
+                self.accepted_offline(token, self.reported_by(&token.client, at), at, at, true)?;
             }
         }
         Ok(())
@@ -176,7 +177,7 @@ impl Checker<'_> {
             if !refuses(ended, token, (at + self.skew) / 1000) {
                 self.accepted_offline(token, seen, at, at, false)?;
             } else if refuses(ended, token, at.saturating_sub(self.skew) / 1000)
-                && !self.may_refuse(token, self.told_by(&token.client, seen), at, at)
+                && !self.may_refuse(token, self.reported_by(&token.client, seen), at, at)
             {
                 return broken("The feed lists only what has ended", format!("it ends {}", token.name));
             }
@@ -201,9 +202,9 @@ impl Checker<'_> {
         if !client.may_be_active(at, at) && begins != Some(SUSPENDED) {
             return broken("A suspension stays in the feed while it lasts", format!("{id}: {begins:?}"));
         }
-        let told_by = self.told_by(id, at);
+        let reported_by = self.reported_by(id, at);
         if begins == Some(SUSPENDED) {
-            if client.may_be_suspended(told_by, at) {
+            if client.may_be_suspended(reported_by, at) {
                 return Ok(());
             }
             return broken("A client that was restored is not listed as suspended", id);
@@ -219,7 +220,7 @@ impl Checker<'_> {
         let restores = |op: &Op| matches!(op, Op::Change { patch, .. } if patch.is_active == Some(true));
         let mut restored = client.changes.iter().filter(|change| change.is_certain && restores(&change.op));
         let is_recent =
-            restored.any(|change| change.attempt.is_done_by(told_by) && at + skew < change.attempt.from + HOUR);
+            restored.any(|change| change.attempt.is_done_by(reported_by) && at + skew < change.attempt.from + HOUR);
         if is_recent && begins.is_none() {
             return broken("A restored client is in the feed for an hour", id);
         }
@@ -251,9 +252,9 @@ impl Checker<'_> {
         if is_revoked && ends_at.is_none_or(|end| end * 1000 > at + skew) {
             return broken("A revocation stays in the feed for an hour", format!("{}: {ends_at:?}", token.name));
         }
-        let told_by = self.told_by(&token.client, at);
-        let is_told = |end: &&Try| end.is_done_by(told_by) && grace + 60_000 < HOUR;
-        if let Some(latest) = rotated().filter(is_told).map(|end| end.until + grace).min()
+        let reported_by = self.reported_by(&token.client, at);
+        let is_reported = |end: &&Try| end.is_done_by(reported_by) && grace + 60_000 < HOUR;
+        if let Some(latest) = rotated().filter(is_reported).map(|end| end.until + grace).min()
             // A late report may name the time at which it arrives.
             && ends_at.is_none_or(|end| end * 1000 > latest.max(at) + skew)
         {
