@@ -23,7 +23,7 @@ const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(8);
 const AT_ONCE: usize = 100;
 /// How often a call of the clean-up is sent at most, and the limit on the sum of all waits for a busy server.
 const TRIES: u32 = 10;
-const WAITS: Duration = Duration::from_secs(65);
+const WAITS: Duration = Duration::from_secs(100);
 const A_MOMENT: Duration = Duration::from_millis(250);
 /// The longest id or reason in a report, in characters.
 const REASON: usize = 1000;

@@ -26,7 +26,14 @@ pub struct Token {
 pub const PLAIN: &str = "tokens:read";
 
 type Minted = Result<Token, Stop>;
-type Slot = Rc<Mutex<Option<Minted>>>;
+/// With the time when it was minted, in seconds since the epoch.
+type Slot = Rc<Mutex<Option<(u64, Minted)>>>;
+
+/// A token that is rotated is shared for this long, in seconds: once a rotation has retired its parent, it works only for the
+/// grace period.
+const TURN: u64 = 10;
+/// A shared token is replaced this long before it ends, in seconds.
+const MARGIN: u64 = 60;
 
 /// The tokens that a run's cases share, by role and name.
 #[derive(Default)]
@@ -40,7 +47,7 @@ impl Shelf {
 
 /// A shared token, if a case has requested it before.
 pub async fn known(run: &Run, role: Role, what: &str) -> Option<Minted> {
-    run.memory::<Shelf>().slot(role, what).lock().await.clone()
+    run.memory::<Shelf>().slot(role, what).lock().await.clone().map(|(_, minted)| minted)
 }
 
 pub fn token_in(answer: &Answer) -> Option<Token> {
@@ -111,8 +118,16 @@ impl Trial<'_> {
     pub async fn shared(&self, role: Role, what: &str) -> Result<Token, Stop> {
         let slot = self.run.memory::<Shelf>().slot(role, what);
         let mut slot = slot.lock().await;
-        if let Some(known) = &*slot {
-            return known.clone();
+        let is_rotated = ["turn", "parent"].contains(&what);
+        match &*slot {
+            Some((_, Err(stop))) => return Err(stop.clone()),
+            Some((at, Ok(token))) => {
+                let lives = if is_rotated { TURN } else { token.expires_in.saturating_sub(MARGIN) };
+                if self.run.clock.now() < at.saturating_add(lives) {
+                    return Ok(token.clone());
+                }
+            }
+            None => {}
         }
         let all = match what {
             "read" | "long-read" => &["clients:read"],
@@ -135,7 +150,7 @@ impl Trial<'_> {
         };
         // Keep only definite results: an interrupted case must not decide for the others.
         if !matches!(minted, Err(Stop::Error(_) | Stop::Unavailable(_))) {
-            *slot = Some(minted.clone());
+            *slot = Some((self.run.clock.now(), minted.clone()));
         }
         minted
     }
