@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import clients
+import programs
 import samples
 import server
 import statuses
@@ -42,6 +43,8 @@ def main():
     print("== The reference page: its samples, and in a browser", flush=True)
     samples.main()
     page()
+    print("== The programs of docs/clients.md", flush=True)
+    programs.main()
     print("== The service against its OpenAPI description: every documented answer", flush=True)
     statuses.main()
     # Last, since as an operator it may change and delete every other client.
