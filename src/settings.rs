@@ -134,7 +134,7 @@ impl Settings {
     }
 
     /// Whether this is the client of the secret `OPERATOR`.
-    pub fn is_operator(&self, client_id: &str) -> bool {
+    pub fn is_first_operator(&self, client_id: &str) -> bool {
         self.operator.as_ref().is_some_and(|operator| operator.client_id == client_id)
     }
 

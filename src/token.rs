@@ -280,7 +280,7 @@ pub async fn sign_text(settings: &Settings, host: &impl Signatures, typ: &str, p
 
 /// Warm-up: runs an exchange with an expired dummy token, so that V8 compiles that path before the first request. It
 /// needs no storage.
-pub async fn rehearse(settings: &Settings, host: &impl Signatures) -> Option<Response> {
+pub async fn warm_up(settings: &Settings, host: &impl Signatures) -> Option<Response> {
     let (client_id, random) = ("", Random::default());
     let scopes = Scopes::parse_claim("tokens:write").ok()?;
     let granted = Granted { now: 0, auth_time: 0, scopes, ttl: 1, consistency: Consistency::Eventual };

@@ -21,7 +21,7 @@ impl<G: Ground> Step<'_, G> {
     pub(super) fn create(&mut self, body: &str) -> Result<Judgement, Error> {
         let members = json::object(body.as_bytes())?;
         let draft = Draft::parse(members, self.client_id.to_owned(), self.settings.default_consistency)?;
-        if self.is_operator() || self.stored_client()?.is_some() || self.load(OPERATOR)?.is_some() {
+        if self.is_first_operator() || self.stored_client()?.is_some() || self.load(OPERATOR)?.is_some() {
             return Err(Error::Conflict(
                 "The client_id is taken, or belonged to a deleted client; choose another.".into(),
             ));
@@ -62,7 +62,7 @@ impl<G: Ground> Step<'_, G> {
         if !matches && !is_repeat {
             return Err(Error::PreconditionFailed);
         }
-        if self.is_operator() {
+        if self.is_first_operator() {
             return Err(Error::Conflict(OPERATORS_OWN.into()));
         }
         let mut changed = patch.apply(&client, may_give_clients)?;
@@ -122,7 +122,7 @@ impl<G: Ground> Step<'_, G> {
         let at = self.now + delay;
         let secret = client.secrets.iter_mut().find(|secret| secret.secret_id == secret_id);
         let secret = secret.ok_or(Error::SecretNotFound)?;
-        if self.is_operator() {
+        if self.is_first_operator() {
             return Err(Error::Conflict(OPERATORS_OWN.into()));
         }
         secret.expires_at = Some(secret.expires_at.map_or(at, |earlier| earlier.min(at)));
@@ -144,7 +144,7 @@ impl<G: Ground> Step<'_, G> {
         // Tokens issued while an earlier `end-tokens` waits for its second to begin have an `auth_time` ahead of the
         // clock. They end too.
         client.tokens_valid_from = client.tokens_valid_from.max(self.now + 1).max(self.state.granted + 1);
-        if self.is_operator() {
+        if self.is_first_operator() {
             self.save(OPERATOR, client.tokens_valid_from.to_string(), FOR_EVER);
             self.report_client(&client, true);
             return Ok(Judgement {
@@ -177,7 +177,7 @@ impl<G: Ground> Step<'_, G> {
             if header.is_some_and(|header| !if_match(header, &before)) {
                 return Err(Error::PreconditionFailed);
             }
-            if self.is_operator() {
+            if self.is_first_operator() {
                 return Err(Error::Conflict(OPERATORS_OWN.into()));
             }
             let left = client.tombstone(self.now);
@@ -225,7 +225,7 @@ impl<G: Ground> Step<'_, G> {
 
     pub(super) fn changeable_client(&self) -> Result<Client, Error> {
         let client = self.visible_client()?;
-        if self.is_operator() { Err(Error::Conflict(OPERATORS_OWN.into())) } else { Ok(client) }
+        if self.is_first_operator() { Err(Error::Conflict(OPERATORS_OWN.into())) } else { Ok(client) }
     }
 
     pub(super) fn client_answer(&self, client: &Client, credentials: &Credentials) -> Answer {

@@ -85,7 +85,7 @@ impl<'a, G: Ground> Step<'a, G> {
 
     /// Judges a request. Its changes are stored when the step is committed.
     pub(super) fn judge(&mut self, ask: Ask, genuine: Option<Genuine>) -> Result<Judgement, Error> {
-        if self.is_operator() && (self.state.wipe > 0 || self.load(OPERATOR)?.is_none()) {
+        if self.is_first_operator() && (self.state.wipe > 0 || self.load(OPERATOR)?.is_none()) {
             // This id was tried before it became the operator's. It must never become another client's, even after the
             // secret is removed.
             self.state.wipe = 0;
@@ -128,7 +128,7 @@ impl<'a, G: Ground> Step<'a, G> {
     /// Whether exchanges of the client's tokens may read KV. Still true after a switch to `immediate`, until KV shows
     /// the switch.
     pub(super) fn follows_kv(&self, client: &Client) -> bool {
-        !self.is_operator() && (!client.is_immediate() || self.state.shown < self.state.switched)
+        !self.is_first_operator() && (!client.is_immediate() || self.state.shown < self.state.switched)
     }
 
     /// Whether KV lists the early end of this token.
@@ -136,8 +136,8 @@ impl<'a, G: Ground> Step<'a, G> {
         token_id.starts_with(Kind::Long.prefix()) && self.follows_kv(client)
     }
 
-    pub(super) fn is_operator(&self) -> bool {
-        self.settings.is_operator(self.client_id)
+    pub(super) fn is_first_operator(&self) -> bool {
+        self.settings.is_first_operator(self.client_id)
     }
 
     /// The stored record, even a tombstone.
@@ -147,7 +147,7 @@ impl<'a, G: Ground> Step<'a, G> {
 
     pub(super) fn known_or_deleted(&self) -> Result<Option<Client>, Unavailable> {
         match &self.settings.operator {
-            Some(operator) if self.is_operator() => {
+            Some(operator) if self.is_first_operator() => {
                 let ended = self.load(OPERATOR)?.map(|value| value.parse().map_err(|_| unreadable(OPERATOR)));
                 Ok(Some(operator.client(ended.transpose()?.unwrap_or(0))))
             }
@@ -178,7 +178,7 @@ impl<'a, G: Ground> Step<'a, G> {
     }
 
     pub(super) fn save_client(&self, client: &Client) -> Result<(), Unavailable> {
-        if !self.is_operator() {
+        if !self.is_first_operator() {
             self.save(CLIENT, to_json(client), FOR_EVER);
         }
         Ok(())

@@ -31,7 +31,7 @@ fn start() {
     let Some(env) = environment() else { return };
     spawn_local(async move {
         if let Ok(isolate) = Isolate::of(&env).await {
-            token::rehearse(&isolate.settings, &*isolate).await;
+            token::warm_up(&isolate.settings, &*isolate).await;
         }
     });
 }

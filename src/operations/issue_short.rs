@@ -44,7 +44,7 @@ pub async fn issue_short(
         Some(long) => long,
         None => token::authenticate(settings, host, sent, &[Kind::Long], call.now).await?,
     };
-    if settings.is_operator(&long.client_id) {
+    if settings.is_first_operator(&long.client_id) {
         // KV may still hold a replica of another client that once had this id.
         long.consistency = Consistency::Immediate;
     }

@@ -146,7 +146,7 @@ async fn create(settings: &Settings, host: &impl Host, call: &Call, caller: &Pre
     let Draft { client_id, region, patch } =
         Draft::parse(call.json(&[JSON])?, generated_id, settings.default_consistency)?;
     check_keys(host, patch.keys()).await?;
-    if !settings.is_operator(&caller.client_id)
+    if !settings.is_first_operator(&caller.client_id)
         && let Some(scope) = patch.scopes.iter().flat_map(Scopes::iter).find(|scope| scope.is_of("clients"))
     {
         return Err(Error::InsufficientScope { needed: scope.to_string(), by: Grantor::Operator });
@@ -162,7 +162,7 @@ async fn change(settings: &Settings, host: &impl Host, call: &Call, caller: &Pre
     Ok(Ask::Change(Change {
         body: call.text(),
         if_match: call.if_match.clone(),
-        may_give_clients: settings.is_operator(&caller.client_id),
+        may_give_clients: settings.is_first_operator(&caller.client_id),
     }))
 }
 
@@ -178,7 +178,7 @@ async fn list(settings: &Settings, host: &impl Host, call: &Call) -> Result<Resp
     clients.retain(|listed| {
         is_client_id(&listed.client_id)
             && listed.status != Status::Deleted.name()
-            && !settings.is_operator(&listed.client_id)
+            && !settings.is_first_operator(&listed.client_id)
     });
     Ok(Response::json(200, &List { clients, cursor: cursor.map(|cursor| seal_cursor(settings, &cursor)) }))
 }

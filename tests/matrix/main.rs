@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 mod anything;
+mod architecture;
 mod attacks;
 mod calls;
 mod cells;
@@ -13,7 +14,6 @@ mod documents;
 mod faults;
 mod feed;
 mod host;
-mod house;
 mod introspect;
 mod keys;
 mod long;

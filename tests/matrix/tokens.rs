@@ -315,7 +315,7 @@ fn a_warm_up_token_has_expired() {
     let forge = Forge::new();
     let world = &forge.service.world;
     world.forget_calls();
-    let answer = host::run(token::rehearse(&forge.service.settings, world)).unwrap();
+    let answer = host::run(token::warm_up(&forge.service.settings, world)).unwrap();
     assert_eq!(world.parts_called(), [Part::Sign]);
     let body: Value = serde_json::from_str(&answer.body.unwrap()).unwrap();
     assert_eq!(body["expires_at"], "1970-01-01T00:00:01Z");
@@ -324,5 +324,5 @@ fn a_warm_up_token_has_expired() {
     assert_eq!((&claims["exp"], &claims["sub"]), (&json!(1), &json!("")));
     // If the warm-up fails, the first request reports the failure.
     world.fail_part(Part::Sign);
-    assert_eq!(host::run(token::rehearse(&forge.service.settings, world)), None);
+    assert_eq!(host::run(token::warm_up(&forge.service.settings, world)), None);
 }
