@@ -353,6 +353,20 @@ pub const CASES: &[Case] = &[
         )],
         ..ROW
     },
+    Case {
+        id: "immediate.201.lifetime",
+        cell: Cell::Service(201),
+        level: Level::Service,
+        requirement: "An immediate client's short-term token lives as long as any other.",
+        section: "openapi.yaml, ShortTokenResponse",
+        effect: Effect::Mint,
+        control: Some("short.201.exchange"),
+        request: Ask(Exchange(Immediate), &[]),
+        expect: GRANTED,
+        also: &[Also::ShortDefault],
+        mutants: &[mutant("immediate-lives-600", "issues tokens of ten minutes to immediate clients")],
+        ..ROW
+    },
 ];
 
 /// Expects the same of every one of several simultaneous exchanges.

@@ -270,6 +270,20 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("limit-by-x-client-id", "counts calls by X-Client-Id")],
         ..LIMITED
     },
+    Case {
+        id: "long.429.limited-ttl",
+        requirement: "The rate limit counts all calls of a client: another ttl_seconds makes no other limit.",
+        request: steps!(limited, &[Set("ttl_seconds", "7200")]),
+        mutants: &[mutant("limit-by-ttl", "counts the calls of each ttl_seconds")],
+        ..LIMITED
+    },
+    Case {
+        id: "long.429.limited-scopes",
+        requirement: "The rate limit counts all calls of a client: a request without scopes has no other limit.",
+        request: steps!(limited, &[Unset("scopes")]),
+        mutants: &[mutant("limit-by-scopes", "counts calls with scopes only")],
+        ..LIMITED
+    },
 ];
 
 /// When the client was last rate-limited, and until when: seconds since the epoch.
@@ -320,7 +334,9 @@ async fn limited(t: &Trial<'_>, changes: &[Change]) -> Result<(), Stop> {
         let answer = t.send(&request).await?;
         let verdict = t.expect(t.due, &answer);
         // The answer to a request that was not rate-limited proves nothing.
-        if verdict.is_ok() || is_limited(t).await? {
+        let still_limited = verdict.is_ok() || is_limited(t).await?;
+        *t.judged.borrow_mut() = Some(request);
+        if still_limited {
             return verdict.map_err(|stop| stop.wanted(|wanted| format!("{wanted}, even for a rate-limited client")));
         }
     }

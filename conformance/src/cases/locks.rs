@@ -362,7 +362,10 @@ async fn alike(t: &Trial<'_>) -> Result<(), Stop> {
     match locked.json() == wrong.json() {
         true => Ok(()),
         false => {
-            Err(Stop::fail(format!("the same answer as to a wrong code: {}", t.summary(&wrong)), t.summary(&locked)))
+            let told = |answer: &Answer| {
+                format!("{}, details {}", t.summary(answer), answer.json().unwrap_or_default()["details"])
+            };
+            Err(Stop::fail(format!("the same answer as to a wrong code: {}", told(&wrong)), told(&locked)))
         }
     }
 }

@@ -499,6 +499,40 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("slash-decoded", "decodes %2F before it chooses the operation")],
         ..ROW
     },
+    Case {
+        id: "outside.404.original-url",
+        cell: Cell::Outside(404),
+        level: Level::Contract,
+        requirement: "A header cannot choose the path: an unknown path with X-Original-URL or X-Rewrite-URL is \
+                      answered with 404 not_found.",
+        section: "openapi.yaml, info",
+        effect: Effect::Mint,
+        control: Some("long.201.secret"),
+        request: Ask(
+            Secret(Valid),
+            &[
+                Path("/auth/tokens/none"),
+                Header("x-original-url", "/v1/auth/tokens/long"),
+                Header("x-rewrite-url", "/v1/auth/tokens/long"),
+            ],
+        ),
+        expect: NOT_FOUND,
+        mutants: &[mutant("original-url-obeyed", "takes the path from X-Original-URL")],
+        ..ROW
+    },
+    Case {
+        id: "outside.405.method-in-query",
+        cell: Cell::Outside(405),
+        level: Level::Contract,
+        requirement: "The query cannot choose the method: GET with _method=POST is answered with 405.",
+        section: "openapi.yaml, info",
+        effect: Effect::Mint,
+        control: Some("short.201.exchange"),
+        request: Ask(Exchange(Valid), &[Method("GET"), Path("/auth/tokens/short?_method=POST")]),
+        expect: plain(405),
+        mutants: &[mutant("method-by-query", "takes the method from the query")],
+        ..ROW
+    },
 ];
 
 /// The valid request for /long, sent to a path at the origin in place of the base path.

@@ -353,7 +353,10 @@ fn token_body(seen: &Seen, op: Op) -> Standing {
         return broken("token_type \"Bearer\"", format!("token_type {}", body["token_type"]));
     }
     if !body["expires_in"].is_u64() {
-        return broken("expires_in in whole seconds", format!("expires_in {}", body["expires_in"]));
+        return broken(
+            "expires_in as a positive number of whole seconds",
+            format!("expires_in {}", body["expires_in"]),
+        );
     }
     if body["expires_at"].as_str().and_then(clock::parse_rfc3339).is_none() {
         return broken("expires_at as an RFC 3339 time in UTC with Z", format!("expires_at {}", body["expires_at"]));
@@ -515,7 +518,8 @@ fn error_body(seen: &Seen) -> Standing {
     };
     for name in ["code", "message"] {
         if body.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
-            return broken(format!("{name} as a non-empty string"), format!("no such string {on}"));
+            let got = body.get(name).map_or("none".to_owned(), Value::to_string);
+            return broken(format!("{name} as a non-empty string"), format!("{name} {got} {on}"));
         }
     }
     if let Some(details) = body.get("details").filter(|d| !d.is_object()) {

@@ -136,6 +136,62 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("feed-retires-now", "lists a long-term token at the start of its grace period")],
         ..ROW
     },
+    Case {
+        id: "feed.200.parent-rotated",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "Once the revocation of a rotated long-term token is confirmed, the token is listed under parent.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("feed.200.parent"),
+        request: steps!(parent_rotated),
+        expect: plain(200),
+        mutants: &[mutant("feed-lacks-rotated", "does not list rotated tokens")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.parent-retired",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "Once the revocation of a retired long-term token is confirmed, the token is listed under parent.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("feed.200.parent"),
+        request: steps!(parent_retired),
+        expect: plain(200),
+        mutants: &[mutant("feed-lacks-retired", "does not list a retired token that is revoked")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.parent-by-child",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "Once a short-term token has revoked its long-term token, that is listed under parent.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("feed.200.parent"),
+        request: steps!(parent_by_child),
+        expect: plain(200),
+        mutants: &[mutant("feed-lacks-parent-by-child", "does not list a token that its short-term token revoked")],
+        ..ROW
+    },
+    Case {
+        id: "feed.200.name-blames-nobody",
+        cell: Cell::Service(200),
+        level: Level::Service,
+        requirement: "A change of client_name lists nobody.",
+        section: "openapi.yaml, getRevocations",
+        needs: &[(Operator, ClientId), (Operator, ClientSecret)],
+        effect: Effect::Provision,
+        control: Some("feed.200.suspended"),
+        request: steps!(name_blames_nobody),
+        expect: plain(200),
+        mutants: &[mutant("feed-lists-changes", "lists a client at each change")],
+        ..ROW
+    },
 ];
 
 async fn entries(t: &Trial<'_>) -> Result<(), Stop> {
@@ -218,4 +274,35 @@ async fn rotation(t: &Trial<'_>) -> Result<(), Stop> {
     t.expect(GRANTED, &answer).map_err(|_| got())?;
     t.feed_renewed().await;
     t.accepted(&t.feed("").await?, &short, "a token of a retired long-term token")
+}
+
+async fn parent_rotated(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, long) = t.pair().await?;
+    let short = t.mint_short(&long, &["tokens:write"]).await?;
+    let rotated = t.rotated(&t.setting(t.tenant(), ClientId)?, &short).await?;
+    t.revoked(&bearer, &rotated).await?;
+    t.feed_lists("parent", &rotated.id).await.map(drop)
+}
+
+async fn parent_retired(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, long) = t.pair().await?;
+    let short = t.mint_short(&long, &["tokens:write"]).await?;
+    t.rotated(&t.setting(t.tenant(), ClientId)?, &short).await?;
+    t.revoked(&bearer, &long).await?;
+    t.feed_lists("parent", &long.id).await.map(drop)
+}
+
+async fn parent_by_child(t: &Trial<'_>) -> Result<(), Stop> {
+    let long = t.mint_long(t.tenant(), &["tokens:revoke"]).await?;
+    let short = t.mint_short(&long, &["tokens:revoke"]).await?;
+    t.revoked(&short, &long).await?;
+    t.feed_lists("parent", &long.id).await.map(drop)
+}
+
+async fn name_blames_nobody(t: &Trial<'_>) -> Result<(), Stop> {
+    let guest = t.guest().await?;
+    let token = t.guest_token(&guest).await?;
+    t.change(&guest, serde_json::json!({"client_name": "another"})).await?;
+    t.feed_renewed().await;
+    t.accepted(&t.feed("").await?, &token, "a token whose client has another name")
 }

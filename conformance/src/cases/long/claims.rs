@@ -591,7 +591,24 @@ pub const CASES: &[Case] = &[
         mutants: &[
             mutant("aud-issuer-slash", "accepts the issuer with a slash behind it as audience"),
             mutant("aud-of-tokens", "accepts the audience of short-term tokens"),
+            mutant("aud-with-query", "ignores a query in the audience"),
+            mutant("aud-any-scheme", "compares audiences without their scheme"),
         ],
+        ..ROW
+    },
+    Case {
+        id: "long.201.assertion-after-400",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "A malformed request does not spend the assertion in it: sent again, well-formed, the assertion \
+                      is accepted.",
+        section: "openapi.yaml, issueLongTermToken",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Mint,
+        control: Some("long.201.assertion"),
+        request: steps!(after_malformed),
+        expect: GRANTED,
+        mutants: &[mutant("400-spends-jti", "records the jti of an assertion before it checks the body")],
         ..ROW
     },
 ];
@@ -709,12 +726,31 @@ async fn near_audiences(t: &Trial<'_>) -> Result<(), Stop> {
         one => one.clone(),
     };
     let base = t.run.client.url("");
-    let near =
-        [format!("{issuer}/"), of_tokens.as_str().unwrap_or_default().to_owned(), base.clone(), format!("{base}/")];
+    let endpoint = t.run.client.url(crate::endpoint::LONG);
+    let (scheme, behind) = endpoint.split_once("://").unwrap_or_default();
+    let other_scheme = format!("{}://{behind}", if scheme == "https" { "http" } else { "https" });
+    let near = [
+        format!("{issuer}/"),
+        of_tokens.as_str().unwrap_or_default().to_owned(),
+        base.clone(),
+        format!("{base}/"),
+        format!("{endpoint}?x=1"),
+        format!("{endpoint}#x"),
+        other_scheme,
+    ];
     for aud in near.into_iter().filter(|aud| *aud != issuer && !aud.is_empty()) {
         let (header, mut claims) = draft::assertion_parts(t, Valid)?;
         claims["aud"] = aud.as_str().into();
         signed(t, &header, &claims).await.map_err(|stop| stop.wanted(|wanted| format!("{wanted} for aud {aud}")))?;
     }
     Ok(())
+}
+
+async fn after_malformed(t: &Trial<'_>) -> Result<(), Stop> {
+    let good = draft::build(t, Assertion(Valid), &[]).await?;
+    let mut body: serde_json::Value = serde_json::from_slice(&good.body).unwrap_or_default();
+    body["ttl_seconds"] = 5.into();
+    let bad = Request { body: body.to_string().into_bytes(), ..good.clone() };
+    t.expect(INVALID_REQUEST, &t.send(&bad).await?)?;
+    t.expect(t.due, &t.send(&good).await?)
 }

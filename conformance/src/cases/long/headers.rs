@@ -235,6 +235,19 @@ pub const CASES: &[Case] = &[
         )],
         ..ROW
     },
+    Case {
+        id: "long.201.accept-html",
+        cell: Cell::Long(201),
+        level: Level::Contract,
+        requirement: "Whatever Accept says, the answer is JSON: a request with Accept: text/html is served.",
+        section: "openapi.yaml, info",
+        effect: Effect::Mint,
+        control: Some("long.201.secret"),
+        request: Ask(Secret(Valid), &[Header("accept", "text/html")]),
+        expect: GRANTED,
+        mutants: &[mutant("accept-406", "answers 406 if Accept does not list application/json")],
+        ..ROW
+    },
 ];
 
 async fn refused(t: &Trial<'_>, role: Role, assertion: String, what: &str) -> Result<(), Stop> {

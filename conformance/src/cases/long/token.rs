@@ -110,14 +110,17 @@ pub const CASES: &[Case] = &[
         id: "long.201.unique",
         cell: Cell::Long(201),
         level: Level::Contract,
-        requirement: "Every issued token is different, and has a different id.",
+        requirement: "Every issued token is different, and has a different id. A second token does not end the first.",
         section: "openapi.yaml, issueLongTermToken",
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Mint,
         control: Some("long.201.secret"),
         request: steps!(unique),
         expect: GRANTED,
-        mutants: &[mutant("tokens-repeat", "issues the same token twice")],
+        mutants: &[
+            mutant("tokens-repeat", "issues the same token twice"),
+            mutant("second-ends-first", "ends a client's earlier token of the same scopes with each new one"),
+        ],
         ..ROW
     },
     Case {
@@ -263,7 +266,10 @@ pub const CASES: &[Case] = &[
         control: Some("long.201.otp"),
         request: steps!(holds, From::Code),
         expect: GRANTED,
-        mutants: &[mutant("code-token-has-all", "gives tokens for one-time codes all of the client's scopes")],
+        mutants: &[
+            mutant("code-token-has-all", "gives tokens for one-time codes all of the client's scopes"),
+            mutant("code-token-irrevocable", "cannot revoke a token that was issued for a code"),
+        ],
         ..ROW
     },
     Case {
@@ -302,6 +308,10 @@ async fn unique(t: &Trial<'_>) -> Result<(), Stop> {
     if one.id == two.id || one.token == two.token {
         return Err(Stop::fail("two different tokens with two different ids", "the same token or id twice"));
     }
+    for (which, token) in [("first", one), ("second", two)] {
+        t.expect(GRANTED, &t.send(&endpoint::exchange(&token.token)).await?)
+            .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for an exchange of the {which} token")))?;
+    }
     Ok(())
 }
 
@@ -338,5 +348,7 @@ async fn holds(t: &Trial<'_>, from: From) -> Result<(), Stop> {
     }
     let more = endpoint::post(endpoint::SHORT, Some(&token.token), Some(json!({"scopes": ["tokens:revoke"]})));
     t.expect(INVALID_SCOPE, &t.send(&more).await?)
-        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for a scope that the token does not have")))
+        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for a scope that the token does not have")))?;
+    t.expect(ENDED, &t.send(&endpoint::revoke(&token.token, &token.id)).await?)?;
+    t.until_refused(&endpoint::exchange(&token.token), INVALID_TOKEN).await
 }

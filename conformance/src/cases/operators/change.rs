@@ -391,6 +391,7 @@ async fn scopes_given(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn ttl_changed(t: &Trial<'_>) -> Result<(), Stop> {
     let client = t.client_with(json!({"max_ttl_seconds": 86_400})).await?;
+    t.log_in_by_secret(&client, client.secret()?, GRANTED).await?;
     t.expect(t.due, &t.call("PATCH", &client.path, Some(json!({"max_ttl_seconds": 3600}))).await?)?;
     let answer = t.log_in(&client, json!({"client_secret": client.secret()?, "ttl_seconds": 7200})).await?;
     t.expect(GRANTED, &answer)?;

@@ -2,6 +2,8 @@
 
 use crate::case::*;
 use crate::endpoint;
+use crate::trial::draft;
+use crate::trial::mint::token_in;
 
 pub const CASES: &[Case] = &[
     Case {
@@ -316,6 +318,48 @@ pub const CASES: &[Case] = &[
         expect: ENDED,
         ..ROW
     },
+    Case {
+        id: "revoke.204.assertion-token-ends",
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        requirement: "The revocation of a long-term token that was issued for an assertion ends it.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, AssertionJwk)],
+        effect: Effect::Revoke,
+        control: Some("long.201.assertion"),
+        request: steps!(assertion_token),
+        expect: ENDED,
+        mutants: &[mutant("assertion-token-irrevocable", "cannot revoke a token that was issued for an assertion")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.204.rotated-short-ends",
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        requirement: "The revocation of a short-term token of a rotated long-term token ends it.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.ends-short"),
+        request: steps!(rotated_short),
+        expect: ENDED,
+        mutants: &[mutant("short-of-rotated-irrevocable", "cannot revoke the short-term tokens of rotated tokens")],
+        ..ROW
+    },
+    Case {
+        id: "revoke.204.spares-sibling-short",
+        cell: Cell::Revoke(204),
+        level: Level::Contract,
+        requirement: "The revocation of a short-term token does not end the other short-term tokens of its parent.",
+        section: "openapi.yaml, revokeToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("revoke.204.ends-short"),
+        request: steps!(spares_sibling_short),
+        expect: ENDED,
+        mutants: &[mutant("short-revocation-ends-siblings", "ends all short-term tokens of a parent with one of them")],
+        ..ROW
+    },
 ];
 
 async fn revoke(t: &Trial<'_>, bearer: &Token, victim: &Token) -> Result<(), Stop> {
@@ -494,4 +538,29 @@ async fn all_children(t: &Trial<'_>) -> Result<(), Stop> {
         t.until_refused(&t.rotate_request(t.tenant(), &child.token, Some(&[PLAIN]))?, INVALID_TOKEN).await?;
     }
     Ok(())
+}
+
+async fn assertion_token(t: &Trial<'_>) -> Result<(), Stop> {
+    let answer = t.send(&draft::build(t, Assertion(Valid), &[]).await?).await?;
+    let token = token_in(&answer).ok_or_else(|| Stop::Blocked("this case first needs a long-term token".to_owned()))?;
+    revoke(t, &token, &token).await?;
+    t.until_refused(&endpoint::exchange(&token.token), INVALID_TOKEN).await
+}
+
+async fn rotated_short(t: &Trial<'_>) -> Result<(), Stop> {
+    let (_, long) = t.pair().await?;
+    let short = t.mint_short(&long, &["tokens:write"]).await?;
+    let rotated = t.rotated(&t.setting(t.tenant(), ClientId)?, &short).await?;
+    let victim = t.mint_short(&rotated, &["tokens:write"]).await?;
+    revoke(t, &victim, &victim).await?;
+    t.until_refused(&t.rotate_request(t.tenant(), &victim.token, None)?, INVALID_TOKEN).await
+}
+
+async fn spares_sibling_short(t: &Trial<'_>) -> Result<(), Stop> {
+    let (_, long) = t.pair().await?;
+    let (victim, sibling) =
+        (t.mint_short(&long, &["tokens:write"]).await?, t.mint_short(&long, &["tokens:write"]).await?);
+    revoke(t, &victim, &victim).await?;
+    t.until_refused(&t.rotate_request(t.tenant(), &victim.token, None)?, INVALID_TOKEN).await?;
+    t.expect(GRANTED, &t.send(&t.rotate_request(t.tenant(), &sibling.token, None)?).await?)
 }

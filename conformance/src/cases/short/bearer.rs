@@ -28,7 +28,11 @@ pub const CASES: &[Case] = &[
         control: Some("short.201.scopes-subset"),
         request: Ask(ExchangeFor(Valid), &[NoHeader("authorization"), Set("long_token", r#""${valid.long}""#)]),
         expect: GRANTED,
-        mutants: &[mutant("long-token-ignored", "ignores long_token")],
+        also: &[Also::ShortDefault],
+        mutants: &[
+            mutant("long-token-ignored", "ignores long_token"),
+            mutant("body-lives-an-hour", "issues a token of an hour if the long-term token is in the body"),
+        ],
         ..ROW
     },
     Case {
@@ -560,6 +564,35 @@ pub const CASES: &[Case] = &[
         mutants: &[mutant("long-token-empty-ignored", "ignores an empty long_token beside a header")],
         ..ROW
     },
+    Case {
+        id: "short.401.revoked-in-body",
+        cell: Cell::Short(401),
+        level: Level::Contract,
+        requirement: "A revoked long-term token is rejected with 401 invalid_token also in long_token.",
+        section: "openapi.yaml, issueShortTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Revoke,
+        control: Some("short.201.long-token-in-body"),
+        request: steps!(revoked_in_body),
+        expect: INVALID_TOKEN,
+        mutants: &[mutant("revocation-unchecked-in-body", "does not check whether a token in long_token was revoked")],
+        ..ROW
+    },
+    Case {
+        id: "short.400.root-falsy",
+        cell: Cell::Short(400),
+        level: Level::Contract,
+        requirement: "A body that is a JSON value other than an object or null is rejected with 400 invalid_request, \
+                      also if it is empty: [], \"\", 0 and false.",
+        section: "openapi.yaml, issueShortTermToken",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("short.201.empty-object"),
+        request: steps!(falsy_roots),
+        expect: INVALID_REQUEST,
+        mutants: &[mutant("falsy-roots-ok", "treats an empty array as no body")],
+        ..ROW
+    },
 ];
 
 /// The long-term token's own claims, signed with keys that an attacker would guess.
@@ -585,4 +618,25 @@ async fn revoked(t: &Trial<'_>) -> Result<(), Stop> {
     let answer = t.send(&endpoint::revoke(&long.token, &long.id)).await?;
     t.expect(ENDED, &answer)?;
     t.until_refused(&endpoint::exchange(&long.token), t.due).await
+}
+
+async fn revoked_in_body(t: &Trial<'_>) -> Result<(), Stop> {
+    let (bearer, long) = t.pair().await?;
+    let request = endpoint::post(endpoint::SHORT, None, Some(serde_json::json!({"long_token": long.token})));
+    t.expect(GRANTED, &t.send(&request).await?)
+        .map_err(|_| Stop::Blocked("the token did not work before its revocation".to_owned()))?;
+    t.revoked(&bearer, &long).await?;
+    t.until_refused(&request, t.due).await
+}
+
+async fn falsy_roots(t: &Trial<'_>) -> Result<(), Stop> {
+    let long = t.shared(Valid, "long").await?;
+    for root in ["[]", r#""""#, "0", "false"] {
+        let mut request = endpoint::exchange(&long.token);
+        request.set("content-type", "application/json");
+        request.body = root.as_bytes().to_vec();
+        let answer = t.send(&request).await?;
+        t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted} for the body {root}")))?;
+    }
+    Ok(())
 }

@@ -46,10 +46,13 @@ pub const CASES: &[Case] = &[
         id: "short.201.jwt-iat",
         cell: Cell::Short(201),
         level: Level::Contract,
-        requirement: "A short-term token's iat is the time of the exchange.",
+        requirement: "A short-term token's iat is the time of the exchange, and nbf no later, if it is there.",
         section: "RFC 7519 section 4.1.6",
         request: EveryAnswer(|s| short(s, iat)),
-        mutants: &[mutant("short-iat-earlier", "backdates iat by five minutes")],
+        mutants: &[
+            mutant("short-iat-earlier", "backdates iat by five minutes"),
+            mutant("short-nbf-later", "issues tokens that count in thirty seconds only"),
+        ],
         ..ROW
     },
     Case {
@@ -232,6 +235,9 @@ fn times(_: &Seen, jwt: &Jwt, body: &Value) -> Result<(), (String, String)> {
 
 fn iat(seen: &Seen, jwt: &Jwt, _: &Value) -> Result<(), (String, String)> {
     let iat = time(&jwt.claims, "iat")?;
+    if jwt.claims["nbf"].as_u64().is_some_and(|nbf| nbf > iat) {
+        return Err((format!("nbf no later than iat {iat}"), format!("nbf {}", jwt.claims["nbf"])));
+    }
     if seen.is_now(iat, APART) {
         return Ok(());
     }

@@ -178,6 +178,20 @@ pub const CASES: &[Case] = &[
         expect: GRANTED,
         ..ROW
     },
+    Case {
+        id: "short.201.forwarded-host",
+        cell: Cell::Short(201),
+        level: Level::Contract,
+        requirement: "A header cannot choose the issuer: with X-Forwarded-Host, iss and aud are as always.",
+        section: "openapi.yaml, ShortTokenResponse; RFC 9068 section 2.2",
+        needs: &[(Valid, ClientId), (Valid, ClientSecret)],
+        effect: Effect::Mint,
+        control: Some("short.201.exchange"),
+        request: steps!(forwarded_host),
+        expect: GRANTED,
+        mutants: &[mutant("issuer-by-forwarded-host", "takes iss from X-Forwarded-Host")],
+        ..ROW
+    },
 ];
 
 /// A new short-term token and its claims.
@@ -304,4 +318,25 @@ async fn unique(t: &Trial<'_>) -> Result<(), Stop> {
 
 async fn is_jwt(t: &Trial<'_>) -> Result<(), Stop> {
     jwt(t).await.map(drop)
+}
+
+async fn forwarded_host(t: &Trial<'_>) -> Result<(), Stop> {
+    let long = t.shared(Valid, "long").await?;
+    let plain = endpoint::exchange(&long.token);
+    let mut forwarded = plain.clone();
+    forwarded.set("x-forwarded-host", "elsewhere.example");
+    forwarded.set("x-forwarded-proto", "http");
+    let mut parts = Vec::new();
+    for request in [plain, forwarded] {
+        let answer = t.send(&request).await?;
+        t.expect(t.due, &answer)?;
+        let jwt = token_in(&answer).and_then(|token| Jwt::read(&token.token));
+        let jwt =
+            jwt.ok_or_else(|| Stop::Blocked("the short-term token is not a JWT: see short.201.jwt".to_owned()))?;
+        parts.push(json!({"iss": jwt.claims["iss"], "aud": jwt.claims["aud"]}));
+    }
+    match parts[0] == parts[1] {
+        true => Ok(()),
+        false => Err(Stop::fail(format!("{}, as without the header", parts[0]), parts[1].to_string())),
+    }
 }

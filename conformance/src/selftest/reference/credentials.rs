@@ -230,6 +230,8 @@ impl Reference {
                 || (self.on("aud-slash-ok") && text.strip_suffix('/') == Some(&endpoint))
                 || (text == self.issuer && !self.on("aud-issuer-refused"))
                 || (self.on("aud-issuer-slash") && text.strip_suffix('/') == Some(&self.issuer))
+                || (self.on("aud-with-query") && text.split('?').next() == Some(endpoint.as_str()))
+                || (self.on("aud-any-scheme") && text.split("://").nth(1) == endpoint.split("://").nth(1))
                 || (self.on("aud-of-tokens") && text == AUDIENCE)
                 || (self.on("aud-any-endpoint") && text.starts_with(&self.issuer))
                 || (self.on("aud-folded") && text.eq_ignore_ascii_case(&endpoint))

@@ -25,6 +25,9 @@ impl Reference {
             ("parent", Some("feed-parent-as-token")) => self.report("token", id, now),
             (_, Some("feed-lacks-immediate")) if caller.client == "ref_Immediate" => return,
             (_, Some("feed-lacks-self")) if caller.id == id => return,
+            ("parent", Some("feed-lacks-rotated")) if self.memory.rotated.contains_key(id) => return,
+            ("parent", Some("feed-lacks-retired")) if self.memory.retired.contains_key(id) => return,
+            ("parent", Some("feed-lacks-parent-by-child")) if caller.parent.as_deref() == Some(id) => return,
             (_, Some("feed-blames-client")) => self.report("client", &caller.client, now + 1),
             (_, Some("feed-blames-caller")) => self.report("token", &caller.id, now),
             _ => {}

@@ -12,6 +12,9 @@ pub const GRACE: u64 = 300;
 impl Reference {
     pub fn issue_long(&mut self, asked: &Asked) -> Result<Reply, Refused> {
         let header_id = self.single(asked, "x-client-id", "invalid_client", "-on-long")?;
+        if self.on("accept-406") && asked.header("accept") == Some("text/html") {
+            return Err(self.refuse(asked, 406, "not_acceptable", "Only application/json is available."));
+        }
         if self.on("limit-before-headers") {
             self.early_limit(asked)?;
         }
@@ -145,6 +148,12 @@ impl Reference {
                 return Err(self.refuse(asked, 400, "invalid_request", "assertion_type is missing or unknown."));
             }
         }
+        if let (Some(assertion), true) = (&assertion, self.on("400-spends-jti"))
+            && self.ttl(asked, &body).is_err()
+            && let Some(client) = self.client_of_long(&client_id)
+        {
+            self.assertion_fits(&client, assertion);
+        }
         let ttl = match self.ttl(asked, &body) {
             Err(_) if rotates && self.on("rotation-ttl-unchecked") => Some(3600),
             Err(_) if unchecked("ttl") => Some(3600),
@@ -186,6 +195,8 @@ impl Reference {
         let forwarded = asked.header("x-forwarded-for").is_some() && self.on("limit-by-forwarded-for");
         let spared = forwarded
             || (self.on("limit-by-user-agent") && asked.header("user-agent") == Some("another/1.0"))
+            || (self.on("limit-by-ttl") && ttl != Some(3600))
+            || (self.on("limit-by-scopes") && scopes.is_none())
             || (self.on("limit-by-true-client-ip") && asked.header("true-client-ip").is_some())
             || (self.on("limit-by-x-client-id") && header_id.as_deref() == Some("someone-else"))
             || (secret.is_none() && self.on("limit-secrets-only"))
@@ -345,7 +356,11 @@ impl Reference {
         if has_all {
             reply.body["scopes"] = serde_json::json!(scopes);
         }
-        self.sort_scopes(&mut reply, if code.is_some() { "code" } else { mechanism });
+        let by = if code.is_some() { "code" } else { mechanism };
+        if let Some(id) = reply.body["token_id"].as_str() {
+            self.memory.by_mechanism.insert(id.to_owned(), by);
+        }
+        self.sort_scopes(&mut reply, by);
         if code.is_some() && self.on("code-id-kind") {
             let id = reply.body["token_id"].as_str().unwrap_or_default().replace("tok_lt_", "tok_st_");
             reply.body["token_id"] = id.into();

@@ -143,6 +143,14 @@ impl Reference {
             Some("immediate-forgets-parent") => bearer.parent.as_deref() == Some(id),
             Some("revoke-by-long-no-op") => bearer.kind == "long" && bearer.id != id,
             Some("revoke-of-parent-no-op") => bearer.parent.as_deref() == Some(id),
+            Some("code-token-irrevocable") => self.memory.by_mechanism.get(id).is_some_and(|by| *by == "code"),
+            Some("assertion-token-irrevocable") => {
+                self.memory.by_mechanism.get(id).is_some_and(|by| *by == "assertion")
+            }
+            Some("short-of-rotated-irrevocable") => {
+                bearer.id == *id
+                    && bearer.parent.as_ref().is_some_and(|parent| self.memory.rotated.contains_key(parent))
+            }
             Some("rotated-not-revoked") => self.memory.rotated.contains_key(id),
             Some("retired-not-revoked") => self.memory.retired.contains_key(id),
             fault => fault == Some("revoke-no-op"),
@@ -155,6 +163,9 @@ impl Reference {
             self.memory.revoked.insert(id.to_owned());
             self.took(&bearer.client, "revocation");
             self.report_token(id, &bearer);
+        }
+        if self.on("short-revocation-ends-siblings") && bearer.id == *id && bearer.kind == "short" {
+            self.memory.revoked.extend(bearer.parent.iter().flat_map(|parent| self.memory.offspring[parent].clone()));
         }
         if self.on("revokes-bystanders") {
             self.memory.revoked.extend(self.memory.alone.remove(&bearer.client).unwrap_or_default());

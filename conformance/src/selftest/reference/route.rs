@@ -51,6 +51,9 @@ impl Reference {
         } else if self.on("path-folded") {
             path = path.replace("/Revoke", "/revoke");
         }
+        if let Some(other) = asked.header("x-original-url").filter(|_| self.on("original-url-obeyed")) {
+            path = other.trim_start_matches("/v1").to_owned();
+        }
         if self.on("slash-decoded") {
             path = path.replace("%2F", "/");
         }
@@ -71,6 +74,7 @@ impl Reference {
         let any_method = self.on("any-method")
             || (operation == "introspect" && self.on("introspection-by-get"))
             || (asked.method == "HEAD" && self.on("head-as-post"))
+            || (asked.path.contains("_method=POST") && self.on("method-by-query"))
             || (asked.header("x-http-method-override") == Some("POST") && self.on("method-override"));
         if asked.method != "POST" && !any_method {
             if self.on("405-as-404") || (asked.method == "PATCH" && self.on("patch-as-404")) {

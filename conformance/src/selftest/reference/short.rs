@@ -52,7 +52,9 @@ impl Reference {
             self.is_over_limit(asked, &format!("short {}", bearer.id), &bearer.client)?;
         }
         let mut body = Map::new();
-        let no_body = asked.body.is_empty() || (asked.body == b"null" && !self.on("null-body-refused"));
+        let no_body = asked.body.is_empty()
+            || (asked.body == b"[]" && self.on("falsy-roots-ok"))
+            || (asked.body == b"null" && !self.on("null-body-refused"));
         if !no_body {
             if header.is_none() && asked.body.len() > 16_384 {
                 return Err(self.refuse(
@@ -94,6 +96,9 @@ impl Reference {
                     ));
                 }
                 bearer
+            }
+            (None, Some(token)) if self.on("revocation-unchecked-in-body") => {
+                self.verified(asked, Some(&format!("Bearer {token}")), "long")?
             }
             (None, Some(token)) => self.bearer(asked, Some(&format!("Bearer {token}")), "long")?,
             (None, None) if self.on("bearer-missing-400") => {
@@ -156,6 +161,29 @@ impl Reference {
             Some("auth-time-by-body") if by_body => Bearer { auth_time: self.clock.now() + 1, ..bearer },
             _ => bearer,
         };
-        Ok(self.mint_short(&client, &parent, scopes))
+        let mut reply = self.mint_short(&client, &parent, scopes);
+        if let Some(host) = asked.header("x-forwarded-host").filter(|_| self.on("issuer-by-forwarded-host")) {
+            let issuer = std::mem::replace(&mut self.issuer, format!("https://{host}/v1"));
+            reply = self.mint_short(
+                &client,
+                &parent,
+                reply.body["scopes"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|s| Some(s.as_str()?.to_owned()))
+                    .collect(),
+            );
+            self.issuer = issuer;
+        }
+        if by_body && self.on("body-lives-an-hour") {
+            reply.body["expires_in"] = 3600.into();
+            reply.body["expires_at"] = crate::clock::rfc3339(self.clock.now() + 3600).into();
+        }
+        if client.immediate && self.on("immediate-lives-600") {
+            reply.body["expires_in"] = 600.into();
+            reply.body["expires_at"] = crate::clock::rfc3339(self.clock.now() + 600).into();
+        }
+        Ok(reply)
     }
 }

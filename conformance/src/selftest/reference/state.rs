@@ -104,6 +104,12 @@ pub struct Memory {
     /// The ids of each client's tokens whose only scope is `jobs:submit`.
     pub alone: HashMap<String, Vec<String>>,
     pub flips: HashMap<String, u64>,
+    /// How each long-term token was issued: by a secret, a code or an assertion.
+    pub by_mechanism: HashMap<String, &'static str>,
+    /// The short-term tokens of each long-term token.
+    pub offspring: HashMap<String, Vec<String>>,
+    /// The last long-term token of each client and scopes.
+    pub latest: HashMap<(String, Vec<String>), String>,
     /// The scopes with which each client was created, and those after the first change by an operator.
     pub first_scopes: HashMap<String, Vec<String>>,
     pub narrowed: HashMap<String, Vec<String>>,

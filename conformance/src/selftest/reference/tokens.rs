@@ -28,6 +28,10 @@ impl Reference {
         if scopes == [crate::case::PLAIN] {
             self.memory.alone.entry(client.id.clone()).or_default().push(id.clone());
         }
+        let before = self.memory.latest.insert((client.id.clone(), scopes.clone()), id.clone());
+        if let Some(before) = before.filter(|_| self.on("second-ends-first")) {
+            self.memory.revoked.insert(before);
+        }
         let typ = if self.on("long-typ-jwt") { "JWT" } else { "lt+jwt" };
         let header = json!({"alg": "HS256", "typ": typ, "kid": "l1"});
         let kept = &scopes[..if self.on("long-token-cut") { scopes.len().min(10) } else { scopes.len() }];
@@ -61,6 +65,7 @@ impl Reference {
             ttl = parent.exp.saturating_sub(now) + 900;
         }
         let id = self.new_id("st", &client.id, now + ttl);
+        self.memory.offspring.entry(parent.id.clone()).or_default().push(id.clone());
         self.memory.children.entry(parent.id.clone()).or_insert_with(|| id.clone());
         let exp = if self.on("exp-an-hour") { now + 3600 } else { now + ttl };
         let typ = if self.on("short-typ-jwt") { "JWT" } else { "at+jwt" };
@@ -83,6 +88,7 @@ impl Reference {
             Some("short-jti-other") => claims["jti"] = "another".into(),
             Some("short-sub-other") => claims["sub"] = "somebody".into(),
             Some("short-exp-later") => claims["exp"] = (exp + 5).into(),
+            Some("short-nbf-later") => claims["nbf"] = (now + 30).into(),
             Some("short-iat-earlier") => claims["iat"] = (now - 300).into(),
             Some("short-scope-wider") => claims["scope"] = parent.scopes.join(" ").into(),
             Some("no-auth-time") => claims["auth_time"] = Value::Null,

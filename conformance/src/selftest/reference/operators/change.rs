@@ -98,6 +98,9 @@ impl Reference {
             self.forgive(id);
         }
         self.touch(at);
+        if self.on("feed-lists-changes") {
+            self.report("client", id, crate::trial::feed::FOR_GOOD);
+        }
         self.report_change(&before, at);
         let after = if self.on("patch-answers-before") { before } else { self.clients[at].clone() };
         let mut reply = self.client_reply(200, &after);
