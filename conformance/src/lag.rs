@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::groups::is_failure;
 use crate::http::{Answer, Request};
 use crate::identities::{Credential, Role, lacking};
+use crate::preflight;
 use crate::profile::Profile;
 use crate::result::{self, CaseResult, Consistency, Counts, Outcome, Report, Verdict, millis};
 use crate::run::{Run, Setup};
@@ -73,6 +74,7 @@ pub async fn lag(setup: Setup, tokens: u32) -> Result<Report, String> {
     if let Some(what) = [Credential::ClientId, Credential::ClientSecret].into_iter().find(|what| lacks(*what)) {
         return Err(lacking(Role::Valid, what));
     }
+    preflight::base_url(&run).await?;
     let all: Vec<_> = futures_util::stream::iter(0..tokens)
         .map(|nth| {
             run.audience.progress(nth as usize, tokens as usize, "revoking tokens, and waiting until they are refused");
@@ -224,13 +226,18 @@ fn report(run: &Run, told: Told) -> Report {
     let mut counts = Counts::default();
     let cases: Vec<_> = found.iter().map(|here| case(run, here)).collect();
     cases.iter().for_each(|case| *counts.of(case.outcome) += 1);
-    let verdict = if cases.iter().any(|case| case.outcome == Outcome::Fail) {
+    let verdict = if !run.was_there() {
+        Verdict::Unreachable
+    } else if cases.iter().any(|case| case.outcome == Outcome::Fail) {
         Verdict::NotConformant
     } else if cases.iter().any(|case| case.outcome != Outcome::Pass) || cases.is_empty() || !cleanup.left.is_empty() {
         Verdict::Incomplete
     } else {
         Verdict::Conformant
     };
+    let mut advice: Vec<_> =
+        cases.iter().filter(|case| !is_failure(case.outcome)).filter_map(|case| case.reason.clone()).collect();
+    advice.dedup();
     let by_operation = found.into_iter().filter(|here| !here.delays.is_empty());
     Report {
         report_version: result::REPORT_VERSION,
@@ -244,7 +251,7 @@ fn report(run: &Run, told: Told) -> Report {
         exit_code: Exit::from(verdict).code(),
         counts,
         matrix: Vec::new(),
-        advice: cases.iter().filter(|case| !is_failure(case.outcome)).filter_map(|case| case.reason.clone()).collect(),
+        advice,
         cases,
         consistency: Some(Consistency {
             window_ms: millis(window),
@@ -273,6 +280,10 @@ fn case(run: &Run, here: &Found) -> CaseResult {
         exchanges: here.exchanges.clone(),
     };
     match &here.stop {
+        None if here.delays.is_empty() => {
+            case.outcome = Outcome::Blocked;
+            case.reason = Some("no revocation was measured here".to_owned());
+        }
         None => {}
         Some(Stop::Fail { wanted, got }) => {
             case.outcome = Outcome::Fail;

@@ -160,6 +160,25 @@ fn want(text: &str) -> Result<Want, String> {
     let status = status
         .ok_or_else(|| format!("expect \"{text}\": write a status and its code, such as \"401 invalid_client\""))?;
     let codes: Vec<&'static str> = words.map(|word| leaked(word.to_owned())).collect();
+    const CODES: [&str; 14] = [
+        "conflict",
+        "insufficient_scope",
+        "invalid_client",
+        "invalid_grant",
+        "invalid_request",
+        "invalid_scope",
+        "invalid_token",
+        "method_not_allowed",
+        "not_found",
+        "precondition_failed",
+        "rate_limited",
+        "server_error",
+        "temporarily_unavailable",
+        "unauthorized_client",
+    ];
+    if let Some(unknown) = codes.iter().find(|code| !CODES.contains(code)) {
+        return Err(format!("expect \"{text}\": no answer of the contract has the code {unknown}"));
+    }
     if codes.is_empty() && status >= 400 && status != 405 {
         return Err(format!("expect \"{text}\": a refusal has a code: write both, such as \"401 invalid_client\""));
     }
@@ -267,6 +286,7 @@ mod tests {
             ("our.401.secret-empty", "long.201.secret", "already the id of another case"),
             ("control = \"long.201.secret\"", "", "a refusal needs a control"),
             ("401 invalid_client", "401", "a refusal has a code"),
+            ("401 invalid_client", "401 invalid_cleint", "has the code invalid_cleint"),
             ("effect = \"read\"", "effect = \"none\"", "effect is one of"),
             ("requirement =", "requirment =", "line 5"),
             ("${valid.client_secret}x", "${valid.client_secretx", "has ${ without a }"),
