@@ -86,7 +86,19 @@ pub struct Failures<'a> {
     pub others: Vec<&'a CaseResult>,
 }
 
-/// The failures in groups, worst first; a group takes the position of its first case.
+/// Rows that tell more than the failures that follow from them, most telling first.
+const TELLING: [&str; 7] = [
+    "long.statuses",
+    "short.statuses",
+    "revoke.statuses",
+    "outside.json",
+    "outside.no-echo",
+    "long.201.body",
+    "short.201.body",
+];
+
+/// The failures in groups, worst first; a group takes the position of its first case, or one before all others if it has a
+/// row of `TELLING`.
 pub fn failures(cases: &[CaseResult]) -> Vec<Failures<'_>> {
     let mut groups: Vec<((Outcome, String), Vec<&CaseResult>)> = Vec::new();
     for case in attention(cases).into_iter().filter(|case| is_failure(case.outcome)) {
@@ -96,11 +108,18 @@ pub fn failures(cases: &[CaseResult]) -> Vec<Failures<'_>> {
             None => groups.push((key, vec![case])),
         }
     }
+    let place = |group: &[&CaseResult]| TELLING.iter().position(|id| group.iter().any(|case| case.id == *id));
+    groups.sort_by_key(|((outcome, _), group)| {
+        (WORST_FIRST.iter().position(|o| o == outcome), place(group).unwrap_or(TELLING.len()))
+    });
     groups
         .into_iter()
         .map(|(_, mut group)| {
-            // Prefer a standing row, which states the promise itself, then the case with the fewest exchanges.
-            let rank = |case: &CaseResult| (case.status.is_some(), case.level != "seed", case.exchanges.len());
+            // Prefer a row of `TELLING`, then a standing row, which states the promise itself, then the case with the fewest exchanges.
+            let rank = |case: &CaseResult| {
+                let telling = TELLING.contains(&case.id.as_str());
+                (!telling, case.status.is_some(), case.level != "seed", case.exchanges.len())
+            };
             let at = (0..group.len()).min_by_key(|at| (rank(group[*at]), *at)).unwrap_or_default();
             Failures { telling: group.remove(at), others: group }
         })
@@ -113,6 +132,9 @@ fn difference(case: &CaseResult) -> String {
     let answer = case.exchanges.last().and_then(|exchange| exchange.response.as_ref());
     let body = answer.and_then(|answer| serde_json::from_str::<Value>(&answer.body).ok());
     let got = case.got.as_deref().unwrap_or_default();
+    if let Some(status) = unlawful(&case.id, got) {
+        return format!("{status} where it is never due");
+    }
     // If `got` quotes the answer's body, compare the names of its members instead of the quote.
     let shape = match (&body, got.split_once(" with {")) {
         (Some(Value::Object(members)), Some((status, _))) => {
@@ -121,6 +143,19 @@ fn difference(case: &CaseResult) -> String {
         _ => without_values(got.split(" (").next().unwrap_or_default()),
     };
     format!("{}\n{shape}", without_values(wanted))
+}
+
+/// The status that a server answered, if the operation never has it: then it does not matter which one was due.
+fn unlawful<'a>(id: &str, got: &'a str) -> Option<&'a str> {
+    let lawful: &[&str] = match id.split('.').next()? {
+        "long" => &["201", "400", "401", "403", "429"],
+        "short" => &["201", "400", "401", "429"],
+        "revoke" => &["204", "401", "404"],
+        _ => return None,
+    };
+    let status = got.split([' ', ',']).next()?;
+    let is_status = status.len() == 3 && status.bytes().all(|b| b.is_ascii_digit());
+    (is_status && status != "503" && !lawful.contains(&status)).then_some(status)
 }
 
 /// Replaces numbers, names of secrets and ids, which differ from case to case.
@@ -173,6 +208,22 @@ mod tests {
         let told: Vec<_> =
             failures(&cases).iter().map(|group| (group.telling.id.clone(), group.others.len())).collect();
         assert_eq!(told, [("a".to_owned(), 1), ("c".to_owned(), 0), ("d".to_owned(), 0)]);
+    }
+
+    #[test]
+    fn a_status_that_is_never_due_is_one_group_headed_by_the_row_about_statuses() {
+        let mut statuses =
+            failed("long.statuses", "one of 201, 400", "409 (in long.401.a, and in 2 more answers)", "{}");
+        statuses.status = None;
+        let cases = [
+            failed("long.403.z", "403", "404 (No.)", "{}"),
+            failed("long.401.a", "401 invalid_client", "409 conflict (No.)", "{}"),
+            failed("long.400.b", "400 invalid_request", "409 conflict (No.)", "{}"),
+            statuses,
+        ];
+        let groups = failures(&cases);
+        let told: Vec<_> = groups.iter().map(|group| (group.telling.id.as_str(), group.others.len())).collect();
+        assert_eq!(told, [("long.statuses", 2), ("long.403.z", 0)]);
     }
 
     #[test]
