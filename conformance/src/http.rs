@@ -321,6 +321,9 @@ pub fn check_header(text: &str) -> Result<(String, String), String> {
 
 /// Checks the base URL, and removes its trailing slash.
 pub fn check_base(text: &str) -> Result<String, String> {
+    if !text.contains("://") {
+        return Err(format!("--base-url {text} has no scheme: did you mean https://{text}"));
+    }
     let url = reqwest::Url::parse(text)
         .map_err(|e| format!("--base-url is not a URL ({e}); give one such as https://auth.example.com/v1"))?;
     if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none() {

@@ -125,11 +125,20 @@ fn advice(cases: &[CaseResult], cleanup: &Cleanup) -> Vec<String> {
     // `sanity.last` reports a server that went down, so the advice does not.
     let mut lines: Vec<_> =
         groups::not_judged(cases).into_iter().filter(|group| group.reason != GONE).map(told).collect();
-    for (id, credential) in [("long.201.otp", "totp_secret"), ("long.201.assertion", "assertion_jwk")] {
+    let judged = |case: &CaseResult| case.outcome != Outcome::NotApplicable;
+    if !cases.is_empty() && cases.iter().all(|case| case.id.starts_with("sanity.") || !judged(case)) {
+        lines.push("Only the sanity cases ran, which prove nothing by themselves: choose others with --case.".to_owned());
+    }
+    let credentials = [
+        ("long.201.secret", "client_secret"),
+        ("long.201.otp", "totp_secret"),
+        ("long.201.assertion", "assertion_jwk"),
+    ];
+    for (id, credential) in credentials {
         let refused = |case: &&CaseResult| {
             case.id == id
                 && case.outcome == Outcome::Fail
-                && case.got.as_deref().is_some_and(|got| got.starts_with("401"))
+                && case.got.as_deref().is_some_and(|got| got.starts_with("401 invalid_client"))
         };
         if cases.iter().any(|case| refused(&case)) {
             lines.push(format!(

@@ -99,7 +99,11 @@ fn mistakes_on_the_command_line_are_exit_code_2() {
     }
     for (base_url, more, told) in [
         ("http://auth.example.com/v1", &[][..], "https"),
-        ("nonsense", &[], "not a URL"),
+        ("nonsense", &[], "did you mean https://nonsense"),
+        ("https://", &[], "not a URL"),
+        ("http://127.0.0.1:1/v1", &["--report", "json=same", "--report", "har=same"], "a path of its own"),
+        ("http://127.0.0.1:1/v1", &["--report", "json=."], "it is a directory"),
+        ("http://127.0.0.1:1/v1", &["--report", "json=stray.toml/r.json"], "not a directory"),
         ("http://127.0.0.1:1/v1", &["--case", "no.such.*"], "no case matches"),
         ("http://127.0.0.1:1/v1", &["--identities", "missing.toml"], "missing.toml"),
         ("http://127.0.0.1:1/v1", &["--profile", "missing.toml"], "--profile"),

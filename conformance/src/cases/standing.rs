@@ -616,7 +616,7 @@ fn as_requested(seen: &Seen, op: Op) -> Standing {
             due.push(scope);
         }
     }
-    let granted = seen.answer.json().unwrap_or_default()["scopes"].take();
+    let granted = seen.answer.json().unwrap_or_default()["scopes"].clone();
     match granted.as_array().is_some_and(|granted| granted.iter().eq(due.iter().copied())) {
         true => Standing::Holds,
         false => broken(format!("scopes {}, as requested", serde_json::json!(due)), format!("scopes {granted}")),
@@ -643,7 +643,7 @@ fn id_kind(seen: &Seen, op: Op, start: &str) -> Standing {
     if !of(seen, op, 201) {
         return Standing::NotConcerned;
     }
-    let id = seen.answer.json().unwrap_or_default()["token_id"].take();
+    let id = seen.answer.json().unwrap_or_default()["token_id"].clone();
     match id.as_str().is_some_and(|id| id.starts_with(start)) {
         true => Standing::Holds,
         false => broken(format!("a token_id that begins with {start}"), format!("token_id {id}")),

@@ -339,7 +339,7 @@ async fn holds(t: &Trial<'_>, from: From) -> Result<(), Stop> {
     let token = token.ok_or_else(|| Stop::Blocked("this case first needs a long-term token".to_owned()))?;
     let answer = t.send(&endpoint::exchange(&token.token)).await?;
     t.expect(t.due, &answer)?;
-    let (due, got) = (&token.body["scopes"], answer.json().unwrap_or_default()["scopes"].take());
+    let (due, got) = (&token.body["scopes"], answer.json().unwrap_or_default()["scopes"].clone());
     if *due != got {
         return Err(Stop::fail(format!("the scopes of the long-term token, {due}"), format!("scopes {got}")));
     }
