@@ -1,6 +1,7 @@
 //! The clean-up: revokes every token that the run minted and deletes every client that it made, also after an
 //! interruption.
 
+use crate::clock::Clock;
 use crate::endpoint;
 use crate::http::{Answer, Broken, Request};
 use crate::identities::Role;
@@ -23,7 +24,7 @@ const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(8);
 const AT_ONCE: usize = 100;
 /// How often a call of the clean-up is sent at most, and the limit on the sum of all waits for a busy server.
 const TRIES: u32 = 10;
-const WAITS: Duration = Duration::from_secs(100);
+const WAITS: Duration = Duration::from_secs(65);
 const A_MOMENT: Duration = Duration::from_millis(250);
 /// The longest id or reason in a report, in characters.
 const REASON: usize = 1000;
@@ -201,7 +202,8 @@ impl Quiet {
         let now = run.clock.now_ms();
         let then = now.saturating_add(millis(pause));
         let waited = self.waited_ms.get() + then.saturating_sub(self.until_ms.get().max(now));
-        if waited > millis(WAITS) {
+        // On a clock that jumps, waits take no time, and are not shared.
+        if waited > millis(WAITS) && !matches!(run.clock, Clock::Virtual(_)) {
             return false;
         }
         self.waited_ms.set(waited);

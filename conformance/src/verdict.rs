@@ -127,7 +127,9 @@ fn advice(cases: &[CaseResult], cleanup: &Cleanup) -> Vec<String> {
         groups::not_judged(cases).into_iter().filter(|group| group.reason != GONE).map(told).collect();
     let judged = |case: &CaseResult| case.outcome != Outcome::NotApplicable;
     if !cases.is_empty() && cases.iter().all(|case| case.id.starts_with("sanity.") || !judged(case)) {
-        lines.push("Only the sanity cases ran, which prove nothing by themselves: choose others with --case.".to_owned());
+        lines.push(
+            "Only the sanity cases ran, which prove nothing by themselves: choose others with --case.".to_owned(),
+        );
     }
     let credentials = [
         ("long.201.secret", "client_secret"),
