@@ -1,8 +1,9 @@
 //! A failure as a script (sh and curl) that repeats the case's requests, after those that mint the tokens it needs.
 //!
 //! The script is made from the report alone, where each secret is replaced by a name. The names become shell variables: the
-//! call that minted a token sets its variable, and the secrets of identities come from the environment. All other text is
-//! in single quotes, which a shell does not expand.
+//! call that minted a token sets its variable, as does the call that created a client, under an id of its own in each
+//! execution. The secrets of identities come from the environment. All other text is in single quotes, which a shell does
+//! not expand.
 
 use crate::identities::Role;
 use crate::result::{CaseResult, Exchange, Report};
@@ -49,6 +50,9 @@ pub fn render(report: &Report, case: &CaseResult) -> String {
     }
     if script.lines.iter().any(|line| line.contains("$(totp ")) {
         out += TOTP;
+    }
+    if script.lines.iter().any(|line| line.contains("\"$RUN\"")) {
+        out += "\n# Ids of clients are used once.\nRUN=$(date +%s)\n";
     }
     out += "\n# The value of a member of a JSON answer.\nmember() { sed -n \"s/.*\\\"$1\\\" *: *\\\"\\([^\\\"]*\\)\\\".*/\\1/p\"; }\n";
     out + &script.lines.concat()
@@ -152,6 +156,16 @@ impl<'a> Script<'a> {
             .sources
             .iter()
             .find(|(name, source)| std::ptr::eq(source.exchange, exchange) && !self.filled.contains(*name));
+        let secrets = shown_once(exchange);
+        if minted.is_none() && !secrets.is_empty() {
+            let mut lines = format!("\nanswer=$({line})\nprintf '%s\\n' \"$answer\" | sed -n 1p\n");
+            for (variable, member) in secrets {
+                lines += &format!("{variable}=$(printf %s \"$answer\" | member {member})\n");
+                self.filled.insert(variable);
+            }
+            self.lines.push(lines);
+            return;
+        }
         let Some((name, id)) = minted.map(|(name, source)| (name.clone(), source.id)) else {
             let status = exchange.response.as_ref().map_or_else(|| "no answer".to_owned(), |a| a.status.to_string());
             self.lines.push(format!("\necho; echo '# then: {status}'\n{line}\n"));
@@ -169,7 +183,10 @@ impl<'a> Script<'a> {
             return;
         }
         if let Some(role) = name.strip_suffix("_OTP_CODE") {
-            self.given.insert(format!("{role}_TOTP_SECRET"));
+            let secret = format!("{role}_TOTP_SECRET");
+            if !self.filled.contains(&secret) {
+                self.given.insert(secret);
+            }
             self.filled.insert(name.to_owned());
             self.lines.push(format!("\n{name}=$(totp \"${role}_TOTP_SECRET\")\n"));
             return;
@@ -191,17 +208,49 @@ impl<'a> Script<'a> {
         let mut out = String::new();
         let mut rest = text.as_str();
         while let Some((at, name)) = first_name(rest) {
-            if at > 0 {
-                out += &single(&rest[..at]);
-            }
+            out += &with_fresh_ids(&rest[..at]);
             out += &format!("\"${name}\"");
             rest = &rest[at + 1 + name.len()..];
         }
         if !rest.is_empty() || out.is_empty() {
-            out += &single(rest);
+            out += &if rest.is_empty() { single("") } else { with_fresh_ids(rest) };
         }
         out
     }
+}
+
+/// The secrets that an answer shows once: the variable for each, and its member.
+fn shown_once(exchange: &Exchange) -> Vec<(String, &'static str)> {
+    let body =
+        exchange.response.as_ref().filter(|answer| answer.status == 201).map_or("", |answer| answer.body.as_str());
+    let mut all = Vec::new();
+    for (member, usual) in [("client_secret", "GUEST_CLIENT_SECRET"), ("totp_secret", "GUEST_TOTP_SECRET")] {
+        let name = quoted_behind(body, member).and_then(|value| value.strip_prefix('$')).filter(|name| is_ours(name));
+        if let Some(name) = name {
+            all.push((name.to_owned(), member));
+            all.push((usual.to_owned(), member));
+        }
+    }
+    all
+}
+
+/// The start of the ids of clients that a run creates.
+const CLIENT: &str = "conformance-";
+
+/// Quotes a text for a shell. An id of a client that the run created gets an end of its own in each execution.
+fn with_fresh_ids(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(CLIENT) {
+        let length = rest[at..].bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)).count();
+        let is_id = rest[at + CLIENT.len()..at + length].bytes().any(|b| b.is_ascii_digit());
+        out += &single(&rest[..at + length]);
+        if is_id {
+            out += "-\"$RUN\"";
+        }
+        rest = &rest[at + length..];
+    }
+    if rest.is_empty() { out } else { out + &single(rest) }
 }
 
 fn single(text: &str) -> String {
@@ -243,7 +292,18 @@ fn is_ours(name: &str) -> bool {
         "RECASED_SECRET",
         "ASSERTION",
         "SECRET",
+        "ALTERED_CLIENT_SECRET",
+        "ENCODED_CLIENT_SECRET",
+        "ENCODED_TOKEN",
+        "FORGED_ASSERTION",
+        "FORGED_TOKEN",
+        "GUEST_ASSERTION",
         "GUEST_CLIENT_SECRET",
+        "GUEST_KEY",
+        "GUEST_OTP_CODE",
+        "GUEST_TOTP_SECRET",
+        "WIDE_CLIENT_SECRET",
+        "WRONG_SECRET",
     ];
     token
         || made.contains(&name)
@@ -303,6 +363,26 @@ mod tests {
         assert!(calls[2].contains("[http://h/id-1/revoke]") && calls[2].contains("Bearer fresh-2]"), "{calls:?}");
         assert!(calls[2].contains(&format!("[{evil}]")) && !dir.join("ran").exists(), "{calls:?}");
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_client_that_the_run_created_has_another_id_and_its_own_secret() {
+        let mut case = sample::conformant().cases.remove(0);
+        let id = r#"{"client_id":"conformance-aB3_x-7"}"#;
+        let answer = r#"{"client_id":"conformance-aB3_x-7","client_secret":"$SECRET"}"#;
+        let mut create = exchange("http://h/clients", None, Some(id), answer);
+        create.response.as_mut().unwrap().status = 201;
+        let log_in = r#"{"client_id":"conformance-aB3_x-7","client_secret":"$GUEST_CLIENT_SECRET"}"#;
+        case.exchanges = vec![create, exchange("http://h/long", None, Some(log_in), "{}")];
+        let script = render(&sample::conformant(), &case);
+        let shown = r#"curl() { for a; do :; done; printf '%s\n' "$a" >&2; echo '{"client_secret":"fresh"}'; }; date() { echo 99; }"#;
+        let output = Command::new("sh").args(["-c", &format!("{shown}\n{script}")]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        let due = [
+            r#"{"client_id":"conformance-aB3_x-7-99"}"#,
+            r#"{"client_id":"conformance-aB3_x-7-99","client_secret":"fresh"}"#,
+        ];
+        assert_eq!(told.lines().collect::<Vec<_>>(), due, "{script}");
     }
 
     /// A server that answers every call with the token of the request.

@@ -6,6 +6,7 @@
 //! right.
 
 use crate::case::*;
+use crate::result;
 use crate::totp::{STEP_SECONDS, step_at};
 use std::rc::Rc;
 use tokio::sync::Mutex;
@@ -163,6 +164,18 @@ pub struct Scene {
     pub right_after_five: Answer,
     /// A request with a right code, which is still unused if the mechanism was locked.
     request: Request,
+    exchanges: Vec<result::Exchange>,
+}
+
+impl Scene {
+    /// The verdict of a case that shares the answers. If it fails, the case shows the requests that another one has sent.
+    pub fn verdict(&self, t: &Trial<'_>, verdict: Result<(), Stop>) -> Result<(), Stop> {
+        if verdict.is_err() && t.exchanges.borrow().is_empty() {
+            t.exchanges.borrow_mut().clone_from(&self.exchanges);
+            *t.judged.borrow_mut() = Some(self.request.clone());
+        }
+        verdict
+    }
 }
 
 #[derive(Default)]
@@ -236,7 +249,8 @@ async fn play(t: &Trial<'_>) -> Result<Scene, Stop> {
     t.run.state.update(&key, |s| s.locked_at = now);
     let request = t.otp_request(Lockout, &t.code(Lockout, current + 1)?)?;
     let right_after_five = t.send(&request).await?;
-    Ok(Scene { two_ahead, of_another, right_after_four, wrong, right_after_five, request })
+    let exchanges = t.exchanges.borrow().clone();
+    Ok(Scene { two_ahead, of_another, right_after_four, wrong, right_after_five, request, exchanges })
 }
 
 /// The current time step, once it is at least `least` and has a few seconds left: the step must not change between
@@ -274,21 +288,25 @@ pub async fn send_wrong(t: &Trial<'_>, nth: u64) -> Result<Answer, Stop> {
 }
 
 async fn two_ahead(t: &Trial<'_>) -> Result<(), Stop> {
-    t.expect(t.due, &scene(t).await?.two_ahead)
+    let scene = scene(t).await?;
+    scene.verdict(t, t.expect(t.due, &scene.two_ahead))
 }
 
 async fn four_wrong(t: &Trial<'_>) -> Result<(), Stop> {
     let scene = scene(t).await?;
-    t.expect(t.due, &scene.right_after_four)
-        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for a right code after four wrong ones")))
+    let verdict = t
+        .expect(t.due, &scene.right_after_four)
+        .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for a right code after four wrong ones")));
+    scene.verdict(t, verdict)
 }
 
 async fn fifth_wrong(t: &Trial<'_>) -> Result<(), Stop> {
     let scene = scene(t).await?;
-    scene.wrong.iter().try_for_each(|answer| t.expect(t.due, answer))?;
-    t.expect(t.due, &scene.right_after_five).map_err(|stop| {
+    scene.verdict(t, scene.wrong.iter().try_for_each(|answer| t.expect(t.due, answer)))?;
+    let verdict = t.expect(t.due, &scene.right_after_five).map_err(|stop| {
         stop.wanted(|wanted| format!("{wanted} even for the right code, after five wrong codes within five minutes"))
-    })
+    });
+    scene.verdict(t, verdict)
 }
 
 async fn locked_later(t: &Trial<'_>) -> Result<(), Stop> {
@@ -381,8 +399,9 @@ async fn one_ahead(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn of_another(t: &Trial<'_>) -> Result<(), Stop> {
-    match &scene(t).await?.of_another {
-        Some(answer) => t.expect(t.due, answer),
+    let scene = scene(t).await?;
+    match &scene.of_another {
+        Some(answer) => scene.verdict(t, t.expect(t.due, answer)),
         None => Err(Stop::Blocked(crate::identities::lacking(NoOtp, TotpSecret))),
     }
 }

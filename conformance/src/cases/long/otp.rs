@@ -252,6 +252,8 @@ pub async fn scene(t: &Trial<'_>) -> Result<Rc<Scene>, Stop> {
 
 async fn accepted(t: &Trial<'_>) -> Result<(), Stop> {
     let scene = scene(t).await?;
+    *t.exchanges.borrow_mut() = scene.exchanges.clone();
+    *t.judged.borrow_mut() = Some(t.otp_request(Valid, &t.code(Valid, scene.step)?)?);
     let best = scene.answers.iter().find(|a| a.status == 201).or(scene.answers.first());
     match best {
         Some(answer) => t.expect(GRANTED, answer),
@@ -310,9 +312,10 @@ async fn locked(t: &Trial<'_>) -> Result<(), Stop> {
         }
         other => other?,
     };
-    t.expect(t.due, &scene.right_after_five).map_err(|stop| {
+    let verdict = t.expect(t.due, &scene.right_after_five).map_err(|stop| {
         stop.wanted(|wanted| format!("{wanted} even for the right code, after five wrong codes within five minutes"))
-    })
+    });
+    scene.verdict(t, verdict)
 }
 
 fn during_lock(stop: Stop, since: u64) -> Stop {
@@ -328,7 +331,7 @@ fn during_lock(stop: Stop, since: u64) -> Stop {
 /// One wrong code, on the client that an earlier run has locked or that this run will lock.
 async fn wrong(t: &Trial<'_>) -> Result<(), Stop> {
     match lock::scene(t).await {
-        Ok(scene) => scene.wrong.iter().try_for_each(|answer| t.expect(t.due, answer)),
+        Ok(scene) => scene.verdict(t, scene.wrong.iter().try_for_each(|answer| t.expect(t.due, answer))),
         Err(Stop::Absent(_)) => t.expect(t.due, &lock::send_wrong(t, 9).await?),
         Err(other) => Err(other),
     }
