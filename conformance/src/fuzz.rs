@@ -1,7 +1,6 @@
 //! Fuzz targets: every parser of the harness that reads its files or a server's answer, and the mask. Each runs as a plain
 //! test, and with a fuzzing engine by `make fuzz`.
 
-use crate::case::EveryAnswer;
 use crate::cases::all;
 use crate::choice::Choice;
 use crate::http::{Answer, Request, check_base, is_loopback};
@@ -14,7 +13,7 @@ use crate::report::{Request as Wanted, diff::diff, json, sample};
 use crate::text::visible;
 use crate::transcript;
 use crate::trial::forge;
-use crate::watch::{Seen, Standing};
+use crate::watch::{Rule, Seen, Standing};
 use crate::{cli, clock, command, glob, ledger, totp};
 use ::fuzz::bolero::produce;
 use ::fuzz::{check, texts};
@@ -196,11 +195,15 @@ fn answers() {
             chunked: false,
         };
         for case in all() {
-            if let EveryAnswer(judge) = case.request
-                && let Standing::Broken { wanted, got } =
-                    judge(&Seen { request: &request, op, answer: &answer, now: 1_800_000_000 })
-            {
-                assert!(!wanted.is_empty() && wanted != got, "{}", case.id);
+            let seen = Seen { request: &request, op, answer: &answer, now: 1_800_000_000 };
+            match case.rule() {
+                Some(Rule::Each(judge)) => {
+                    if let Standing::Broken { wanted, got } = judge(&seen) {
+                        assert!(!wanted.is_empty() && wanted != got, "{}", case.id);
+                    }
+                }
+                Some(Rule::Alike(shared)) => drop(shared(&seen)),
+                None => {}
             }
         }
         let vault = Vault::default();

@@ -1,6 +1,7 @@
 //! Which cases of a run need attention, and which of them have one cause. The terminal and all reports group failures by
 //! this.
 
+use crate::matrix::Op;
 use crate::result::{CaseResult, Outcome};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -115,7 +116,8 @@ pub fn failures(cases: &[CaseResult]) -> Vec<Failures<'_>> {
     groups
         .into_iter()
         .map(|(_, mut group)| {
-            // Prefer a row of `TELLING`, then a standing row, which states the promise itself, then the case with the fewest exchanges.
+            // Prefer a row of `TELLING`, then a standing row, which states the promise itself, then the case with the
+            // fewest exchanges.
             let rank = |case: &CaseResult| {
                 let telling = TELLING.contains(&case.id.as_str());
                 (!telling, case.status.is_some(), case.level != "seed", case.exchanges.len())
@@ -147,15 +149,15 @@ fn difference(case: &CaseResult) -> String {
 
 /// The status that a server answered, if the operation never has it: then it does not matter which one was due.
 fn unlawful<'a>(id: &str, got: &'a str) -> Option<&'a str> {
-    let lawful: &[&str] = match id.split('.').next()? {
-        "long" => &["201", "400", "401", "403", "429"],
-        "short" => &["201", "400", "401", "429"],
-        "revoke" => &["204", "401", "404"],
+    let op = match id.split('.').next()? {
+        "long" => Op::Long,
+        "short" => Op::Short,
+        "revoke" => Op::Revoke,
         _ => return None,
     };
-    let status = got.split([' ', ',']).next()?;
-    let is_status = status.len() == 3 && status.bytes().all(|b| b.is_ascii_digit());
-    (is_status && status != "503" && !lawful.contains(&status)).then_some(status)
+    let text = got.split([' ', ',']).next().filter(|text| text.len() == 3)?;
+    let status = text.parse().ok()?;
+    (status != 503 && !op.statuses().contains(&status)).then_some(text)
 }
 
 /// Replaces numbers, names of secrets and ids, which differ from case to case.

@@ -87,6 +87,11 @@ impl PrivateKey {
         Ok(Self { kid, alg, public: Value::Object(public), signer })
     }
 
+    /// The public JWK.
+    pub fn public(&self) -> &Value {
+        &self.public
+    }
+
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
         let random = SystemRandom::new();
         match &self.signer {

@@ -23,6 +23,17 @@ impl Op {
             Self::Service => "service",
         }
     }
+
+    /// The only statuses that the contract has for the operation, except 503. Empty if that depends on the path.
+    pub fn statuses(self) -> &'static [u16] {
+        match self {
+            Self::Long => &[201, 400, 401, 403, 429],
+            Self::Short => &[201, 400, 401, 429],
+            Self::Revoke => &[204, 401, 404],
+            Self::Outside => &[404, 405],
+            Self::Service => &[],
+        }
+    }
 }
 
 /// A cell of the matrix, or a group outside it.

@@ -39,7 +39,7 @@ struct Row {
 }
 
 /// A valid request, and what is changed in it.
-#[derive(Clone, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     /// `secret valid`.
@@ -116,7 +116,8 @@ fn read(row: Row) -> Result<Case, String> {
     if cell.status().is_some_and(|status| status != expect.status) {
         return Err(format!("its cell is {cell}, but it expects {expect}: give both the same status"));
     }
-    let changes = changes(row.request.clone());
+    let base = base(&row.request.base)?;
+    let changes = changes(row.request);
     changes.iter().flat_map(texts).try_for_each(check_variables)?;
     let needs = row.needs.iter().map(|need| credential(need)).collect::<Result<Vec<_>, _>>()?;
     Ok(Case {
@@ -130,7 +131,7 @@ fn read(row: Row) -> Result<Case, String> {
         control: row.control.map(leaked),
         expect,
         also: checks(row.also).leak(),
-        request: Act::Ask(base(&row.request.base)?, changes.leak()),
+        request: Act::Ask(base, changes.leak()),
         ..ROW
     })
 }

@@ -346,10 +346,16 @@ async fn repeats(t: &Trial<'_>) -> Result<(), Stop> {
 async fn still_listed(t: &Trial<'_>) -> Result<(), Stop> {
     let (_, short) = t.ended_short().await?;
     t.feed_lists("token", &short.id).await?;
+    stay_listed(t, "token", &[&short.id]).await
+}
+
+/// Ten seconds later.
+async fn stay_listed(t: &Trial<'_>, kind: &str, ids: &[&str]) -> Result<(), Stop> {
     t.later().await?;
-    match t.feed("").await?.entry("token", &short.id) {
-        Some(_) => Ok(()),
-        None => Err(still(Stop::fail(format!("the entry of {}", short.id), "no entry"))),
+    let feed = t.feed("").await?;
+    match ids.iter().find(|id| feed.entry(kind, id).is_none()) {
+        None => Ok(()),
+        Some(id) => Err(still(Stop::fail(format!("the entry of {id}"), "no entry"))),
     }
 }
 
@@ -386,11 +392,7 @@ async fn parent_still_listed(t: &Trial<'_>) -> Result<(), Stop> {
     let (bearer, long) = t.pair().await?;
     t.revoked(&bearer, &long).await?;
     t.feed_lists("parent", &long.id).await?;
-    t.later().await?;
-    match t.feed("").await?.entry("parent", &long.id) {
-        Some(_) => Ok(()),
-        None => Err(still(Stop::fail(format!("the entry of {}", long.id), "no entry"))),
-    }
+    stay_listed(t, "parent", &[&long.id]).await
 }
 
 async fn clients_still_listed(t: &Trial<'_>) -> Result<(), Stop> {
@@ -404,10 +406,5 @@ async fn clients_still_listed(t: &Trial<'_>) -> Result<(), Stop> {
         })
         .await?;
     }
-    t.later().await?;
-    let feed = t.feed("").await?;
-    match guests.iter().find(|guest| feed.entry("client", &guest.id).is_none()) {
-        None => Ok(()),
-        Some(guest) => Err(still(Stop::fail(format!("the entry of {}", guest.id), "no entry"))),
-    }
+    stay_listed(t, "client", &guests.each_ref().map(|guest| guest.id.as_str())).await
 }

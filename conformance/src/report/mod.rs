@@ -94,47 +94,50 @@ impl FromStr for Request {
     }
 }
 
-/// Writes the report as `kind` to `path`; `-` is standard output. Creates missing directories, so that no run is lost
-/// because of one.
 /// Checks before a run that its reports can be written afterwards, each to a path of its own.
 pub fn check_paths(reports: &[Request]) -> Result<(), String> {
     for (nth, Request { kind, path }) in reports.iter().enumerate() {
+        let other = reports[..nth].iter().find(|other| other.path == *path);
         if path.as_os_str() == "-" {
-            continue;
+            match other {
+                None => continue,
+                Some(_) => {
+                    return Err(
+                        "only one report can go to standard output: give a file for the others, KIND=PATH".to_owned()
+                    );
+                }
+            }
         }
-        if let Some(other) = reports[..nth].iter().find(|other| other.path == *path) {
+        if let Some(other) = other {
             return Err(format!(
                 "the {} report and the {kind} report would both be written to {}: give each a path of its own",
                 other.kind,
                 path.display()
             ));
         }
-        let is_directory = *kind == Kind::Scripts;
         // A directory that is missing is made when the report is written.
-        let there = path.ancestors().find(|part| part.as_os_str().is_empty() || part.exists());
-        let problem = match there {
-            Some(there) if there == path && !is_directory && path.is_dir() => Some("it is a directory"),
-            Some(there) if there == path && is_directory && !path.is_dir() => Some("it is not a directory"),
-            Some(there) if there != path && !there.as_os_str().is_empty() && !there.is_dir() => {
-                Some("a part of it is not a directory")
-            }
-            Some(there)
-                if !there.as_os_str().is_empty() && fs::metadata(there).is_ok_and(|m| m.permissions().readonly()) =>
-            {
-                Some("it is read-only")
-            }
-            _ => None,
+        let Some(there) = path.ancestors().find(|part| part.exists()) else { continue };
+        let problem = if there == path && there.is_dir() && *kind != Kind::Scripts {
+            "it is a directory"
+        } else if there == path && !there.is_dir() && *kind == Kind::Scripts {
+            "it is not a directory"
+        } else if there != path && !there.is_dir() {
+            "a part of it is not a directory"
+        } else if fs::metadata(there).is_ok_and(|there| there.permissions().readonly()) {
+            "it is read-only"
+        } else {
+            continue;
         };
-        if let Some(problem) = problem {
-            return Err(format!(
-                "cannot write the {kind} report to {}: {problem}; give a path where you may write",
-                path.display()
-            ));
-        }
+        return Err(format!(
+            "cannot write the {kind} report to {}: {problem}; give a path where you may write",
+            path.display()
+        ));
     }
     Ok(())
 }
 
+/// Writes the report as `kind` to `path`; `-` is standard output. Creates missing directories, so that no run is lost
+/// because of one.
 pub fn write(kind: Kind, path: &Path, report: &Report) -> Result<(), String> {
     if kind == Kind::Scripts {
         return write_scripts(path, report);

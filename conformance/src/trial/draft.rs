@@ -328,7 +328,7 @@ pub async fn fill(t: &Trial<'_>, text: &str, place: Filled) -> Result<String, St
 /// Says what is wrong with the variables of a text: one that does not end, or that `value_of` does not know.
 pub fn check_variables(text: &str) -> Result<(), String> {
     const ALONE: [&str; 5] = ["unique", "endpoint", "issuer", "bystander", "bystander_secret"];
-    const OF_A_ROLE: [&str; 18] = [
+    const OF_A_ROLE: [&str; 20] = [
         "client_id",
         "client_id_recased",
         "client_secret",
@@ -347,15 +347,17 @@ pub fn check_variables(text: &str) -> Result<(), String> {
         "short_tampered",
         "long_unsigned",
         "short_unsigned",
+        "long_extended",
+        "short_extended",
     ];
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("${") {
         let Some((name, behind)) = after.split_once('}') else {
             return Err(format!("\"{text}\" has ${{ without a }}: variables are written ${{valid.client_id}}"));
         };
-        let of_a_role = name.split_once('.').is_some_and(|(role, setting)| {
-            Role::named(role).is_some() && (OF_A_ROLE.contains(&setting) || setting.ends_with("_extended"))
-        });
+        let of_a_role = name
+            .split_once('.')
+            .is_some_and(|(role, setting)| Role::named(role).is_some() && OF_A_ROLE.contains(&setting));
         let is_time = name.strip_prefix("now").is_some_and(|offset| offset.is_empty() || offset.parse::<i64>().is_ok());
         if !(ALONE.contains(&name) || of_a_role || is_time) {
             return Err(format!(

@@ -63,8 +63,8 @@ impl Trial<'_> {
     /// Whose tokens a case rotates or revokes, if any client's will do: role `other`, if there is one. The rate limit counts the
     /// calls of each client, and role `valid` needs most of its own for cases that no other role can run.
     pub fn tenant(&self) -> Role {
-        let has_secret = |credential| self.setting(Role::Other, credential).is_ok();
-        if has_secret(Credential::ClientId) && has_secret(Credential::ClientSecret) { Role::Other } else { Role::Valid }
+        let has = |credential| self.run.identities.has(Role::Other, credential);
+        if has(Credential::ClientId) && has(Credential::ClientSecret) { Role::Other } else { Role::Valid }
     }
 
     /// A long-term token for this case alone, by client secret.

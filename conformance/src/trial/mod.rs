@@ -1,8 +1,8 @@
 //! One running case: its identities, its requests, and the checks that every answer passes.
 //!
-//! The files of this folder add what cases need, each using those before it: tokens (`mint`), keys (`known_keys`), requests (`forge`, `draft`),
-//! one-time codes (`codes`), the deployment's documents (`published`), clients for one case (`guests`, `operators`), exact
-//! times and delays (`moments`), judging (`judge`), and the revocation feed (`feed`).
+//! The files of this folder add what cases need, each using those before it: tokens (`mint`), keys (`known_keys`), requests
+//! (`forge`, `draft`), one-time codes (`codes`), the deployment's documents (`published`), clients for one case (`guests`,
+//! `operators`), exact times and delays (`moments`), judging (`judge`), and the revocation feed (`feed`).
 
 pub mod codes;
 pub mod draft;

@@ -76,6 +76,13 @@ pub struct Signer {
     pub jwk: Value,
 }
 
+impl Signer {
+    fn of(private: &Value) -> Result<Self, Stop> {
+        let key = PrivateKey::from_jwk(&private.to_string()).map_err(|problem| failed(&problem))?;
+        Ok(Self { jwk: key.public().clone(), key })
+    }
+}
+
 impl Trial<'_> {
     pub async fn bystander(&self) -> Result<Client, Stop> {
         let shared = self.run.memory::<Bystander>();
@@ -189,16 +196,26 @@ impl Trial<'_> {
         self.expect(want, &answer)
     }
 
-    /// The members of a body with a fresh assertion of the client.
-    pub fn assertion_of(&self, client: &Client, signer: &Signer) -> Result<Value, Stop> {
+    /// The header and claims of a fresh assertion of the client.
+    pub fn assertion_parts_of(&self, client: &Client, alg: &str, kid: &str) -> (Value, Value) {
         let now = self.run.clock.now();
-        let header = json!({"alg": signer.key.alg, "kid": signer.key.kid, "typ": "JWT"});
         let claims = json!({
             "iss": client.id, "sub": client.id, "aud": self.run.client.url(LONG), "iat": now, "exp": now + 120,
             "jti": self.unique(),
         });
-        let assertion = self.secret("GUEST_ASSERTION", draft::sign(&signer.key, &header, &claims)?);
-        Ok(json!({"grant_type": "assertion", "assertion_type": CLIENT_ASSERTION, "assertion": assertion}))
+        (json!({"alg": alg, "kid": kid, "typ": "JWT"}), claims)
+    }
+
+    /// The members of a body with an assertion.
+    pub fn by_assertion(&self, assertion: String) -> Value {
+        let assertion = self.secret("GUEST_ASSERTION", assertion);
+        json!({"grant_type": "assertion", "assertion_type": CLIENT_ASSERTION, "assertion": assertion})
+    }
+
+    /// The members of a body with a fresh assertion of the client.
+    pub fn assertion_of(&self, client: &Client, signer: &Signer) -> Result<Value, Stop> {
+        let (header, claims) = self.assertion_parts_of(client, &signer.key.alg, &signer.key.kid);
+        Ok(self.by_assertion(draft::sign(&signer.key, &header, &claims)?))
     }
 
     pub async fn log_in_by_assertion(&self, client: &Client, signer: &Signer, want: Want) -> Result<(), Stop> {
@@ -225,25 +242,13 @@ impl Trial<'_> {
         self.exchange_is(long, GRANTED).await
     }
 
-    /// A key for this algorithm: a fresh one for EdDSA, a known one otherwise.
-    pub fn signer_for(&self, alg: &str, kid: &str) -> Result<Signer, Stop> {
-        let private = match alg {
-            "EdDSA" => return self.signer(kid),
-            "ES256" => known_keys::p256(kid),
-            _ => known_keys::rsa(kid, alg),
-        };
-        let key = PrivateKey::from_jwk(&private.to_string())
-            .map_err(|problem| Stop::Error(format!("no key could be made: {problem}")))?;
-        let mut jwk = private;
-        if let Some(members) = jwk.as_object_mut() {
-            members.retain(|name, _| !["d", "p", "q", "dp", "dq", "qi"].contains(&name.as_str()));
-        }
-        Ok(Signer { key, jwk })
+    /// A known key for ES256, RS256 or PS256.
+    pub fn known_signer(&self, alg: &str, kid: &str) -> Result<Signer, Stop> {
+        Signer::of(&if alg == "ES256" { known_keys::p256(kid) } else { known_keys::rsa(kid, alg) })
     }
 
     /// A fresh Ed25519 key.
     pub fn signer(&self, kid: &str) -> Result<Signer, Stop> {
-        let failed = |what: &str| Stop::Error(format!("no key could be made: {what}"));
         let mut seed = [0; 32];
         SystemRandom::new()
             .fill(&mut seed)
@@ -251,11 +256,12 @@ impl Trial<'_> {
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| failed("the seed does not fit"))?;
         let x = jose::b64(pair.public_key().as_ref());
         let d = self.secret("GUEST_KEY", jose::b64(seed));
-        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": "EdDSA", "x": x});
-        let private = json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": "EdDSA", "x": x, "d": d});
-        let key = PrivateKey::from_jwk(&private.to_string()).map_err(|problem| failed(&problem))?;
-        Ok(Signer { key, jwk })
+        Signer::of(&json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": "EdDSA", "x": x, "d": d}))
     }
+}
+
+fn failed(what: &str) -> Stop {
+    Stop::Error(format!("no key could be made: {what}"))
 }
 
 /// A call with a token, and a body if there is one.

@@ -444,7 +444,7 @@ pub const CASES: &[Case] = &[
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Read,
         control: Some("long.201.secret"),
-        request: steps!(rejected, Some("s"), 12_000),
+        request: steps!(long_secret),
         expect: INVALID_CLIENT,
         mutants: &[mutant("500-on-long-secret", "answers 500 to a secret of more than 4,096 characters")],
         ..ROW
@@ -459,7 +459,7 @@ pub const CASES: &[Case] = &[
         needs: &[(Valid, ClientId), (Valid, ClientSecret)],
         effect: Effect::Read,
         control: Some("long.201.secret"),
-        request: steps!(rejected, None, 1000),
+        request: steps!(long_client_id),
         expect: Want { or: &[(400, "invalid_request")], ..INVALID_CLIENT },
         mutants: &[mutant("500-on-long-client-id", "answers 500 to a client_id of more than 256 characters")],
         ..ROW
@@ -514,10 +514,7 @@ async fn unknown_alike(t: &Trial<'_>) -> Result<(), Stop> {
     let wrong = draft::build(t, Secret(Valid), &[Set("client_secret", r#""wrong-${unique}""#)]).await?;
     let wrong = t.send(&wrong).await?;
     let name = format!("nobody-{}", t.unique());
-    let mut unknown = draft::build(t, Secret(Valid), &[]).await?;
-    let mut body: serde_json::Value = serde_json::from_slice(&unknown.body).unwrap_or_default();
-    body["client_id"] = name.clone().into();
-    unknown.body = body.to_string().into_bytes();
+    let mut unknown = with_member(t, Valid, "client_id", &name).await?;
     unknown.set("x-client-id", name);
     let unknown = t.send(&unknown).await?;
     t.expect(t.due, &unknown)?;
@@ -539,11 +536,7 @@ async fn full_width(t: &Trial<'_>) -> Result<(), Stop> {
     let wide =
         wide.ok_or_else(|| Stop::Absent("the secret does not begin with a printable ASCII character".to_owned()))?;
     let other = t.secret("WIDE_CLIENT_SECRET", format!("{wide}{}", characters.as_str()));
-    let mut request = draft::build(t, Secret(Valid), &[]).await?;
-    let mut body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
-    body["client_secret"] = other.into();
-    request.body = body.to_string().into_bytes();
-    t.expect(t.due, &t.send(&request).await?)
+    t.expect(t.due, &t.send(&with_member(t, Valid, "client_secret", &other).await?).await?)
 }
 
 /// Each sends the secret with one character changed, to another of its alphabet, or without its last one.
@@ -564,21 +557,17 @@ async fn altered(t: &Trial<'_>) -> Result<(), Stop> {
         ("the last character missing", shorter),
     ] {
         let other = t.secret("ALTERED_CLIENT_SECRET", other);
-        let mut request = draft::build(t, Secret(Valid), &[]).await?;
-        let mut body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        body["client_secret"] = other.into();
-        request.body = body.to_string().into_bytes();
-        let answer = t.send(&request).await?;
+        let answer = t.send(&with_member(t, Valid, "client_secret", &other).await?).await?;
         t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted} for a secret with {what}")))?;
     }
     Ok(())
 }
 
-async fn with_secret(t: &Trial<'_>, secret: String) -> Result<Request, Stop> {
-    let secret = t.secret("ENCODED_CLIENT_SECRET", secret);
-    let mut request = draft::build(t, Secret(t.tenant()), &[]).await?;
+/// A request by client secret, with another value of a member.
+async fn with_member(t: &Trial<'_>, role: Role, name: &str, value: &str) -> Result<Request, Stop> {
+    let mut request = draft::build(t, Secret(role), &[]).await?;
     let mut body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
-    body["client_secret"] = secret.into();
+    body[name] = value.into();
     request.body = body.to_string().into_bytes();
     Ok(request)
 }
@@ -601,26 +590,22 @@ async fn encoded(t: &Trial<'_>) -> Result<(), Stop> {
         if other == secret {
             continue;
         }
-        let answer = t.send(&with_secret(t, other).await?).await?;
+        let other = t.secret("ENCODED_CLIENT_SECRET", other);
+        let answer = t.send(&with_member(t, t.tenant(), "client_secret", &other).await?).await?;
         t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted} for the secret {what}")))?;
     }
     Ok(())
 }
 
-/// A secret of that many characters, or a client_id.
-async fn rejected(t: &Trial<'_>, secret: Option<&str>, length: usize) -> Result<(), Stop> {
-    let request = match secret {
-        Some(character) => with_secret(t, character.repeat(length)).await?,
-        None => {
-            let id = "c".repeat(length);
-            let mut request = draft::build(t, Secret(t.tenant()), &[]).await?;
-            let mut body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
-            body["client_id"] = id.clone().into();
-            request.body = body.to_string().into_bytes();
-            request.set("x-client-id", id);
-            request
-        }
-    };
+async fn long_secret(t: &Trial<'_>) -> Result<(), Stop> {
+    let secret = t.secret("WRONG_SECRET", "s".repeat(12_000));
+    t.expect(t.due, &t.send(&with_member(t, t.tenant(), "client_secret", &secret).await?).await?)
+}
+
+async fn long_client_id(t: &Trial<'_>) -> Result<(), Stop> {
+    let id = "c".repeat(1000);
+    let mut request = with_member(t, t.tenant(), "client_id", &id).await?;
+    request.set("x-client-id", id);
     t.expect(t.due, &t.send(&request).await?)
 }
 

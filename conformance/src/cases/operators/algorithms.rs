@@ -3,7 +3,7 @@
 use super::OPERATOR;
 use crate::case::*;
 use crate::jose;
-use crate::trial::draft::{self, CLIENT_ASSERTION};
+use crate::trial::draft;
 use crate::trial::operators::{Client, Signer};
 use serde_json::{Value, json};
 
@@ -137,35 +137,23 @@ async fn holder(t: &Trial<'_>, signers: &[&Signer]) -> Result<Client, Stop> {
     t.client_with(json!({"mechanisms": ["assertion"], "jwks": {"keys": keys}})).await
 }
 
-/// The header and claims of a fresh assertion.
-fn parts(t: &Trial<'_>, client: &Client, alg: &str, kid: &str) -> (Value, Value) {
-    let now = t.run.clock.now();
-    let claims = json!({
-        "iss": client.id, "sub": client.id, "aud": t.run.client.url(crate::endpoint::LONG), "iat": now, "exp": now + 120,
-        "jti": t.unique(),
-    });
-    (json!({"alg": alg, "kid": kid, "typ": "JWT"}), claims)
-}
-
 async fn send(t: &Trial<'_>, client: &Client, assertion: String) -> Result<Answer, Stop> {
-    let assertion = t.secret("GUEST_ASSERTION", assertion);
-    let credential = json!({"grant_type": "assertion", "assertion_type": CLIENT_ASSERTION, "assertion": assertion});
-    t.log_in(client, credential).await
+    t.log_in(client, t.by_assertion(assertion)).await
 }
 
 async fn accepted(t: &Trial<'_>, alg: &str) -> Result<(), Stop> {
-    let signer = t.signer_for(alg, "first")?;
+    let signer = t.known_signer(alg, "first")?;
     let client = holder(t, &[&signer]).await?;
     t.log_in_by_assertion(&client, &signer, t.due).await
 }
 
 async fn forged(t: &Trial<'_>, alg: &str) -> Result<(), Stop> {
-    let signer = t.signer_for(alg, "first")?;
+    let signer = t.known_signer(alg, "first")?;
     let client = holder(t, &[&signer]).await?;
-    let (header, claims) = parts(t, &client, alg, "first");
+    let (header, claims) = t.assertion_parts_of(&client, alg, "first");
     let signed = draft::sign(&signer.key, &header, &claims)?;
     let signature = signed.rsplit('.').next().unwrap_or_default();
-    let (_, others) = parts(t, &client, alg, "first");
+    let (_, others) = t.assertion_parts_of(&client, alg, "first");
     for (what, assertion) in [
         ("with a changed signature", jose::tampered(&signed)),
         ("with the signature of other claims", format!("{}.{signature}", jose::signing_input(&header, &others))),
@@ -180,9 +168,9 @@ async fn forged(t: &Trial<'_>, alg: &str) -> Result<(), Stop> {
 
 async fn other_padding(t: &Trial<'_>) -> Result<(), Stop> {
     for (registered, used) in [("RS256", "PS256"), ("PS256", "RS256")] {
-        let (signer, other) = (t.signer_for(registered, "first")?, t.signer_for(used, "first")?);
+        let (signer, other) = (t.known_signer(registered, "first")?, t.known_signer(used, "first")?);
         let client = holder(t, &[&signer]).await?;
-        let (header, claims) = parts(t, &client, used, "first");
+        let (header, claims) = t.assertion_parts_of(&client, used, "first");
         let answer = send(t, &client, draft::sign(&other.key, &header, &claims)?).await?;
         t.expect(t.due, &answer)
             .map_err(|stop| stop.wanted(|wanted| format!("{wanted} for {used} with a key for {registered}")))?;
@@ -191,10 +179,10 @@ async fn other_padding(t: &Trial<'_>) -> Result<(), Stop> {
 }
 
 async fn hmac_with_public_key(t: &Trial<'_>, alg: &str) -> Result<(), Stop> {
-    let signer = t.signer_for(alg, "first")?;
+    let signer = t.known_signer(alg, "first")?;
     let client = holder(t, &[&signer]).await?;
     for (what, key) in signer.key.public_forms() {
-        let (header, claims) = parts(t, &client, "HS256", "first");
+        let (header, claims) = t.assertion_parts_of(&client, "HS256", "first");
         let assertion = jose::hs256(&key, &jose::signing_input(&header, &claims));
         let answer = send(t, &client, assertion).await?;
         t.expect(t.due, &answer).map_err(|stop| stop.wanted(|wanted| format!("{wanted} for HS256 with {what}")))?;
@@ -203,8 +191,8 @@ async fn hmac_with_public_key(t: &Trial<'_>, alg: &str) -> Result<(), Stop> {
 }
 
 async fn kid_of_another(t: &Trial<'_>) -> Result<(), Stop> {
-    let (first, second) = (t.signer("first")?, t.signer_for("ES256", "second")?);
+    let (first, second) = (t.signer("first")?, t.known_signer("ES256", "second")?);
     let client = holder(t, &[&first, &second]).await?;
-    let (header, claims) = parts(t, &client, "ES256", "first");
+    let (header, claims) = t.assertion_parts_of(&client, "ES256", "first");
     t.expect(t.due, &send(t, &client, draft::sign(&second.key, &header, &claims)?).await?)
 }

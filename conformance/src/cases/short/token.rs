@@ -330,10 +330,9 @@ async fn forwarded_host(t: &Trial<'_>) -> Result<(), Stop> {
     for request in [plain, forwarded] {
         let answer = t.send(&request).await?;
         t.expect(t.due, &answer)?;
-        let jwt = token_in(&answer).and_then(|token| Jwt::read(&token.token));
-        let jwt =
-            jwt.ok_or_else(|| Stop::Blocked("the short-term token is not a JWT: see short.201.jwt".to_owned()))?;
-        parts.push(json!({"iss": jwt.claims["iss"], "aud": jwt.claims["aud"]}));
+        let token = token_in(&answer).ok_or_else(|| Stop::fail("a token", t.summary(&answer)))?;
+        let claims = crate::trial::feed::claims(&token)?;
+        parts.push(json!({"iss": claims["iss"], "aud": claims["aud"]}));
     }
     match parts[0] == parts[1] {
         true => Ok(()),

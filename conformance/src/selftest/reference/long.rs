@@ -368,7 +368,7 @@ impl Reference {
         Ok(reply)
     }
 
-    fn sort_scopes(&self, reply: &mut Reply, mechanism: &str) {
+    pub fn sort_scopes(&self, reply: &mut Reply, mechanism: &str) {
         if self.on(&format!("{mechanism}-scopes-sorted"))
             && let Some(scopes) = reply.body["scopes"].as_array_mut()
         {

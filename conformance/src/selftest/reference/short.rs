@@ -161,28 +161,20 @@ impl Reference {
             Some("auth-time-by-body") if by_body => Bearer { auth_time: self.clock.now() + 1, ..bearer },
             _ => bearer,
         };
-        let mut reply = self.mint_short(&client, &parent, scopes);
+        let issuer = self.issuer.clone();
         if let Some(host) = asked.header("x-forwarded-host").filter(|_| self.on("issuer-by-forwarded-host")) {
-            let issuer = std::mem::replace(&mut self.issuer, format!("https://{host}/v1"));
-            reply = self.mint_short(
-                &client,
-                &parent,
-                reply.body["scopes"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|s| Some(s.as_str()?.to_owned()))
-                    .collect(),
-            );
-            self.issuer = issuer;
+            self.issuer = format!("https://{host}/v1");
         }
-        if by_body && self.on("body-lives-an-hour") {
-            reply.body["expires_in"] = 3600.into();
-            reply.body["expires_at"] = crate::clock::rfc3339(self.clock.now() + 3600).into();
-        }
-        if client.immediate && self.on("immediate-lives-600") {
-            reply.body["expires_in"] = 600.into();
-            reply.body["expires_at"] = crate::clock::rfc3339(self.clock.now() + 600).into();
+        let mut reply = self.mint_short(&client, &parent, scopes);
+        self.issuer = issuer;
+        let lives: Option<u64> = match self.fault {
+            Some("body-lives-an-hour") if by_body => Some(3600),
+            Some("immediate-lives-600") if client.immediate => Some(600),
+            _ => None,
+        };
+        if let Some(lives) = lives {
+            reply.body["expires_in"] = lives.into();
+            reply.body["expires_at"] = crate::clock::rfc3339(self.clock.now() + lives).into();
         }
         Ok(reply)
     }

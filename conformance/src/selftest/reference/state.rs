@@ -101,7 +101,7 @@ pub struct Memory {
     pub accepted: HashMap<String, u64>,
     /// When a token was revoked, for copies that forget revocations.
     pub revoked_at: HashMap<String, u64>,
-    /// The ids of each client's tokens whose only scope is `jobs:submit`.
+    /// The ids of each client's tokens whose only scope is `PLAIN`.
     pub alone: HashMap<String, Vec<String>>,
     pub flips: HashMap<String, u64>,
     /// How each long-term token was issued: by a secret, a code or an assertion.

@@ -117,11 +117,7 @@ impl Reference {
         self.issued(&client.id, &id, &token);
         let told = if self.on("short-id-kind") && second { id.replace("tok_st_", "tok_lt_") } else { id };
         let mut reply = self.granted("short", &told, &token, &scopes, ttl);
-        if self.on("short-scopes-sorted")
-            && let Some(scopes) = reply.body["scopes"].as_array_mut()
-        {
-            scopes.sort_by_key(ToString::to_string);
-        }
+        self.sort_scopes(&mut reply, "short");
         reply
     }
 
